@@ -1,0 +1,207 @@
+"""The interfaces of nerfkit: what crosses the borders between its parts.
+
+Conventions (docs/conventions.md): frames stand in names as ``b_from_a``; camera axes are OpenCV's
+(x right, y down, z forward); pixel centres lie at +0.5; quaternions are ``w x y z``; ``depth`` is z
+along the optical axis, ``t`` is distance along a unit ray; images are uint8 sRGB in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts need only their names
+    import numpy as np
+
+    from nerfkit.data.scene import Scene
+
+CameraModel = Literal["pinhole", "opencv", "fisheye", "equirect"]
+Channel = Literal["rgb", "alpha", "depth", "normal"]
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """C cameras that share an image size and a camera model.
+
+    ``distortion`` holds COLMAP's parameters in COLMAP's order: none for ``pinhole`` and
+    ``equirect``, ``k1 k2 p1 p2`` for ``opencv`` (OPENCV), ``k1 k2 k3 k4`` for ``fisheye``
+    (OPENCV_FISHEYE).
+    """
+
+    world_from_cam: Tensor  # [C, 4, 4] rigid, float32 or float64
+    intrinsics: Tensor  # [C, 4] fx fy cx cy, pixels
+    width: int
+    height: int
+    model: CameraModel = "pinhole"
+    distortion: Tensor | None = None  # [C, K]
+
+    def __len__(self) -> int:
+        return self.world_from_cam.shape[0]
+
+    def __getitem__(self, index: int | slice | list[int]) -> Cameras:
+        """A subset that keeps the leading dimension: ``cameras[3]`` has C = 1."""
+        pick: Any = [index] if isinstance(index, int) else index
+        distortion = None if self.distortion is None else self.distortion[pick]
+        return Cameras(
+            self.world_from_cam[pick], self.intrinsics[pick], self.width, self.height, self.model, distortion
+        )
+
+    @property
+    def cam_from_world(self) -> Tensor:  # [C, 4, 4]
+        rotation = self.world_from_cam[:, :3, :3].transpose(1, 2)
+        out = torch.zeros_like(self.world_from_cam)
+        out[:, :3, :3] = rotation
+        out[:, :3, 3:] = -rotation @ self.world_from_cam[:, :3, 3:]
+        out[:, 3, 3] = 1
+        return out
+
+
+@dataclass(frozen=True)
+class Rays:
+    """R rays in the scene frame."""
+
+    origins: Tensor  # [R, 3]
+    directions: Tensor  # [R, 3] unit
+    camera_index: Tensor  # [R] int64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Packed samples along rays: the samples of ray r are ``offsets[r]:offsets[r + 1]``."""
+
+    t_start: Tensor  # [S]
+    t_end: Tensor  # [S]
+    offsets: Tensor  # [R + 1] int64
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """N 3D Gaussians with activated values (no logits, no logs)."""
+
+    means: Tensor  # [N, 3]
+    quats: Tensor  # [N, 4] w x y z, need not be unit
+    scales: Tensor  # [N, 3] > 0, standard deviations
+    opacities: Tensor  # [N] in (0, 1)
+    sh: Tensor  # [N, K, 3], K = (degree + 1)^2, Inria order
+
+    def __len__(self) -> int:
+        return self.means.shape[0]
+
+
+@dataclass
+class Mesh:
+    """A triangle mesh. Colors and textures are sRGB."""
+
+    vertices: np.ndarray  # [V, 3] float
+    faces: np.ndarray  # [F, 3] int, counter-clockwise seen from outside
+    colors: np.ndarray | None = None  # [V, 3] uint8
+    normals: np.ndarray | None = None  # [V, 3] unit
+    uvs: np.ndarray | None = None  # [V, 2], origin bottom left
+    texture: np.ndarray | None = None  # [H, W, 3] uint8
+
+
+class View(Protocol):
+    """One photo with its camera, undistorted and at the size the scene was loaded with."""
+
+    name: str
+    camera: Cameras  # C = 1, pinhole, in the scene frame
+
+    def image(self) -> Tensor:  # [H, W, 3] uint8; decoded at first use, cached by the scene
+        ...
+
+    def mask(self) -> Tensor | None:  # [H, W] uint8 alpha, 255 = part of the scene
+        ...
+
+
+@dataclass
+class Rendering:
+    """What a model draws for one camera; only the channels asked for are present."""
+
+    rgb: Tensor | None = None  # [H, W, 3] in [0, 1]
+    alpha: Tensor | None = None  # [H, W]
+    depth: Tensor | None = None  # [H, W] z, scene units; 0 where nothing is seen
+    normal: Tensor | None = None  # [H, W, 3] unit, scene frame, towards the camera; 0 where nothing is seen
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class SceneModel(Protocol):
+    """A scene model: everything the trainer, the renderer and the exporters need of one.
+
+    ``progress`` runs from 0 to 1 over a whole training run, whatever its length.
+    """
+
+    name: ClassVar[str]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+
+    @classmethod
+    def create(cls, config: Any, scene: Scene, core: RenderCore, device: torch.device) -> Self: ...
+
+    def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
+        """Draws a batch (rays or whole views) from the scene's training views; the trainer sums the losses."""
+        ...
+
+    def after_backward(self, progress: float) -> None:
+        """Reads gradients, before the optimizers step."""
+        ...
+
+    def after_step(self, progress: float) -> None:
+        """Changes structure: densify, prune, refresh occupancy; sets learning rates."""
+        ...
+
+    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+        """Draws one camera of the scene frame (C = 1, pinhole), without gradients."""
+        ...
+
+    def statistics(self) -> Mapping[str, float]:
+        """Numbers for the progress line, ``log.jsonl`` and ``metrics.json``, such as ``gaussians``."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nested dicts of tensors and JSON values: everything a resumed run needs, optimizers included."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class HasDensity(Protocol):
+    def density(self, xyz: Tensor) -> Tensor:
+        """Volume density [P] at scene points [P, 3]."""
+        ...
+
+
+@runtime_checkable
+class HasGaussians(Protocol):
+    def gaussians(self) -> Gaussians:
+        """The model's Gaussians in the scene frame, detached."""
+        ...
+
+
+class RenderCore(Protocol):
+    """The operators of the render core. Every backend gives equal numbers within tests/tolerances.py."""
+
+    name: str
+
+    def rasterize(self, gaussians: Gaussians, camera: Cameras, background: Tensor, **options: Any) -> Any: ...
+
+    def photometric_loss(self, image: Tensor, target: Any, ssim_weight: float) -> Tensor: ...
+
+    def adam(self, param: Tensor, grad: Tensor, state: Mapping[str, Tensor], **options: Any) -> None: ...
+
+    def tsdf_integrate(self, volume: Any, depth: Tensor, rgb: Tensor, camera: Cameras) -> None: ...
+
+
+class SceneReader(Protocol):
+    """One of the field's scene formats."""
+
+    def accepts(self, path: Path) -> bool: ...
+
+    def read(self, path: Path) -> Any:
+        """Raises NerfkitError where the files are there but wrong."""
+        ...

@@ -1,0 +1,49 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nerfkit.errors import NerfkitError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Gives a path beside ``path`` to write a file or a folder to, and renames it into place at the end.
+
+    The suffix is kept, for writers that choose their format by it. An exception leaves ``path`` as it was.
+
+    Raises:
+        NerfkitError: no space left on the device, or no permission to write there.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        if partial.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NerfkitError(f"{path}: no space left to write it; free some space and run the command again") from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise NerfkitError(f"{path}: cannot be written ({error.strerror}); choose another output path") from None
+        raise
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic(path) as partial:
+        partial.write_text(text)
