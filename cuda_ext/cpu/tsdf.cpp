@@ -1,0 +1,97 @@
+// TSDF integration: threads over slabs of x, lanes along z. Every voxel belongs to one thread, so the result does not
+// depend on their number.
+#include "../math/tsdf.h"
+
+#include "../math/linalg.h"
+#include "../nerfkit.h"
+
+namespace nk {
+namespace {
+
+struct Projection {
+  Mat3<float> rotation;  // cam_from_world
+  Vec3<float> translation;
+  float fx, fy, cx, cy;
+
+  explicit Projection(const nk_tsdf_params &p)
+      : fx(p.intrinsics[0]), fy(p.intrinsics[1]), cx(p.intrinsics[2]), cy(p.intrinsics[3]) {
+    const float *m = p.cam_from_world;
+    for (int i = 0; i < 3; ++i) rotation.row[i] = {m[4 * i], m[4 * i + 1], m[4 * i + 2]};
+    translation = {m[3], m[7], m[11]};
+  }
+};
+
+// What the camera sees at kLanes voxels: 0 depth where nothing.
+struct Observation {
+  alignas(64) float depth[kLanes];
+  alignas(64) float weight[kLanes];
+  int64_t pixel[kLanes];
+  bool any;
+};
+
+void observe(const nk_tsdf_params &p, const Lanes &u, const Lanes &v, const IntLanes &inside, int count, Observation *o) {
+  const DepthMap map = {p.depth, p.H, p.W};
+  o->any = false;
+  for (int i = 0; i < kLanes; ++i) {
+    o->depth[i] = o->weight[i] = 0;
+    if (i >= count || !inside[i]) continue;
+    o->pixel[i] = static_cast<int64_t>(v[i]) * p.W + static_cast<int>(u[i]);
+    o->depth[i] = depth_at(map, u[i], v[i], p.truncation);
+    o->weight[i] = p.confidence ? p.confidence[o->pixel[i]] : 1.0f;
+    o->any |= o->depth[i] > 0 && o->weight[i] > 0;
+  }
+}
+
+void average_color(const nk_tsdf_params &p, int64_t voxel, int64_t pixel, float weight) {
+  float *color = p.color + 4 * voxel;
+  const float share = weight / max(color[3] + weight, 1e-20f);
+  for (int c = 0; c < 3; ++c) color[c] += share * (p.rgb[3 * pixel + c] - color[c]);
+  color[3] += weight;
+}
+
+// The voxels z .. z + count of a row, whose camera coordinates are x_cam.
+void integrate(const nk_tsdf_params &p, const Projection &camera, const Vec3<Lanes> &x_cam, int64_t voxel, int count) {
+  const IntLanes in_front = x_cam.z > 0.0f;
+  const Lanes inverse_z = 1.0f / select(in_front, x_cam.z, Lanes{} + 1.0f);
+  const Lanes u = camera.fx * x_cam.x * inverse_z + camera.cx, v = camera.fy * x_cam.y * inverse_z + camera.cy;
+  const IntLanes inside = in_front & (u >= 0.0f) & (v >= 0.0f) & (u < static_cast<float>(p.W)) & (v < static_cast<float>(p.H));
+  Observation seen;
+  observe(p, u, v, inside, count, &seen);
+  if (!seen.any) return;
+  const Lanes depth = load(seen.depth), sdf = depth - x_cam.z;
+  const IntLanes used = (depth > 0.0f) & (load(seen.weight) > 0.0f) & (sdf >= -p.truncation);
+  const Lanes w = select(used, load(seen.weight), Lanes{});
+  const Lanes value = select(used, min(sdf / p.truncation, 1.0f), Lanes{});
+  Lanes tsdf = load_strided(p.tsdf + voxel, 1, count), weight = load_strided(p.weight + voxel, 1, count);
+  average(&tsdf, &weight, value, w);
+  store_strided(p.tsdf + voxel, 1, count, tsdf);
+  store_strided(p.weight + voxel, 1, count, weight);
+  const IntLanes near = used & (sdf <= p.truncation);
+  for (int i = 0; i < count; ++i)
+    if (near[i]) average_color(p, voxel + i, seen.pixel[i], w[i]);
+}
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_tsdf_fwd(const nk_tsdf_params *params) {
+  using namespace nk;
+  const nk_tsdf_params &p = *params;
+  const Projection camera(p);
+  Lanes ramp;
+  for (int i = 0; i < kLanes; ++i) ramp[i] = static_cast<float>(i);
+#pragma omp parallel for num_threads(p.threads) schedule(dynamic, 1)
+  for (int x = 0; x < p.X; ++x) {
+    for (int y = 0; y < p.Y; ++y) {
+      const float x_world = p.origin[0] + p.voxel_size * x, y_world = p.origin[1] + p.voxel_size * y;
+      for (int z = 0; z < p.Z; z += kLanes) {
+        const Vec3<Lanes> world = {Lanes{} + x_world, Lanes{} + y_world, p.origin[2] + p.voxel_size * (ramp + static_cast<float>(z))};
+        Vec3<Lanes> x_cam = multiply(camera.rotation, world);
+        x_cam = {x_cam.x + camera.translation.x, x_cam.y + camera.translation.y, x_cam.z + camera.translation.z};
+        const int64_t voxel = (static_cast<int64_t>(x) * p.Y + y) * p.Z + z;
+        integrate(p, camera, x_cam, voxel, p.Z - z < kLanes ? p.Z - z : kLanes);
+      }
+    }
+  }
+  return 0;
+}
