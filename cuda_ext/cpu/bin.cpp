@@ -1,0 +1,165 @@
+// From splats to per-tile lists, near to far: a radix sort by depth, then a stable counting sort by tile.
+//
+// Every thread takes a contiguous part of the depth order and counts what it will write into each tile; a
+// prefix sum over (tile, thread) then gives each its own place, so that the order within a tile is the depth
+// order whatever the number of threads.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
+
+#include "../math/lanes.h"
+#include "../nerfkit.h"
+#include "error.h"
+
+namespace nk {
+namespace {
+
+// One lane a row of a tile, on every instruction set.
+typedef float Rows __attribute__((vector_size(4 * NK_TILE)));
+typedef int RowMask __attribute__((vector_size(4 * NK_TILE)));
+
+unsigned bits_of_rows(RowMask mask) {
+#ifdef __AVX__
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask));
+#else
+  unsigned bits = 0;
+  for (int r = 0; r < NK_TILE; ++r) bits |= (mask[r] & 1u) << r;
+  return bits;
+#endif
+}
+
+Rows sqrt_rows(Rows a) {
+  Rows out;
+  for (int r = 0; r < NK_TILE; ++r) out[r] = __builtin_sqrtf(a[r]);
+  return out;
+}
+
+// Calls visit(tile, rows) for each tile in which a pixel centre lies inside the splat's ellipse
+// a dx^2 + 2 b dx dy + c dy^2 <= cut. In a pixel row this is the chord
+// dx = (-b dy -+ sqrt((b dy)^2 - a (c dy^2 - cut))) / a; bit r of `rows` tells that row r's chord meets the tile.
+template <class Visit>
+void visit_tiles(const float *splat, int width, int height, Visit visit) {
+  const int tiles_x = (width + NK_TILE - 1) / NK_TILE;
+  const float x = splat[NK_SPLAT_X], y = splat[NK_SPLAT_Y];
+  const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C], cut = splat[NK_SPLAT_CUT];
+  const float y0 = std::max(0.0f, y - splat[NK_SPLAT_EXTENT_Y]);
+  const float y1 = std::min(static_cast<float>(height), y + splat[NK_SPLAT_EXTENT_Y]);
+  const int first_row = static_cast<int>(y0) / NK_TILE;
+  const int last_row = std::min(static_cast<int>(y1), height - 1) / NK_TILE;
+  const float inverse_a = 1.0f / a;
+  // Chords are widened by a hundredth of a pixel: rounding must not lose a pixel that the rasterizer would draw.
+  const float slack = 0.01f;
+  for (int ty = first_row; ty <= last_row; ++ty) {
+    Rows py;
+    for (int r = 0; r < NK_TILE; ++r) py[r] = ty * NK_TILE + r + 0.5f;
+    const Rows dy = py - y;
+    const Rows discriminant = b * dy * (b * dy) - a * (c * dy * dy - cut);
+    const RowMask valid = (discriminant >= 0.0f) & (py < static_cast<float>(height));
+    const Rows zero = {};
+    const Rows half = sqrt_rows(discriminant > 0.0f ? discriminant : zero) * inverse_a;
+    const Rows middle = x - b * dy * inverse_a;
+    const Rows left = valid ? middle - half - slack : zero + 1e30f;
+    const Rows right = valid ? middle + half + slack : zero - 1e30f;
+    float lowest = left[0], highest = right[0];
+    for (int r = 1; r < NK_TILE; ++r) {
+      lowest = std::min(lowest, left[r]);
+      highest = std::max(highest, right[r]);
+    }
+    if (lowest > highest || highest < 0.5f || lowest > width) continue;
+    const int tx0 = std::max(0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
+    const int tx1 = std::min(tiles_x - 1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);
+    for (int tx = tx0; tx <= tx1; ++tx) {
+      const float first_center = tx * NK_TILE + 0.5f, last_center = tx * NK_TILE + NK_TILE - 0.5f;
+      const unsigned rows = bits_of_rows((left <= last_center) & (right >= first_center));
+      if (rows) visit(ty * tiles_x + tx, rows);
+    }
+  }
+}
+
+struct Keyed {
+  uint32_t key;
+  int32_t index;
+};
+
+// Positive floats sort like their bit patterns. Three stable passes of 11 bits; the highest bit is the sign.
+void radix_sort(std::vector<Keyed> *items, std::vector<Keyed> *scratch) {
+  constexpr int kBits = 11, kBuckets = 1 << kBits;
+  scratch->resize(items->size());
+  for (int shift = 0; shift < 32; shift += kBits) {
+    std::vector<uint32_t> count(kBuckets + 1, 0);
+    for (const Keyed &item : *items) ++count[((item.key >> shift) & (kBuckets - 1)) + 1];
+    for (int b = 0; b < kBuckets; ++b) count[b + 1] += count[b];
+    for (const Keyed &item : *items) (*scratch)[count[(item.key >> shift) & (kBuckets - 1)]++] = item;
+    items->swap(*scratch);
+  }
+}
+
+int64_t part(int64_t total, int thread, int threads) { return total * thread / threads; }
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_bin(nk_bin_params *p) {
+  return nk::guarded("nk_bin", [&] {
+    static thread_local std::vector<nk::Keyed> items, scratch;
+    items.clear();
+    for (int32_t i = 0; i < p->N; ++i) {
+      const float depth = p->splats[int64_t(i) * NK_SPLAT_SIZE + NK_SPLAT_DEPTH];
+      if (depth > 0.0f) items.push_back({static_cast<uint32_t>(nk::bits_of(depth)), i});
+    }
+    nk::radix_sort(&items, &scratch);
+    const int32_t visible = static_cast<int32_t>(items.size());
+    p->M = visible;
+    const nk::Keyed *sorted_items = items.data();  // thread_local: the team below must see this thread's
+    const int threads = p->threads;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; ++t) {
+      int32_t *counts = p->thread_counts + int64_t(t) * p->T;
+      std::memset(counts, 0, sizeof(int32_t) * p->T);
+      for (int64_t m = nk::part(visible, t, threads); m < nk::part(visible, t + 1, threads); ++m) {
+        const int32_t index = sorted_items[m].index;
+        float *splat = p->sorted + m * NK_SPLAT_SIZE;
+        std::memcpy(splat, p->splats + int64_t(index) * NK_SPLAT_SIZE, sizeof(float) * NK_SPLAT_SIZE);
+        p->order[m] = index;
+        nk::visit_tiles(splat, p->width, p->height, [&](int tile, unsigned) { ++counts[tile]; });
+      }
+    }
+    // Counts become first positions, by tile and then by thread.
+    int64_t total = 0;
+    for (int32_t tile = 0; tile < p->T; ++tile) {
+      p->tile_offsets[tile] = static_cast<int32_t>(total);
+      for (int t = 0; t < threads; ++t) {
+        int32_t &count = p->thread_counts[int64_t(t) * p->T + tile];
+        const int32_t here = count;
+        count = static_cast<int32_t>(total);
+        total += here;
+      }
+    }
+    p->tile_offsets[p->T] = static_cast<int32_t>(total);
+    p->instances = total;
+    if (total > INT32_MAX) throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
+  });
+}
+
+extern "C" int nk_fill(const nk_fill_params *p) {
+  return nk::guarded("nk_fill", [&] {
+    const int threads = p->threads;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; ++t) {
+      std::vector<int32_t> next(p->thread_counts + int64_t(t) * p->T, p->thread_counts + int64_t(t + 1) * p->T);
+      for (int64_t m = nk::part(p->M, t, threads); m < nk::part(p->M, t + 1, threads); ++m) {
+        nk::visit_tiles(p->sorted + m * NK_SPLAT_SIZE, p->width, p->height, [&](int tile, unsigned rows) {
+          const int32_t at = next[tile]++;
+          p->ranks[at] = static_cast<int32_t>(m);
+          p->rows[at] = static_cast<uint8_t>(rows);
+        });
+      }
+    }
+  });
+}

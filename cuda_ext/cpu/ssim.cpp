@@ -1,0 +1,196 @@
+// L1 + SSIM in two sweeps over the rows; a lane is a pixel of a row.
+//
+// The blur is separable: rows are blurred along x as they come and kept in a ring of 11, from which the blur
+// along y is taken. Sweep one blurs x, x^2 and x y (the target's moments are known) and writes the derivatives
+// of SSIM with respect to them; sweep two blurs those, which is the adjoint, since the window is symmetric.
+#include "../math/ssim.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "../nerfkit.h"
+#include "error.h"
+
+namespace nk {
+namespace {
+
+constexpr int kTaps = 2 * kSsimRadius + 1;
+
+int64_t padded(int width) { return (width + kLanes - 1) / kLanes * kLanes; }
+
+// Blurs `Maps` images at once over the rows y0 <= y < y1. `fill(y, row)` writes row y of every map to row[m];
+// `emit(y, blurred)` gets the blurred rows. Beyond the image's edges the maps are zero.
+template <int Maps, class Fill, class Emit>
+void blur(int width, int height, int y0, int y1, Fill fill, Emit emit) {
+  const int64_t stride = padded(width);
+  std::vector<float> source(Maps * (stride + 2 * kSsimRadius), 0.0f), ring(kTaps * Maps * stride, 0.0f),
+      out(Maps * stride);
+  float *rows[Maps], *blurred[Maps];
+  for (int m = 0; m < Maps; ++m) {
+    rows[m] = source.data() + m * (stride + 2 * kSsimRadius) + kSsimRadius;
+    blurred[m] = out.data() + m * stride;
+  }
+  for (int y = y0 - kSsimRadius; y < y1 + kSsimRadius; ++y) {
+    float *slot = ring.data() + (y + kTaps) % kTaps * Maps * stride;
+    if (y < 0 || y >= height) {
+      std::fill(slot, slot + Maps * stride, 0.0f);
+    } else {
+      fill(y, rows);
+      for (int m = 0; m < Maps; ++m) {
+        for (int64_t x = 0; x < stride; x += kLanes) {
+          Lanes sum = kSsimWindow[0] * load(rows[m] + x);
+          for (int k = 1; k <= kSsimRadius; ++k)
+            sum += kSsimWindow[k] * (load(rows[m] + x - k) + load(rows[m] + x + k));
+          store(slot + m * stride + x, sum);
+        }
+      }
+    }
+    const int center = y - kSsimRadius;
+    if (center < y0) continue;
+    for (int m = 0; m < Maps; ++m) {
+      const auto row = [&](int dy) { return ring.data() + ((center + dy + kTaps) % kTaps * Maps + m) * stride; };
+      const float *at[kTaps];
+      for (int k = 0; k < kTaps; ++k) at[k] = row(k - kSsimRadius);
+      for (int64_t x = 0; x < stride; x += kLanes) {
+        Lanes sum = kSsimWindow[0] * load(at[kSsimRadius] + x);
+        for (int k = 1; k <= kSsimRadius; ++k)
+          sum += kSsimWindow[k] * (load(at[kSsimRadius - k] + x) + load(at[kSsimRadius + k] + x));
+        store(blurred[m] + x, sum);
+      }
+    }
+    emit(center, blurred);
+  }
+}
+
+int strip_begin(int height, int strip, int strips) { return static_cast<int>(int64_t(height) * strip / strips); }
+
+// fn(channel, y0, y1) over strips of rows of every channel, in parallel.
+template <class Fn>
+void for_strips(int channels, int height, int threads, Fn fn) {
+  const int strips = std::max(1, std::min(height / 32, 4 * threads));
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (int job = 0; job < channels * strips; ++job)
+    fn(job / strips, strip_begin(height, job % strips, strips), strip_begin(height, job % strips + 1, strips));
+}
+
+// The last vector of a row may reach past its end.
+template <class Fn>
+void for_lanes(int width, Fn fn) {
+  for (int x = 0; x < width; x += kLanes) fn(x, std::min(kLanes, width - x));
+}
+
+Lanes load_part(const float *p, int count) { return count == kLanes ? load(p) : load_strided(p, 1, count); }
+void store_part(float *p, int count, Lanes a) {
+  if (count == kLanes)
+    store(p, a);
+  else
+    store_strided(p, 1, count, a);
+}
+
+void ssim_target(const nk_ssim_target_params *p) {
+  for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) {
+    const int64_t plane = int64_t(c) * p->H * p->W;
+    blur<2>(
+        p->W, p->H, y0, y1,
+        [&](int y, float **rows) {
+          const float *target = p->target + plane + int64_t(y) * p->W;
+          for (int x = 0; x < p->W; ++x) {
+            rows[0][x] = target[x];
+            rows[1][x] = target[x] * target[x];
+          }
+        },
+        [&](int y, float **blurred) {
+          std::copy(blurred[0], blurred[0] + p->W, p->mean + plane + int64_t(y) * p->W);
+          std::copy(blurred[1], blurred[1] + p->W, p->mean_square + plane + int64_t(y) * p->W);
+        });
+  });
+}
+
+struct RowSums {
+  double l1, ssim;
+};
+
+// Sweep one, for a strip: row sums, and the derivative maps d_mean, d_square, d_product in p->scratch.
+void derivatives(const nk_photometric_params *p, int c, int y0, int y1, RowSums *sums) {
+  const int64_t plane = int64_t(c) * p->H * p->W, all = int64_t(p->C) * p->H * p->W;
+  const auto fill = [&](int y, float **rows) {
+    const float *image = p->image + plane + int64_t(y) * p->W, *target = p->target + plane + int64_t(y) * p->W;
+    for (int x = 0; x < p->W; ++x) {
+      rows[0][x] = image[x];
+      rows[1][x] = image[x] * image[x];
+      rows[2][x] = image[x] * target[x];
+    }
+  };
+  const auto emit = [&](int y, float **blurred) {
+    const int64_t row = plane + int64_t(y) * p->W;
+    Lanes l1 = {}, similarity = {};
+    for_lanes(p->W, [&](int x, int count) {
+      const Lanes my = load_part(p->mean + row + x, count), yy = load_part(p->mean_square + row + x, count);
+      const Lanes difference = load_part(p->image + row + x, count) - load_part(p->target + row + x, count);
+      Lanes d_mean, d_square, d_product;
+      Lanes value = ssim(load(blurred[0] + x), load(blurred[1] + x), load(blurred[2] + x), my, yy, &d_mean, &d_square,
+                         &d_product);
+      if (count < kLanes)
+        for (int i = count; i < kLanes; ++i) value[i] = 0.0f;
+      similarity += value;
+      l1 += max(difference, -difference);
+      store_part(p->scratch + row + x, count, d_mean);
+      store_part(p->scratch + all + row + x, count, d_square);
+      store_part(p->scratch + 2 * all + row + x, count, d_product);
+    });
+    sums[int64_t(c) * p->H + y] = {sum(l1), sum(similarity)};
+  };
+  blur<3>(p->W, p->H, y0, y1, fill, emit);
+}
+
+// Sweep two: v_x = -w/n (B d_mean + 2 x B d_square + y B d_product) + (1 - w)/n sign(x - y).
+void gradient(const nk_photometric_params *p, int c, int y0, int y1) {
+  const int64_t plane = int64_t(c) * p->H * p->W, all = int64_t(p->C) * p->H * p->W;
+  const float by_ssim = -p->ssim_weight / static_cast<float>(all);
+  const float by_l1 = (1.0f - p->ssim_weight) / static_cast<float>(all);
+  const auto fill = [&](int y, float **rows) {
+    for (int m = 0; m < 3; ++m) {
+      const float *map = p->scratch + m * all + plane + int64_t(y) * p->W;
+      std::copy(map, map + p->W, rows[m]);
+    }
+  };
+  const auto emit = [&](int y, float **blurred) {
+    const int64_t row = plane + int64_t(y) * p->W;
+    for_lanes(p->W, [&](int x, int count) {
+      const Lanes image = load_part(p->image + row + x, count), target = load_part(p->target + row + x, count);
+      const Lanes zero = {}, one = zero + 1.0f;
+      const Lanes sign = select(image > target, one, select(image < target, -one, zero));
+      const Lanes grad =
+          by_ssim * (load(blurred[0] + x) + 2.0f * image * load(blurred[1] + x) + target * load(blurred[2] + x)) +
+          by_l1 * sign;
+      store_part(p->grad_image + row + x, count, grad);
+    });
+  };
+  blur<3>(p->W, p->H, y0, y1, fill, emit);
+}
+
+void photometric(const nk_photometric_params *p) {
+  std::vector<RowSums> rows(int64_t(p->C) * p->H);
+  for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) { derivatives(p, c, y0, y1, rows.data()); });
+  double l1 = 0, similarity = 0;  // row by row, so that the sum does not depend on the threads
+  for (const RowSums &row : rows) {
+    l1 += row.l1;
+    similarity += row.ssim;
+  }
+  const double n = double(p->C) * p->H * p->W;
+  p->sums[0] = l1 / n;
+  p->sums[1] = similarity / n;
+  if (p->grad_image) for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) { gradient(p, c, y0, y1); });
+}
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_ssim_target(const nk_ssim_target_params *p) {
+  return nk::guarded("nk_ssim_target", [&] { nk::ssim_target(p); });
+}
+
+extern "C" int nk_photometric(const nk_photometric_params *p) {
+  return nk::guarded("nk_photometric", [&] { nk::photometric(p); });
+}

@@ -1,0 +1,162 @@
+// Projection of a 3D Gaussian to a splat: Zwicker et al. 2001 (EWA splatting), Kerbl et al. 2023, section 4.
+#pragma once
+
+#include "constants.h"
+#include "linalg.h"
+
+namespace nk {
+
+// A pinhole camera, the same for all lanes.
+struct Camera {
+  Mat3<float> rotation;      // camera from world
+  Vec3<float> translation;   // camera from world
+  Vec3<float> center;        // in the world
+  float fx, fy, cx, cy;
+  float limit_x0, limit_x1;  // bounds of x / z in the linearisation
+  float limit_y0, limit_y1;
+};
+
+// cam_from_world: 4x4, row by row; intrinsics: fx fy cx cy.
+NK_HD Camera make_camera(const float *cam_from_world, const float *intrinsics, int width, int height) {
+  const float *m = cam_from_world;
+  Camera c;
+  c.rotation = {{{m[0], m[1], m[2]}, {m[4], m[5], m[6]}, {m[8], m[9], m[10]}}};
+  c.translation = {m[3], m[7], m[11]};
+  c.center = -1.0f * multiply_transposed(c.rotation, c.translation);
+  c.fx = intrinsics[0];
+  c.fy = intrinsics[1];
+  c.cx = intrinsics[2];
+  c.cy = intrinsics[3];
+  const float margin_x = (NK_FRUSTUM_MARGIN - 1.0f) * 0.5f * width / c.fx;
+  const float margin_y = (NK_FRUSTUM_MARGIN - 1.0f) * 0.5f * height / c.fy;
+  c.limit_x0 = -c.cx / c.fx - margin_x;
+  c.limit_x1 = (width - c.cx) / c.fx + margin_x;
+  c.limit_y0 = -c.cy / c.fy - margin_y;
+  c.limit_y1 = (height - c.cy) / c.fy + margin_y;
+  return c;
+}
+
+template <class F>
+struct Gaussian {
+  Vec3<F> mean;
+  Quat<F> quat;
+  Vec3<F> scale;
+};
+
+template <class F>
+struct Projected {
+  F x, y;        // mean, pixels
+  F a, b, c;     // conic
+  F depth;
+  F cov_xx, cov_yy;
+  Vec3<F> normal;
+};
+
+// What the backward pass needs again.
+template <class F>
+struct ProjectionState {
+  Vec3<F> t;                // mean in the camera frame
+  F inverse_z, tx, ty;      // x / z and y / z, clamped
+  F inverse_length;         // of the quaternion
+  Mat3<F> axes;             // G = R_cam R(q): columns are the Gaussian's axes in the camera
+  Vec3<F> u0, u1;           // rows of J G
+  F cov_b, inverse_det;
+  Vec3<F> pick;             // 1 at the shortest axis, with the sign that turns it to the camera
+};
+
+// cov2d = J G diag(s^2) G^T J^T + blur I, with J the Jacobian of the perspective division (EWA, eq. 29);
+// conic = cov2d^-1. The normal is the shortest axis, turned towards the camera.
+template <class F>
+NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionState<F> *s) {
+  s->t = multiply(cam.rotation, g.mean) + Vec3<F>{F{} + cam.translation.x, F{} + cam.translation.y,
+                                                   F{} + cam.translation.z};
+  s->inverse_z = 1.0f / s->t.z;
+  const F x = s->t.x * s->inverse_z, y = s->t.y * s->inverse_z;
+  s->tx = min(max(x, F{} + cam.limit_x0), F{} + cam.limit_x1);
+  s->ty = min(max(y, F{} + cam.limit_y0), F{} + cam.limit_y1);
+  const Mat3<F> rotation = rotation_of(g.quat, &s->inverse_length);
+  s->axes = multiply(cam.rotation, rotation);
+  const F jx = cam.fx * s->inverse_z, jy = cam.fy * s->inverse_z;
+  s->u0 = jx * (s->axes.row[0] - s->tx * s->axes.row[2]);
+  s->u1 = jy * (s->axes.row[1] - s->ty * s->axes.row[2]);
+  const Vec3<F> &u = s->u0, &w = s->u1;
+  const Vec3<F> s2 = {g.scale.x * g.scale.x, g.scale.y * g.scale.y, g.scale.z * g.scale.z};
+
+  Projected<F> p;
+  p.cov_xx = s2.x * u.x * u.x + s2.y * u.y * u.y + s2.z * u.z * u.z + NK_SCREEN_BLUR;
+  s->cov_b = s2.x * u.x * w.x + s2.y * u.y * w.y + s2.z * u.z * w.z;
+  p.cov_yy = s2.x * w.x * w.x + s2.y * w.y * w.y + s2.z * w.z * w.z + NK_SCREEN_BLUR;
+  const F det = p.cov_xx * p.cov_yy - s->cov_b * s->cov_b;
+  s->inverse_det = 1.0f / max(det, F{} + 1e-12f);
+  p.a = p.cov_yy * s->inverse_det;
+  p.b = -s->cov_b * s->inverse_det;
+  p.c = p.cov_xx * s->inverse_det;
+  p.x = cam.fx * x + cam.cx;
+  p.y = cam.fy * y + cam.cy;
+  p.depth = s->t.z;
+
+  const F one = F{} + 1.0f, zero = F{};
+  const auto x_shortest = both(g.scale.x <= g.scale.y, g.scale.x <= g.scale.z);
+  const F is_x = select(x_shortest, one, zero);
+  const F is_y = (one - is_x) * select(g.scale.y <= g.scale.z, one, zero);
+  s->pick = {is_x, is_y, one - is_x - is_y};
+  Vec3<F> normal = {dot(rotation.row[0], s->pick), dot(rotation.row[1], s->pick), dot(rotation.row[2], s->pick)};
+  const Vec3<F> to_camera = {cam.center.x - g.mean.x, cam.center.y - g.mean.y, cam.center.z - g.mean.z};
+  const F sign = select(dot(normal, to_camera) < zero, -one, one);
+  s->pick = sign * s->pick;
+  p.normal = sign * normal;
+  return p;
+}
+
+template <class F>
+struct ProjectedGrad {
+  F x, y, a, b, c, depth;
+  Vec3<F> normal;
+};
+
+// In reverse: conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2, v_c]];
+// covariance -> u0, u1, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
+template <class F>
+NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, const Projected<F> &p, const ProjectionState<F> &s,
+                       const ProjectedGrad<F> &v, Vec3<F> *v_mean, Quat<F> *v_quat, Vec3<F> *v_scale) {
+  const F h = 0.5f * v.b;
+  const F m00 = p.a * v.a + p.b * h, m01 = p.a * h + p.b * v.c;
+  const F m10 = p.b * v.a + p.c * h, m11 = p.b * h + p.c * v.c;
+  const F v_xx = -(m00 * p.a + m01 * p.b);
+  const F v_xy = -(m00 * p.b + m01 * p.c) - (m10 * p.a + m11 * p.b);
+  const F v_yy = -(m10 * p.b + m11 * p.c);
+
+  const Vec3<F> &u = s.u0, &w = s.u1;
+  const Vec3<F> s2 = {g.scale.x * g.scale.x, g.scale.y * g.scale.y, g.scale.z * g.scale.z};
+  *v_scale = {2.0f * g.scale.x * (v_xx * u.x * u.x + v_xy * u.x * w.x + v_yy * w.x * w.x),
+              2.0f * g.scale.y * (v_xx * u.y * u.y + v_xy * u.y * w.y + v_yy * w.y * w.y),
+              2.0f * g.scale.z * (v_xx * u.z * u.z + v_xy * u.z * w.z + v_yy * w.z * w.z)};
+  const Vec3<F> v_u = {s2.x * (2.0f * v_xx * u.x + v_xy * w.x), s2.y * (2.0f * v_xx * u.y + v_xy * w.y),
+                       s2.z * (2.0f * v_xx * u.z + v_xy * w.z)};
+  const Vec3<F> v_w = {s2.x * (2.0f * v_yy * w.x + v_xy * u.x), s2.y * (2.0f * v_yy * w.y + v_xy * u.y),
+                       s2.z * (2.0f * v_yy * w.z + v_xy * u.z)};
+
+  const F jx = cam.fx * s.inverse_z, jy = cam.fy * s.inverse_z;
+  Mat3<F> v_axes;
+  v_axes.row[0] = jx * v_u;
+  v_axes.row[1] = jy * v_w;
+  v_axes.row[2] = -1.0f * (s.tx * v_axes.row[0] + s.ty * v_axes.row[1]);
+  const F x = s.t.x * s.inverse_z, y = s.t.y * s.inverse_z;
+  const F zero = F{};
+  F v_tx = select(both(x >= cam.limit_x0, x <= cam.limit_x1), -jx * dot(v_u, s.axes.row[2]), zero);
+  F v_ty = select(both(y >= cam.limit_y0, y <= cam.limit_y1), -jy * dot(v_w, s.axes.row[2]), zero);
+  v_tx = v_tx + cam.fx * v.x;
+  v_ty = v_ty + cam.fy * v.y;
+  const F v_jx_jx = dot(v_u, u), v_jy_jy = dot(v_w, w);  // v_j * j
+  const Vec3<F> v_t = {v_tx * s.inverse_z, v_ty * s.inverse_z,
+                       v.depth - (v_jx_jx + v_jy_jy + v_tx * x + v_ty * y) * s.inverse_z};
+  *v_mean = multiply_transposed(cam.rotation, v_t);
+
+  Mat3<F> v_rotation = multiply_transposed(cam.rotation, v_axes);
+  v_rotation.row[0] = v_rotation.row[0] + v.normal.x * s.pick;
+  v_rotation.row[1] = v_rotation.row[1] + v.normal.y * s.pick;
+  v_rotation.row[2] = v_rotation.row[2] + v.normal.z * s.pick;
+  *v_quat = rotation_of_vjp(g.quat, s.inverse_length, v_rotation);
+}
+
+}  // namespace nk

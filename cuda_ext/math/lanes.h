@@ -1,0 +1,128 @@
+// The lane type F of the math headers: `float` in a CUDA thread, a vector of NK_LANES floats on a CPU.
+//
+// Every header in this folder is a template on F and uses only +, -, *, /, comparisons and the functions
+// below, which exist for `float` (host and device) and for `Lanes` (host). Vectors are GCC/Clang vector
+// extensions: the same source compiles to SSE, AVX2, AVX-512 and NEON.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifdef __CUDACC__
+#define NK_HD __host__ __device__ __forceinline__
+#else
+#define NK_HD inline __attribute__((always_inline))
+#endif
+
+namespace nk {
+
+// --- scalar lane -----------------------------------------------------------------------------------------
+
+NK_HD float select(bool mask, float a, float b) { return mask ? a : b; }
+NK_HD float min(float a, float b) { return a < b ? a : b; }
+NK_HD float max(float a, float b) { return a > b ? a : b; }
+NK_HD bool both(bool a, bool b) { return a && b; }
+NK_HD float sqrt(float a) { return __builtin_sqrtf(a); }
+
+NK_HD int bits_of(float a) {
+#ifdef __CUDA_ARCH__
+  return __float_as_int(a);
+#else
+  int b;
+  std::memcpy(&b, &a, 4);
+  return b;
+#endif
+}
+NK_HD float float_of_bits(int a) {
+#ifdef __CUDA_ARCH__
+  return __int_as_float(a);
+#else
+  float b;
+  std::memcpy(&b, &a, 4);
+  return b;
+#endif
+}
+NK_HD float to_float(int a) { return static_cast<float>(a); }
+NK_HD int shift_left(int a, int by) { return static_cast<int>(static_cast<unsigned>(a) << by); }
+
+// --- vector lanes ----------------------------------------------------------------------------------------
+
+#ifdef NK_LANES
+constexpr int kLanes = NK_LANES;
+typedef float Lanes __attribute__((vector_size(4 * NK_LANES)));
+typedef int IntLanes __attribute__((vector_size(4 * NK_LANES)));
+
+NK_HD Lanes select(IntLanes mask, Lanes a, Lanes b) { return mask ? a : b; }
+NK_HD Lanes min(Lanes a, Lanes b) { return a < b ? a : b; }
+NK_HD Lanes max(Lanes a, Lanes b) { return a > b ? a : b; }
+NK_HD Lanes min(Lanes a, float b) { return min(a, Lanes{} + b); }
+NK_HD Lanes max(Lanes a, float b) { return max(a, Lanes{} + b); }
+NK_HD IntLanes both(IntLanes a, IntLanes b) { return a & b; }
+NK_HD Lanes sqrt(Lanes a) {
+  Lanes out;
+  for (int i = 0; i < kLanes; ++i) out[i] = __builtin_sqrtf(a[i]);
+  return out;
+}
+NK_HD IntLanes bits_of(Lanes a) { return reinterpret_cast<IntLanes>(a); }
+NK_HD Lanes float_of_bits(IntLanes a) { return reinterpret_cast<Lanes>(a); }
+NK_HD Lanes to_float(IntLanes a) { return __builtin_convertvector(a, Lanes); }
+NK_HD IntLanes shift_left(IntLanes a, int by) { return a << by; }
+
+NK_HD Lanes load(const float *p) {
+  Lanes out;
+  std::memcpy(&out, p, sizeof(out));
+  return out;
+}
+NK_HD void store(float *p, Lanes a) { std::memcpy(p, &a, sizeof(a)); }
+
+// The lanes p[0], p[stride], p[2 stride]…; the first `count` of them, zero in the rest.
+NK_HD Lanes load_strided(const float *p, int64_t stride, int count) {
+  Lanes out = {};
+  if (count == kLanes) {
+    for (int i = 0; i < kLanes; ++i) out[i] = p[i * stride];
+  } else {
+    for (int i = 0; i < count; ++i) out[i] = p[i * stride];
+  }
+  return out;
+}
+NK_HD void store_strided(float *p, int64_t stride, int count, Lanes a) {
+  if (count == kLanes) {
+    for (int i = 0; i < kLanes; ++i) p[i * stride] = a[i];
+  } else {
+    for (int i = 0; i < count; ++i) p[i * stride] = a[i];
+  }
+}
+NK_HD float sum(Lanes a) {
+  float out = 0;
+  for (int i = 0; i < kLanes; ++i) out += a[i];
+  return out;
+}
+#endif  // NK_LANES
+
+// 2^x for x in [-126, 127]: rounds x to an integer with the 1.5 * 2^23 trick, takes a polynomial of degree 5
+// for the fraction in [-0.5, 0.5] (relative error 2e-7), and adds the integer to the exponent bits.
+template <class F>
+NK_HD F exp2(F x) {
+  const F shifted = x + 12582912.0f;
+  const F f = x - (shifted - 12582912.0f);
+  F p = f * 1.3333558e-3f + 9.6181291e-3f;
+  p = p * f + 5.5504109e-2f;
+  p = p * f + 2.4022651e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.0f;
+  return float_of_bits(bits_of(p) + shift_left(bits_of(shifted), 23));
+}
+
+// log2(x) for normal x > 0: exponent bits, and log2(m) = (2 / ln 2) atanh((m - 1) / (m + 1)) for the mantissa
+// m in [sqrt(1/2), sqrt(2)) by its series to the ninth power (absolute error 1e-7).
+template <class F>
+NK_HD F log2(F x) {
+  const auto bits = bits_of(x);
+  const auto exponent = (bits - 0x3f3504f3) >> 23;
+  const F m = float_of_bits(bits - shift_left(exponent, 23));
+  const F s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+  const F series = 2.8853901f + s2 * (0.96179669f + s2 * (0.57707802f + s2 * (0.41219859f + s2 * 0.32059890f)));
+  return to_float(exponent) + s * series;
+}
+
+}  // namespace nk

@@ -1,0 +1,248 @@
+/* The C ABI of the render core. No torch, no Python, no C++ in here.
+ *
+ * Every operator takes one params struct and returns 0, or an error code with a message in nk_error().
+ * nerfkit/core/_library.py reads this file: field types, and the shapes in the comments, become the Python
+ * binding and its argument checks. The rules it relies on:
+ *   - a pointer's comment begins with its shape, e.g. [N, 3]; names in it are int fields of the same struct
+ *     (filled in from the tensors) or constants of math/constants.h;
+ *   - "or NULL" after the shape marks an optional array;
+ *   - float is float32, uint8_t, int32_t and int64_t are what they say; arrays are contiguous, C order;
+ *   - arrays that are not const are written.
+ * Images are planes [C, H, W]; pixel (x, y) has its centre at (x + 0.5, y + 0.5). */
+#ifndef NERFKIT_H
+#define NERFKIT_H
+
+#include <stdint.h>
+
+#include "math/constants.h"
+
+#define NK_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+NK_API int32_t nk_abi_version(void);
+NK_API int32_t nk_lanes(void);
+NK_API const char *nk_error(void);              /* of this thread's last failure */
+NK_API int64_t nk_params_size(const char *name); /* sizeof(struct NAME), -1 if unknown */
+
+/* Projects Gaussians to splats (EWA) and evaluates their colours. */
+typedef struct nk_project_params {
+  int32_t threads;
+  int32_t N;              /* Gaussians */
+  int32_t K;              /* SH coefficients stored */
+  int32_t degree;         /* SH degree used, 0..3 */
+  int32_t width;
+  int32_t height;
+  float near;             /* Gaussians nearer than this are culled */
+  const float *means;     /* [N, 3] scene frame */
+  const float *quats;     /* [N, 4] w x y z, any length */
+  const float *scales;    /* [N, 3] */
+  const float *opacities; /* [N] */
+  const float *sh;        /* [N, K, 3] */
+  const float *cam_from_world; /* [4, 4] */
+  const float *intrinsics;     /* [4] fx fy cx cy */
+  float *splats;          /* [N, NK_SPLAT_SIZE] */
+} nk_project_params;
+NK_API int nk_project_fwd(const nk_project_params *p);
+
+/* The gradient of nk_project_fwd. */
+typedef struct nk_project_grad_params {
+  int32_t threads;
+  int32_t N;
+  int32_t K;
+  int32_t degree;
+  int32_t width;
+  int32_t height;
+  float near;
+  const float *means;     /* [N, 3] */
+  const float *quats;     /* [N, 4] */
+  const float *scales;    /* [N, 3] */
+  const float *opacities; /* [N] */
+  const float *sh;        /* [N, K, 3] */
+  const float *cam_from_world; /* [4, 4] */
+  const float *intrinsics;     /* [4] */
+  const float *splats;         /* [N, NK_SPLAT_SIZE] as nk_project_fwd wrote them */
+  const float *grad_splats;    /* [N, NK_SPLAT_SIZE] */
+  float *grad_means;      /* [N, 3] */
+  float *grad_quats;      /* [N, 4] */
+  float *grad_scales;     /* [N, 3] */
+  float *grad_opacities;  /* [N] */
+  float *grad_sh;         /* [N, K, 3] */
+} nk_project_grad_params;
+NK_API int nk_project_bwd(const nk_project_grad_params *p);
+
+/* Sorts the visible splats by depth and counts the tiles each one touches.
+ * An instance is a (splat, tile) pair; the instances of tile t will be tile_offsets[t] .. tile_offsets[t + 1]. */
+typedef struct nk_bin_params {
+  int32_t threads;
+  int32_t N;
+  int32_t M;               /* visible splats: out */
+  int32_t T;               /* tiles */
+  int32_t width;
+  int32_t height;
+  int64_t instances;       /* out */
+  const float *splats;     /* [N, NK_SPLAT_SIZE] */
+  int32_t *order;          /* [N] the visible splats, near to far: order[0 .. M] */
+  float *sorted;           /* [N, NK_SPLAT_SIZE] the splats in that order */
+  int32_t *tile_offsets;   /* [T1] T + 1 entries */
+  int32_t T1;
+  int32_t TT;              /* threads * tiles */
+  int32_t *thread_counts;  /* [TT] scratch that nk_fill reads */
+} nk_bin_params;
+NK_API int nk_bin(nk_bin_params *p);
+
+/* Writes the instances that nk_bin counted, near to far within each tile. */
+typedef struct nk_fill_params {
+  int32_t threads;
+  int32_t N;
+  int32_t M;
+  int32_t T;
+  int32_t width;
+  int32_t height;
+  int32_t I;                    /* instances */
+  int32_t T1;
+  int32_t TT;
+  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
+  const int32_t *tile_offsets;  /* [T1] */
+  const int32_t *thread_counts; /* [TT] */
+  int32_t *ranks;               /* [I] index into sorted */
+  uint8_t *rows;                /* [I] bit r: the splat reaches row r of the tile */
+} nk_fill_params;
+NK_API int nk_fill(const nk_fill_params *p);
+
+/* Composites the splats of every tile, front to back. C channels: 3 (rgb), 4 (rgb, depth) or 7 (rgb, depth, normal). */
+typedef struct nk_rasterize_params {
+  int32_t threads;
+  int32_t N;
+  int32_t C;
+  int32_t H;
+  int32_t W;
+  int32_t I;
+  int32_t T1;
+  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
+  const int32_t *tile_offsets;  /* [T1] */
+  const int32_t *ranks;         /* [I] */
+  const uint8_t *rows;          /* [I] */
+  const float *background;      /* [3] behind the rgb channels */
+  float *image;                 /* [C, H, W] */
+  float *alpha;                 /* [H, W] */
+  float *median_depth;          /* [H, W] or NULL; depth where the transmittance falls below 0.5, else 0 */
+} nk_rasterize_params;
+NK_API int nk_rasterize_fwd(const nk_rasterize_params *p);
+
+/* The gradient of nk_rasterize_fwd with respect to the splats. */
+typedef struct nk_rasterize_grad_params {
+  int32_t threads;
+  int32_t N;
+  int32_t M;
+  int32_t C;
+  int32_t H;
+  int32_t W;
+  int32_t I;
+  int32_t T1;
+  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
+  const int32_t *order;         /* [N] */
+  const int32_t *tile_offsets;  /* [T1] */
+  const int32_t *ranks;         /* [I] */
+  const uint8_t *rows;          /* [I] */
+  const float *background;      /* [3] */
+  const float *image;           /* [C, H, W] */
+  const float *alpha;           /* [H, W] */
+  const float *grad_image;      /* [C, H, W] */
+  const float *grad_alpha;      /* [H, W] or NULL */
+  int64_t S;                    /* threads * N * NK_SPLAT_SIZE */
+  float *scratch;               /* [S] one gradient buffer a thread */
+  float *grad_splats;           /* [N, NK_SPLAT_SIZE] zero for culled splats */
+} nk_rasterize_grad_params;
+NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
+
+/* Adds to each splat's running sum and count the length of its screen-space position gradient, in units of
+ * half the image (Kerbl et al. 2023, section 5.2), for the splats that were drawn. */
+typedef struct nk_splat_stats_params {
+  int32_t threads;
+  int32_t N;
+  int32_t width;
+  int32_t height;
+  const float *splats;      /* [N, NK_SPLAT_SIZE] */
+  const float *grad_splats; /* [N, NK_SPLAT_SIZE] */
+  float *grad_sum;          /* [N] */
+  float *count;             /* [N] */
+  float *max_radius;        /* [N] pixels */
+} nk_splat_stats_params;
+NK_API int nk_splat_stats(const nk_splat_stats_params *p);
+
+/* Blurs a target image and its square by the SSIM window: what does not change while training. */
+typedef struct nk_ssim_target_params {
+  int32_t threads;
+  int32_t C;
+  int32_t H;
+  int32_t W;
+  const float *target; /* [C, H, W] */
+  float *mean;         /* [C, H, W] blurred target */
+  float *mean_square;  /* [C, H, W] blurred target squared */
+} nk_ssim_target_params;
+NK_API int nk_ssim_target(const nk_ssim_target_params *p);
+
+/* (1 - ssim_weight) mean |x - y| + ssim_weight (1 - mean SSIM), with its gradient; zero padding. */
+typedef struct nk_photometric_params {
+  int32_t threads;
+  int32_t C;
+  int32_t H;
+  int32_t W;
+  float ssim_weight;
+  const float *image;       /* [C, H, W] x */
+  const float *target;      /* [C, H, W] y */
+  const float *mean;        /* [C, H, W] from nk_ssim_target */
+  const float *mean_square; /* [C, H, W] from nk_ssim_target */
+  int64_t S;                /* 3 C H W */
+  float *scratch;           /* [S] */
+  double *sums;             /* [2] mean |x - y|, mean SSIM */
+  float *grad_image;        /* [C, H, W] or NULL */
+} nk_photometric_params;
+NK_API int nk_photometric(const nk_photometric_params *p);
+
+/* One Adam step in place. lr repeats over the parameter: entry i uses lr[i % L]. */
+typedef struct nk_adam_params {
+  int32_t threads;
+  int64_t P;         /* numbers in the parameter */
+  int32_t L;
+  float beta1;
+  float beta2;
+  float epsilon;
+  int64_t step;      /* 1 at the first update */
+  const float *lr;   /* [L] */
+  const float *grad; /* [P] */
+  float *param;      /* [P] */
+  float *m;          /* [P] */
+  float *v;          /* [P] */
+} nk_adam_params;
+NK_API int nk_adam(const nk_adam_params *p);
+
+/* Fuses a depth map into a truncated signed distance volume, in place (Curless & Levoy 1996, section 3). */
+typedef struct nk_tsdf_params {
+  int32_t threads;
+  int32_t X;
+  int32_t Y;
+  int32_t Z;
+  int32_t H;
+  int32_t W;
+  float voxel_size;
+  float truncation;
+  const float *origin;         /* [3] centre of voxel (0, 0, 0), scene frame */
+  const float *cam_from_world; /* [4, 4] */
+  const float *intrinsics;     /* [4] fx fy cx cy */
+  const float *depth;          /* [H, W] z, 0 where nothing is seen */
+  const uint8_t *rgb;          /* [H, W, 3] */
+  const float *confidence;     /* [H, W] or NULL; weight of each pixel, 0 to skip it */
+  float *tsdf;                 /* [X, Y, Z] in units of the truncation, positive outside */
+  float *weight;               /* [X, Y, Z] */
+  float *color;                /* [X, Y, Z, 4] r g b in 0..255, and their weight */
+} nk_tsdf_params;
+NK_API int nk_tsdf_fwd(const nk_tsdf_params *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,266 @@
+"""Finds, checks and loads the compiled render core, and calls its operators.
+
+``nerfkit.h`` is the only description of the operators: its structs become ctypes structures, and the shape in
+each array's comment is checked at every call, so that no operator ever sees an array of another size, type or
+layout than it was written for. Set ``NERFKIT_DUMP=folder`` to save the inputs of every call before it runs:
+after a crash the last file there holds the arguments that caused it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfkit.errors import NerfkitError
+
+_SCALARS: dict[str, Any] = {
+    "int32_t": ctypes.c_int32,
+    "int64_t": ctypes.c_int64,
+    "float": ctypes.c_float,
+}
+_DTYPES = {
+    "float": torch.float32,
+    "double": torch.float64,
+    "int32_t": torch.int32,
+    "uint8_t": torch.uint8,
+}
+# Best first: library name, what the CPU must know, and its lanes.
+_X86_LIBRARIES = (("avx512", ("avx512f", "avx512bw", "avx512dq", "avx512vl"), 16), ("avx2", ("avx2", "fma", "bmi2"), 8))
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    ctype: str
+    shape: tuple[str, ...] | None  # None: a number
+    optional: bool
+
+
+@dataclass(frozen=True)
+class _Operator:
+    name: str
+    params: str
+    fields: tuple[_Field, ...]
+    structure: Any
+    function: Any
+
+
+def header_path() -> Path:
+    """``nerfkit.h``: beside this file when installed, in ``cuda_ext/`` in a checkout."""
+    installed = Path(__file__).with_name("nerfkit.h")
+    return installed if installed.exists() else Path(__file__).parents[2] / "cuda_ext" / "nerfkit.h"
+
+
+@functools.cache
+def constants() -> dict[str, float]:
+    """The constants of ``math/constants.h``, by name without the prefix: ``constants()["ALPHA_MIN"]``."""
+    folder = header_path().parent
+    path = next(p for p in (folder / "math" / "constants.h", folder / "constants.h") if p.exists())
+    found: dict[str, float] = {}
+    for name, text in re.findall(r"#define NK_(\w+) +([^/\n]+(?:/ [\d.]+f\))?)", path.read_text()):
+        numerator, _, denominator = text.replace("f", "").strip("() ").partition("/")
+        found[name] = float(numerator) / float(denominator) if denominator else float(numerator)
+    return found
+
+
+def parse_header(text: str) -> dict[str, tuple[_Field, ...]]:
+    """The fields of every ``typedef struct nk_…_params`` in the header's text."""
+    structs = {}
+    for name, body in re.findall(r"typedef struct (nk_\w+_params) \{(.*?)\} \1;", text, re.DOTALL):
+        fields = []
+        for line in body.strip().splitlines():
+            match = re.match(
+                r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?)?", line
+            )
+            if match is None:
+                raise ValueError(f"nerfkit.h: {name}: cannot read the line {line.strip()!r}")
+            ctype, star, field, shape, optional = match.groups()
+            sizes = tuple(size.strip() for size in shape.split(",")) if star and shape is not None else None
+            fields.append(_Field(field, ctype, sizes, optional is not None))
+        structs[name] = tuple(fields)
+    return structs
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        match = re.search(r"^flags\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return frozenset()
+    return frozenset(match.group(1).split()) if match else frozenset()
+
+
+def _choose() -> tuple[str, str]:
+    """The library's name and why it was chosen."""
+    wanted = os.environ.get("NERFKIT_ISA")
+    if wanted:
+        return wanted, "NERFKIT_ISA asks for it"
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "neon", "the CPU is 64-bit Arm"
+    flags = _cpu_flags()
+    for name, needed, _ in _X86_LIBRARIES:
+        if flags.issuperset(needed):
+            return name, f"the CPU has {', '.join(needed)}"
+    return "base", "the CPU has neither AVX2 nor AVX-512"
+
+
+def _search_folders() -> list[Path]:
+    """Where an installation may have put the libraries: beside this file, or anywhere on the package's path."""
+    import nerfkit
+
+    return [Path(__file__).parent, *(Path(folder) / "core" for folder in nerfkit.__path__)]
+
+
+class Library:
+    """The loaded library: one callable operator per function of ``nerfkit.h``."""
+
+    def __init__(self, path: Path, isa: str, reason: str):
+        self.path, self.isa, self.reason = path, isa, reason
+        text = header_path().read_text()
+        self._dll = ctypes.CDLL(str(path))  # after `import torch`: both use torch's OpenMP runtime
+        self._dll.nk_error.restype = ctypes.c_char_p
+        self._dll.nk_params_size.restype = ctypes.c_int64
+        self.lanes: int = self._dll.nk_lanes()
+        version, expected = self._dll.nk_abi_version(), int(constants()["ABI_VERSION"])
+        if version != expected:
+            raise NerfkitError(
+                f"{path}: built for version {version} of the core's interface, expected {expected}; "
+                "build again with `make setup` or `pip install .`"
+            )
+        structs = {name: self._structure(name, fields) for name, fields in parse_header(text).items()}
+        self._operators = {}
+        for function, params in re.findall(r"NK_API int (nk_\w+)\((?:const )?(nk_\w+) \*p\);", text):
+            fields, structure = structs[params]
+            self._operators[function] = _Operator(function, params, fields, structure, getattr(self._dll, function))
+
+    def _structure(self, name: str, fields: tuple[_Field, ...]) -> tuple[tuple[_Field, ...], Any]:
+        layout = [(f.name, ctypes.c_void_p if f.shape is not None else _SCALARS[f.ctype]) for f in fields]
+        structure = type(name, (ctypes.Structure,), {"_fields_": layout})
+        size = self._dll.nk_params_size(name.encode())
+        if size != ctypes.sizeof(structure):
+            raise NerfkitError(
+                f"{self.path}: {name} has {size} bytes there and {ctypes.sizeof(structure)} in nerfkit.h; "
+                "build again with `make setup` or `pip install .`"
+            )
+        return fields, structure
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return tuple(self._operators)
+
+    def call(self, function: str, /, **arguments: Any) -> Any:
+        """Runs an operator and returns its params struct (for the numbers it puts out).
+
+        Sizes are taken from the arrays' shapes; a size no array determines is an argument like any number.
+
+        Raises:
+            TypeError, ValueError: an argument is missing, unknown, or of the wrong type, shape or layout.
+            RuntimeError: the operator failed.
+        """
+        operator = self._operators[function]
+        params = bind(operator.name, operator.fields, operator.structure, arguments)
+        _dump(function, arguments)
+        if operator.function(ctypes.byref(params)) != 0:
+            raise RuntimeError(self._dll.nk_error().decode())
+        return params
+
+
+def bind(name: str, fields: tuple[_Field, ...], structure: Any, arguments: Mapping[str, Any]) -> Any:
+    """A params struct from keyword arguments, checked against the fields' types and shapes."""
+    params = structure()
+    sizes: dict[str, tuple[int, str]] = {}  # size name -> value, and the argument it came from
+    left = dict(arguments)
+    for field in fields:
+        if field.shape is None:
+            continue
+        tensor = left.pop(field.name, None)
+        if tensor is None:
+            if not field.optional:
+                raise TypeError(f"{name}: the array {field.name} is missing")
+            continue
+        _check_array(name, field, tensor, sizes)
+        setattr(params, field.name, tensor.data_ptr())
+    for field in fields:
+        if field.shape is not None:
+            continue
+        if field.name in left:
+            value = left.pop(field.name)
+            if field.name in sizes and sizes[field.name][0] != value:
+                raise ValueError(f"{name}: {field.name} is {value}, but {sizes[field.name][1]} has {sizes[field.name][0]}")
+            setattr(params, field.name, value)
+        elif field.name in sizes:
+            setattr(params, field.name, sizes[field.name][0])
+    if left:
+        raise TypeError(f"{name}: unknown argument {next(iter(left))}")
+    return params
+
+
+def _check_array(name: str, field: _Field, tensor: Tensor, sizes: dict[str, tuple[int, str]]) -> None:
+    dtype = _DTYPES[field.ctype]
+    if tensor.dtype != dtype:
+        raise TypeError(f"{name}: {field.name} must be {dtype}, got {tensor.dtype}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"{name}: {field.name} must be contiguous")
+    assert field.shape is not None
+    if tensor.ndim != len(field.shape):
+        raise ValueError(f"{name}: {field.name} must be [{', '.join(field.shape)}], got {list(tensor.shape)}")
+    for wanted, got in zip(field.shape, tensor.shape, strict=True):
+        if wanted.isdigit():
+            expected, source = int(wanted), ""
+        elif wanted.startswith("NK_"):
+            expected, source = int(constants()[wanted[3:]]), ""
+        else:
+            expected, source = sizes.setdefault(wanted, (got, field.name))
+        if got != expected:
+            where = f" with {wanted}={expected} (from {source})" if source else ""
+            raise ValueError(
+                f"{name}: {field.name} must be [{', '.join(field.shape)}]{where}, got {list(tensor.shape)}"
+            )
+
+
+_dump_count = itertools.count()
+
+
+def _dump(function: str, arguments: Mapping[str, Any]) -> None:
+    folder = os.environ.get("NERFKIT_DUMP")
+    if not folder:
+        return
+    from safetensors.torch import save_file
+
+    tensors = {k: v.detach().clone() for k, v in arguments.items() if isinstance(v, Tensor)}
+    numbers = {k: str(v) for k, v in arguments.items() if isinstance(v, (int, float))}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file(tensors, Path(folder) / f"{next(_dump_count):06d}_{function}.safetensors", metadata=numbers)
+
+
+@functools.cache
+def library() -> Library:
+    """The library for this CPU.
+
+    Raises:
+        NerfkitError: it was not built, or was built from other sources than this package.
+    """
+    isa, reason = _choose()
+    for folder in _search_folders():
+        path = folder / f"libnerfkit_{isa}.so"
+        if path.exists():
+            return Library(path, isa, reason)
+    raise NerfkitError(
+        f"libnerfkit_{isa}.so is not built ({reason}); run `make setup` in a checkout, or `pip install nerfkit` again"
+    )
+
+
+def describe() -> dict[str, Any]:
+    """What `nerfkit doctor` says of the core: isa, path, reason, lanes."""
+    loaded = library()
+    return {"isa": loaded.isa, "path": str(loaded.path), "reason": loaded.reason, "lanes": loaded.lanes}

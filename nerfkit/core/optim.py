@@ -1,0 +1,50 @@
+"""Adam through the core's fused kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class HasAdam(Protocol):
+    def adam(
+        self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float], epsilon: float
+    ) -> None: ...  # fmt: skip
+
+
+class FusedAdam(torch.optim.Optimizer):
+    """Adam (Kingma & Ba 2015) with one pass over memory per step, and a learning rate per column if wanted.
+
+    A group's ``lr`` is a float; ``columns`` [L], when given, multiplies it and repeats over the parameter's
+    entries (L divides its size): SH coefficients use it to let the higher ones learn more slowly.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], core: HasAdam, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15):
+        super().__init__(groups, {"betas": betas, "eps": eps, "columns": None})
+        self.core = core
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            columns = group["columns"] if group["columns"] is not None else torch.ones(1)
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                state = self.state[param]
+                if not state:
+                    state.update(step=0, m=torch.zeros_like(param), v=torch.zeros_like(param))
+                state["step"] += 1
+                self.core.adam(
+                    param, param.grad, state["m"], state["v"], state["step"], columns * group["lr"], group["betas"], group["eps"]
+                )
+
+    def replace(self, param: Tensor, new: Tensor, update: Callable[[Tensor], Tensor]) -> None:
+        """Puts ``new`` in place of ``param`` and carries its moments over through ``update``."""
+        state: Mapping[str, Any] = self.state.pop(param, {})
+        for group in self.param_groups:
+            group["params"] = [new if p is param else p for p in group["params"]]
+        if state:
+            self.state[new] = {"step": state["step"], "m": update(state["m"]), "v": update(state["v"])}

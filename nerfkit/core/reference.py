@@ -1,0 +1,224 @@
+"""The PyTorch definition of every operator of the render core: slow, readable, in any float precision.
+
+Every kernel is tested against this file, values and gradients. The gradients here are autograd's; nothing in
+this file is written for speed beyond culling whole tiles of splats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Cameras, Gaussians
+from nerfkit.core._library import constants
+
+_TILE = 16  # the reference's own tiles; their size does not change the picture
+
+
+@dataclass(frozen=True)
+class Splats:
+    """Gaussians projected to the image (all [N, …]); culled ones have ``visible`` False."""
+
+    means: Tensor  # [N, 2] pixels
+    conics: Tensor  # [N, 3] a b c
+    opacities: Tensor  # [N]
+    depths: Tensor  # [N]
+    colors: Tensor  # [N, 3]
+    normals: Tensor  # [N, 3]
+    extents: Tensor  # [N, 2] half sizes of the box outside of which alpha < ALPHA_MIN
+    visible: Tensor  # [N] bool
+
+
+def rotation_of(quats: Tensor) -> Tensor:
+    """Rotation matrices [N, 3, 3] of quaternions [N, 4] w x y z of any length."""
+    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def sh_basis(directions: Tensor, degree: int) -> Tensor:
+    """Real spherical harmonics [N, (degree + 1)^2] at unit directions [N, 3], degree 0 to 3.
+
+    Order and signs are those of Kerbl et al. 2023 (the Inria code and every splat file).
+    """
+    x, y, z = directions.unbind(-1)
+    xx, yy, zz = x * x, y * y, z * z
+    terms = [torch.full_like(x, 0.28209479177387814)]
+    if degree >= 1:
+        terms += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
+    if degree >= 2:
+        terms += [
+            1.0925484305920792 * x * y,
+            -1.0925484305920792 * y * z,
+            0.31539156525252005 * (2 * zz - xx - yy),
+            -1.0925484305920792 * x * z,
+            0.5462742152960396 * (xx - yy),
+        ]
+    if degree >= 3:
+        terms += [
+            -0.5900435899266435 * y * (3 * xx - yy),
+            2.890611442640554 * x * y * z,
+            -0.4570457994644658 * y * (4 * zz - xx - yy),
+            0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy),
+            -0.4570457994644658 * x * (4 * zz - xx - yy),
+            1.445305721320277 * z * (xx - yy),
+            -0.5900435899266435 * x * (xx - 3 * yy),
+        ]
+    return torch.stack(terms, -1)
+
+
+def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.01) -> Splats:
+    """Projects Gaussians to splats: EWA splatting (Zwicker et al. 2001, eq. 29-32) and SH colours.
+
+    The 2D covariance is ``J W Sigma W^T J^T + 0.3 I``, with J the Jacobian of the perspective division at the
+    mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view. The normal is the shortest axis,
+    turned towards the camera.
+    """
+    c = constants()
+    cam_from_world = camera.cam_from_world[0]
+    rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
+    fx, fy, cx, cy = camera.intrinsics[0].unbind()
+    t = gaussians.means @ rotation.T + translation  # [N, 3]
+    z = t[:, 2]
+    margin = (c["FRUSTUM_MARGIN"] - 1) / 2
+    x, y = t[:, 0] / z, t[:, 1] / z
+    tx = x.clamp((-cx - margin * camera.width) / fx, (camera.width - cx + margin * camera.width) / fx)
+    ty = y.clamp((-cy - margin * camera.height) / fy, (camera.height - cy + margin * camera.height) / fy)
+    zero = torch.zeros_like(z)
+    jacobian = torch.stack(
+        [torch.stack([fx / z, zero, -fx * tx / z], -1), torch.stack([zero, fy / z, -fy * ty / z], -1)], -2
+    )  # [N, 2, 3]
+    axes = rotation_of(gaussians.quats)  # [N, 3, 3]: columns are the axes
+    factor = jacobian @ rotation @ axes * gaussians.scales[:, None]  # [N, 2, 3]
+    covariance = factor @ factor.transpose(1, 2)
+    cov_xx = covariance[:, 0, 0] + c["SCREEN_BLUR"]
+    cov_xy = covariance[:, 0, 1]
+    cov_yy = covariance[:, 1, 1] + c["SCREEN_BLUR"]
+    determinant = (cov_xx * cov_yy - cov_xy**2).clamp_min(1e-12)
+    conics = torch.stack([cov_yy, -cov_xy, cov_xx], -1) / determinant[:, None]
+
+    center = camera.world_from_cam[0, :3, 3]
+    directions = torch.nn.functional.normalize(gaussians.means - center, dim=-1)
+    basis = sh_basis(directions, degree)
+    colors = (0.5 + torch.einsum("nk,nkc->nc", basis, gaussians.sh[:, : basis.shape[1]])).clamp_min(0)
+
+    shortest = gaussians.scales.argmin(-1)
+    normals = axes[torch.arange(len(gaussians)), :, shortest]
+    away = ((center - gaussians.means) * normals).sum(-1, keepdim=True) < 0
+    normals = torch.where(away, -normals, normals)
+
+    means = torch.stack([fx * x + cx, fy * y + cy], -1)
+    cut = 2 * torch.log((gaussians.opacities / c["ALPHA_MIN"]).clamp_min(1))
+    extents = torch.stack([(cut * cov_xx).sqrt(), (cut * cov_yy).sqrt()], -1).detach()
+    size = means.new_tensor([camera.width, camera.height])
+    inside = ((means + extents > 0) & (means - extents < size)).all(-1)
+    visible = (z > near) & (gaussians.opacities >= c["ALPHA_MIN"]) & inside
+    return Splats(means, conics, gaussians.opacities, z, colors, normals, extents, visible)
+
+
+def composite(alphas: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Front-to-back compositing of S samples: ``out = sum_i w_i v_i`` with ``w_i = alpha_i prod_{j<i} (1 - alpha_j)``.
+
+    Args:
+        alphas: [P, S], near to far.
+        values: [S, C] or [P, S, C].
+
+    Returns:
+        The sums [P, C] and the transmittance left [P]. A sample in front of which the transmittance is at most
+        TRANSMITTANCE_MIN is not drawn (not differentiable there), nor is one below ALPHA_MIN.
+    """
+    c = constants()
+    alphas = torch.where(alphas >= c["ALPHA_MIN"], alphas, 0)
+    through = torch.cumprod(1 - alphas, 1)
+    before = torch.cat([torch.ones_like(through[:, :1]), through[:, :-1]], 1)
+    open_ = before > c["TRANSMITTANCE_MIN"]
+    alphas = torch.where(open_, alphas, 0)
+    before = torch.where(open_, before, before.detach())
+    weights = alphas * before
+    left = torch.prod(1 - alphas, 1) if alphas.shape[1] else alphas.new_ones(len(alphas))
+    equation = "ps,sc->pc" if values.ndim == 2 else "ps,psc->pc"
+    return torch.einsum(equation, weights, values), left
+
+
+def _tiles(width: int, height: int) -> Iterator[tuple[slice, slice]]:
+    for y in range(0, height, _TILE):
+        for x in range(0, width, _TILE):
+            yield slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width))
+
+
+def rasterize(splats: Splats, width: int, height: int, background: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Draws splats, near to far: planes [C, H, W] and alpha [H, W].
+
+    ``alpha_i(p) = min(ALPHA_MAX, opacity_i exp(-(a dx^2 + c dy^2) / 2 - b dx dy))`` (Kerbl et al. 2023, eq. 3).
+    C is 3 (rgb over the background), 4 (and depth) or 7 (and normal); depth and normal are weighted sums.
+    """
+    values = torch.cat([splats.colors, splats.depths[:, None], splats.normals], -1)[:, :channels]
+    near_to_far = torch.argsort(splats.depths, stable=True)
+    order = near_to_far[splats.visible[near_to_far]]
+    low, high = (splats.means - splats.extents).detach(), (splats.means + splats.extents).detach()
+    image_rows: dict[int, list[Tensor]] = {}
+    alpha_rows: dict[int, list[Tensor]] = {}
+    for ys, xs in _tiles(width, height):
+        y, x = torch.meshgrid(torch.arange(ys.start, ys.stop), torch.arange(xs.start, xs.stop), indexing="ij")
+        pixels = torch.stack([x.flatten(), y.flatten()], -1).to(low) + 0.5  # [P, 2]
+        touches = (high[order, 0] >= xs.start) & (low[order, 0] <= xs.stop)
+        touches &= (high[order, 1] >= ys.start) & (low[order, 1] <= ys.stop)
+        chosen = order[touches]
+        d = pixels[:, None] - splats.means[chosen]  # [P, S, 2]
+        a, b, c = splats.conics[chosen].unbind(-1)
+        power = -(a * d[..., 0] ** 2 + c * d[..., 1] ** 2) / 2 - b * d[..., 0] * d[..., 1]
+        alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
+        sums, left = composite(alphas, values[chosen])
+        rgb = sums[:, :3] + left[:, None] * background
+        planes = torch.cat([rgb, sums[:, 3:]], -1).T.reshape(channels, *y.shape)
+        image_rows.setdefault(ys.start, []).append(planes)
+        alpha_rows.setdefault(ys.start, []).append((1 - left).reshape(y.shape))
+    image = torch.cat([torch.cat(row, -1) for row in image_rows.values()], -2)
+    alpha = torch.cat([torch.cat(row, -1) for row in alpha_rows.values()], -2)
+    return image, alpha
+
+
+def ssim_window(dtype: torch.dtype = torch.float64) -> Tensor:
+    """The 11-tap Gaussian window of sigma 1.5 [11] (Wang et al. 2004, section III-B)."""
+    x = torch.arange(-5, 6, dtype=dtype)
+    window = torch.exp(-(x**2) / (2 * 1.5**2))
+    return window / window.sum()
+
+
+def ssim_map(image: Tensor, target: Tensor) -> Tensor:
+    """SSIM at every pixel of planes [C, H, W] (Wang et al. 2004, eq. 13), zero padding."""
+    window = ssim_window(image.dtype)
+
+    def blur(planes: Tensor) -> Tensor:
+        rows = torch.nn.functional.conv2d(planes[:, None], window[None, None, None, :], padding=(0, 5))
+        return torch.nn.functional.conv2d(rows, window[None, None, :, None], padding=(5, 0))[:, 0]
+
+    mx, my = blur(image), blur(target)
+    sxx = blur(image * image) - mx * mx
+    syy = blur(target * target) - my * my
+    sxy = blur(image * target) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    return (2 * mx * my + c1) * (2 * sxy + c2) / ((mx * mx + my * my + c1) * (sxx + syy + c2))
+
+
+def photometric_loss(image: Tensor, target: Tensor, ssim_weight: float) -> Tensor:
+    """``(1 - w) mean |x - y| + w (1 - mean SSIM)`` of planes [C, H, W] (Kerbl et al. 2023, eq. 7)."""
+    return (1 - ssim_weight) * (image - target).abs().mean() + ssim_weight * (1 - ssim_map(image, target).mean())
+
+
+def adam(
+    param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float], epsilon: float
+) -> None:
+    """One Adam step in place (Kingma & Ba 2015, algorithm 1); ``lr`` [L] repeats over the parameter's entries."""
+    m.mul_(betas[0]).add_(grad, alpha=1 - betas[0])
+    v.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
+    denominator = (v / (1 - betas[1] ** step)).sqrt() + epsilon
+    rates = lr.to(param).repeat(param.numel() // lr.numel()).view_as(param)
+    param.sub_(rates * (m / (1 - betas[0] ** step)) / denominator)

@@ -1,0 +1,45 @@
+"""What the core's operators take and give, whatever the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Layers = Literal["rgb", "rgb+depth", "rgb+depth+normal"]
+CHANNELS: dict[Layers, int] = {"rgb": 3, "rgb+depth": 4, "rgb+depth+normal": 7}
+
+
+@dataclass(frozen=True)
+class Rasterized:
+    """A drawn view as planes. Depth and normal are sums weighted by opacity: divide by alpha."""
+
+    image: Tensor  # [C, H, W]: rgb, depth, normal
+    alpha: Tensor  # [H, W]
+    median_depth: Tensor | None = None  # [H, W] depth where half the light is gone; 0 where it never is
+    visible: int = 0  # splats in view
+    instances: int = 0  # (splat, tile) pairs
+
+
+@dataclass
+class SplatStats:
+    """Running statistics of each Gaussian, gathered by the backward pass of ``rasterize``."""
+
+    grad_sum: Tensor  # [N] lengths of screen-space position gradients, in units of half the image
+    count: Tensor  # [N] views in which it was drawn
+    max_radius: Tensor  # [N] pixels
+
+    @classmethod
+    def zeros(cls, count: int, device: torch.device | str = "cpu") -> SplatStats:
+        return cls(*(torch.zeros(count, device=device) for _ in range(3)))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A photo to compare with: planes, and the blurred moments that SSIM needs of it."""
+
+    planes: Tensor  # [3, H, W]
+    mean: Tensor  # [3, H, W]
+    mean_square: Tensor  # [3, H, W]
