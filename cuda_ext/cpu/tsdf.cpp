@@ -4,6 +4,7 @@
 
 #include "../math/linalg.h"
 #include "../nerfkit.h"
+#include "error.h"
 
 namespace nk {
 namespace {
@@ -29,7 +30,8 @@ struct Observation {
   bool any;
 };
 
-void observe(const nk_tsdf_params &p, const Lanes &u, const Lanes &v, const IntLanes &inside, int count, Observation *o) {
+void observe(const nk_tsdf_params &p, const Lanes &u, const Lanes &v, const IntLanes &inside, int count,
+             Observation *o) {
   const DepthMap map = {p.depth, p.H, p.W};
   o->any = false;
   for (int i = 0; i < kLanes; ++i) {
@@ -54,7 +56,8 @@ void integrate(const nk_tsdf_params &p, const Projection &camera, const Vec3<Lan
   const IntLanes in_front = x_cam.z > 0.0f;
   const Lanes inverse_z = 1.0f / select(in_front, x_cam.z, Lanes{} + 1.0f);
   const Lanes u = camera.fx * x_cam.x * inverse_z + camera.cx, v = camera.fy * x_cam.y * inverse_z + camera.cy;
-  const IntLanes inside = in_front & (u >= 0.0f) & (v >= 0.0f) & (u < static_cast<float>(p.W)) & (v < static_cast<float>(p.H));
+  const float width = static_cast<float>(p.W), height = static_cast<float>(p.H);
+  const IntLanes inside = in_front & (u >= 0.0f) & (v >= 0.0f) & (u < width) & (v < height);
   Observation seen;
   observe(p, u, v, inside, count, &seen);
   if (!seen.any) return;
@@ -76,22 +79,25 @@ void integrate(const nk_tsdf_params &p, const Projection &camera, const Vec3<Lan
 
 extern "C" int nk_tsdf_fwd(const nk_tsdf_params *params) {
   using namespace nk;
-  const nk_tsdf_params &p = *params;
-  const Projection camera(p);
-  Lanes ramp;
-  for (int i = 0; i < kLanes; ++i) ramp[i] = static_cast<float>(i);
+  return guarded("nk_tsdf_fwd", [&] {
+    const nk_tsdf_params &p = *params;
+    const Projection camera(p);
+    Lanes ramp;
+    for (int i = 0; i < kLanes; ++i) ramp[i] = static_cast<float>(i);
 #pragma omp parallel for num_threads(p.threads) schedule(dynamic, 1)
-  for (int x = 0; x < p.X; ++x) {
-    for (int y = 0; y < p.Y; ++y) {
-      const float x_world = p.origin[0] + p.voxel_size * x, y_world = p.origin[1] + p.voxel_size * y;
-      for (int z = 0; z < p.Z; z += kLanes) {
-        const Vec3<Lanes> world = {Lanes{} + x_world, Lanes{} + y_world, p.origin[2] + p.voxel_size * (ramp + static_cast<float>(z))};
-        Vec3<Lanes> x_cam = multiply(camera.rotation, world);
-        x_cam = {x_cam.x + camera.translation.x, x_cam.y + camera.translation.y, x_cam.z + camera.translation.z};
-        const int64_t voxel = (static_cast<int64_t>(x) * p.Y + y) * p.Z + z;
-        integrate(p, camera, x_cam, voxel, p.Z - z < kLanes ? p.Z - z : kLanes);
+    for (int x = 0; x < p.X; ++x) {
+      const Lanes x_scene = Lanes{} + (p.origin[0] + p.voxel_size * x);
+      for (int y = 0; y < p.Y; ++y) {
+        const Lanes y_scene = Lanes{} + (p.origin[1] + p.voxel_size * y);
+        for (int z = 0; z < p.Z; z += kLanes) {
+          const Lanes z_scene = p.origin[2] + p.voxel_size * (ramp + static_cast<float>(z));
+          const Vec3<Lanes> turned = multiply(camera.rotation, Vec3<Lanes>{x_scene, y_scene, z_scene});
+          const Vec3<float> &t = camera.translation;
+          const int64_t voxel = (static_cast<int64_t>(x) * p.Y + y) * p.Z + z;
+          const int count = p.Z - z < kLanes ? p.Z - z : kLanes;
+          integrate(p, camera, {turned.x + t.x, turned.y + t.y, turned.z + t.z}, voxel, count);
+        }
       }
     }
-  }
-  return 0;
+  });
 }

@@ -1,0 +1,78 @@
+"""Meshes from scene models: fuse → extract → clean → simplify → write, each stage usable alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nerfkit.mesh.options import MeshOptions
+from nerfkit.progress import ProgressSink, quiet
+
+if TYPE_CHECKING:
+    from nerfkit.contracts import Mesh, SceneModel
+    from nerfkit.data.scene import Scene
+    from nerfkit.mesh.fuse import Integrate
+
+__all__ = ["MeshOptions", "extract"]
+
+
+def extract(
+    model: SceneModel,
+    scene: Scene,
+    options: MeshOptions | None = None,
+    progress: ProgressSink = quiet,
+    *,
+    integrate: Integrate | None = None,
+    seconds: dict[str, float] | None = None,
+) -> Mesh:
+    """A coloured triangle mesh of what ``model`` shows at the training views, in the world frame.
+
+    Args:
+        model: the scene model, in the scene's frame.
+        scene: the scene it was trained on.
+        options: resolution, bounds, number of faces...
+        progress: hears of the stages ``fuse``, ``extract``, ``clean`` and ``simplify``.
+        integrate: the TSDF operator; by default that of the best core for the model's device.
+        seconds: filled with the time of each stage.
+
+    Raises:
+        NerfkitError: nothing opaque is seen, the volume is too large, or the ``mesh`` extra is not installed.
+    """
+    from nerfkit.mesh import clean, fuse, geometry, simplify, surface
+    from nerfkit.mesh.requirements import require
+
+    for module in ("skimage", "scipy", "fast_simplification", "trimesh"):
+        require(module)  # before the work, not after it
+    options = options or MeshOptions()
+    seconds = {} if seconds is None else seconds
+    with _stage("fuse", seconds):
+        volume = fuse.fuse(model, scene, options, integrate or _core_integrate(), progress)
+    with _stage("extract", seconds, progress):
+        mesh = surface.marching_cubes(volume, options.min_weight)
+        del volume
+        mesh = geometry.transformed(mesh, scene.scene_from_world.inverse())
+    with _stage("clean", seconds, progress):
+        if options.bounds is not None:
+            mesh = clean.crop(mesh, options.bounds)
+        mesh = clean.clean(mesh, options.min_component)
+    with _stage("simplify", seconds, progress):
+        mesh = simplify.simplify(mesh, options.faces)
+        mesh.normals = geometry.vertex_normals(mesh)
+    return mesh
+
+
+def _core_integrate() -> Integrate:
+    from nerfkit.core import choose_core
+
+    return choose_core().tsdf_integrate
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float], progress: ProgressSink = quiet) -> Iterator[None]:
+    progress(name, 0, 1)
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 3)
+    progress(name, 1, 1)

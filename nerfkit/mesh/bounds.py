@@ -1,0 +1,52 @@
+"""The box of the scene that is worth meshing."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nerfkit.errors import NerfkitError
+from nerfkit.mesh.options import Bounds
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+_MIN_POINTS = 100
+_TRIM = 0.005  # fraction of the points that may lie outside, on each side of each axis
+_PADDING = 0.05  # of the longest side
+
+
+def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:
+    """The box to mesh, in the scene frame: [2, 3] float32, lower and upper corner.
+
+    With ``bounds`` (world units): the box around them in the scene frame. Without: the sparse points within the
+    cameras' reach of the focus, without outliers; where there are too few points, a box around the focus.
+
+    Raises:
+        NerfkitError: ``bounds`` are empty.
+    """
+    if bounds is not None:
+        return _around_world_bounds(scene, bounds)
+    centers = torch.stack([view.camera.world_from_cam[0, :3, 3] for view in scene.views])  # [C, 3]
+    reach = float(centers.norm(dim=1).max())
+    points = scene.points[scene.points.norm(dim=1) <= reach]  # what is further away is background
+    if len(points) < _MIN_POINTS:
+        half = 0.6 * float(centers.norm(dim=1).median())
+        return torch.tensor([[-half] * 3, [half] * 3])
+    ordered = points.sort(dim=0).values  # [P, 3]
+    trim = int(_TRIM * len(points))
+    low, high = ordered[trim], ordered[len(points) - 1 - trim]
+    padding = _PADDING * float((high - low).max())
+    return torch.stack([low - padding, high + padding])
+
+
+def _around_world_bounds(scene: Scene, bounds: Bounds) -> Tensor:
+    low, high = bounds[:3], bounds[3:]
+    if not all(a < b for a, b in zip(low, high, strict=True)):
+        raise NerfkitError(f"mesh bounds {bounds} are empty: give x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1, z0 < z1")
+    corners = torch.tensor(list(product(*zip(low, high, strict=True))), dtype=torch.float64)  # [8, 3]
+    corners = scene.scene_from_world.points(corners)
+    return torch.stack([corners.amin(0), corners.amax(0)]).float()

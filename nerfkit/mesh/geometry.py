@@ -1,0 +1,56 @@
+"""Small measures and maps of meshes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nerfkit.contracts import Mesh
+
+if TYPE_CHECKING:
+    from nerfkit.data.similarity import Similarity
+
+
+def face_crosses(mesh: Mesh) -> np.ndarray:
+    """Normals of the faces times twice their areas: [F, 3] float64."""
+    corners = mesh.vertices.astype(np.float64)[mesh.faces]
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
+def vertex_normals(mesh: Mesh) -> np.ndarray:
+    """Unit normals [V, 3] float32: the mean of the faces around a vertex by area; +z where there are none."""
+    crosses = face_crosses(mesh)
+    total = np.zeros((len(mesh.vertices), 3))
+    for corner in range(3):
+        for axis in range(3):
+            total[:, axis] += np.bincount(mesh.faces[:, corner], crosses[:, axis], len(mesh.vertices))
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    unit = np.where(length > 0, total / np.maximum(length, 1e-300), [0.0, 0.0, 1.0])
+    return unit.astype(np.float32)
+
+
+def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
+    """The mesh in another frame."""
+    vertices = b_from_a.points(torch.from_numpy(mesh.vertices).double()).numpy().astype(np.float32)
+    normals = None
+    if mesh.normals is not None:
+        normals = (mesh.normals @ b_from_a.rotation.numpy().T).astype(np.float32)
+    return Mesh(vertices, mesh.faces, mesh.colors, normals, mesh.uvs, mesh.texture)
+
+
+def is_watertight(mesh: Mesh) -> bool:
+    """Whether every edge belongs to exactly two faces that run along it in opposite directions."""
+    if not len(mesh.faces):
+        return False
+    n = np.int64(len(mesh.vertices))
+    a = mesh.faces[:, [0, 1, 2]].astype(np.int64).ravel()
+    b = mesh.faces[:, [1, 2, 0]].astype(np.int64).ravel()
+    forward, backward = np.sort(a * n + b), np.sort(b * n + a)
+    return bool((forward[1:] != forward[:-1]).all() and (forward == backward).all())
+
+
+def bounds(mesh: Mesh) -> list[list[float]]:
+    """Lower and upper corner."""
+    return [mesh.vertices.min(0).tolist(), mesh.vertices.max(0).tolist()]

@@ -1,0 +1,1 @@
+"""Splat files, both ways, and what can be done to splats without a model."""

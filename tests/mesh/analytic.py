@@ -1,0 +1,103 @@
+"""A scene model that is exact: a coloured ball on a square table, ray cast in closed form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfkit import cameras
+from nerfkit.contracts import Cameras, Rendering
+from nerfkit.data.similarity import Similarity
+
+RADIUS = 0.3
+TABLE = -0.3  # its height: the ball stands on it
+HALF = 0.45  # of the table's side
+
+
+class BallOnTable:
+    name = "analytic"
+
+    def __init__(self, table: bool = True) -> None:
+        self.table = table
+        self.seen: list[Cameras] = []
+
+    def render(self, camera: Cameras, channels: frozenset[str] = frozenset()) -> Rendering:
+        self.seen.append(camera)
+        rgb, depth = cast(camera, self.table)
+        return Rendering(rgb=rgb, alpha=(depth > 0).float(), depth=depth)
+
+
+def cast(camera: Cameras, table: bool = True) -> tuple[Tensor, Tensor]:
+    """rgb [H, W, 3] and depth [H, W], exact at the pixel centres."""
+    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(-1, 2)
+    double = Cameras(camera.world_from_cam.double(), camera.intrinsics.double(), camera.width, camera.height)
+    rays = cameras.rays(double, torch.zeros(len(pixels), dtype=torch.int64), pixels)
+    o, d = rays.origins, rays.directions
+    b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
+    root = b * b - c
+    ball = torch.where(root > 0, -b - root.clamp_min(0).sqrt(), torch.inf)
+    plane = (TABLE - o[:, 2]) / d[:, 2]
+    hit = o + plane[:, None] * d
+    on_table = (plane > 0) & (hit[:, :2].abs() <= HALF).all(1) & table
+    plane = torch.where(on_table, plane, torch.inf)
+    t = torch.minimum(ball, plane)
+    point = o + t.clamp_max(1e6)[:, None] * d
+    rgb = torch.where((ball < plane)[:, None], ball_color(point), table_color(point))
+    rgb = torch.where(t.isfinite()[:, None], rgb, torch.ones(3, dtype=torch.float64))
+    z = t * (d @ double.world_from_cam[0, :3, 2])
+    depth = torch.where(t.isfinite(), z, 0)
+    shape = camera.height, camera.width
+    return rgb.float().reshape(*shape, 3), depth.float().reshape(shape)
+
+
+def ball_color(point: Tensor) -> Tensor:
+    """[P, 3] in [0, 1], smooth."""
+    return (point / RADIUS * 0.4 + 0.5).clamp(0, 1)
+
+
+def table_color(point: Tensor) -> Tensor:
+    return torch.stack([0.2 + 0 * point[:, 0], 0.5 + point[:, 0] / 2, 0.3 + point[:, 1] / 2], 1).clamp(0, 1)
+
+
+def ring(count: int = 24, width: int = 121, height: int = 99, below: bool = False) -> Cameras:
+    """Cameras on two circles (three with ``below``) that look at the origin; an odd principal point."""
+    angle = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
+    heights = torch.tensor([0.25, 0.8, -0.8] if below else [0.25, 0.8], dtype=torch.float64)
+    z = heights[torch.arange(count) % len(heights)]
+    eye = torch.stack([angle.cos(), angle.sin(), z], 1)
+    pose = cameras.look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0, 1], dtype=torch.float64))
+    intrinsics = torch.tensor([[105.0, 107.0, 58.3, 51.2]]).expand(count, 4)
+    return Cameras(pose.float(), intrinsics.contiguous(), width, height)
+
+
+def scene(views: Cameras, scene_from_world: Similarity | None = None) -> Any:
+    """As much of a Scene as meshing needs; every 8th view is held out."""
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.nn.functional.normalize(torch.randn(2000, 3, generator=generator), dim=1)
+    table = (torch.rand(2000, 3, generator=generator) * 2 - 1) * torch.tensor([HALF, HALF, 0.0])
+    table[:, 2] = TABLE
+    return SimpleNamespace(
+        name="ball",
+        views=[SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))],
+        points=torch.cat([direction * RADIUS, table]),
+        point_colors=torch.full((4000, 3), 128, dtype=torch.uint8),
+        scene_from_world=scene_from_world or Similarity.identity(),
+        train=[i for i in range(len(views)) if i % 8],
+        held_out=[i for i in range(len(views)) if i % 8 == 0],
+        has_alpha=False,
+        source=Path("ball"),
+    )
+
+
+def distance_to_truth(points: Tensor, table: bool = True) -> Tensor:
+    """Distance of points [P, 3] to the nearer of ball and table."""
+    ball = (points.norm(dim=1) - RADIUS).abs()
+    if not table:
+        return ball
+    outside = (points[:, :2].abs() - HALF).clamp_min(0).norm(dim=1)
+    return torch.minimum(ball, torch.hypot(outside, points[:, 2] - TABLE))
