@@ -33,13 +33,14 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     out = options.out or source.exports / "splats.ply"
     if out.suffix.lower() != f".{options.format}":
         raise NerfkitError(f"{out}: a {options.format} file needs the suffix .{options.format}")
-    model = source.model()
+    scene = source.scene()
+    model = source.model(scene=scene)
     if not isinstance(model, HasGaussians):
         raise NerfkitError(
             f"{options.run}: a {model.name} model has no Gaussians to export; "
             "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
         )
-    gaussians = transform(model.gaussians(), source.scene().scene_from_world.inverse())
+    gaussians = transform(model.gaussians(), scene.scene_from_world.inverse())
     ply.write(out, gaussians)
     size = out.stat().st_size
     console.say(f"[bold]{out}[/]: {len(gaussians):,} Gaussians, {size / 1e6:.1f} MB")

@@ -25,8 +25,8 @@ class Options(MeshOptions):
     up: Literal["original", "y"] = "original"
     """original keeps the coordinates of the cameras' world; y turns the mesh upright for engines, which take +Y as up
     (a GLB keeps its coordinates and gets a rotated root node)."""
-    device: str = "cpu"
-    """Where the model is rendered: cpu or cuda."""
+    device: str = "auto"
+    """Where the model is rendered: auto, cpu or cuda."""
     backend: str = "auto"
     """Render core."""
 
@@ -41,7 +41,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     out = options.out or source.exports / "mesh.glb"
     write.check_suffix(out)  # before the work, not after it
     scene = source.scene()
-    model = source.model(device=options.device, backend=options.backend)
+    model = source.model(options.device, options.backend, scene)
     settings = MeshOptions(**{field.name: getattr(options, field.name) for field in fields(MeshOptions)})
     seconds: dict[str, float] = {}
     mesh = meshes.extract(model, scene, settings, console.progress, seconds=seconds)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core._library import constants, library
+from nerfkit.core.native_tsdf import tsdf_integrate
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
 
@@ -21,6 +22,7 @@ class NativeCore:
     """The render core through nerfkit's own kernels, on the CPU."""
 
     name = "nerfkit"
+    tsdf_integrate = staticmethod(tsdf_integrate)
 
     def __init__(self) -> None:
         library()  # fail here, where the message can still be of use

@@ -10,9 +10,7 @@ from nerfkit.core._library import library
 from nerfkit.core.volume import Volume
 
 
-def tsdf_integrate(
-    volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None
-) -> None:
+def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None) -> None:
     """Fuses one depth map into ``volume``, in place: see :func:`nerfkit.core.reference_tsdf.tsdf_integrate`.
 
     The result does not depend on the number of threads.

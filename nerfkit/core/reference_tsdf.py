@@ -15,9 +15,7 @@ from nerfkit.core.volume import Volume
 _SLAB_VOXELS = 1 << 20  # bounds the memory of the intermediate tensors
 
 
-def tsdf_integrate(
-    volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None
-) -> None:
+def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None) -> None:
     """Fuses one depth map into ``volume``, in place.
 
     For a voxel at camera coordinates ``x, y, z`` and pixel ``p``: ``sdf = depth(p) - z``. Where

@@ -61,7 +61,7 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
     _, label = graph.connected_components(edges, directed=False)
     of_face = label[mesh.faces[:, 0]]
     sizes = np.bincount(of_face)
-    keep = sizes >= max(1, min_component * sizes.max())
+    keep: np.ndarray = sizes >= max(1, min_component * sizes.max())
     return select_faces(mesh, keep[of_face])
 
 

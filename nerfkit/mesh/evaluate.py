@@ -143,7 +143,8 @@ class _Surface:
         r1, r2 = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
         a, b, c = (mesh.vertices[mesh.faces[face, corner]].astype(np.float64) for corner in range(3))
         points = (1 - r1) * a + r1 * (1 - r2) * b + r1 * r2 * c
-        return cls(points, crosses[face] / np.maximum(area[face], 1e-300)[:, None], float(np.sqrt(edges[-1] / 2 / count)))
+        normals = crosses[face] / np.maximum(area[face], 1e-300)[:, None]
+        return cls(points, normals, float(np.sqrt(edges[-1] / 2 / count)))
 
     def pick(self, mask: np.ndarray) -> _Surface:
         return _Surface(self.points[mask], self.normals[mask], self.spacing)

@@ -39,10 +39,10 @@ def fuse(
         progress("fuse", done, len(scene.train))
         camera = _scaled(scene.views[index].camera, options.image_scale)
         rendering = model.render(camera, _CHANNELS)
-        depth = pick_depth(rendering, options.depth)
+        depth = pick_depth(rendering, options.depth).cpu()
         assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
-        weight = confidence(depth, rendering.alpha, camera, options)
-        rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8)
+        weight = confidence(depth, rendering.alpha.cpu(), camera, options)
+        rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8).cpu()
         integrate(volume, depth, rgb, camera, weight)
     progress("fuse", len(scene.train), len(scene.train))
     return volume

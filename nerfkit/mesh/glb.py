@@ -70,9 +70,7 @@ class _Buffer:
         self.accessors: list[dict[str, Any]] = []
 
     def add(self, array: np.ndarray, component: int, kind: str, target: int, *, extent: bool = False) -> int:
-        self.views.append(
-            {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes, "target": target}
-        )
+        self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes, "target": target})
         accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": len(array), "type": kind}
         if component == _UINT16:
             accessor["normalized"] = True

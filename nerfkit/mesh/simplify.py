@@ -35,4 +35,5 @@ def transfer_colors(source: np.ndarray, colors: np.ndarray, target: np.ndarray, 
     distance, index = distance.reshape(len(target), -1), index.reshape(len(target), -1)
     w = 1 / np.maximum(distance, 1e-9)
     blended = (colors[index].astype(np.float64) * w[..., None]).sum(1) / w.sum(1, keepdims=True)
-    return blended.round().clip(0, 255).astype(np.uint8)
+    transferred: np.ndarray = blended.round().clip(0, 255).astype(np.uint8)
+    return transferred

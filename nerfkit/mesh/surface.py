@@ -50,7 +50,8 @@ def sample_color(volume: Volume, grid: np.ndarray) -> np.ndarray:
         w = w * (value[:, 3] > 0)
         total += torch.cat([value[:, :3] * w[:, None], w[:, None]], 1)
     rgb = total[:, :3] / total[:, 3:].clamp_min(1e-12)
-    return rgb.round().clamp(0, 255).to(torch.uint8).numpy()
+    colors: np.ndarray = rgb.round().clamp(0, 255).to(torch.uint8).numpy()
+    return colors
 
 
 def _whole_cubes(known: np.ndarray) -> np.ndarray:

@@ -29,7 +29,9 @@ def check_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        raise NerfkitError(f"{path}: cannot write a mesh as {suffix or 'a file without suffix'}; use {', '.join(FORMATS)}")
+        raise NerfkitError(
+            f"{path}: cannot write a mesh as {suffix or 'a file without suffix'}; use {', '.join(FORMATS)}"
+        )
     return suffix
 
 
@@ -71,7 +73,8 @@ def read(path: Path) -> Mesh:
 
 def upright(scene_from_world: Similarity) -> np.ndarray:
     """``yup_from_world`` [3, 3]: the scene frame is +Z up, so this is its rotation and then a quarter turn."""
-    return _YUP_FROM_ZUP @ scene_from_world.rotation.numpy()
+    rotation: np.ndarray = _YUP_FROM_ZUP @ scene_from_world.rotation.numpy()
+    return rotation
 
 
 def _encode_with_trimesh(mesh: Mesh, file_type: str, yup_from_world: np.ndarray | None) -> bytes:

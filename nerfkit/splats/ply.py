@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import values
 
 _NUMPY_TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
@@ -95,6 +95,8 @@ def _vertices(path: Path, data: bytes) -> np.ndarray:
     elements = [line for line in lines if line[:1] == ["element"]]
     if not elements or elements[0][1] != "vertex":
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: its first element is no vertex")
+    if len(elements[0]) != 3 or not elements[0][2].isdigit():
+        raise NerfkitError(f"{path}: damaged header: it gives no number of vertices")
     count = int(elements[0][2])
     start = lines.index(elements[0]) + 1
     stop = lines.index(elements[1]) if len(elements) > 1 else len(lines)

@@ -55,7 +55,8 @@ def _band_rotation(rotation: Tensor, level: int) -> Tensor:
     d = torch.stack([ring * angle.cos(), ring * angle.sin(), z], 1)  # [64, 3]
     band = slice(level * level, (level + 1) ** 2)
     before, after = sh_basis(d, level)[:, band], sh_basis(d @ rotation.T, level)[:, band]
-    return torch.linalg.lstsq(after, before).solution
+    solution: Tensor = torch.linalg.lstsq(after, before).solution
+    return solution
 
 
 def _quaternion(rotation: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ def _quaternion(rotation: Tensor) -> Tensor:
             torch.stack([m[1, 0] - m[0, 1], m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1]]),
         ]
     )
-    return torch.linalg.eigh(k).eigenvectors[:, -1]
+    vectors: Tensor = torch.linalg.eigh(k).eigenvectors
+    return vectors[:, -1]
 
 
 def _quaternion_product(a: Tensor, b: Tensor) -> Tensor:

@@ -66,7 +66,9 @@ def test_an_empty_volume_is_an_error() -> None:
 def test_colors_ignore_voxels_without_color() -> None:
     made = ball_volume(5)
     made.color[1, 1, 1] = 0
-    assert surface.sample_color(made, np.array([[1.0, 1.5, 1.0]])).tolist() == [made.color[1, 2, 1, :3].round().tolist()]
+    assert surface.sample_color(made, np.array([[1.0, 1.5, 1.0]])).tolist() == [
+        made.color[1, 2, 1, :3].round().tolist()
+    ]
 
 
 def test_small_components_go_and_the_largest_stays(ball: Mesh) -> None:

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plyfile import PlyData
+
+from nerfkit import value_transforms as values
+from nerfkit.contracts import Gaussians
+from nerfkit.errors import NerfkitError
+from nerfkit.splats import ply
+
+CLIENTS = Path(__file__).parents[1] / "clients"
+
+
+def some_gaussians(n: int = 50, degree: int = 3) -> Gaussians:
+    rng = torch.Generator().manual_seed(degree)
+    return Gaussians(
+        means=torch.randn(n, 3, generator=rng),
+        quats=torch.randn(n, 4, generator=rng),
+        scales=torch.rand(n, 3, generator=rng) * 0.2 + 1e-4,
+        opacities=torch.rand(n, generator=rng) * 0.98 + 0.01,
+        sh=torch.randn(n, (degree + 1) ** 2, 3, generator=rng),
+    )
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_plyfile_reads_the_inria_layout(tmp_path: Path, degree: int) -> None:
+    g = some_gaussians(degree=degree)
+    ply.write(tmp_path / "g.ply", g)
+    vertex = PlyData.read(tmp_path / "g.ply")["vertex"]
+    rest = 3 * ((degree + 1) ** 2 - 1)
+    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *(f"f_rest_{i}" for i in range(rest)),
+             "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip
+    assert [p.name for p in vertex.properties] == names
+    assert all(p.val_dtype == "f4" for p in vertex.properties)
+    assert np.array_equal(vertex["y"], g.means[:, 1]) and not vertex["nz"].any()
+    assert np.array_equal(vertex["f_dc_2"], g.sh[:, 0, 2])
+    if degree:  # all of red, then all of green, then all of blue
+        per_channel = rest // 3
+        assert np.array_equal(vertex["f_rest_1"], g.sh[:, 2, 0])
+        assert np.array_equal(vertex[f"f_rest_{per_channel}"], g.sh[:, 1, 1])
+        assert np.array_equal(vertex[f"f_rest_{rest - 1}"], g.sh[:, -1, 2])
+    assert np.allclose(1 / (1 + np.exp(-vertex["opacity"])), g.opacities, atol=1e-6)
+    assert np.allclose(np.exp(vertex["scale_1"]), g.scales[:, 1], rtol=1e-5)
+    assert np.allclose(vertex["rot_0"], g.quats[:, 0] / g.quats.norm(dim=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("count,degree", [(1, 0), (50, 1), (50, 3), (0, 3)])
+def test_round_trip(tmp_path: Path, count: int, degree: int) -> None:
+    g = some_gaussians(count, degree)
+    ply.write(tmp_path / "g.ply", g)
+    back = ply.read(tmp_path / "g.ply")
+    assert torch.equal(back.means, g.means) and torch.equal(back.sh, g.sh)
+    torch.testing.assert_close(back.scales, g.scales, rtol=1e-5, atol=0)
+    torch.testing.assert_close(back.opacities, g.opacities, rtol=0, atol=1e-6)
+    torch.testing.assert_close(back.quats, torch.nn.functional.normalize(g.quats, dim=1))
+
+
+def test_extreme_values_stay_finite(tmp_path: Path) -> None:
+    g = some_gaussians(2)
+    g.opacities[:] = torch.tensor([0.0, 1.0])
+    g.scales[0] = 0
+    ply.write(tmp_path / "g.ply", g)
+    back = ply.read(tmp_path / "g.ply")
+    assert back.opacities.isfinite().all() and back.opacities[1] > 0.99999 > 0.00001 > back.opacities[0]
+    vertex = PlyData.read(tmp_path / "g.ply")["vertex"]
+    assert np.isfinite(vertex["opacity"]).all() and np.isfinite(vertex["scale_0"]).all()
+
+
+def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
+    tool = CLIENTS / "node_modules" / ".bin" / "splat-transform"
+    if shutil.which("node") is None or not tool.exists():
+        pytest.skip("needs Node.js and `npm ci --prefix tests/clients`")
+    g = some_gaussians()
+    ply.write(tmp_path / "g.ply", g)
+    done = subprocess.run([str(tool), "g.ply", "g.csv"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "g.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    ours = PlyData.read(tmp_path / "g.ply")["vertex"]
+    assert len(rows) == len(g)
+    for name in ("x", "f_dc_1", "f_rest_0", "f_rest_44", "opacity", "scale_2", "rot_0", "rot_3"):
+        assert np.allclose([float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        (b"not a ply", "is no PLY file"),
+        (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "binary little-endian"),
+        (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", "lacks y, z"),
+        (b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n1234", "truncated"),
+        (b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n", "no PLY of Gaussian splats"),
+        (b"ply\nformat binary_little_endian 1.0\nelement vertex x\nproperty float x\nend_header\n", "damaged header"),
+    ],
+)
+def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.ply"
+    path.write_bytes(content)
+    with pytest.raises(NerfkitError, match=message) as error:
+        ply.read(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(NerfkitError, match="no such file"):
+        ply.read(tmp_path / "none.ply")
+
+
+def test_values_are_inverse_to_each_other() -> None:
+    x = torch.linspace(0.01, 0.99, 9)
+    torch.testing.assert_close(values.opacity_from_logit(values.logit_from_opacity(x)), x)
+    torch.testing.assert_close(values.scale_from_log(values.log_from_scale(x)), x)
+    torch.testing.assert_close(values.rgb_from_dc(values.dc_from_rgb(x)), x)
+    assert values.rgb_from_dc(torch.zeros(1)).item() == 0.5
