@@ -1,0 +1,1 @@
+"""One trainer for all scene models: schedule, loop, checkpoints, evaluation, report."""

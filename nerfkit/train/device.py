@@ -1,0 +1,49 @@
+"""Which device and render core a run uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from nerfkit.core import choose_core
+from nerfkit.errors import NerfkitError
+
+if TYPE_CHECKING:
+    from nerfkit.contracts import RenderCore
+
+
+def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, RenderCore]:
+    """The device and the core for it; ``auto`` takes the CPU where the backend has no kernels for the GPU.
+
+    Raises:
+        NerfkitError: no such device or backend, or one that can't run here.
+    """
+    place = choose_device(device)
+    try:
+        return place, choose_core(backend, place)
+    except NerfkitError:
+        if device != "auto" or place.type == "cpu":
+            raise
+        return torch.device("cpu"), choose_core(backend, "cpu")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto`` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        NerfkitError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise NerfkitError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise NerfkitError(f"--device {name}: nerfkit runs on cpu and cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise NerfkitError(
+            f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use --device cpu (see nerfkit doctor)"
+        )
+    return device

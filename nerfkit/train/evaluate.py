@@ -1,0 +1,127 @@
+"""Held-out views drawn and measured: ``eval/`` and ``metrics.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import imageio.v3 as iio
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import SceneModel, View
+from nerfkit.data.scene import Scene
+from nerfkit.files import atomic, write_text
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.train import checkpoint
+from nerfkit.train.metrics import lpips, psnr, ssim
+from nerfkit.train.run import Run
+
+
+def evaluate(
+    model: SceneModel,
+    views: Sequence[View],
+    out: Path | None = None,
+    progress: ProgressSink = quiet,
+    *,
+    perceptual: bool = False,
+) -> dict[str, Any]:
+    """Renders views and compares them with their photos.
+
+    Photos with alpha are laid over ``model.background`` (black for a model without one) first. The render is
+    rounded to 8 bits before it is measured: what is measured is what the PNG shows.
+
+    Args:
+        out: folder for ``<name>.png`` (the render) and ``<name>.truth.png`` of every view.
+        perceptual: measure LPIPS too, where its extra is installed.
+
+    Returns:
+        ``views`` and the means of ``psnr`` (dB), ``ssim`` and ``lpips``; None where there is nothing to average.
+    """
+    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "lpips": []}
+    for done, view in enumerate(views, 1):
+        render, truth = draw(model, view), ground_truth(model, view)
+        scores["psnr"].append(min(psnr(render, truth), 100.0))  # equal images: JSON has no infinity
+        scores["ssim"].append(ssim(render, truth) if min(truth.shape[:2]) >= 11 else math.nan)
+        distance = lpips(render, truth) if perceptual else None
+        scores["lpips"] += [] if distance is None else [distance]
+        if out is not None:
+            name = Path(view.name).with_suffix("").as_posix().replace("/", "_")
+            _write_png(out / f"{name}.png", render)
+            _write_png(out / f"{name}.truth.png", truth)
+        progress("held-out views", done, len(views))
+    return {"views": len(views)} | {name: _mean(values) for name, values in scores.items()}
+
+
+def draw(model: SceneModel, view: View) -> Tensor:
+    """The model's image of a view, in steps of 1/255: [H, W, 3] on the CPU."""
+    with torch.no_grad():
+        rgb = model.render(view.camera, frozenset({"rgb"})).rgb
+    assert rgb is not None, "render() was asked for rgb"
+    return (rgb.clamp(0, 1) * 255).round().cpu() / 255
+
+
+def ground_truth(model: SceneModel, view: View) -> Tensor:
+    """The photo of a view over the model's background: [H, W, 3] in [0, 1]."""
+    photo, mask = view.image().float() / 255, view.mask()
+    if mask is None:
+        return photo
+    alpha = mask[..., None].float() / 255
+    background = getattr(model, "background", None)
+    behind = torch.zeros(3) if background is None else background.detach().cpu().float()
+    return photo * alpha + behind * (1 - alpha)
+
+
+def write_metrics(
+    run: Run, model: SceneModel, scene: Scene, backend: str, device: str, progress: ProgressSink = quiet
+) -> dict[str, Any]:
+    """Evaluates the scene's held-out views into ``eval/`` and writes ``metrics.json``, which it returns."""
+    before = json.loads(run.metrics.read_text()) if run.metrics.is_file() else {}
+    last: dict[str, Any] = max(run.log_lines(), key=lambda line: line["step"], default={})
+    files = checkpoint.list_newest_first(run.checkpoints)
+    statistics = {key: value for key, value in model.statistics().items() if key != "psnr"}
+    held_out = evaluate(model, [scene.views[i] for i in scene.held_out], run.eval, progress, perceptual=True)
+    metrics = {
+        "model": run.config.model,
+        "backend": backend,
+        "device": device,
+        "steps": last.get("step", 0),
+        "seconds": last.get("seconds", 0.0),
+        "parameters": parameter_count(model),
+        "file_bytes": files[0].stat().st_size if files else 0,
+        "peak_memory_bytes": max(peak_memory_bytes(device), before.get("peak_memory_bytes", 0)),
+        "eval": held_out,
+        **statistics,
+    }
+    write_text(run.metrics, json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def parameter_count(model: SceneModel) -> int:
+    """How many numbers are learned."""
+    groups = [group for optimizer in model.optimizers.values() for group in optimizer.param_groups]
+    return sum(parameter.numel() for group in groups for parameter in group["params"])
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory this process has held so far: of the GPU on a GPU, else of the machine."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return fmean(finite) if finite else None
+
+
+def _write_png(path: Path, image: Tensor) -> None:
+    with atomic(path) as partial:
+        iio.imwrite(partial, (image * 255).round().byte().numpy())

@@ -1,0 +1,105 @@
+"""From a config to a finished run."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerfkit import models
+from nerfkit.contracts import SceneModel
+from nerfkit.data.scene import Scene
+from nerfkit.errors import NerfkitError
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.train import checkpoint, report
+from nerfkit.train.clock import Clock
+from nerfkit.train.config import TrainConfig
+from nerfkit.train.device import choose
+from nerfkit.train.evaluate import write_metrics
+from nerfkit.train.monitor import TrainMonitor, silent
+from nerfkit.train.run import Run
+from nerfkit.train.trainer import Trainer, set_random_state
+
+log = logging.getLogger("nerfkit")
+
+
+def fit(
+    path: Path,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    monitor: TrainMonitor = silent,
+    progress: ProgressSink = quiet,
+) -> Run:
+    """Trains ``config`` in the run folder ``path``, then evaluates it and writes its report.
+
+    With ``resume``, goes on from the newest good checkpoint of the run that is there; see :meth:`Run.resumed`
+    for what ``config`` may change then.
+
+    Raises:
+        NerfkitError: whatever is wrong with the scene, the folder, the device or the options.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
+    """
+    config.check()
+    if resume:
+        run = Run.open(path).resumed(config)
+    else:
+        Run.check_free(path, overwrite=overwrite)
+        run = Run(path, config)
+    device, core = choose(run.config.device, run.config.backend)
+    run = Run(path, run.config.with_length(device.type))
+    if run.config.threads is not None:
+        torch.set_num_threads(run.config.threads)
+    scene = open_scene(run, resume)
+    if not scene.train:
+        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; lower --hold-out-every or set it to 0")
+    scene.preload(progress)
+    if resume:
+        run.config.save(run.path / "config.toml")
+    else:
+        Run.create(path, run.config, overwrite=overwrite)
+        scene.save(path)
+
+    rng = seed_everything(run.config.seed, device)
+    model = models.model_class(run.config.model).create(run.config.model_options, scene, core, device)
+    clock = Clock(run.config.steps, run.config.budget_seconds)
+    if resume:
+        restore(run, model, clock, rng)
+    held_out = [scene.views[index] for index in scene.held_out]
+    Trainer(run, model, clock, rng, held_out, monitor).train()
+    write_metrics(run, model, scene, core.name, str(device), progress)
+    report.write(run)
+    return run
+
+
+def open_scene(run: Run, resume: bool) -> Scene:
+    if resume and (run.path / "scene.json").is_file():
+        return run.scene()
+    config = run.config
+    return Scene.load(
+        config.scene, images=config.images, downscale=config.downscale, hold_out_every=config.hold_out_every
+    )
+
+
+def seed_everything(seed: int, device: torch.device) -> torch.Generator:
+    """Seeds the global generators, which models may use, and gives the one that draws their batches."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return torch.Generator(device).manual_seed(seed)
+
+
+def restore(run: Run, model: SceneModel, clock: Clock, rng: torch.Generator) -> None:
+    """Brings model, clock and random numbers to where the newest good checkpoint has them."""
+    if not checkpoint.list_newest_first(run.checkpoints):
+        log.warning("%s: stopped before its first checkpoint; starting from the beginning", run.path)
+        run.cut_log(-1)
+        return
+    saved = checkpoint.load_newest(run.checkpoints)
+    model.load_state_dict(saved.state["model"])
+    set_random_state(rng, saved.state["random"])
+    clock.step, clock.earlier = saved.step, run.cut_log(saved.step)

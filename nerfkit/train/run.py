@@ -1,0 +1,178 @@
+"""A run is a folder: what was asked for, what was learned, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nerfkit import models
+from nerfkit.errors import NerfkitError
+from nerfkit.files import write_text
+from nerfkit.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from nerfkit.contracts import SceneModel
+    from nerfkit.data.scene import Scene
+
+CHANGEABLE = frozenset({"steps", "budget", "device", "backend", "threads", "eval_every", "checkpoint_every"})
+POSES = "poses"  # made from plain photos before the run exists, and kept by --overwrite
+PARTS = ("config.toml", "scene.json", "points.safetensors", "checkpoints", "log.jsonl", "metrics.json", "eval",
+         "renders", "exports", "report.html")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths and contents of a run's folder."""
+
+    path: Path
+    config: TrainConfig
+
+    @classmethod
+    def create(cls, path: Path, config: TrainConfig, *, overwrite: bool = False) -> Run:
+        """Makes the folder with its ``config.toml``; ``overwrite`` replaces a run that is there.
+
+        Raises:
+            NerfkitError: see :meth:`check_free`; or the folder can't be written.
+        """
+        cls.check_free(path, overwrite=overwrite)
+        _remove(path / name for name in PARTS)
+        config.save(path / "config.toml")
+        return cls(path, config)
+
+    @staticmethod
+    def check_free(path: Path, *, overwrite: bool = False) -> None:
+        """Raises NerfkitError: the path holds a run (and not ``overwrite``), or something that is no run."""
+        if path.exists() and not path.is_dir():
+            raise NerfkitError(f"{path}: is a file, not a folder; choose another --out")
+        names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+        if "config.toml" in names and not overwrite:
+            raise NerfkitError(
+                f"{path}: already holds a run; go on with it (--resume), replace it (--overwrite) "
+                "or choose another --out"
+            )
+        if "config.toml" not in names and names - {POSES}:
+            raise NerfkitError(
+                f"{path}: exists and is not a run (it holds {min(names - {POSES})}); choose another --out"
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Raises NerfkitError: no such folder, no run, or an unreadable ``config.toml``."""
+        if not (path / "config.toml").is_file():
+            cause = "is no run (it has no config.toml)" if path.exists() else "no such run"
+            raise NerfkitError(f"{path}: {cause}; give the folder that nerfkit train --out made")
+        return cls(path, TrainConfig.open(path / "config.toml"))
+
+    def resumed(self, given: TrainConfig) -> Run:
+        """This run with what a resumed run may change (its length, device, cadences) taken from ``given``.
+
+        An option of ``given`` at its default counts as not given; ``scene`` and ``images`` are the run's.
+
+        Raises:
+            NerfkitError: ``given`` changes something that must stay.
+        """
+        defaults = TrainConfig(given.scene, model=given.model)
+        asked = {field.name: getattr(given, field.name) for field in fields(given)}
+        asked = {k: v for k, v in asked.items() if v != getattr(defaults, k) and k not in ("scene", "images")}
+        for name, value in asked.items():
+            if name not in CHANGEABLE and value != getattr(self.config, name):
+                option = f"--{given.model} options" if name == "model_options" else f"--{name.replace('_', '-')}"
+                raise NerfkitError(
+                    f"{self.path}: a resumed run keeps its {option}; leave it out, or start anew with --overwrite"
+                )
+        if "steps" in asked or "budget" in asked:
+            asked = {"steps": None, "budget": None} | asked
+        return Run(self.path, replace(self.config, **asked))
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def eval(self) -> Path:
+        return self.path / "eval"
+
+    @property
+    def renders(self) -> Path:
+        return self.path / "renders"
+
+    @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def scene(self) -> Scene:
+        """The scene as it was trained on; photos are needed only once an image is asked for."""
+        from nerfkit.data.scene import Scene
+
+        return Scene.open(self.path)
+
+    def model(self, device: str = "cpu", backend: str = "auto", scene: Scene | None = None) -> SceneModel:
+        """The model of the newest good checkpoint.
+
+        Raises:
+            NerfkitError: no checkpoint, none that can be read, or no such device or backend.
+        """
+        from nerfkit.train import checkpoint
+        from nerfkit.train.device import choose
+
+        saved = checkpoint.load_newest(self.checkpoints)
+        place, core = choose(device, backend)
+        model_class = models.model_class(self.config.model)
+        model = model_class.create(self.config.model_options, scene or self.scene(), core, place)
+        model.load_state_dict(saved.state["model"])
+        return model
+
+    def log_lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``log.jsonl``; one that a killed run left half-written is passed over."""
+        if self.log.is_file():
+            for line in self.log.read_text().splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def append_log(self, line: Mapping[str, Any]) -> None:
+        """Adds a line to ``log.jsonl``. Raises NerfkitError: no space left."""
+        try:
+            with self.log.open("a") as file:
+                file.write(json.dumps({key: _finite(value) for key, value in line.items()}) + "\n")
+        except OSError as error:
+            raise NerfkitError(
+                f"{self.log}: cannot be written ({error.strerror}); free some space and go on with --resume"
+            ) from None
+
+    def cut_log(self, step: int) -> float:
+        """Drops what was logged after ``step``, and gives the training seconds logged up to there."""
+        lines = [line for line in self.log_lines() if line["step"] <= step]
+        write_text(self.log, "".join(json.dumps(line) + "\n" for line in lines))
+        return max((float(line["seconds"]) for line in lines), default=0.0)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON has no NaN
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+

@@ -1,0 +1,161 @@
+"""The one training loop, whatever the model."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import SceneModel, View
+from nerfkit.errors import NerfkitError
+from nerfkit.train import checkpoint
+from nerfkit.train.clock import Clock, Every
+from nerfkit.train.evaluate import evaluate
+from nerfkit.train.interrupt import Interrupt
+from nerfkit.train.monitor import Status, TrainMonitor, silent
+from nerfkit.train.run import Run
+
+BAD_STEPS = 5  # in a row, before a run goes back to its last checkpoint
+RECOVERIES = 3  # before it gives up
+
+log = logging.getLogger("nerfkit")
+
+
+@dataclass
+class Trainer:
+    """Trains ``model`` until ``clock`` is done. ``rng`` lives on the model's device and feeds its batches."""
+
+    run: Run
+    model: SceneModel
+    clock: Clock
+    rng: torch.Generator
+    held_out: Sequence[View] = ()
+    monitor: TrainMonitor = silent
+    bad_steps: int = field(default=0, init=False)  # in a row
+    recoveries: int = field(default=0, init=False)
+    _losses: Mapping[str, Tensor] = field(default_factory=dict, init=False)
+    _speed: Speed = field(init=False)
+
+    def train(self) -> None:
+        """Runs the loop and ends with a checkpoint.
+
+        Raises:
+            NerfkitError: the loss stays non-finite, or a checkpoint can't be written.
+            KeyboardInterrupt: Ctrl-C or SIGTERM, after the checkpoint.
+        """
+        config, clock = self.run.config, self.clock
+        log_due, show_due = Every(0.01, 5).start(clock), Every(0, 0.25).start(clock)
+        evaluation_due = Every(config.eval_every).start(clock)
+        checkpoint_due = Every(config.checkpoint_every, 60).start(clock)
+        self._speed = Speed(clock.step, clock.seconds)
+        with clock.running(), Interrupt() as interrupt:
+            while not clock.done and not interrupt.requested:
+                self.step()
+                if log_due.due(clock):
+                    self.run.append_log(self.status().line())
+                if show_due.due(clock):
+                    self.monitor(self.status())
+                if evaluation_due.due(clock) and not clock.done:
+                    self.evaluate()
+                if checkpoint_due.due(clock) and not clock.done:
+                    self.save()
+            self.save()
+        if interrupt.requested and not clock.done:
+            raise KeyboardInterrupt
+
+    def step(self) -> None:
+        progress = self.clock.progress
+        self._losses = self.model.losses(progress, self.rng)
+        loss = torch.stack(list(self._losses.values())).sum()
+        loss.backward()
+        if self.is_good(loss):
+            self.model.after_backward(progress)
+            for optimizer in self.model.optimizers.values():
+                optimizer.step()
+        for optimizer in self.model.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        if self.bad_steps == 0:
+            self.model.after_step(progress)
+        elif self.bad_steps >= BAD_STEPS:
+            self.recover()
+        self.clock.step += 1
+
+    def is_good(self, loss: Tensor) -> bool:
+        """Whether to take this step. On a GPU looks only at every 16th loss: each look waits for the GPU."""
+        if loss.device.type == "cpu" or self.bad_steps or self.clock.step % 16 == 0:
+            self.bad_steps = 0 if bool(torch.isfinite(loss)) else self.bad_steps + 1
+        return self.bad_steps == 0
+
+    def recover(self) -> None:
+        """Goes back to the model of the last checkpoint; the random numbers go on, or the same would come again."""
+        self.recoveries += 1
+        diverged = f"{self.run.path}: training diverged at step {self.clock.step} (the loss is not a finite number)"
+        if self.recoveries > RECOVERIES or not checkpoint.list_newest_first(self.run.checkpoints):
+            raise NerfkitError(f"{diverged}; try lower learning rates, another --seed, or look for broken photos")
+        saved = checkpoint.load_newest(self.run.checkpoints)
+        self.model.load_state_dict(saved.state["model"])
+        self.bad_steps = 0
+        log.warning("%s; going on with the model of step %d", diverged, saved.step)
+
+    def evaluate(self) -> None:
+        devices = [self.rng.device] if self.rng.device.type == "cuda" else []
+        with self.clock.paused(), torch.random.fork_rng(devices):
+            scores = evaluate(self.model, self.held_out)
+        if self.held_out:
+            line = {"step": self.clock.step, "progress": self.clock.progress, "seconds": self.clock.seconds}
+            self.run.append_log(line | {"eval": {name: scores[name] for name in ("psnr", "ssim")}})
+
+    def save(self) -> None:
+        """A checkpoint, and a log line from which a resumed run takes its seconds. Never saves a broken model."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters()):
+            self.recover()
+        with self.clock.paused():
+            if self._losses:
+                self.run.append_log(self.status().line())
+            state = {"model": self.model.state_dict(), "random": random_state(self.rng)}
+            checkpoint.save(self.run.checkpoints, checkpoint.Checkpoint(self.run.config.model, self.clock.step, state))
+
+    def status(self) -> Status:
+        step, seconds = self.clock.step, self.clock.seconds
+        speed = self._speed.at(step, seconds)
+        losses = {name: float(value.detach()) for name, value in self._losses.items()}
+        return Status(step, self.clock.progress, seconds, self.clock.seconds_left(speed), speed,
+                      math.fsum(losses.values()), losses, self.model.statistics())  # fmt: skip
+
+    def _parameters(self) -> list[Tensor]:
+        groups = [group for optimizer in self.model.optimizers.values() for group in optimizer.param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
+
+
+@dataclass
+class Speed:
+    """Steps per second, over windows of about a second."""
+
+    step: int
+    seconds: float
+    value: float = 0.0
+
+    def at(self, step: int, seconds: float) -> float:
+        if seconds > self.seconds and (seconds - self.seconds > 1 or self.value == 0):
+            self.value = (step - self.step) / (seconds - self.seconds)
+            self.step, self.seconds = step, seconds
+        return self.value
+
+
+def random_state(rng: torch.Generator) -> dict[str, Tensor]:
+    """The state of everything random: the trainer's generator, and torch's own, which models may use."""
+    state = {"batches": rng.get_state(), "torch": torch.get_rng_state()}
+    return state | ({"cuda": torch.cuda.get_rng_state(rng.device)} if rng.device.type == "cuda" else {})
+
+
+def set_random_state(rng: torch.Generator, state: Mapping[str, Tensor]) -> None:
+    """Undoes :func:`random_state`. A run resumed on another kind of device goes on from its seed's own numbers."""
+    if ("cuda" in state) == (rng.device.type == "cuda"):
+        rng.set_state(state["batches"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and rng.device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], rng.device)

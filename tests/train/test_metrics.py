@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from nerfkit.train.metrics import psnr, ssim
+
+
+@pytest.mark.parametrize("size", [(11, 11), (37, 52), (64, 41)])
+@pytest.mark.parametrize("noise", [0.01, 0.3])
+def test_equal_to_torchmetrics(size: tuple[int, int], noise: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    a = torch.rand(*size, 3, generator=rng)
+    b = (a + noise * torch.randn(*size, 3, generator=rng)).clamp(0, 1)
+    batch_a, batch_b = a.permute(2, 0, 1)[None], b.permute(2, 0, 1)[None]
+    assert psnr(a, b) == pytest.approx(float(peak_signal_noise_ratio(batch_a, batch_b, data_range=1.0)), abs=1e-4)
+    theirs = structural_similarity_index_measure(batch_a, batch_b, data_range=1.0)
+    assert ssim(a, b) == pytest.approx(float(theirs), abs=1e-4)
+
+
+def test_known_values() -> None:
+    black, grey = torch.zeros(16, 16, 3), torch.full((16, 16, 3), 0.1)
+    assert psnr(black, grey) == pytest.approx(20.0, abs=1e-5)
+    assert psnr(grey, grey) == math.inf
+    assert ssim(grey, grey) == pytest.approx(1.0)
+    assert ssim(black, grey) == pytest.approx(0.01**2 / (0.1**2 + 0.01**2), rel=1e-4)
