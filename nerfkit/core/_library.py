@@ -3,7 +3,8 @@
 ``nerfkit.h`` is the only description of the operators: its structs become ctypes structures, and the shape in
 each array's comment is checked at every call, so that no operator ever sees an array of another size, type or
 layout than it was written for. Set ``NERFKIT_DUMP=folder`` to save the inputs of every call before it runs:
-after a crash the last file there holds the arguments that caused it.
+after a crash the last file there holds the arguments that caused it. ``NERFKIT_ISA=base|avx2|avx512`` takes another
+library than the best one, ``NERFKIT_LIBRARY=path`` any file.
 """
 
 from __future__ import annotations
@@ -250,6 +251,8 @@ def library() -> Library:
     Raises:
         NerfkitError: it was not built, or was built from other sources than this package.
     """
+    if given := os.environ.get("NERFKIT_LIBRARY"):
+        return Library(Path(given), Path(given).stem.rpartition("_")[2], "NERFKIT_LIBRARY names it")
     isa, reason = _choose()
     for folder in _search_folders():
         path = folder / f"libnerfkit_{isa}.so"

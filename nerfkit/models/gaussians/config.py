@@ -1,0 +1,46 @@
+"""The options of the Gaussians model. Imports no torch; the docstrings are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Config:
+    """3D Gaussians. Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
+
+    cap: int = 60_000
+    """Most Gaussians the model may have."""
+    sh_degree: int = 3
+    """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
+    density: Literal["split", "mcmc"] = "split"
+    """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
+    background: Literal["auto", "random", "black", "white"] = "auto"
+    """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    ssim_weight: float = 0.2
+    """Share of SSIM in the loss; the rest is L1."""
+    initial_opacity: float = 0.1
+    """Opacity of a Gaussian that starts from a sparse point."""
+    means_lr: float = 3.2e-4
+    """First learning rate of positions, in scene units; it falls to a hundredth."""
+    scales_lr: float = 1e-2
+    """Learning rate of the logarithms of scales."""
+    quats_lr: float = 2e-3
+    """Learning rate of rotations."""
+    opacities_lr: float = 5e-2
+    """Learning rate of the logits of opacities."""
+    sh_lr: float = 5e-3
+    """Learning rate of colours; the view-dependent coefficients get a twentieth."""
+    final_lr: float = 0.1
+    """What is left at the end of every learning rate but the positions'."""
+    densify_from: float = 0.03
+    """Progress at which Gaussians begin to be added."""
+    densify_until: float = 0.6
+    """Progress at which the last Gaussians are added."""
+    densify_events: int = 40
+    """How many times Gaussians are added and pruned."""
+    prune_opacity: float = 0.005
+    """Gaussians that become more transparent than this are removed."""
+    noise_lr: float = 5e4
+    """MCMC only: strength of the exploration noise."""

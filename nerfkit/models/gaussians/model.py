@@ -1,0 +1,235 @@
+"""3D Gaussians as a scene model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Cameras, Channel, Gaussians, Rendering
+from nerfkit.core.optim import FusedAdam
+from nerfkit.core.types import Layers, SplatStats, Target
+from nerfkit.errors import NerfkitError
+from nerfkit.models.gaussians import density
+from nerfkit.models.gaussians.config import Config
+from nerfkit.models.gaussians.parameters import (
+    NAMES,
+    Parameters,
+    activate,
+    initial,
+    raise_sh_degree,
+    select_rows,
+    sh_columns,
+)
+
+if TYPE_CHECKING:
+    from nerfkit.core.native import NativeCore
+    from nerfkit.data.scene import PhotoView, Scene
+
+_TARGET_BYTES = 1 << 30  # prepared photos kept in memory
+_SH_DEGREE_EVERY = 0.08  # progress between two degrees
+_FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
+
+
+class Model:
+    """The Gaussians, their optimizer, and the photos they are fitted to."""
+
+    name: ClassVar[str] = "gaussians"
+
+    def __init__(self, config: Config, scene: Scene, core: NativeCore, params: Parameters):
+        self.config, self.scene, self.core = config, scene, core
+        self.params = {name: params[name].requires_grad_() for name in NAMES}
+        rates = {"means": config.means_lr, "quats": config.quats_lr, "log_scales": config.scales_lr,
+                 "logit_opacities": config.opacities_lr, "sh": config.sh_lr}  # fmt: skip
+        groups = [{"params": [self.params[name]], "lr": rates[name], "base": rates[name], "name": name} for name in NAMES]
+        self.optimizer = FusedAdam(groups, core)
+        self._set_sh_columns()
+        self.optimizers = {"adam": self.optimizer}
+        self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
+        self.stats = SplatStats.zeros(len(self))
+        self.first_count = len(self)
+        self.events = 0  # densifications done
+        self.queue: list[int] = []  # views left in this pass over the photos
+        self._targets: OrderedDict[int, Target] = OrderedDict()
+        self._rng = torch.Generator().manual_seed(0)
+
+    @classmethod
+    def create(cls, config: Config, scene: Scene, core: NativeCore, device: torch.device) -> Self:
+        """Begins from the scene's sparse points.
+
+        Raises:
+            NerfkitError: the scene has no points or no training views, or the options make no sense.
+        """
+        if not 0 <= config.sh_degree <= 3:
+            raise NerfkitError(f"--gaussians.sh-degree {config.sh_degree}: must be 0 to 3")
+        if not scene.train:
+            raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
+        rng = torch.Generator().manual_seed(1)
+        points, colors = scene.points, scene.point_colors
+        if len(points) > config.cap:
+            chosen = torch.randperm(len(points), generator=rng)[: config.cap].sort().values
+            points, colors = points[chosen], colors[chosen]
+        return cls(config, scene, core, initial(points, colors, config.initial_opacity, rng))
+
+    def __len__(self) -> int:
+        return len(self.params["means"])
+
+    # --- training -----------------------------------------------------------------------------------------
+
+    def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
+        """L1 + SSIM on one photo; every photo is used once before any is used again."""
+        self._rng = rng
+        if not self.queue:
+            self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
+        index = self.scene.train[self.queue.pop()]
+        background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
+        densifying = self.config.density == "split" and progress < self.config.densify_until
+        drawn = self.core.rasterize(
+            activate(self.params), self.scene.views[index].camera, background, stats=self.stats if densifying else None
+        )
+        losses = {"photo": self.core.photometric_loss(drawn.image, self._target(index, background), self.config.ssim_weight)}
+        if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
+            losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
+            losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
+        return losses
+
+    def after_backward(self, progress: float) -> None:
+        """Nothing: the backward pass itself gathers the statistics."""
+
+    def after_step(self, progress: float) -> None:
+        """Densifies when it is time, raises the SH degree, and sets the learning rates."""
+        if self.config.density == "mcmc":
+            density.add_noise(self.config, self.params, self._group("means")["lr"], self._rng)
+        due = density.due_events(self.config, progress)
+        if due > self.events:
+            self.events = due
+            self._densify(density.target_count(self.config, self.first_count, due))
+        degree = min(self.config.sh_degree, int(progress / _SH_DEGREE_EVERY))
+        if (degree + 1) ** 2 > self.params["sh"].shape[1]:
+            raise_sh_degree(self.params, self.optimizer, degree)
+            self._set_sh_columns()
+        for group in self.optimizer.param_groups:
+            final = 0.01 if group["name"] == "means" else self.config.final_lr
+            group["lr"] = group["base"] * final**progress
+
+    def _densify(self, target: int) -> None:
+        if self.config.density == "mcmc":
+            density.relocate(self.config, self.params, self.optimizer, target, self._rng)
+        else:
+            density.grow_by_gradient(self.config, self.params, self.optimizer, self.stats, target, self._rng)
+        self._remove_floaters()
+        self.stats = SplatStats.zeros(len(self))
+
+    def _remove_floaters(self) -> None:
+        centers = torch.cat([self.scene.views[i].camera.world_from_cam[:, :3, 3] for i in self.scene.train])
+        rows = (~density.near_cameras(self.params, centers, _FLOATER_DISTANCE)).nonzero()[:, 0]
+        if len(rows) < len(self):
+            select_rows(self.params, self.optimizer, rows, torch.zeros(len(rows), dtype=torch.bool))
+
+    def _group(self, name: str) -> dict[str, Any]:
+        return next(group for group in self.optimizer.param_groups if group["name"] == name)
+
+    def _set_sh_columns(self) -> None:
+        self._group("sh")["columns"] = sh_columns(self.params["sh"].shape[1])
+
+    def _background_kind(self) -> str:
+        if self.config.background != "auto":
+            return self.config.background
+        return "random" if self.scene.has_alpha else "black"
+
+    def _target(self, index: int, background: Tensor) -> Target:
+        """The photo over the background, prepared for the loss; kept where the background stays the same."""
+        fixed = self._background_kind() != "random" or not self.scene.has_alpha
+        if fixed and index in self._targets:
+            self._targets.move_to_end(index)
+            return self._targets[index]
+        target = self.core.target(_planes(self.scene.views[index], background))
+        if fixed:
+            self._targets[index] = target
+            while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > _TARGET_BYTES:
+                self._targets.popitem(last=False)
+        return target
+
+    # --- use ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+        """Draws one pinhole camera over the model's background.
+
+        ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
+        """
+        layers: Layers = "rgb"
+        if "depth" in channels:
+            layers = "rgb+depth"
+        if "normal" in channels:
+            layers = "rgb+depth+normal"
+        drawn = self.core.rasterize(
+            self.gaussians(), camera, self.background, layers=layers, median_depth="depth" in channels
+        )
+        out = Rendering()
+        if "rgb" in channels:
+            out.rgb = drawn.image[:3].permute(1, 2, 0).clamp(0, 1)
+        if "alpha" in channels:
+            out.alpha = drawn.alpha
+        if "depth" in channels:
+            out.depth = torch.where(drawn.alpha > 1e-3, drawn.image[3] / drawn.alpha.clamp_min(1e-3), 0)
+            if drawn.median_depth is not None:
+                out.extras["median_depth"] = drawn.median_depth
+        if "normal" in channels:
+            out.normal = torch.nn.functional.normalize(drawn.image[4:], dim=0).permute(1, 2, 0)
+        return out
+
+    def gaussians(self) -> Gaussians:
+        """The model's Gaussians in the scene frame, detached."""
+        return activate({name: tensor.detach() for name, tensor in self.params.items()})
+
+    def statistics(self) -> Mapping[str, float]:
+        return {"gaussians": len(self)}
+
+    # --- checkpoints --------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        moments: dict[str, Any] = {}
+        for group in self.optimizer.param_groups:
+            state = self.optimizer.state.get(group["params"][0], {})
+            if state:
+                moments[group["name"]] = {"m": state["m"], "v": state["v"], "step": state["step"]}
+        return {
+            "params": {name: tensor.detach() for name, tensor in self.params.items()},
+            "moments": moments,
+            "rates": {group["name"]: group["lr"] for group in self.optimizer.param_groups},
+            "stats": vars(self.stats),
+            "first_count": self.first_count,
+            "events": self.events,
+            "queue": self.queue,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.state.clear()
+        for group in self.optimizer.param_groups:
+            name = group["name"]
+            self.params[name] = state["params"][name].clone().requires_grad_()
+            group["params"] = [self.params[name]]
+            group["lr"] = state["rates"][name]
+            if name in state["moments"]:
+                saved = state["moments"][name]
+                self.optimizer.state[self.params[name]] = {
+                    "step": int(saved["step"]), "m": saved["m"].clone(), "v": saved["v"].clone(),
+                }  # fmt: skip
+        self._set_sh_columns()
+        self.stats = SplatStats(**{name: tensor.clone() for name, tensor in state["stats"].items()})
+        self.first_count, self.events = int(state["first_count"]), int(state["events"])
+        self.queue = [int(i) for i in state["queue"]]
+
+
+def _planes(view: PhotoView, background: Tensor) -> Tensor:
+    """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent."""
+    planes = view.image().permute(2, 0, 1).float().div_(255)
+    mask = view.mask()
+    if mask is not None:
+        alpha = mask.float() / 255
+        planes = planes * alpha + background[:, None, None] * (1 - alpha)
+    return planes.contiguous()

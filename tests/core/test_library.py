@@ -1,0 +1,107 @@
+"""The binding: what nerfkit.h says is what Python does, and every build of the library gives the same numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nerfkit.core import _library, reference
+from nerfkit.core._library import constants, header_path, library, parse_header
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "cuda_ext"
+REFERENCES = {  # operator -> the function that defines it
+    "nk_project_fwd": reference.project, "nk_project_bwd": reference.project, "nk_bin": reference.rasterize,
+    "nk_fill": reference.rasterize, "nk_rasterize_fwd": reference.rasterize, "nk_rasterize_bwd": reference.rasterize,
+    "nk_splat_stats": reference.rasterize, "nk_ssim_target": reference.ssim_map,
+    "nk_photometric": reference.photometric_loss, "nk_adam": reference.adam,
+}  # fmt: skip
+
+
+def test_every_operator_has_a_reference_and_a_kernel() -> None:
+    sources = "\n".join(path.read_text() for path in (SOURCES / "cpu").glob("*.cpp"))
+    for name in library().operators:
+        assert re.search(rf"\bint {name}\(", sources), f"{name}: no kernel in cuda_ext/cpu"
+        if name not in REFERENCES:
+            assert name == "nk_tsdf_fwd", f"{name}: no reference"  # nerfkit/core/reference_tsdf.py, tests/mesh
+
+
+def test_header_is_read_completely() -> None:
+    text = header_path().read_text()
+    structs = parse_header(text)
+    assert len(structs) == text.count("typedef struct")
+    for name, fields in structs.items():
+        body = re.search(rf"typedef struct {name} \{{(.*?)\}}", text, re.DOTALL)
+        assert body is not None and len(fields) == sum(bool(line.strip()) for line in body.group(1).splitlines()), name
+        assert all(field.shape is not None for field in fields if f"*{field.name};" in body.group(1)), name
+    assert constants()["ALPHA_MIN"] == 1 / 255
+    assert constants()["TILE"] == 8
+
+
+def test_arrays_are_checked_before_the_call() -> None:
+    planes = torch.rand(3, 4, 5)
+    arguments = {"threads": 1, "target": planes, "mean": torch.empty(3, 4, 5), "mean_square": torch.empty(3, 4, 5)}
+    library().call("nk_ssim_target", **arguments)
+    with pytest.raises(TypeError, match="the array mean is missing"):
+        library().call("nk_ssim_target", **{**arguments, "mean": None})
+    with pytest.raises(ValueError, match=r"mean must be \[C, H, W\] with H=4 \(from target\), got \[3, 5, 4\]"):
+        library().call("nk_ssim_target", **{**arguments, "mean": torch.empty(3, 5, 4)})
+    with pytest.raises(ValueError, match="target must be contiguous"):
+        library().call("nk_ssim_target", **{**arguments, "target": torch.rand(3, 5, 4).transpose(1, 2)})
+    with pytest.raises(ValueError, match="H is 9, but target has 4"):
+        library().call("nk_ssim_target", **{**arguments, "H": 9})
+    with pytest.raises(TypeError, match="unknown argument sigma"):
+        library().call("nk_ssim_target", **{**arguments, "sigma": 2})
+
+
+def test_failures_come_back_as_exceptions() -> None:
+    h = w = 8
+    arrays = {
+        "sorted": torch.empty(0, 16), "tile_offsets": torch.zeros(2, dtype=torch.int32),
+        "ranks": torch.empty(0, dtype=torch.int32), "rows": torch.empty(0, dtype=torch.uint8), "background": torch.zeros(3),
+        "image": torch.empty(5, h, w), "alpha": torch.empty(h, w),
+    }  # fmt: skip
+    with pytest.raises(RuntimeError, match="nk_rasterize_fwd: channels must be 3, 4 or 7"):
+        library().call("nk_rasterize_fwd", threads=1, **arrays)
+
+
+def test_dump_saves_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("NERFKIT_DUMP", str(tmp_path))
+    target = torch.rand(3, 4, 5)
+    library().call("nk_ssim_target", threads=1, target=target, mean=torch.empty(3, 4, 5), mean_square=torch.empty(3, 4, 5))
+    (file,) = tmp_path.iterdir()
+    assert torch.equal(load_file(file)["target"], target)
+
+
+def test_missing_library_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NERFKIT_ISA", "none")
+    with pytest.raises(_library.NerfkitError, match=r"libnerfkit_none.so is not built .* run `make setup`"):
+        _library.library.__wrapped__()
+
+
+@pytest.mark.parametrize("lanes", [4, 16])
+def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) -> None:
+    """The sources with other lane widths, compiled for this machine: also what its CPU would not choose."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++: apt-get install g++")
+    built = tmp_path / f"libnerfkit_lanes{lanes}.so"
+    flags = ["-std=c++17", "-O1", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi"]
+    sources = [str(path) for path in (SOURCES / "cpu").glob("*.cpp")]
+    subprocess.run([compiler, *flags, f"-DNK_LANES={lanes}", *sources, "-o", str(built)], check=True)
+    here = Path(__file__).parent
+    tests = [str(here / name) for name in ("test_rasterize.py", "test_losses_and_adam.py")]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "equal or loss", *tests],
+        env={**os.environ, "NERFKIT_LIBRARY": str(built)}, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-3000:]

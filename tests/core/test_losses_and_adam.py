@@ -1,0 +1,64 @@
+"""The photometric loss and the Adam step against their PyTorch references."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tolerances import GRADIENT, VALUE
+
+from nerfkit.core import reference
+from nerfkit.core.native import NativeCore
+from nerfkit.core.optim import FusedAdam
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 11), (8, 8), (17, 33), (70, 45)])
+@pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
+def test_photometric_loss(size: tuple[int, int], weight: float) -> None:
+    rng = torch.Generator().manual_seed(size[0])
+    target = torch.rand(3, *size, generator=rng, dtype=torch.float64)
+    image = (target + 0.3 * torch.randn(3, *size, generator=rng, dtype=torch.float64)).requires_grad_()
+    expected = reference.photometric_loss(image, target, weight)
+    expected.backward()
+    core = NativeCore()
+    fast = image.detach().float().requires_grad_()
+    loss = core.photometric_loss(fast, core.target(target.float()), weight)
+    (3 * loss).backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=VALUE)
+    assert image.grad is not None and fast.grad is not None
+    assert (fast.grad.double() / 3 - image.grad).norm() <= GRADIENT * image.grad.norm()
+
+
+def test_reference_ssim_gradient_equals_finite_differences() -> None:
+    target = torch.rand(1, 4, 5, dtype=torch.float64)
+    image = torch.rand(1, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: reference.photometric_loss(x, target, 1.0), [image])
+
+
+def test_identical_images_have_no_loss() -> None:
+    core, planes = NativeCore(), torch.rand(3, 20, 30)
+    assert core.photometric_loss(planes, core.target(planes), 0.2).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (16, 3), (33, 16, 3)])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_adam_equals_reference_and_torch(shape: tuple[int, ...], columns: int) -> None:
+    if torch.Size(shape).numel() % columns:
+        pytest.skip("the period must divide the parameter: nothing to test here")
+    rng = torch.Generator().manual_seed(1)
+    start = torch.randn(shape, generator=rng)
+    lr = torch.rand(columns, generator=rng) * 0.1
+    param, m, v = start.double(), torch.zeros(shape).double(), torch.zeros(shape).double()
+    fast = start.clone().requires_grad_()
+    optimizer = FusedAdam([{"params": [fast], "lr": 1.0, "columns": lr}], NativeCore(), eps=1e-8)
+    peer_param = start.double().clone().requires_grad_()
+    peer = torch.optim.Adam([peer_param], lr=lr[0].item(), eps=1e-8)
+    for step in range(1, 6):
+        grad = torch.randn(shape, generator=rng)
+        reference.adam(param, grad.double(), m, v, step, lr, (0.9, 0.999), 1e-8)
+        fast.grad = grad.clone()
+        optimizer.step()
+        peer_param.grad = grad.double()
+        peer.step()
+    assert (fast.double() - param).abs().max() < 1e-5
+    if columns == 1:
+        assert (param - peer_param).abs().max() < 1e-7  # torch's lr is a double, ours a float

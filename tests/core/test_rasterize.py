@@ -1,0 +1,177 @@
+"""The rasterizer (projection, binning, compositing) against its PyTorch reference: values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from core.scenes import FIELDS, camera, gaussians, leaves
+from tolerances import FLIP, FLIP_SHARE, GRADIENT, VALUE
+from torch import Tensor
+
+from nerfkit.contracts import Cameras, Gaussians
+from nerfkit.core import reference
+from nerfkit.core.native import NativeCore
+from nerfkit.core.types import CHANNELS, Layers, SplatStats
+
+BACKGROUND = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+
+
+def draw_reference(g: Gaussians, view: Cameras, layers: Layers, degree: int = 3) -> tuple[Tensor, Tensor]:
+    splats = reference.project(g, view, degree)
+    return reference.rasterize(splats, view.width, view.height, BACKGROUND, CHANNELS[layers])
+
+
+def assert_images_close(got: Tensor, expected: Tensor, splat_depth: float = 5.0) -> None:
+    """Equal within VALUE, but for a few pixels where a splat is on either side of the cut."""
+    difference = (got.double() - expected).abs()
+    scale = torch.ones(len(expected), 1, 1, dtype=torch.float64)
+    scale[3:] = splat_depth
+    off = (difference > VALUE * scale).any(0)
+    assert off.double().mean() <= FLIP_SHARE
+    assert (difference <= FLIP * scale * 1.5).all()
+
+
+@pytest.mark.parametrize("layers", list(CHANNELS))
+@pytest.mark.parametrize(("count", "size"), [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40))])
+def test_image_equals_reference(count: int, size: tuple[int, int], layers: Layers) -> None:
+    g, view = gaussians(count, seed=count), camera(*size)
+    expected, alpha = draw_reference(g, view, layers)
+    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, layers=layers)
+    if count >= 17:
+        assert alpha.mean() > 0.1, "an empty image proves nothing"
+    assert_images_close(drawn.image, expected)
+    assert_images_close(drawn.alpha[None], alpha[None])
+
+
+@pytest.mark.parametrize("layers", list(CHANNELS))
+@pytest.mark.parametrize(("count", "size"), [(7, (33, 20)), (16, (8, 8)), (300, (53, 41))])
+def test_gradients_equal_reference(count: int, size: tuple[int, int], layers: Layers) -> None:
+    g, view = gaussians(count, seed=count + 1), camera(*size)
+    rng = torch.Generator().manual_seed(count)
+    exact, fast = leaves(g, torch.float64), leaves(g, torch.float32)
+    image, alpha = draw_reference(exact, view, layers)
+    v_image = torch.randn(image.shape, generator=rng, dtype=torch.float64)
+    v_alpha = torch.randn(alpha.shape, generator=rng, dtype=torch.float64)
+    assert alpha.mean() > 0.05, "an empty image proves nothing"
+    ((image * v_image).sum() + (alpha * v_alpha).sum()).backward()
+    drawn = NativeCore().rasterize(fast, view, BACKGROUND, layers=layers)
+    ((drawn.image * v_image.float()).sum() + (drawn.alpha * v_alpha.float()).sum()).backward()
+    for name in FIELDS:
+        expected, got = getattr(exact, name).grad, getattr(fast, name).grad.double()
+        assert expected.norm() > 0, name
+        assert (got - expected).norm() <= GRADIENT * expected.norm(), name
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_sh_degree(degree: int) -> None:
+    g, view = gaussians(60, degree=3), camera(24, 24)
+    expected, _ = draw_reference(g, view, "rgb", degree)
+    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, degree=degree)
+    assert_images_close(drawn.image, expected)
+
+
+def test_reference_gradients_equal_finite_differences() -> None:
+    """The reference itself, in float64, away from its cuts: few splats, all opaque enough and large."""
+    g = gaussians(3, seed=5)
+    g = Gaussians(g.means * 0.3, g.quats, g.scales + 1, g.opacities.clamp(0.3, 0.7), g.sh[:, :4])
+    view = camera(4, 3)
+
+    def draw(*tensors: Tensor) -> Tensor:
+        splats = reference.project(Gaussians(*tensors), view, 1)
+        image, alpha = reference.rasterize(splats, 4, 3, BACKGROUND, 7)
+        return torch.cat([image, alpha[None]])
+
+    inputs = [getattr(leaves(g, torch.float64), name) for name in FIELDS]
+    assert draw(*inputs)[-1].mean() > 0.3
+    assert torch.autograd.gradcheck(draw, inputs, eps=1e-6, atol=1e-5)
+
+
+def test_no_gaussians_and_none_in_view() -> None:
+    empty = leaves(gaussians(0), torch.float32)
+    drawn = NativeCore().rasterize(empty, camera(9, 5), BACKGROUND)
+    assert torch.allclose(drawn.image, BACKGROUND.float()[:, None, None].expand(3, 5, 9))
+    assert (drawn.alpha == 0).all()
+    behind = gaussians(20)
+    behind = leaves(Gaussians(behind.means + torch.tensor([0, -9.0, 0]), *(getattr(behind, n) for n in FIELDS[1:])), torch.float32)
+    drawn = NativeCore().rasterize(behind, camera(9, 5), BACKGROUND)
+    drawn.image.sum().backward()
+    assert drawn.visible == 0
+    assert all((getattr(behind, name).grad == 0).all() for name in FIELDS)
+
+
+def test_median_depth_lies_at_the_first_opaque_surface() -> None:
+    view = camera(16, 16)
+    center = view.world_from_cam[0, :3, 3]
+    forward = view.world_from_cam[0, :3, 2]
+    means = torch.stack([center + 1.5 * forward, center + 2.5 * forward])
+    wide = Gaussians(means, torch.tensor([[1.0, 0, 0, 0]] * 2).double(), torch.full((2, 3), 3.0).double(),
+                     torch.tensor([0.4, 0.9]).double(), torch.zeros(2, 1, 3).double())  # fmt: skip
+    drawn = NativeCore().rasterize(leaves(wide, torch.float32), view, BACKGROUND, layers="rgb+depth", median_depth=True)
+    assert drawn.median_depth is not None
+    assert torch.allclose(drawn.median_depth, torch.full((16, 16), 2.5), atol=1e-5)
+
+
+def test_same_bytes_on_every_run_and_close_with_other_threads() -> None:
+    g, view = gaussians(500), camera(70, 50)
+
+    def gradients(threads: int) -> list[Tensor]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            fast = leaves(g, torch.float32)
+            drawn = NativeCore().rasterize(fast, view, BACKGROUND)
+            drawn.image.square().sum().backward()
+            return [drawn.image.detach(), *(getattr(fast, name).grad for name in FIELDS)]
+        finally:
+            torch.set_num_threads(before)
+
+    first, again, single = gradients(2), gradients(2), gradients(1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert torch.equal(first[0], single[0])
+    assert all((a - b).norm() <= 1e-4 * b.norm() for a, b in zip(first, single, strict=True))
+
+
+def test_hostile_values_neither_crash_nor_spread() -> None:
+    """NaN, infinities, zero quaternions and huge scales: the other splats are drawn all the same."""
+    g = leaves(gaussians(64), torch.float32)
+    clean = NativeCore().rasterize(g, camera(32, 32), BACKGROUND).image
+    hostile = gaussians(7)
+    hostile.means[0] = float("nan")
+    hostile.means[1] = float("inf")
+    hostile.quats[2] = 0
+    hostile.scales[3] = 1e30
+    hostile.opacities[4] = float("nan")
+    hostile.scales[5] = 0
+    hostile.sh[6] = float("nan")
+    both = Gaussians(*(torch.cat([getattr(g, n), getattr(hostile, n).float()]) for n in FIELDS))
+    drawn = NativeCore().rasterize(both, camera(32, 32), BACKGROUND)
+    assert torch.isfinite(drawn.alpha).all()
+    assert clean.std() > 0.01
+
+
+def test_stats_are_mean_screen_gradients() -> None:
+    g, view = leaves(gaussians(50), torch.float32), camera(40, 30)
+    stats = SplatStats.zeros(50)
+    drawn = NativeCore().rasterize(g, view, BACKGROUND, stats=stats)
+    drawn.image.square().sum().backward()
+    exact = leaves(gaussians(50), torch.float64)
+    splats = reference.project(exact, view, 3)
+    splats.means.retain_grad()
+    image, _ = reference.rasterize(splats, 40, 30, BACKGROUND, 3)
+    image.square().sum().backward()
+    expected = (splats.means.grad * torch.tensor([20.0, 15.0])).norm(dim=1) * splats.visible
+    assert (stats.grad_sum.double() - expected).norm() <= GRADIENT * expected.norm()
+    assert torch.equal(stats.count.bool(), splats.visible)
+
+
+def test_wrong_arguments_are_named() -> None:
+    g, view = leaves(gaussians(5), torch.float32), camera(8, 8)
+    core = NativeCore()
+    with pytest.raises(ValueError, match=r"nk_project_fwd: quats must be \[N, 4\] with N=5 \(from means\), got \[4, 4\]"):
+        core.rasterize(Gaussians(g.means, g.quats[:4], g.scales, g.opacities, g.sh), view, BACKGROUND)
+    with pytest.raises(TypeError, match="means must be torch.float32, got torch.float64"):
+        core.rasterize(gaussians(5), view, BACKGROUND)
+    with pytest.raises(ValueError, match="SH degree 3 needs 16 coefficients, got 4"):
+        core.rasterize(leaves(gaussians(5, degree=1), torch.float32), view, BACKGROUND, degree=3)
+    with pytest.raises(ValueError, match="expected one pinhole camera"):
+        core.rasterize(g, Cameras(view.world_from_cam, view.intrinsics, 8, 8, "equirect"), BACKGROUND)
