@@ -61,8 +61,9 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
     _, label = graph.connected_components(edges, directed=False)
     of_face = label[mesh.faces[:, 0]]
     sizes = np.bincount(of_face)
-    keep: np.ndarray = sizes >= max(1, min_component * sizes.max())
-    return select_faces(mesh, keep[of_face])
+    smallest = max(1.0, min_component * float(sizes.max()))
+    large = np.flatnonzero(sizes >= smallest)
+    return select_faces(mesh, np.isin(of_face, large))
 
 
 def crop(mesh: Mesh, bounds: Bounds) -> Mesh:

@@ -56,9 +56,10 @@ def sample_color(volume: Volume, grid: np.ndarray) -> np.ndarray:
 
 def _whole_cubes(known: np.ndarray) -> np.ndarray:
     """Which cubes have eight known corners: [X - 1, Y - 1, Z - 1] bool."""
-    cubes = known[1:] & known[:-1]
+    cubes: np.ndarray = known[1:] & known[:-1]
     cubes = cubes[:, 1:] & cubes[:, :-1]
-    return cubes[:, :, 1:] & cubes[:, :, :-1]
+    cubes = cubes[:, :, 1:] & cubes[:, :, :-1]
+    return cubes
 
 
 def _crosses_zero(tsdf: np.ndarray, cubes: np.ndarray) -> bool:
