@@ -68,5 +68,6 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
 
 def crop(mesh: Mesh, bounds: Bounds) -> Mesh:
     """The faces whose corners all lie inside the box."""
-    inside = ((mesh.vertices >= bounds[:3]) & (mesh.vertices <= bounds[3:])).all(1)
-    return select_faces(mesh, inside[mesh.faces].all(1))
+    corners = mesh.vertices[mesh.faces]  # [F, 3, 3]
+    inside = (corners >= bounds[:3]) & (corners <= bounds[3:])
+    return select_faces(mesh, np.all(inside, axis=(1, 2)))
