@@ -32,7 +32,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     source = Run.open(options.run)
     out = options.out or source.exports / "splats.ply"
     if out.suffix.lower() != f".{options.format}":
-        raise NerfkitError(f"{out}: a {options.format} file needs the suffix .{options.format}")
+        raise NerfkitError(
+            f"{out}: a {options.format} file needs the suffix .{options.format}"
+        )
     scene = source.scene()
     model = source.model(scene=scene)
     if not isinstance(model, HasGaussians):
@@ -44,4 +46,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     ply.write(out, gaussians)
     size = out.stat().st_size
     console.say(f"[bold]{out}[/]: {len(gaussians):,} Gaussians, {size / 1e6:.1f} MB")
-    return {"format": options.format, "gaussians": len(gaussians), "bytes": size, "files": [str(out)]}
+    return {
+        "format": options.format,
+        "gaussians": len(gaussians),
+        "bytes": size,
+        "files": [str(out)],
+    }

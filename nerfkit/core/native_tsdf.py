@@ -10,7 +10,13 @@ from nerfkit.core._library import library
 from nerfkit.core.volume import Volume
 
 
-def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None) -> None:
+def tsdf_integrate(
+    volume: Volume,
+    depth: Tensor,
+    rgb: Tensor,
+    camera: Cameras,
+    weight: Tensor | None = None,
+) -> None:
     """Fuses one depth map into ``volume``, in place: see :func:`nerfkit.core.reference_tsdf.tsdf_integrate`.
 
     The result does not depend on the number of threads.
@@ -19,9 +25,13 @@ def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, 
         TypeError, ValueError: an array of another type, shape or layout; a camera that is no pinhole.
     """
     if camera.model != "pinhole" or len(camera) != 1:
-        raise ValueError(f"tsdf_integrate: expected one pinhole camera, got {len(camera)} of model {camera.model}")
+        raise ValueError(
+            f"tsdf_integrate: expected one pinhole camera, got {len(camera)} of model {camera.model}"
+        )
     if depth.shape != (camera.height, camera.width):
-        raise ValueError(f"tsdf_integrate: depth must be [{camera.height}, {camera.width}], got {list(depth.shape)}")
+        raise ValueError(
+            f"tsdf_integrate: depth must be [{camera.height}, {camera.width}], got {list(depth.shape)}"
+        )
     library().call(
         "nk_tsdf_fwd",
         threads=torch.get_num_threads(),

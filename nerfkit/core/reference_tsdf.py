@@ -15,7 +15,13 @@ from nerfkit.core.volume import Volume
 _SLAB_VOXELS = 1 << 20  # bounds the memory of the intermediate tensors
 
 
-def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None) -> None:
+def tsdf_integrate(
+    volume: Volume,
+    depth: Tensor,
+    rgb: Tensor,
+    camera: Cameras,
+    weight: Tensor | None = None,
+) -> None:
     """Fuses one depth map into ``volume``, in place.
 
     For a voxel at camera coordinates ``x, y, z`` and pixel ``p``: ``sdf = depth(p) - z``. Where
@@ -39,11 +45,18 @@ def tsdf_integrate(volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, 
     nx, ny, nz = volume.shape
     rows = max(1, _SLAB_VOXELS // max(1, ny * nz))
     for start in range(0, nx, rows):
-        _integrate_slab(volume, slice(start, min(nx, start + rows)), depth, rgb, camera, weight)
+        _integrate_slab(
+            volume, slice(start, min(nx, start + rows)), depth, rgb, camera, weight
+        )
 
 
 def _integrate_slab(
-    volume: Volume, slab: slice, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None
+    volume: Volume,
+    slab: slice,
+    depth: Tensor,
+    rgb: Tensor,
+    camera: Cameras,
+    weight: Tensor | None,
 ) -> None:
     u, v, z = _project(volume, slab, camera)  # [S, Y, Z] each
     height, width = depth.shape
@@ -54,18 +67,33 @@ def _integrate_slab(
     w = torch.ones_like(z) if weight is None else weight[row, column]
     sdf = seen - z
     used = inside & (seen > 0) & (w > 0) & (sdf >= -volume.truncation)
-    _average(volume.tsdf[slab], volume.weight[slab], (sdf / volume.truncation).clamp_max(1), w * used)
+    _average(
+        volume.tsdf[slab],
+        volume.weight[slab],
+        (sdf / volume.truncation).clamp_max(1),
+        w * used,
+    )
     near = w * (used & (sdf <= volume.truncation))
     color = volume.color[slab]
     color_weight = color[..., 3].clone()
     for channel in range(3):
-        _average(color[..., channel], color_weight.clone(), rgb[row, column, channel].float(), near)
+        _average(
+            color[..., channel],
+            color_weight.clone(),
+            rgb[row, column, channel].float(),
+            near,
+        )
     color[..., 3] = color_weight + near
 
 
-def _project(volume: Volume, slab: slice, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+def _project(
+    volume: Volume, slab: slice, camera: Cameras
+) -> tuple[Tensor, Tensor, Tensor]:
     """Pixel coordinates and depths of the voxel centres of a slab."""
-    axes = [torch.arange(n, dtype=torch.float32, device=volume.tsdf.device) for n in volume.shape]
+    axes = [
+        torch.arange(n, dtype=torch.float32, device=volume.tsdf.device)
+        for n in volume.shape
+    ]
     x, y, z = (volume.origin[a] + volume.voxel_size * axes[a] for a in range(3))
     cam_from_world = camera.cam_from_world[0].float()
     x, y, z = x[slab][:, None, None], y[None, :, None], z[None, None, :]
@@ -75,19 +103,30 @@ def _project(volume: Volume, slab: slice, camera: Cameras) -> tuple[Tensor, Tens
     return fx * cam[0] / safe + cx, fy * cam[1] / safe + cy, cam[2]
 
 
-def _interpolated(depth: Tensor, u: Tensor, v: Tensor, column: Tensor, row: Tensor, truncation: float) -> Tensor:
+def _interpolated(
+    depth: Tensor, u: Tensor, v: Tensor, column: Tensor, row: Tensor, truncation: float
+) -> Tensor:
     height, width = depth.shape
     nearest = depth[row, column]
     left, top = (u - 0.5).floor(), (v - 0.5).floor()
     whole = (left >= 0) & (top >= 0) & (left + 1 < width) & (top + 1 < height)
     a, b = u - 0.5 - left, v - 0.5 - top  # in [0, 1)
-    x0, y0 = left.long().clamp(0, max(0, width - 2)), top.long().clamp(0, max(0, height - 2))
+    x0, y0 = (
+        left.long().clamp(0, max(0, width - 2)),
+        top.long().clamp(0, max(0, height - 2)),
+    )
     x1, y1 = (x0 + 1).clamp_max(width - 1), (y0 + 1).clamp_max(height - 1)
     corners = [depth[y0, x0], depth[y0, x1], depth[y1, x0], depth[y1, x1]]
-    low = torch.minimum(torch.minimum(corners[0], corners[1]), torch.minimum(corners[2], corners[3]))
-    high = torch.maximum(torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3]))
+    low = torch.minimum(
+        torch.minimum(corners[0], corners[1]), torch.minimum(corners[2], corners[3])
+    )
+    high = torch.maximum(
+        torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3])
+    )
     smooth = whole & (low > 0) & (high - low <= truncation)
-    inverse = [1 / torch.where(smooth, corner, torch.ones_like(corner)) for corner in corners]
+    inverse = [
+        1 / torch.where(smooth, corner, torch.ones_like(corner)) for corner in corners
+    ]
     upper = inverse[0] + a * (inverse[1] - inverse[0])
     lower = inverse[2] + a * (inverse[3] - inverse[2])
     return torch.where(smooth, 1 / (upper + b * (lower - upper)), nearest)

@@ -26,7 +26,13 @@ class Volume:
     color: Tensor  # [X, Y, Z, 4] float32: r g b in 0..255 (sRGB), and their weight
 
     @classmethod
-    def empty(cls, origin: Tensor, shape: tuple[int, int, int], voxel_size: float, truncation: float) -> Volume:
+    def empty(
+        cls,
+        origin: Tensor,
+        shape: tuple[int, int, int],
+        voxel_size: float,
+        truncation: float,
+    ) -> Volume:
         """A volume that nothing was integrated into: 24 bytes a voxel."""
         device = origin.device
         return cls(

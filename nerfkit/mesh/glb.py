@@ -34,12 +34,20 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
     buffer = _Buffer()
     attributes = {
-        "POSITION": buffer.add(mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True),
-        "NORMAL": buffer.add(_unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER),
+        "POSITION": buffer.add(
+            mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True
+        ),
+        "NORMAL": buffer.add(
+            _unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER
+        ),
     }
     if mesh.colors is not None:
-        attributes["COLOR_0"] = buffer.add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER)
-    indices = buffer.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENT_ARRAY_BUFFER)
+        attributes["COLOR_0"] = buffer.add(
+            _linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER
+        )
+    indices = buffer.add(
+        mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENT_ARRAY_BUFFER
+    )
     node: dict[str, Any] = {"name": "mesh", "mesh": 0}
     if yup_from_world is not None:
         node["rotation"] = _quaternion_xyzw(yup_from_world)
@@ -48,8 +56,19 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [node],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [{"name": "captured", "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}],
+        "meshes": [
+            {
+                "primitives": [
+                    {"attributes": attributes, "indices": indices, "material": 0}
+                ]
+            }
+        ],
+        "materials": [
+            {
+                "name": "captured",
+                "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
+            }
+        ],
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": len(buffer.data)}],
@@ -57,7 +76,11 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(buffer.data)
-    head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON") + text
+    head = (
+        struct.pack("<4sII", b"glTF", 2, total)
+        + struct.pack("<I4s", len(text), b"JSON")
+        + text
+    )
     return head + struct.pack("<I4s", len(buffer.data), b"BIN\0") + bytes(buffer.data)
 
 
@@ -69,9 +92,29 @@ class _Buffer:
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
-    def add(self, array: np.ndarray, component: int, kind: str, target: int, *, extent: bool = False) -> int:
-        self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes, "target": target})
-        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": len(array), "type": kind}
+    def add(
+        self,
+        array: np.ndarray,
+        component: int,
+        kind: str,
+        target: int,
+        *,
+        extent: bool = False,
+    ) -> int:
+        self.views.append(
+            {
+                "buffer": 0,
+                "byteOffset": len(self.data),
+                "byteLength": array.nbytes,
+                "target": target,
+            }
+        )
+        accessor = {
+            "bufferView": len(self.views) - 1,
+            "componentType": component,
+            "count": len(array),
+            "type": kind,
+        }
         if component == _UINT16:
             accessor["normalized"] = True
         if extent:
@@ -99,10 +142,30 @@ def _quaternion_xyzw(rotation: np.ndarray) -> list[float]:
     m = np.asarray(rotation, np.float64)
     k = np.array(
         [
-            [m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[2, 0] + m[0, 2], m[2, 1] - m[1, 2]],
-            [m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2], m[0, 2] - m[2, 0]],
-            [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1], m[1, 0] - m[0, 1]],
-            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
+            [
+                m[0, 0] - m[1, 1] - m[2, 2],
+                m[1, 0] + m[0, 1],
+                m[2, 0] + m[0, 2],
+                m[2, 1] - m[1, 2],
+            ],
+            [
+                m[1, 0] + m[0, 1],
+                m[1, 1] - m[0, 0] - m[2, 2],
+                m[2, 1] + m[1, 2],
+                m[0, 2] - m[2, 0],
+            ],
+            [
+                m[2, 0] + m[0, 2],
+                m[2, 1] + m[1, 2],
+                m[2, 2] - m[0, 0] - m[1, 1],
+                m[1, 0] - m[0, 1],
+            ],
+            [
+                m[2, 1] - m[1, 2],
+                m[0, 2] - m[2, 0],
+                m[1, 0] - m[0, 1],
+                m[0, 0] + m[1, 1] + m[2, 2],
+            ],
         ]
     )
     quaternion = np.linalg.eigh(k)[1][:, -1]

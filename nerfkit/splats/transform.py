@@ -54,7 +54,10 @@ def _band_rotation(rotation: Tensor, level: int) -> Tensor:
     ring = (1 - z * z).sqrt()
     d = torch.stack([ring * angle.cos(), ring * angle.sin(), z], 1)  # [64, 3]
     band = slice(level * level, (level + 1) ** 2)
-    before, after = sh_basis(d, level)[:, band], sh_basis(d @ rotation.T, level)[:, band]
+    before, after = (
+        sh_basis(d, level)[:, band],
+        sh_basis(d @ rotation.T, level)[:, band],
+    )
     solution: Tensor = torch.linalg.lstsq(after, before).solution
     return solution
 
@@ -64,10 +67,38 @@ def _quaternion(rotation: Tensor) -> Tensor:
     m = rotation.double()
     k = torch.stack(
         [
-            torch.stack([m[0, 0] + m[1, 1] + m[2, 2], m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]]),
-            torch.stack([m[2, 1] - m[1, 2], m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[2, 0] + m[0, 2]]),
-            torch.stack([m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2]]),
-            torch.stack([m[1, 0] - m[0, 1], m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1]]),
+            torch.stack(
+                [
+                    m[0, 0] + m[1, 1] + m[2, 2],
+                    m[2, 1] - m[1, 2],
+                    m[0, 2] - m[2, 0],
+                    m[1, 0] - m[0, 1],
+                ]
+            ),
+            torch.stack(
+                [
+                    m[2, 1] - m[1, 2],
+                    m[0, 0] - m[1, 1] - m[2, 2],
+                    m[1, 0] + m[0, 1],
+                    m[2, 0] + m[0, 2],
+                ]
+            ),
+            torch.stack(
+                [
+                    m[0, 2] - m[2, 0],
+                    m[1, 0] + m[0, 1],
+                    m[1, 1] - m[0, 0] - m[2, 2],
+                    m[2, 1] + m[1, 2],
+                ]
+            ),
+            torch.stack(
+                [
+                    m[1, 0] - m[0, 1],
+                    m[2, 0] + m[0, 2],
+                    m[2, 1] + m[1, 2],
+                    m[2, 2] - m[0, 0] - m[1, 1],
+                ]
+            ),
         ]
     )
     vectors: Tensor = torch.linalg.eigh(k).eigenvectors

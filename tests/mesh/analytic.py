@@ -26,7 +26,9 @@ class BallOnTable:
         self.table = table
         self.seen: list[Cameras] = []
 
-    def render(self, camera: Cameras, channels: frozenset[str] = frozenset()) -> Rendering:
+    def render(
+        self, camera: Cameras, channels: frozenset[str] = frozenset()
+    ) -> Rendering:
         self.seen.append(camera)
         rgb, depth = cast(camera, self.table)
         return Rendering(rgb=rgb, alpha=(depth > 0).float(), depth=depth)
@@ -34,8 +36,15 @@ class BallOnTable:
 
 def cast(camera: Cameras, table: bool = True) -> tuple[Tensor, Tensor]:
     """rgb [H, W, 3] and depth [H, W], exact at the pixel centres."""
-    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(-1, 2)
-    double = Cameras(camera.world_from_cam.double(), camera.intrinsics.double(), camera.width, camera.height)
+    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(
+        -1, 2
+    )
+    double = Cameras(
+        camera.world_from_cam.double(),
+        camera.intrinsics.double(),
+        camera.width,
+        camera.height,
+    )
     rays = cameras.rays(double, torch.zeros(len(pixels), dtype=torch.int64), pixels)
     o, d = rays.origins, rays.directions
     b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
@@ -61,16 +70,26 @@ def ball_color(point: Tensor) -> Tensor:
 
 
 def table_color(point: Tensor) -> Tensor:
-    return torch.stack([0.2 + 0 * point[:, 0], 0.5 + point[:, 0] / 2, 0.3 + point[:, 1] / 2], 1).clamp(0, 1)
+    return torch.stack(
+        [0.2 + 0 * point[:, 0], 0.5 + point[:, 0] / 2, 0.3 + point[:, 1] / 2], 1
+    ).clamp(0, 1)
 
 
-def ring(count: int = 24, width: int = 121, height: int = 99, below: bool = False) -> Cameras:
+def ring(
+    count: int = 24, width: int = 121, height: int = 99, below: bool = False
+) -> Cameras:
     """Cameras on two circles (three with ``below``) that look at the origin; an odd principal point."""
     angle = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
-    heights = torch.tensor([0.25, 0.8, -0.8] if below else [0.25, 0.8], dtype=torch.float64)
+    heights = torch.tensor(
+        [0.25, 0.8, -0.8] if below else [0.25, 0.8], dtype=torch.float64
+    )
     z = heights[torch.arange(count) % len(heights)]
     eye = torch.stack([angle.cos(), angle.sin(), z], 1)
-    pose = cameras.look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0, 1], dtype=torch.float64))
+    pose = cameras.look_at(
+        eye,
+        torch.zeros(3, dtype=torch.float64),
+        torch.tensor([0.0, 0, 1], dtype=torch.float64),
+    )
     intrinsics = torch.tensor([[105.0, 107.0, 58.3, 51.2]]).expand(count, 4)
     return Cameras(pose.float(), intrinsics.contiguous(), width, height)
 
@@ -78,12 +97,18 @@ def ring(count: int = 24, width: int = 121, height: int = 99, below: bool = Fals
 def scene(views: Cameras, scene_from_world: Similarity | None = None) -> Any:
     """As much of a Scene as meshing needs; every 8th view is held out."""
     generator = torch.Generator().manual_seed(0)
-    direction = torch.nn.functional.normalize(torch.randn(2000, 3, generator=generator), dim=1)
-    table = (torch.rand(2000, 3, generator=generator) * 2 - 1) * torch.tensor([HALF, HALF, 0.0])
+    direction = torch.nn.functional.normalize(
+        torch.randn(2000, 3, generator=generator), dim=1
+    )
+    table = (torch.rand(2000, 3, generator=generator) * 2 - 1) * torch.tensor(
+        [HALF, HALF, 0.0]
+    )
     table[:, 2] = TABLE
     return SimpleNamespace(
         name="ball",
-        views=[SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))],
+        views=[
+            SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))
+        ],
         points=torch.cat([direction * RADIUS, table]),
         point_colors=torch.full((4000, 3), 128, dtype=torch.uint8),
         scene_from_world=scene_from_world or Similarity.identity(),

@@ -59,7 +59,9 @@ def test_round_trip(tmp_path: Path, count: int, degree: int) -> None:
     assert torch.equal(back.means, g.means) and torch.equal(back.sh, g.sh)
     torch.testing.assert_close(back.scales, g.scales, rtol=1e-5, atol=0)
     torch.testing.assert_close(back.opacities, g.opacities, rtol=0, atol=1e-6)
-    torch.testing.assert_close(back.quats, torch.nn.functional.normalize(g.quats, dim=1))
+    torch.testing.assert_close(
+        back.quats, torch.nn.functional.normalize(g.quats, dim=1)
+    )
 
 
 def test_extreme_values_stay_finite(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_extreme_values_stay_finite(tmp_path: Path) -> None:
     g.scales[0] = 0
     ply.write(tmp_path / "g.ply", g)
     back = ply.read(tmp_path / "g.ply")
-    assert back.opacities.isfinite().all() and back.opacities[1] > 0.99999 > 0.00001 > back.opacities[0]
+    assert back.opacities[0] < 1e-5 and back.opacities[1] > 1 - 1e-5
     vertex = PlyData.read(tmp_path / "g.ply")["vertex"]
     assert np.isfinite(vertex["opacity"]).all() and np.isfinite(vertex["scale_0"]).all()
 
@@ -79,25 +81,57 @@ def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
         pytest.skip("needs Node.js and `npm ci --prefix tests/clients`")
     g = some_gaussians()
     ply.write(tmp_path / "g.ply", g)
-    done = subprocess.run([str(tool), "g.ply", "g.csv"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(tool), "g.ply", "g.csv"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     with (tmp_path / "g.csv").open() as file:
         rows = list(csv.DictReader(file))
     ours = PlyData.read(tmp_path / "g.ply")["vertex"]
     assert len(rows) == len(g)
-    for name in ("x", "f_dc_1", "f_rest_0", "f_rest_44", "opacity", "scale_2", "rot_0", "rot_3"):
-        assert np.allclose([float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6), name
+    for name in (
+        "x",
+        "f_dc_1",
+        "f_rest_0",
+        "f_rest_44",
+        "opacity",
+        "scale_2",
+        "rot_0",
+        "rot_3",
+    ):
+        assert np.allclose(
+            [float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6
+        ), name
 
 
 @pytest.mark.parametrize(
     "content,message",
     [
         (b"not a ply", "is no PLY file"),
-        (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "binary little-endian"),
-        (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", "lacks y, z"),
-        (b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n1234", "truncated"),
-        (b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n", "no PLY of Gaussian splats"),
-        (b"ply\nformat binary_little_endian 1.0\nelement vertex x\nproperty float x\nend_header\n", "damaged header"),
+        (
+            b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n",
+            "binary little-endian",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n",
+            "lacks y, z",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n1234",
+            "truncated",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n",
+            "no PLY of Gaussian splats",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex x\nproperty float x\nend_header\n",
+            "damaged header",
+        ),
     ],
 )
 def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -115,7 +149,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_values_are_inverse_to_each_other() -> None:
     x = torch.linspace(0.01, 0.99, 9)
-    torch.testing.assert_close(values.opacity_from_logit(values.logit_from_opacity(x)), x)
+    torch.testing.assert_close(
+        values.opacity_from_logit(values.logit_from_opacity(x)), x
+    )
     torch.testing.assert_close(values.scale_from_log(values.log_from_scale(x)), x)
     torch.testing.assert_close(values.rgb_from_dc(values.dc_from_rgb(x)), x)
     assert values.rgb_from_dc(torch.zeros(1)).item() == 0.5

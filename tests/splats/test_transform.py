@@ -10,7 +10,11 @@ from nerfkit.splats.transform import rotate_sh, transform
 
 
 def random_rotation(seed: int) -> torch.Tensor:
-    q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+    q, r = torch.linalg.qr(
+        torch.randn(
+            3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+        )
+    )
     q = q * r.diagonal().sign()
     return q if torch.linalg.det(q) > 0 else -q
 
@@ -19,7 +23,11 @@ HALF_TURN = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
-@pytest.mark.parametrize("rotation", [random_rotation(0), random_rotation(1), HALF_TURN], ids=["a", "b", "half turn"])
+@pytest.mark.parametrize(
+    "rotation",
+    [random_rotation(0), random_rotation(1), HALF_TURN],
+    ids=["a", "b", "half turn"],
+)
 def test_colors_turn_with_the_frame(degree: int, rotation: torch.Tensor) -> None:
     sh = some_gaussians(20, degree).sh.double()
     turned = rotate_sh(sh, rotation)
@@ -32,7 +40,9 @@ def test_colors_turn_with_the_frame(degree: int, rotation: torch.Tensor) -> None
 
 
 def covariance(gaussians: object) -> torch.Tensor:
-    w, x, y, z = torch.nn.functional.normalize(gaussians.quats.double(), dim=1).unbind(1)  # type: ignore[attr-defined]
+    w, x, y, z = torch.nn.functional.normalize(gaussians.quats.double(), dim=1).unbind(
+        1
+    )  # type: ignore[attr-defined]
     r = torch.stack(
         [
             1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -45,14 +55,26 @@ def covariance(gaussians: object) -> torch.Tensor:
     return m @ m.transpose(1, 2)
 
 
-@pytest.mark.parametrize("rotation", [random_rotation(2), HALF_TURN], ids=["any", "half turn"])
+@pytest.mark.parametrize(
+    "rotation", [random_rotation(2), HALF_TURN], ids=["any", "half turn"]
+)
 def test_shapes_and_places_move(rotation: torch.Tensor) -> None:
     g = some_gaussians(20)
-    b_from_a = Similarity(2.5, rotation, torch.tensor([1.0, -2, 3], dtype=torch.float64))
+    b_from_a = Similarity(
+        2.5, rotation, torch.tensor([1.0, -2, 3], dtype=torch.float64)
+    )
     moved = transform(g, b_from_a)
-    torch.testing.assert_close(covariance(moved), 2.5**2 * rotation @ covariance(g) @ rotation.T, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(
-        moved.means.double(), 2.5 * g.means.double() @ rotation.T + b_from_a.translation, atol=1e-5, rtol=0
+        covariance(moved),
+        2.5**2 * rotation @ covariance(g) @ rotation.T,
+        atol=1e-6,
+        rtol=1e-5,
+    )
+    torch.testing.assert_close(
+        moved.means.double(),
+        2.5 * g.means.double() @ rotation.T + b_from_a.translation,
+        atol=1e-5,
+        rtol=0,
     )
     assert torch.equal(moved.opacities, g.opacities)
     back = transform(moved, b_from_a.inverse())
