@@ -93,7 +93,7 @@ class TrainConfig:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise NerfkitError(f"{path}: cannot be read ({error}); put the file back or train again") from None
-        options = values.pop("model_options", {})
+        options = {key: _tuples(value) for key, value in values.pop("model_options", {}).items()}
         try:
             model_options = models.config_class(values.get("model", cls.model))(**options)
             images = values.get("images")
@@ -101,6 +101,11 @@ class TrainConfig:
             return cls(**values, model_options=model_options)
         except (KeyError, TypeError) as error:
             raise NerfkitError(f"{path}: written by another version of nerfkit ({error}); train again") from None
+
+
+def _tuples(value: Any) -> Any:
+    """TOML's arrays as the tuples that options are."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def parse_duration(text: str) -> float:

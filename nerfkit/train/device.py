@@ -10,10 +10,10 @@ from nerfkit.core import choose_core
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
-    from nerfkit.contracts import RenderCore
+    from nerfkit.core.native import NativeCore
 
 
-def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, RenderCore]:
+def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, NativeCore]:
     """The device and the core for it; ``auto`` takes the CPU where the backend has no kernels for the GPU.
 
     Raises:

@@ -14,7 +14,7 @@ from nerfkit.contracts import SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
-from nerfkit.train import checkpoint, report
+from nerfkit.train import checkpoint
 from nerfkit.train.clock import Clock
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.device import choose
@@ -72,8 +72,14 @@ def fit(
     held_out = [scene.views[index] for index in scene.held_out]
     Trainer(run, model, clock, rng, held_out, monitor).train()
     write_metrics(run, model, scene, core.name, str(device), progress)
-    report.write(run)
+    write_report(run)
     return run
+
+
+def write_report(run: Run) -> None:
+    from nerfkit.train import report  # its drawing libraries are not needed to train
+
+    report.write(run)
 
 
 def open_scene(run: Run, resume: bool) -> Scene:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -57,11 +58,11 @@ def lpips(a: Tensor, b: Tensor) -> float | None:
 @lru_cache(maxsize=1)
 def _lpips_network() -> Any:
     try:
-        from lpips import LPIPS
+        package = import_module("lpips")
     except ImportError:
         return None
     try:
-        return LPIPS(net="vgg", verbose=False).eval()
+        return package.LPIPS(net="vgg", verbose=False).eval()
     except Exception as error:  # its weights are downloaded at first use
         log.warning("LPIPS is left out: its network could not be loaded (%s)", error)
         return None

@@ -71,7 +71,7 @@ class Trainer:
         progress = self.clock.progress
         self._losses = self.model.losses(progress, self.rng)
         loss = torch.stack(list(self._losses.values())).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.is_good(loss):
             self.model.after_backward(progress)
             for optimizer in self.model.optimizers.values():

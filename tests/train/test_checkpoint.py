@@ -66,7 +66,8 @@ def test_foreign_values_are_refused(tmp_path: Path) -> None:
 def test_keeps_the_newest_two(tmp_path: Path) -> None:
     for step in (1, 2, 1_000_000, 999_999):
         save(tmp_path, Checkpoint("toy", step, {}))
-    assert [path.name for path in list_newest_first(tmp_path)] == ["step_1000000.safetensors", "step_999999.safetensors"]
+    names = [path.name for path in list_newest_first(tmp_path)]
+    assert names == ["step_1000000.safetensors", "step_999999.safetensors"]
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])
@@ -96,7 +97,7 @@ def test_other_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_of_others(tmp_path: Path, metadata: dict[str, str]) -> None:
     header = json.dumps({"__metadata__": metadata}).encode()
     (tmp_path / "step_000001.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(NerfkitError, match=r"step_000001\.safetensors: (not a nerfkit|truncated or damaged) checkpoint"):
+    with pytest.raises(NerfkitError, match=r"step_000001.*: (not a nerfkit|truncated or damaged) checkpoint"):
         load_newest(tmp_path)
 
 

@@ -33,9 +33,7 @@ def test_config_survives_toml(tmp_path: Path) -> None:
         Path('odd "name" \\ ü/\t\x7f'), model="toy", budget="3min", seed=5, eval_every=1.0, model_options=options
     )
     config.save(tmp_path / "config.toml")
-    read = TrainConfig.open(tmp_path / "config.toml")
-    read.model_options.nan_at = tuple(read.model_options.nan_at)
-    assert read == config
+    assert TrainConfig.open(tmp_path / "config.toml") == config
 
 
 @pytest.mark.parametrize("text", ["model = ", 'model = "toy"', 'scene = "a"\nmodel = "toy"\nfuture = 1', "\xff"])

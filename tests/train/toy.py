@@ -7,6 +7,7 @@ structure that grows on the way.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import types
@@ -107,7 +108,7 @@ def register() -> None:
 
 
 def main() -> int:
-    """``python toy.py train …``: the command line with the toy in it."""
+    """``python toy.py train …``: the command line with the toy in it; TOY_KILL_AT kills it in that step."""
     register()
     if kill := os.environ.get("TOY_KILL_AT"):
         original = Model.after_step
@@ -115,12 +116,12 @@ def main() -> int:
         def after_step(self: Model, progress: float) -> None:
             original(self, progress)
             if self.calls == int(kill):
-                os.kill(os.getpid(), 9)
+                os.kill(os.getpid(), signal.SIGKILL)
 
         Model.after_step = after_step  # type: ignore[method-assign]
     from nerfkit.cli import main as command_line
 
-    return int(command_line() or 0)
+    return int(command_line(sys.argv[1:]) or 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""``nerfkit train``: fits a scene model to posed photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from nerfkit import models
+from nerfkit.cli.train_bar import TrainBar
+from nerfkit.errors import NerfkitError
+from nerfkit.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from nerfkit.cli.console import Console
+
+    from nerfkit.train.run import Run
+
+
+@dataclass
+class TrainOptions(TrainConfig):
+    scene: tyro.conf.Positional[Path]
+    """A scene with poses (COLMAP, transforms.json, Blender), or a folder of photos, whose poses are found first.
+    With --resume also the run's own folder."""
+    model_options: tyro.conf.Suppress[Any] = None
+    """Comes from the options of the chosen model below."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Run folder (default: runs/SCENE/MODEL)."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run in --out from its newest checkpoint."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace the run in --out; poses made from its photos are kept."""
+
+    def __post_init__(self) -> None:
+        """Leaves the model's options to :func:`config_of`."""
+
+
+# Every model's own options, as --MODEL.option: a model in MODELS brings its own.
+Options = make_dataclass(
+    "Options",
+    [
+        (name, models.config_class(name), field(default_factory=models.config_class(name), kw_only=True))
+        for name in models.MODELS
+    ],
+    bases=(TrainOptions,),
+)
+
+
+def run(options: TrainOptions, console: Console) -> dict[str, Any]:
+    import json
+
+    from nerfkit.train.fit import fit
+    from nerfkit.train.run import Run
+
+    config, out = config_of(options), run_folder(options)
+    config.check()
+    if options.resume:
+        same_scene(config.scene, Run.open(out))
+    else:
+        Run.check_free(out, overwrite=options.overwrite)
+        config.scene = posed(config.scene, config.images, out, console)
+    try:
+        with TrainBar(console) as monitor:
+            done = fit(
+                out, config, resume=options.resume, overwrite=options.overwrite, monitor=monitor,
+                progress=console.progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
+        raise
+    metrics: dict[str, Any] = json.loads(done.metrics.read_text())
+    console.say(summary(out, metrics))
+    return {"run": str(out), **metrics}
+
+
+def config_of(options: TrainOptions) -> TrainConfig:
+    """The run's config, with the options of the chosen model."""
+    models.config_class(options.model)  # names the models there are, should this be none
+    values = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
+    return TrainConfig(**values | {"model_options": getattr(options, options.model)})
+
+
+def run_folder(options: TrainOptions) -> Path:
+    if options.out is not None:
+        return options.out
+    if options.resume and (options.scene / "config.toml").is_file():
+        return options.scene
+    place = options.scene.resolve()
+    if place.suffix == ".json" or place.name in ("images", "photos", "input"):
+        place = place.parent  # the folder around them has the scene's name
+    return Path("runs") / place.name / options.model
+
+
+def same_scene(given: Path, run: Run) -> None:
+    """Raises NerfkitError: a run of another scene would be resumed by mistake."""
+    known = run.config.scene.resolve()
+    own = known.is_relative_to(run.path.resolve())  # poses made for this run, from photos whose place isn't kept
+    if not own and given.resolve() not in (known, run.path.resolve()):
+        raise NerfkitError(f"{run.path}: is a run of {run.config.scene}, not of {given}; choose another --out")
+
+
+def posed(scene: Path, images: Path | None, out: Path, console: Console) -> Path:
+    """The scene itself, or for a folder of plain photos the poses found for it, in the run's folder."""
+    from nerfkit.data.readers import has_photos, readers
+
+    if not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene):
+        return scene
+    from nerfkit import poses
+
+    console.say(f"{scene} has photos without poses: finding them first")
+    poses.estimate(scene, out / "poses", poses.PoseOptions(), console.progress)
+    return out / "poses"
+
+
+def summary(out: Path, metrics: dict[str, Any]) -> str:
+    scores = metrics["eval"]
+    quality = "no photos held out"
+    if scores["views"]:
+        quality = f"PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f} on {scores['views']} held-out photos"
+    return f"[bold]{out}[/]: {quality}, {metrics['steps']:,} steps in {metrics['seconds']:.0f} s"

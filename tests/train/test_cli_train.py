@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import toy
+import tyro
+from conftest import write_scene
+
+from nerfkit.cli import train
+from nerfkit.cli.train_bar import describe, duration
+from nerfkit.errors import NerfkitError
+from nerfkit.train.checkpoint import list_newest_first, load
+from nerfkit.train.monitor import Status
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(Path(toy.__file__)), *map(str, arguments)]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **extra}
+
+
+def nerfkit(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), env=environment(**extra), capture_output=True, text=True, timeout=120)
+
+
+def train_arguments(scene: Path, out: Path) -> list[object]:
+    return ["train", scene, "--out", out, "--model", "toy", "--steps", 60, "--downscale", 1, "--threads", 1]
+
+
+def test_killed_and_resumed_gives_the_same_bytes(scene_folder: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(scene_folder, tmp_path / "run")
+    killed = nerfkit(*arguments, TOY_KILL_AT="45")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert load(list_newest_first(tmp_path / "run/checkpoints")[0]).step == 42
+    assert not (tmp_path / "run/metrics.json").exists()
+    resumed = nerfkit(*arguments, "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    result = json.loads(resumed.stdout)
+    assert result["run"] == str(tmp_path / "run") and result["steps"] == 60 and result["eval"]["views"] == 2
+    whole = nerfkit(*train_arguments(scene_folder, tmp_path / "whole"), "--json")
+    assert whole.returncode == 0, whole.stderr
+    name = "checkpoints/step_000060.safetensors"
+    assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert json.loads(whole.stdout)["eval"] == result["eval"]
+
+    measured = nerfkit("eval", tmp_path / "run", "--json")
+    assert measured.returncode == 0, measured.stderr
+    again = json.loads(measured.stdout)
+    assert (again["eval"], again["steps"], again["seconds"]) == (result["eval"], 60, result["seconds"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_ends_with_a_checkpoint_and_status_130(
+    scene_folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments = train_arguments(scene_folder, tmp_path / "run")
+    arguments[arguments.index(60)] = 100_000
+    process = subprocess.Popen(command(*arguments), env=environment(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/log.jsonl").exists() and not list(tmp_path.glob("run/checkpoints/*")):
+        assert time.monotonic() < deadline and process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130, words
+    assert "--resume" in words and "Traceback" not in words
+    assert load(list_newest_first(tmp_path / "run/checkpoints")[0]).step > 0
+
+
+def test_wrong_input_is_one_line_and_status_2(scene_folder: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (train_arguments(tmp_path / "nowhere", tmp_path / "run"), "nowhere: no such file or folder"),
+        ([*train_arguments(scene_folder, tmp_path / "run"), "--budget", "5s"], "give one of them"),
+        ([*train_arguments(scene_folder, tmp_path / "run"), "--resume"], "no such run"),
+        (["eval", tmp_path], "is no run"),
+    ):
+        done = nerfkit(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+def parse(*arguments: str) -> train.TrainOptions:
+    return tyro.cli(train.Options, args=list(arguments))  # type: ignore[no-any-return]
+
+
+def test_options_of_the_model_reach_the_config() -> None:
+    options = parse("a/fox/images", "--budget", "3min", "--gaussians.cap", "7")
+    config = train.config_of(options)
+    assert (config.budget, config.model_options.cap, config.scene) == ("3min", 7, Path("a/fox/images"))
+    assert train.run_folder(options) == Path("runs/fox/gaussians")
+    assert train.run_folder(parse("a/fox/transforms.json")) == Path("runs/fox/gaussians")
+    assert train.run_folder(parse("a/fox", "-o", "b")) == Path("b")
+
+
+def test_unknown_model_is_named() -> None:
+    with pytest.raises(NerfkitError, match="no model 'splines'; choose one of: gaussians"):
+        train.config_of(parse("scene", "--model", "splines"))
+
+
+def test_a_run_of_another_scene_is_not_resumed(tmp_path: Path) -> None:
+    run = SimpleNamespace(path=tmp_path / "run", config=SimpleNamespace(scene=tmp_path / "fox"))
+    train.same_scene(tmp_path / "fox", run)  # type: ignore[arg-type]
+    train.same_scene(tmp_path / "run", run)  # type: ignore[arg-type]
+    with pytest.raises(NerfkitError, match=r"is a run of .*fox, not of .*lego; choose another --out"):
+        train.same_scene(tmp_path / "lego", run)  # type: ignore[arg-type]
+
+
+def test_posed_scenes_are_taken_as_they_are(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene", count=2)
+    assert train.posed(scene, None, tmp_path / "out", SimpleNamespace()) == scene  # type: ignore[arg-type]
+
+
+def test_the_live_line() -> None:
+    status = Status(10, 0.42, 20.0, 95.4, 61.25, 0.03125, {"photo": 0.03125}, {"gaussians": 41022, "psnr": 29.14})
+    assert describe(status) == "42%  loss 0.0312  PSNR 29.1  61.2 it/s  41,022 gaussians  1:35 left"
+    assert (duration(3725), duration(float("inf"))) == ("1:02:05", "?")
