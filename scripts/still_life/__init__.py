@@ -1,0 +1,1 @@
+"""How the bundled still life is made: shapes, textures, arrangement, cameras, rendering, truth."""
