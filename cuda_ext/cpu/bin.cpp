@@ -47,14 +47,14 @@ template <class Visit>
 void visit_tiles(const float *splat, int width, int height, Visit visit) {
   const int tiles_x = (width + NK_TILE - 1) / NK_TILE;
   const float x = splat[NK_SPLAT_X], y = splat[NK_SPLAT_Y];
-  const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C], cut = splat[NK_SPLAT_CUT];
-  const float y0 = std::max(0.0f, y - splat[NK_SPLAT_EXTENT_Y]);
-  const float y1 = std::min(static_cast<float>(height), y + splat[NK_SPLAT_EXTENT_Y]);
+  const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
+  // A little slack: rounding must not lose a pixel that the rasterizer would draw.
+  const float cut = splat[NK_SPLAT_CUT] * 1.0001f + 1e-4f, slack = 0.01f;
+  const float y0 = std::max(0.0f, y - splat[NK_SPLAT_EXTENT_Y] - slack);
+  const float y1 = std::min(static_cast<float>(height), y + splat[NK_SPLAT_EXTENT_Y] + slack);
   const int first_row = static_cast<int>(y0) / NK_TILE;
   const int last_row = std::min(static_cast<int>(y1), height - 1) / NK_TILE;
   const float inverse_a = 1.0f / a;
-  // Chords are widened by a hundredth of a pixel: rounding must not lose a pixel that the rasterizer would draw.
-  const float slack = 0.01f;
   for (int ty = first_row; ty <= last_row; ++ty) {
     Rows py;
     for (int r = 0; r < NK_TILE; ++r) py[r] = ty * NK_TILE + r + 0.5f;

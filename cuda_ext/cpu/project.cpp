@@ -53,8 +53,7 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
   ProjectionState<Lanes> state;
   const Projected<Lanes> s = project(cam, g, &state);
 
-  // A little slack keeps the cut outside of what the rasterizer's own test on alpha lets through.
-  const Lanes cut = 2.0f * 0.69314718f * log2(max(opacity, 1e-30f) / NK_ALPHA_MIN) * 1.0001f + 1e-4f;
+  const Lanes cut = (2.0f * 0.69314718f) * log2(max(opacity, 1e-30f) / NK_ALPHA_MIN);
   const Lanes extent_x = sqrt(max(cut, 0.0f) * s.cov_xx), extent_y = sqrt(max(cut, 0.0f) * s.cov_yy);
   const Lanes zero = {};
   const IntLanes visible = (s.depth > p->near) & (opacity >= NK_ALPHA_MIN) & (s.x + extent_x > 0.0f) &

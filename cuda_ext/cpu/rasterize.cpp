@@ -22,18 +22,19 @@ constexpr int kRowsPerVector = kLanes > NK_TILE ? kLanes / NK_TILE : 1;
 constexpr int kVectorsPerRow = kLanes < NK_TILE ? NK_TILE / kLanes : 1;
 constexpr int kRowGroups = NK_TILE / kRowsPerVector;
 constexpr float kLog2E = 1.4426950408889634f;
+constexpr float kLog2AlphaMin = -7.9943534368588578f;  // log2(NK_ALPHA_MIN)
 
 // Pixel centres relative to the tile's corner, for the vectors of a row group.
 struct PixelGrid {
   Lanes x[kVectorsPerRow];
-  Lanes y;  // of row group 0; row group g adds g * kRowsPerVector
+  Lanes y[kRowGroups];
 };
 
 PixelGrid make_pixel_grid() {
   PixelGrid grid;
   for (int i = 0; i < kLanes; ++i) {
     for (int j = 0; j < kVectorsPerRow; ++j) grid.x[j][i] = (j * kLanes + i) % NK_TILE + 0.5f;
-    grid.y[i] = i / NK_TILE + 0.5f;
+    for (int g = 0; g < kRowGroups; ++g) grid.y[g][i] = g * kRowsPerVector + i / NK_TILE + 0.5f;
   }
   return grid;
 }
@@ -47,28 +48,39 @@ inline unsigned row_groups(unsigned rows) {
   return groups;
 }
 
-// A splat over one tile: its exponent in base 2 is constant + dy (linear + dy quadratic) along a column.
+// A splat over one tile: the logarithm of its alpha, in base 2, is constant + dy (linear + dy quadratic) along
+// a column of pixels.
 struct TileSplat {
   Lanes dx[kVectorsPerRow], constant[kVectorsPerRow], linear[kVectorsPerRow];
-  float quadratic, y, opacity;
+  Lanes quadratic, y;
 
   TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y) {
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
+    const float log_opacity = (0.5f * kLog2E) * splat[NK_SPLAT_CUT] + kLog2AlphaMin;
     for (int j = 0; j < kVectorsPerRow; ++j) {
       dx[j] = grid.x[j] - (splat[NK_SPLAT_X] - corner_x);
-      constant[j] = (-0.5f * kLog2E * a) * dx[j] * dx[j];
+      constant[j] = log_opacity + (-0.5f * kLog2E * a) * dx[j] * dx[j];
       linear[j] = (-kLog2E * b) * dx[j];
     }
-    quadratic = -0.5f * kLog2E * c;
-    y = splat[NK_SPLAT_Y] - corner_y;
-    opacity = splat[NK_SPLAT_OPACITY];
+    quadratic = Lanes{} + (-0.5f * kLog2E) * c;
+    y = Lanes{} + (splat[NK_SPLAT_Y] - corner_y);
   }
 
-  // Opacity times the Gaussian, before the clamp.
-  Lanes raw_alpha(int j, Lanes dy) const {
+  // Opacity times the Gaussian, before any clamp; nonsense far outside of the ellipse, where `drawn` is false.
+  Lanes raw_alpha(int j, Lanes dy, IntLanes *drawn) const {
     const Lanes power = constant[j] + dy * (linear[j] + dy * quadratic);
-    return opacity * exp2(max(power, -100.0f));
+    *drawn = power >= kLog2AlphaMin;
+    return exp2(power);
   }
+};
+
+// The pixels' state while a tile is drawn: what one row group needs lies together.
+template <int Values>
+struct TileState {
+  alignas(64) float value[kRowGroups * kVectorsPerRow][Values][kLanes];
+
+  // Pixel i of value v, in row-major order.
+  float &at(int v, int i) { return value[i / kLanes][v][i % kLanes]; }
 };
 
 struct TileRange {
@@ -85,105 +97,127 @@ TileRange tile_range(int tile, int width, int height) {
   return r;
 }
 
-void load_tile(const float *plane, int width, const TileRange &r, float *tile) {
-  for (int y = 0; y < r.height; ++y)
-    std::memcpy(tile + y * NK_TILE, plane + int64_t(r.y + y) * width + r.x, sizeof(float) * r.width);
-}
-
-void store_tile(const float *tile, int width, const TileRange &r, float *plane) {
-  for (int y = 0; y < r.height; ++y)
-    std::memcpy(plane + int64_t(r.y + y) * width + r.x, tile + y * NK_TILE, sizeof(float) * r.width);
-}
-
 // Transmittance 1 inside the image and 0 outside, where nothing is left to draw.
-void open_tile(const TileRange &r, float *transmittance) {
-  std::memset(transmittance, 0, sizeof(float) * kPixels);
-  for (int y = 0; y < r.height; ++y)
-    for (int x = 0; x < r.width; ++x) transmittance[y * NK_TILE + x] = 1.0f;
+template <int Values>
+void open_tile(const TileRange &r, TileState<Values> *state) {
+  for (int i = 0; i < kPixels; ++i) state->at(0, i) = i % NK_TILE < r.width && i / NK_TILE < r.height ? 1.0f : 0.0f;
 }
 
-bool is_full(const float *transmittance) {
-  float most = 0.0f;
-  for (int i = 0; i < kPixels; ++i) most = std::max(most, transmittance[i]);
-  return most <= NK_TRANSMITTANCE_MIN;
+template <int Values>
+bool is_full(const TileState<Values> &state) {
+  Lanes most = load(state.value[0][0]);
+  for (int v = 1; v < kPixels / kLanes; ++v) most = max(most, load(state.value[v][0]));
+  float highest = 0.0f;
+  for (int i = 0; i < kLanes; ++i) highest = max(highest, most[i]);
+  return highest <= NK_TRANSMITTANCE_MIN;
 }
+
+// fn(pixel in the tile, pixel in the plane) over the pixels inside the image.
+template <class Fn>
+void for_pixels(const TileRange &r, int width, Fn fn) {
+  for (int y = 0; y < r.height; ++y)
+    for (int x = 0; x < r.width; ++x) fn(y * NK_TILE + x, int64_t(r.y + y) * width + r.x + x);
+}
+
+// The splats of a tile are known ahead of time, but lie anywhere in memory.
+template <class Params>
+inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
+  if (at < end) __builtin_prefetch(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE);
+}
+
+constexpr int kAhead = 6;         // instances between prefetch and use
+constexpr int kFullTestEvery = 16;  // instances between two looks at whether anything is left to draw
 
 // The splat column of channel c: rgb, depth, normal.
 constexpr int channel_column(int c) {
   return c < 3 ? NK_SPLAT_COLOR + c : c == 3 ? NK_SPLAT_DEPTH : NK_SPLAT_NORMAL + c - 4;
 }
 
-template <int C>
+template <int C, bool Median>
 void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int tile) {
   const TileRange range = tile_range(tile, p->W, p->H);
-  alignas(64) float transmittance[kPixels], image[C][kPixels] = {}, median[kPixels] = {};
-  open_tile(range, transmittance);
+  TileState<1 + C + Median> state = {};  // transmittance, channels, median depth
+  open_tile(range, &state);
   const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
   for (int32_t at = begin; at < end; ++at) {
-    if ((at - begin) % 16 == 15 && is_full(transmittance)) break;
+    if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(state)) break;
+    prefetch_splat(p, at + kAhead, end);
     const float *splat = p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE;
     const TileSplat s(splat, grid, range.x, range.y);
+    Lanes color[C];
+    for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for (unsigned groups = row_groups(p->rows[at]); groups; groups &= groups - 1) {
       const int group = __builtin_ctz(groups);
-      const Lanes dy = grid.y + (group * kRowsPerVector - s.y);
+      const Lanes dy = grid.y[group] - s.y;
       for (int j = 0; j < kVectorsPerRow; ++j) {
-        const int pixel = (group * kVectorsPerRow + j) * kLanes;
-        Lanes alpha = min(s.raw_alpha(j, dy), NK_ALPHA_MAX), t = load(transmittance + pixel);
+        auto &pixels = state.value[group * kVectorsPerRow + j];
+        IntLanes drawn;
+        Lanes alpha = min(s.raw_alpha(j, dy, &drawn), NK_ALPHA_MAX), t = load(pixels[0]);
         const Lanes before = t;
-        const Lanes weight = composite(&alpha, &t);
-        store(transmittance + pixel, t);
-        for (int c = 0; c < C; ++c)
-          store(image[c] + pixel, load(image[c] + pixel) + weight * splat[channel_column(c)]);
-        if (p->median_depth)
-          store(median + pixel,
-                select((before >= 0.5f) & (t < 0.5f), Lanes{} + splat[NK_SPLAT_DEPTH], load(median + pixel)));
+        const Lanes weight = composite(drawn, &alpha, &t);
+        store(pixels[0], t);
+        for (int c = 0; c < C; ++c) store(pixels[1 + c], load(pixels[1 + c]) + weight * color[c]);
+        if (Median)
+          store(pixels[1 + C],
+                select((before >= 0.5f) & (t < 0.5f), Lanes{} + splat[NK_SPLAT_DEPTH], load(pixels[1 + C])));
       }
     }
   }
-  for (int c = 0; c < 3; ++c)
-    for (int i = 0; i < kPixels; ++i) image[c][i] += transmittance[i] * p->background[c];
-  for (int i = 0; i < kPixels; ++i) transmittance[i] = 1.0f - transmittance[i];
   const int64_t plane = int64_t(p->H) * p->W;
-  for (int c = 0; c < C; ++c) store_tile(image[c], p->W, range, p->image + c * plane);
-  store_tile(transmittance, p->W, range, p->alpha);
-  if (p->median_depth) store_tile(median, p->W, range, p->median_depth);
+  for_pixels(range, p->W, [&](int i, int64_t to) {
+    for (int c = 0; c < C; ++c)
+      p->image[c * plane + to] = state.at(1 + c, i) + (c < 3 ? state.at(0, i) * p->background[c] : 0.0f);
+    p->alpha[to] = 1.0f - state.at(0, i);
+    if (Median) p->median_depth[to] = state.at(1 + C, i);
+  });
 }
 
 template <int C>
 void rasterize(const nk_rasterize_params *p) {
   const PixelGrid grid = make_pixel_grid();
+  const auto draw = p->median_depth ? rasterize_tile<C, true> : rasterize_tile<C, false>;
 #pragma omp parallel for num_threads(p->threads) schedule(dynamic, 8)
-  for (int tile = 0; tile < p->T1 - 1; ++tile) rasterize_tile<C>(p, grid, tile);
+  for (int tile = 0; tile < p->T1 - 1; ++tile) draw(p, grid, tile);
 }
 
-// Sums over the lanes of K vectors. With 8 lanes or more: pairs of vectors are folded into one, three times.
+// Adds the sum over the lanes of each of K vectors to out[k]. With 8 lanes or more, eight vectors at a time: pairs
+// are interleaved and added until one vector holds the eight sums.
 template <int K>
-void add_lane_sums(const Lanes (&v)[K], float *out) {
+inline void add_lane_sums(const Lanes (&v)[K], float *out) {
 #if NK_LANES >= 8
   typedef float Eight __attribute__((vector_size(32)));
   typedef int EightInt __attribute__((vector_size(32)));
-  static_assert(K % 8 == 0);
-  for (int k = 0; k < K; k += 8) {
-    Eight e[8];
-    for (int i = 0; i < 8; ++i) {
-      Eight part[kLanes / 8];
-      std::memcpy(part, &v[k + i], sizeof(Lanes));
-      e[i] = part[0];
-      for (int h = 1; h < kLanes / 8; ++h) e[i] += part[h];
-    }
+  const auto fold = [&](const Lanes &lanes) {
+    Eight part[kLanes / 8];
+    std::memcpy(part, &lanes, sizeof(Lanes));
+    for (int h = 1; h < kLanes / 8; ++h) part[0] += part[h];
+    return part[0];
+  };
+  const auto interleave = [](Eight a, Eight b) {
+    return __builtin_shuffle(a, b, EightInt{0, 8, 1, 9, 4, 12, 5, 13}) +
+           __builtin_shuffle(a, b, EightInt{2, 10, 3, 11, 6, 14, 7, 15});
+  };
+  for (int k = 0; k + 8 <= K; k += 8) {
     Eight pairs[4], quads[2];
-    for (int i = 0; i < 4; ++i)
-      pairs[i] = __builtin_shuffle(e[2 * i], e[2 * i + 1], EightInt{0, 8, 1, 9, 4, 12, 5, 13}) +
-                 __builtin_shuffle(e[2 * i], e[2 * i + 1], EightInt{2, 10, 3, 11, 6, 14, 7, 15});
+    for (int i = 0; i < 4; ++i) pairs[i] = interleave(fold(v[k + 2 * i]), fold(v[k + 2 * i + 1]));
     for (int i = 0; i < 2; ++i)
       quads[i] = __builtin_shuffle(pairs[2 * i], pairs[2 * i + 1], EightInt{0, 1, 8, 9, 4, 5, 12, 13}) +
                  __builtin_shuffle(pairs[2 * i], pairs[2 * i + 1], EightInt{2, 3, 10, 11, 6, 7, 14, 15});
-    Eight sums = __builtin_shuffle(quads[0], quads[1], EightInt{0, 1, 2, 3, 8, 9, 10, 11}) +
-                 __builtin_shuffle(quads[0], quads[1], EightInt{4, 5, 6, 7, 12, 13, 14, 15});
-    Eight old;
-    std::memcpy(&old, out + k, sizeof(old));
-    sums += old;
+    Eight sums;
+    std::memcpy(&sums, out + k, sizeof(sums));
+    sums += __builtin_shuffle(quads[0], quads[1], EightInt{0, 1, 2, 3, 8, 9, 10, 11}) +
+            __builtin_shuffle(quads[0], quads[1], EightInt{4, 5, 6, 7, 12, 13, 14, 15});
     std::memcpy(out + k, &sums, sizeof(sums));
+  }
+  for (int k = K / 8 * 8; k < K; ++k) {
+    const Eight e = fold(v[k]);
+    typedef float Four __attribute__((vector_size(16)));
+    typedef int FourInt __attribute__((vector_size(16)));
+    Four half[2];
+    std::memcpy(half, &e, sizeof(e));
+    Four sums = half[0] + half[1];
+    sums += __builtin_shuffle(sums, FourInt{2, 3, 0, 1});
+    out[k] += sums[0] + sums[1];
   }
 #else
   for (int k = 0; k < K; ++k) out[k] += sum(v[k]);
@@ -192,66 +226,71 @@ void add_lane_sums(const Lanes (&v)[K], float *out) {
 
 // The columns of a thread's gradient buffer: sums over pixels of v = v_power = v_alpha alpha and its products
 // with dx, dy, which turn into gradients of mean, conic and opacity only at the end (they are linear).
-enum Moment { kX, kY, kXX, kXY, kYY, kOne, kRed, kGreen, kBlue, kDepth, kNormalX, kNormalY, kNormalZ, kMoments = 16 };
+enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kMoments = 16 };
 
 template <int C>
 void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments) {
   const TileRange range = tile_range(tile, p->W, p->H);
   const int64_t plane = int64_t(p->H) * p->W;
-  alignas(64) float transmittance[kPixels], behind[kPixels] = {}, g[C][kPixels] = {}, values[kPixels] = {};
-  open_tile(range, transmittance);
-  for (int c = 0; c < C; ++c) {
-    load_tile(p->grad_image + c * plane, p->W, range, g[c]);
-    load_tile(p->image + c * plane, p->W, range, values);
-    for (int i = 0; i < kPixels; ++i) behind[i] += g[c][i] * values[i];
-  }
-  if (p->grad_alpha) {  // alpha = 1 - T_end: like a background of -1
-    alignas(64) float grad_alpha[kPixels] = {};
-    load_tile(p->grad_alpha, p->W, range, grad_alpha);
-    load_tile(p->alpha, p->W, range, values);
-    for (int i = 0; i < kPixels; ++i) behind[i] -= grad_alpha[i] * (1.0f - values[i]);
-  }
+  TileState<2 + C> state = {};  // transmittance, what lies behind, gradient of the channels
+  open_tile(range, &state);
+  for_pixels(range, p->W, [&](int i, int64_t from) {
+    float behind = 0.0f;
+    for (int c = 0; c < C; ++c) {
+      const float g = p->grad_image[c * plane + from];
+      state.at(2 + c, i) = g;
+      behind += g * p->image[c * plane + from];
+    }
+    // alpha = 1 - T_end: like a background of -1
+    if (p->grad_alpha) behind -= p->grad_alpha[from] * (1.0f - p->alpha[from]);
+    state.at(1, i) = behind;
+  });
   const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
   for (int32_t at = begin; at < end; ++at) {
-    if ((at - begin) % 16 == 15 && is_full(transmittance)) break;
+    if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(state)) break;
+    prefetch_splat(p, at + kAhead, end);
+    if (at + kAhead < end) __builtin_prefetch(moments + int64_t(p->ranks[at + kAhead]) * kMoments, 1);
     const int32_t rank = p->ranks[at];
     const float *splat = p->sorted + int64_t(rank) * NK_SPLAT_SIZE;
     const TileSplat s(splat, grid, range.x, range.y);
-    Lanes one[kVectorsPerRow] = {}, dy1[kVectorsPerRow] = {}, dy2[kVectorsPerRow] = {}, channel[C] = {};
+    Lanes color[C], one[kVectorsPerRow] = {}, dy1[kVectorsPerRow] = {}, dy2[kVectorsPerRow] = {};
+    Lanes sums[kChannels + C] = {};
+    for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for (unsigned groups = row_groups(p->rows[at]); groups; groups &= groups - 1) {
       const int group = __builtin_ctz(groups);
-      const Lanes dy = grid.y + (group * kRowsPerVector - s.y);
+      const Lanes dy = grid.y[group] - s.y;
       for (int j = 0; j < kVectorsPerRow; ++j) {
-        const int pixel = (group * kVectorsPerRow + j) * kLanes;
-        const Lanes raw = s.raw_alpha(j, dy);
-        Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(transmittance + pixel), rest = load(behind + pixel);
+        auto &pixels = state.value[group * kVectorsPerRow + j];
+        IntLanes drawn;
+        const Lanes raw = s.raw_alpha(j, dy, &drawn);
+        Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(pixels[0]), behind = load(pixels[1]);
         const Lanes before = t;
-        const Lanes weight = composite(&alpha, &t);
+        const Lanes weight = composite(drawn, &alpha, &t);
         Lanes g_dot_c = {};
         for (int c = 0; c < C; ++c) {
-          const Lanes gc = load(g[c] + pixel);
-          g_dot_c += gc * splat[channel_column(c)];
-          channel[c] += weight * gc;
+          const Lanes g = load(pixels[2 + c]);
+          g_dot_c += g * color[c];
+          sums[kChannels + c] += weight * g;
         }
-        const Lanes v_alpha = composite_vjp(alpha, weight, before, g_dot_c, &rest);
-        store(transmittance + pixel, t);
-        store(behind + pixel, rest);
+        const Lanes v_alpha = composite_vjp(alpha, weight, before, g_dot_c, &behind);
+        store(pixels[0], t);
+        store(pixels[1], behind);
         const Lanes v = select(raw < NK_ALPHA_MAX, v_alpha * alpha, Lanes{});
+        const Lanes v_dy = v * dy;
         one[j] += v;
-        dy1[j] += v * dy;
-        dy2[j] += v * dy * dy;
+        dy1[j] += v_dy;
+        dy2[j] += v_dy * dy;
       }
     }
-    Lanes sums[kMoments] = {};
     for (int j = 0; j < kVectorsPerRow; ++j) {
-      sums[kX] += one[j] * s.dx[j];
+      const Lanes v_dx = one[j] * s.dx[j];
+      sums[kX] += v_dx;
       sums[kY] += dy1[j];
-      sums[kXX] += one[j] * s.dx[j] * s.dx[j];
+      sums[kXX] += v_dx * s.dx[j];
       sums[kXY] += dy1[j] * s.dx[j];
       sums[kYY] += dy2[j];
       sums[kOne] += one[j];
     }
-    for (int c = 0; c < C; ++c) sums[kRed + c] = channel[c];
     add_lane_sums(sums, moments + int64_t(rank) * kMoments);
   }
 }
@@ -265,11 +304,7 @@ void moments_to_grad(const float *splat, const float *m, float *grad) {
   grad[NK_SPLAT_B] = -m[kXY];
   grad[NK_SPLAT_C] = -0.5f * m[kYY];
   grad[NK_SPLAT_OPACITY] = m[kOne] / splat[NK_SPLAT_OPACITY];
-  grad[NK_SPLAT_DEPTH] = m[kDepth];
-  for (int k = 0; k < 3; ++k) {
-    grad[NK_SPLAT_COLOR + k] = m[kRed + k];
-    grad[NK_SPLAT_NORMAL + k] = m[kNormalX + k];
-  }
+  for (int c = 0; c < 7; ++c) grad[channel_column(c)] = m[kChannels + c];
 }
 
 template <int C>

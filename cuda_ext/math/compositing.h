@@ -9,11 +9,11 @@
 
 namespace nk {
 
-// The weight of a sample; takes it off `transmittance`. Samples below NK_ALPHA_MIN and samples in full
-// pixels are not drawn: their alpha becomes 0.
-template <class F>
-NK_HD F composite(F *alpha, F *transmittance) {
-  *alpha = select(both(*alpha >= NK_ALPHA_MIN, *transmittance > NK_TRANSMITTANCE_MIN), *alpha, F{});
+// The weight of a sample; takes it off `transmittance`. `drawn` tells whether alpha reaches NK_ALPHA_MIN. Samples
+// that do not, and samples in full pixels, are not drawn: their alpha becomes 0.
+template <class F, class Mask>
+NK_HD F composite(Mask drawn, F *alpha, F *transmittance) {
+  *alpha = select(both(drawn, *transmittance > NK_TRANSMITTANCE_MIN), *alpha, F{});
   const F weight = *alpha * *transmittance;
   *transmittance = *transmittance - weight;
   return weight;

@@ -5,7 +5,7 @@
 #define NK_ABI_VERSION 1
 
 #define NK_TILE 8                    // pixels along a tile's side
-#define NK_ALPHA_MIN (1.0f / 255.0f)  // contributions below are not drawn (Kerbl et al. 2023, appendix C)
+#define NK_ALPHA_MIN (1.0f / 255.0f) // contributions below are not drawn (Kerbl et al. 2023, appendix C)
 #define NK_ALPHA_MAX 0.99f           // keeps 1 - alpha away from zero in the backward pass
 #define NK_TRANSMITTANCE_MIN 1e-4f   // a pixel with less than this left is full
 #define NK_SCREEN_BLUR 0.3f          // added to the 2D covariance: a splat is never thinner than a pixel

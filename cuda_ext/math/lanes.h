@@ -8,6 +8,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(NK_LANES) && defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #ifdef __CUDACC__
 #define NK_HD __host__ __device__ __forceinline__
 #else
@@ -53,8 +57,22 @@ typedef float Lanes __attribute__((vector_size(4 * NK_LANES)));
 typedef int IntLanes __attribute__((vector_size(4 * NK_LANES)));
 
 NK_HD Lanes select(IntLanes mask, Lanes a, Lanes b) { return mask ? a : b; }
+
+// Compilers do not turn a < b ? a : b into one instruction, since their rules for NaN differ; here they do not matter
+// (both give b then, as the scalar functions above do).
+#if defined(__AVX512F__) && NK_LANES == 16
+NK_HD Lanes min(Lanes a, Lanes b) { return Lanes(_mm512_min_ps(__m512(a), __m512(b))); }
+NK_HD Lanes max(Lanes a, Lanes b) { return Lanes(_mm512_max_ps(__m512(a), __m512(b))); }
+#elif defined(__AVX__) && NK_LANES == 8
+NK_HD Lanes min(Lanes a, Lanes b) { return Lanes(_mm256_min_ps(__m256(a), __m256(b))); }
+NK_HD Lanes max(Lanes a, Lanes b) { return Lanes(_mm256_max_ps(__m256(a), __m256(b))); }
+#elif defined(__SSE2__) && NK_LANES == 4
+NK_HD Lanes min(Lanes a, Lanes b) { return Lanes(_mm_min_ps(__m128(a), __m128(b))); }
+NK_HD Lanes max(Lanes a, Lanes b) { return Lanes(_mm_max_ps(__m128(a), __m128(b))); }
+#else
 NK_HD Lanes min(Lanes a, Lanes b) { return a < b ? a : b; }
 NK_HD Lanes max(Lanes a, Lanes b) { return a > b ? a : b; }
+#endif
 NK_HD Lanes min(Lanes a, float b) { return min(a, Lanes{} + b); }
 NK_HD Lanes max(Lanes a, float b) { return max(a, Lanes{} + b); }
 NK_HD IntLanes both(IntLanes a, IntLanes b) { return a & b; }
