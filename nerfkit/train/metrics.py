@@ -27,22 +27,23 @@ def ssim(a: Tensor, b: Tensor) -> float:
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, biased covariances (Wang et al., Image quality
     assessment, 2004), and the mean over all pixels of the image mirrored at its borders, as torchmetrics has it.
     """
-    x, y = a.double().permute(2, 0, 1)[:, None], b.double().permute(2, 0, 1)[:, None]  # [3, 1, H, W]
-    offsets = torch.arange(11, dtype=x.dtype, device=x.device) - 5
-    window = torch.exp(-offsets.square() / (2 * 1.5**2))
-    window = window / window.sum()
-
-    def blur(image: Tensor) -> Tensor:
-        image = conv2d(pad(image, (5, 5, 5, 5), mode="reflect"), window.view(1, 1, 11, 1))
-        return conv2d(image, window.view(1, 1, 1, 11))
-
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
-    covariance = blur(x * y) - mean_x * mean_y
+    x, y = a.float().permute(2, 0, 1), b.float().permute(2, 0, 1)  # [3, H, W]
+    moments = torch.cat([x, y, x * x, y * y, x * y])[None]  # [1, 15, H, W]
+    mean_x, mean_y, xx, yy, xy = _blur(pad(moments, (5, 5, 5, 5), mode="reflect"))[0].split(3)
+    var_x, var_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
     return float((luminance * structure).mean())
+
+
+def _blur(planes: Tensor) -> Tensor:
+    """The window over the inside of [1, C, H, W]: [1, C, H - 10, W - 10]."""
+    offsets = torch.arange(11, dtype=planes.dtype, device=planes.device) - 5
+    window = torch.exp(-offsets.square() / (2 * 1.5**2))
+    window = (window / window.sum()).repeat(planes.shape[1], 1, 1, 1)  # [C, 1, 1, 11]
+    down = conv2d(planes, window.transpose(2, 3), groups=planes.shape[1])
+    return conv2d(down, window, groups=planes.shape[1])
 
 
 def lpips(a: Tensor, b: Tensor) -> float | None:

@@ -38,6 +38,7 @@ class Trainer:
     bad_steps: int = field(default=0, init=False)  # in a row
     recoveries: int = field(default=0, init=False)
     _losses: Mapping[str, Tensor] = field(default_factory=dict, init=False)
+    _logged: int = field(default=-1, init=False)  # the step of the last line
     _speed: Speed = field(init=False)
 
     def train(self) -> None:
@@ -56,7 +57,7 @@ class Trainer:
             while not clock.done and not interrupt.requested:
                 self.step()
                 if log_due.due(clock):
-                    self.run.append_log(self.status().line())
+                    self.write_log()
                 if show_due.due(clock):
                     self.monitor(self.status())
                 if evaluation_due.due(clock) and not clock.done:
@@ -114,10 +115,14 @@ class Trainer:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters()):
             self.recover()
         with self.clock.paused():
-            if self._losses:
-                self.run.append_log(self.status().line())
+            if self._losses and self._logged != self.clock.step:
+                self.write_log()
             state = {"model": self.model.state_dict(), "random": random_state(self.rng)}
             checkpoint.save(self.run.checkpoints, checkpoint.Checkpoint(self.run.config.model, self.clock.step, state))
+
+    def write_log(self) -> None:
+        self.run.append_log(self.status().line())
+        self._logged = self.clock.step
 
     def status(self) -> Status:
         step, seconds = self.clock.step, self.clock.seconds
