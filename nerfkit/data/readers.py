@@ -1,0 +1,42 @@
+"""Which reader reads a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nerfkit.contracts import SceneReader
+from nerfkit.data.blender import BlenderReader
+from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene
+from nerfkit.data.transforms import TransformsReader
+from nerfkit.errors import NerfkitError
+
+
+def readers(images: Path | None = None) -> list[SceneReader]:
+    """All readers, the first that accepts a path wins. ``images`` names the photo folder."""
+    return [BlenderReader(images), TransformsReader(images)]
+
+
+def read(path: Path, images: Path | None = None) -> RawScene:
+    """Reads a scene in any of the known formats.
+
+    Raises:
+        NerfkitError: no such path, photos without poses, no known format, or wrong files.
+    """
+    if not path.exists():
+        raise NerfkitError(f"{path}: no such file or folder; check the path")
+    if images is not None and not images.is_dir():
+        raise NerfkitError(f"{images}: no such folder of photos; check --images")
+    for reader in readers(images):
+        if reader.accepts(path):
+            raw: RawScene = reader.read(path)
+            return raw
+    if has_photos(path):
+        raise NerfkitError(f"{path}: photos without camera poses; run `nerfkit poses {path}` first")
+    raise NerfkitError(
+        f"{path}: no scene found; expected a COLMAP model (sparse/0), transforms.json or transforms_train.json"
+    )
+
+
+def has_photos(path: Path) -> bool:
+    folders = [path, path / "images", path / "photos"]
+    return any(file.suffix.lower() in PHOTO_SUFFIXES for folder in folders if folder.is_dir() for file in folder.iterdir())

@@ -1,0 +1,290 @@
+"""A scene: photos with cameras in the scene frame, sparse points, the split. Every model trains on one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nerfkit.contracts import Cameras
+from nerfkit.data.images import Photo, PhotoCache, load_photo
+from nerfkit.data.normalize import scene_from_world as normalizing_similarity
+from nerfkit.data.points import inliers, random_points
+from nerfkit.data.raw import RawScene, RawView
+from nerfkit.data.readers import read
+from nerfkit.data.similarity import Similarity
+from nerfkit.data.split import split
+from nerfkit.data.undistort import pinhole
+from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic, write_text
+from nerfkit.progress import ProgressSink, quiet
+
+FORMAT = "nerfkit-scene"
+VERSION = 1
+LONGEST_SIDE = 1600  # pixels, where the size is left to us
+
+log = logging.getLogger("nerfkit")
+
+
+@dataclass(eq=False)
+class PhotoView:
+    """One photo, undistorted and at the scene's size once it is asked for (:class:`nerfkit.contracts.View`)."""
+
+    name: str
+    camera: Cameras  # C = 1, pinhole, scene frame, float32
+    path: Path
+    source: Cameras  # C = 1, the whole photo's camera with its distortion, float64; its pose is in the world frame
+    cache: PhotoCache = field(repr=False)
+    mask_path: Path | None = None
+    has_alpha: bool = False
+
+    def image(self) -> Tensor:
+        """[H, W, 3] uint8 sRGB; decoded at first use. Shared with the cache: don't write into it."""
+        return self._photo()[0]
+
+    def mask(self) -> Tensor | None:
+        """[H, W] uint8, 255 = part of the scene: the alpha channel or the mask file; None without either."""
+        return self._photo()[1] if self.has_alpha or self.mask_path else None
+
+    def _photo(self) -> Photo:
+        return self.cache.get(
+            self.name, lambda: load_photo(self.path, self.source, self.camera, self.mask_path)
+        )
+
+
+@dataclass(eq=False)
+class Scene:
+    """Views sorted by name, in the scene frame: up is +Z, the cameras' focus the origin, cameras in the unit ball.
+
+    ``points_are_random`` says that the format had no sparse points and that ``points`` are seeded random ones
+    within the volume the cameras look at (:func:`nerfkit.data.points.random_points`), in grey.
+    ``has_alpha`` says that photos have an alpha channel (an object cut out of its background); masks from
+    files alone don't set it.
+    """
+
+    name: str
+    views: list[PhotoView]
+    points: Tensor  # [P, 3] float32
+    point_colors: Tensor  # [P, 3] uint8
+    scene_from_world: Similarity
+    train: list[int]
+    held_out: list[int]
+    has_alpha: bool
+    source: Path
+    points_are_random: bool = False
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        images: Path | None = None,
+        downscale: int | None = 1,
+        size: tuple[int, int] | None = None,
+        hold_out_every: int = 8,
+        normalize: bool = True,
+        cache_bytes: int = 2 << 30,
+    ) -> Scene:
+        """Reads a scene of any known format; photos are decoded when they are asked for.
+
+        Args:
+            path: the scene's folder, or its file (``transforms.json``, a COLMAP model's folder…).
+            images: the photo folder, where it is not where the format says.
+            downscale: photos become ``round(width / downscale) x round(height / downscale)``; None: the
+                longer side at most 1600 pixels.
+            size: ``(width, height)`` for every view, in place of ``downscale``.
+            hold_out_every: the n-th views by name, from the first on, are never trained on; 0 holds out none.
+                A format with its own test views uses those.
+            normalize: False keeps the world frame.
+            cache_bytes: how many bytes of decoded photos stay in memory.
+
+        Raises:
+            NerfkitError: whatever is wrong with the files.
+        """
+        raw = read(Path(path), images)
+        points = torch.from_numpy(raw.points)
+        keep = torch.from_numpy(inliers(raw.points))
+        points, colors = points[keep], torch.from_numpy(raw.point_colors)[keep]
+        poses = torch.cat([view.camera.world_from_cam for view in raw.views])
+        similarity = normalizing_similarity(poses, points) if normalize else Similarity.identity()
+        cache = PhotoCache(cache_bytes)
+        views = [_view(view, similarity, _size(view.camera, downscale, size), cache) for view in raw.views]
+        train, held_out = _split(raw, hold_out_every)
+        scene = cls(
+            Path(path).resolve().stem, views, similarity.points(points).float(), colors, similarity,
+            train, held_out, any(view.has_alpha for view in views), raw.source.resolve(),
+        )
+        if len(points) == 0:
+            scene._scatter_points()
+        return scene
+
+    def preload(self, progress: ProgressSink = quiet) -> None:
+        """Decodes photos in parallel into the cache, training views first, as many as fit."""
+        order = [*self.train, *self.held_out]
+        budget = self.views[0].cache.capacity
+        fitting: list[PhotoView] = []
+        for index in order:
+            view = self.views[index]
+            budget -= view.camera.width * view.camera.height * (4 if view.has_alpha or view.mask_path else 3)
+            if budget < 0:
+                log.warning("%d of %d photos fit the image cache; the others are decoded anew each time they are used",
+                            len(fitting), len(order))
+                break
+            fitting.append(view)
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+            for done, _ in enumerate(pool.map(PhotoView.image, fitting), 1):
+                progress("photos", done, len(fitting))
+
+    def save(self, path: Path) -> None:
+        """Writes ``scene.json`` (``path``, or into the folder ``path``) and ``points.safetensors`` beside it."""
+        file = _scene_file(path)
+        with atomic(file.with_name("points.safetensors")) as partial:
+            save_file({"points": self.points.contiguous(), "colors": self.point_colors.contiguous()}, partial)
+        write_text(file, json.dumps(self._to_json(file.parent.resolve()), indent=1))
+
+    @classmethod
+    def open(cls, path: Path, *, cache_bytes: int = 2 << 30) -> Scene:
+        """Reads what :meth:`save` wrote; the photos are needed only when an image is asked for.
+
+        Raises:
+            NerfkitError: no such file, not a nerfkit scene, another version, or damaged points.
+        """
+        file = _scene_file(path)
+        data = _read_json(file)
+        cache = PhotoCache(cache_bytes)
+        try:
+            stored = load_file(file.with_name("points.safetensors"))
+            return cls(
+                data["name"], [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
+                stored["points"], stored["colors"], Similarity.from_json(data["scene_from_world"]),
+                data["train"], data["held_out"], data["has_alpha"], Path(data["source"]), data["points_are_random"],
+            )
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            raise NerfkitError(f"{file}: damaged ({error}); make the run again from its photos") from None
+
+    def _scatter_points(self) -> None:
+        """Random points in the scene frame, for formats without any."""
+        poses = torch.cat([view.camera.world_from_cam for view in self.views])
+        unit_from_scene = normalizing_similarity(poses)
+        cameras = [
+            Cameras(unit_from_scene.poses(v.camera.world_from_cam), v.camera.intrinsics, v.camera.width, v.camera.height)
+            for v in self.views
+        ]
+        points, self.point_colors = random_points(cameras)
+        self.points = unit_from_scene.inverse().points(points)
+        self.points_are_random = True
+
+    def _to_json(self, folder: Path) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "source": str(self.source),
+            "scene_from_world": self.scene_from_world.to_json(),
+            "train": self.train,
+            "held_out": self.held_out,
+            "has_alpha": self.has_alpha,
+            "points_are_random": self.points_are_random,
+            "views": [_view_to_json(view, folder) for view in self.views],
+        }
+
+
+def _size(camera: Cameras, downscale: int | None, size: tuple[int, int] | None) -> tuple[int, int]:
+    if size is not None:
+        return size
+    factor = max(1.0, max(camera.width, camera.height) / LONGEST_SIDE) if downscale is None else downscale
+    if factor < 1:
+        raise NerfkitError(f"downscale must be 1 or more, got {downscale}")
+    return max(1, round(camera.width / factor)), max(1, round(camera.height / factor))
+
+
+def _view(raw: RawView, similarity: Similarity, size: tuple[int, int], cache: PhotoCache) -> PhotoView:
+    flat = pinhole(raw.camera, *size)
+    camera = Cameras(similarity.poses(flat.world_from_cam).float(), flat.intrinsics.float(), *size)
+    return PhotoView(raw.name, camera, raw.path.resolve(), raw.camera, cache, raw.mask_path, raw.has_alpha)
+
+
+def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
+    if not raw.held_out or hold_out_every <= 0:
+        return split(len(raw.views), hold_out_every)
+    held_out = [index for index, view in enumerate(raw.views) if view.path in raw.held_out]
+    return [index for index in range(len(raw.views)) if index not in set(held_out)], held_out
+
+
+def _scene_file(path: Path) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".json" else path / "scene.json"
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise NerfkitError(f"{file}: no such file; give the folder of a run") from None
+    except (OSError, ValueError) as error:
+        raise NerfkitError(f"{file}: not valid JSON ({error}); make the run again from its photos") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise NerfkitError(f"{file}: not a scene saved by nerfkit; give the folder of a run")
+    if data.get("version") != VERSION:
+        raise NerfkitError(
+            f"{file}: version {data.get('version')} of the scene format, this nerfkit reads {VERSION}; "
+            "use the nerfkit that wrote it"
+        )
+    return data
+
+
+def _view_to_json(view: PhotoView, folder: Path) -> dict[str, Any]:
+    def place(path: Path | None) -> str | None:
+        if path is None:
+            return None
+        path = path.resolve()  # below the scene's folder: relative, so that both can move together
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+    return {
+        "name": view.name,
+        "path": place(view.path),
+        "mask_path": place(view.mask_path),
+        "has_alpha": view.has_alpha,
+        "camera": _camera_to_json(view.camera),
+        "source": _camera_to_json(view.source),
+    }
+
+
+def _view_from_json(data: dict[str, Any], folder: Path, cache: PhotoCache) -> PhotoView:
+    mask_path = folder / data["mask_path"] if data["mask_path"] else None
+    return PhotoView(
+        data["name"], _camera_from_json(data["camera"], torch.float32), folder / data["path"],
+        _camera_from_json(data["source"], torch.float64), cache, mask_path, data["has_alpha"],
+    )
+
+
+def _camera_to_json(camera: Cameras) -> dict[str, Any]:
+    def numbers(values: Tensor) -> Sequence[Any]:
+        return values[0].double().tolist()  # exact: json prints doubles so that they read back equal
+
+    return {
+        "model": camera.model,
+        "width": camera.width,
+        "height": camera.height,
+        "intrinsics": numbers(camera.intrinsics),
+        "distortion": None if camera.distortion is None else numbers(camera.distortion),
+        "world_from_cam": numbers(camera.world_from_cam),
+    }
+
+
+def _camera_from_json(data: dict[str, Any], dtype: torch.dtype) -> Cameras:
+    distortion = None if data["distortion"] is None else torch.tensor([data["distortion"]], dtype=dtype)
+    return Cameras(
+        torch.tensor([data["world_from_cam"]], dtype=dtype), torch.tensor([data["intrinsics"]], dtype=dtype),
+        data["width"], data["height"], data["model"], distortion,
+    )

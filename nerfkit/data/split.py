@@ -1,0 +1,15 @@
+"""Which views are trained on and which are held out."""
+
+from __future__ import annotations
+
+
+def split(count: int, hold_out_every: int) -> tuple[list[int], list[int]]:
+    """Training and held-out indices of ``count`` views sorted by name: every n-th, from 0 on, is held out.
+
+    ``hold_out_every`` <= 0 holds nothing out, and so does a scene of fewer than 3 views, which needs
+    every one of them.
+    """
+    if hold_out_every <= 1 or count < 3:
+        return list(range(count)), []
+    held_out = list(range(0, count, hold_out_every))
+    return [i for i in range(count) if i % hold_out_every], held_out
