@@ -232,11 +232,18 @@ def letter_blocks() -> list[Shape]:
 
 def stones(rng: Rng) -> list[Shape]:
     shapes = []
-    for k, (x, y, size) in enumerate(((-0.36, -0.02, 0.045), (-0.40, 0.05, 0.03), (0.19, 0.30, 0.05), (0.26, 0.33, 0.032),
-                                      (-0.06, 0.34, 0.036), (0.37, -0.17, 0.04))):  # fmt: skip
+    places = [
+        (-0.36, -0.02, 0.045),
+        (-0.40, 0.05, 0.03),
+        (0.19, 0.30, 0.05),
+        (0.26, 0.33, 0.032),
+        (-0.06, 0.34, 0.036),
+        (0.37, -0.17, 0.04),
+    ]
+    for k, (x, y, size) in enumerate(places):
         rock = displaced(sphere(1.0, 90), rng, 0.13, 2.2)
         rock = scaled(rock, size, 0.8 * size, 0.6 * size).turned(rng.uniform(0, 360))
-        shapes.append(rock.at(x, y, CLOTH_HEIGHT - 0.9 * rock.vertices[:, 2].min() * 1.0).of(f"stone{k % 2}"))
+        shapes.append(rock.at(x, y, CLOTH_HEIGHT - 0.9 * rock.vertices[:, 2].min()).of(f"stone{k % 2}"))
     return shapes
 
 

@@ -86,7 +86,7 @@ def box(width: float, depth: float, height: float, *, atlas: bool = False) -> Sh
         [(-x, y, 0), (-x, -y, 0), (-x, -y, z), (-x, y, z)],
     ]
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
-    cells = [(square + (k % 3, k // 3)) / (3, 2) if atlas else square for k in range(6)]
+    cells = [(square + np.array([k % 3, k // 3])) / (3, 2) if atlas else square for k in range(6)]
     quads = np.arange(24).reshape(6, 4)
     index = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     uv = np.stack(cells)
