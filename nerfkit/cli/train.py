@@ -15,7 +15,6 @@ from nerfkit.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
-
     from nerfkit.train.run import Run
 
 

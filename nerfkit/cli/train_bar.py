@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console as RichConsole
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
-
     from nerfkit.train.monitor import Status
+
+PLAIN_EVERY = 10.0  # seconds of training between lines where there is no terminal
 
 
 class TrainBar:
-    """A :class:`nerfkit.train.monitor.TrainMonitor` on stderr; shows nothing where nobody looks."""
+    """A :class:`nerfkit.train.monitor.TrainMonitor` on stderr: a live bar, or a few lines without a terminal."""
 
     def __init__(self, console: Console) -> None:
-        screen: RichConsole = getattr(console, "rich", None) or RichConsole(stderr=True)
-        shown = screen.is_terminal and not screen.quiet and not getattr(console, "quiet", False)
-        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"))
-        self._progress = Progress(*columns, console=screen, disable=not shown)
-        self._task: TaskID | None = None
+        self._console = console
+        self._bar: Progress | None = None
+        self._next_line = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._task is not None:
-            self._progress.stop()
+        self._close()
 
     def __call__(self, status: Status) -> None:
-        if self._task is None:  # photos have been decoded by now, and their bar is gone
-            self._task = self._progress.add_task("", total=1.0)
-            self._progress.start()
-        self._progress.update(self._task, completed=status.progress, description=describe(status))
+        if self._console.quiet:
+            return
+        if not self._console.rich.is_terminal:
+            self._plain(status)
+            return
+        if self._bar is None:
+            self._console._close_bars()  # two live displays would overwrite each other
+            columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=self._console.rich)
+            self._bar.add_task("", total=1.0)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=status.progress, description=describe(status))
+        if status.progress >= 1:
+            self._close()
+
+    def _plain(self, status: Status) -> None:
+        if status.seconds >= self._next_line or status.progress >= 1:
+            self._next_line = status.seconds + PLAIN_EVERY
+            print(f"training: {describe(status)}", file=sys.stderr)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 def describe(status: Status) -> str:

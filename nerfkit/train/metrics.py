@@ -29,7 +29,7 @@ def ssim(a: Tensor, b: Tensor) -> float:
     """
     x, y = a.float().permute(2, 0, 1), b.float().permute(2, 0, 1)  # [3, H, W]
     moments = torch.cat([x, y, x * x, y * y, x * y])[None]  # [1, 15, H, W]
-    mean_x, mean_y, xx, yy, xy = _blur(pad(moments, (5, 5, 5, 5), mode="reflect"))[0].split(3)
+    mean_x, mean_y, xx, yy, xy = _blur(pad(moments, (5, 5, 5, 5), mode="reflect"))[0].chunk(5)
     var_x, var_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import imageio.v3 as iio
-import numpy as np
 import pytest
 import torch
 
 from nerfkit import models
-from nerfkit.cameras import look_at
 
 sys.path.insert(0, str(Path(__file__).parent))
-import toy  # noqa: E402
+import toy
+from toy_scene import write_scene
 
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
@@ -24,29 +20,10 @@ torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 def toy_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
     toy.register()
-    yield
+    return
 
 
 @pytest.fixture(scope="session")
 def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve little photos from a circle of cameras, whose colors change smoothly with pixel and camera."""
-    folder = tmp_path_factory.mktemp("scene")
-    return write_scene(folder)
-
-
-def write_scene(folder: Path, count: int = 12, width: int = 24, height: int = 16, alpha: bool = False) -> Path:
-    (folder / "images").mkdir(parents=True)
-    frames = []
-    for index in range(count):
-        angle = 2 * math.pi * index / count
-        eye = torch.tensor([3 * math.cos(angle), 3 * math.sin(angle), 1.0])
-        pose = look_at(eye, torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
-        pose[:3, 1:3] *= -1  # transforms.json has OpenGL's camera axes
-        x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
-        channels = [0.5 + 0.4 * np.sin(4 * x + angle), y, 0.5 + 0.3 * np.cos(6 * x * y)]
-        channels += [(x > 0.5).astype(float)] if alpha else []
-        iio.imwrite(folder / f"images/{index:03d}.png", (np.stack(channels, -1) * 255).astype(np.uint8))
-        frames.append({"file_path": f"images/{index:03d}.png", "transform_matrix": pose.tolist()})
-    camera = {"fl_x": 30.0, "fl_y": 30.0, "cx": width / 2, "cy": height / 2, "w": width, "h": height}
-    (folder / "transforms.json").write_text(json.dumps({**camera, "frames": frames}))
-    return folder
+    return write_scene(tmp_path_factory.mktemp("scene"))

@@ -79,7 +79,8 @@ def test_truncated(tmp_path: Path, length: int, caplog: pytest.LogCaptureFixture
         load(bad)
     with caplog.at_level(logging.WARNING, "nerfkit"):
         assert load_newest(tmp_path).step == 1
-    assert f"{bad}: truncated or damaged" in caplog.text and f"going on from {good.name}" in caplog.text
+    assert f"{bad}: truncated or damaged" in caplog.text
+    assert f"going on from {good.name}" in caplog.text
     good.unlink()
     with pytest.raises(NerfkitError, match=str(bad)):
         load_newest(tmp_path)

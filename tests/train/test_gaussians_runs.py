@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import write_scene
+from toy_scene import write_scene
 
 from nerfkit.models.gaussians.config import Config
 from nerfkit.train.checkpoint import list_newest_first, load
@@ -36,7 +36,8 @@ def newest(run: Run) -> Path:
 
 def test_it_learns(whole: Run) -> None:
     metrics = json.loads(whole.metrics.read_text())
-    assert metrics["model"] == "gaussians" and metrics["gaussians"] > 0
+    assert metrics["model"] == "gaussians"
+    assert metrics["gaussians"] > 0
     losses = [line["loss"] for line in whole.log_lines() if "loss" in line]
     assert sum(losses[-5:]) < sum(losses[:5])
 

@@ -15,7 +15,7 @@ import imageio.v3 as iio
 import pytest
 import torch
 import toy
-from conftest import write_scene
+from toy_scene import write_scene
 
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
@@ -48,11 +48,14 @@ def test_a_whole_run_by_steps(scene_folder: Path, tmp_path: Path) -> None:
         "model", "backend", "device", "steps", "seconds", "parameters", "file_bytes", "peak_memory_bytes", "eval",
         "weights",
     }  # fmt: skip
-    assert metrics["steps"] == 300 and 0 < metrics["seconds"] < 60 and metrics["model"] == "toy"
+    assert metrics["steps"] == 300
+    assert 0 < metrics["seconds"] < 60
+    assert metrics["model"] == "toy"
     assert metrics["parameters"] == metrics["weights"] == 3 * 18
     assert metrics["file_bytes"] == newest(run).stat().st_size
     assert metrics["peak_memory_bytes"] > 10e6
-    assert metrics["eval"]["views"] == 3 and metrics["eval"]["psnr"] > 12
+    assert metrics["eval"]["views"] == 3
+    assert metrics["eval"]["psnr"] > 12
     assert sorted(path.name for path in run.eval.iterdir()) == sorted(
         f"{index}{kind}.png" for index in ("000", "004", "008") for kind in ("", ".truth")
     )
@@ -60,7 +63,8 @@ def test_a_whole_run_by_steps(scene_folder: Path, tmp_path: Path) -> None:
     lines = list(run.log_lines())
     assert [line["progress"] for line in lines if "eval" in line] == [0.25, 0.5, 0.75]
     steps = [line for line in lines if "eval" not in line]
-    assert len(steps) >= 100 and steps[-1]["step"] == 300
+    assert len(steps) >= 100
+    assert steps[-1]["step"] == 300
     assert set(steps[0]) >= {"step", "progress", "seconds", "loss", "mse", "size", "psnr", "it_per_s", "weights"}
     assert steps[0]["loss"] == pytest.approx(steps[0]["mse"] + steps[0]["size"])
     assert steps[-1]["loss"] < steps[0]["loss"] / 2
@@ -73,9 +77,10 @@ def test_a_whole_run_by_steps(scene_folder: Path, tmp_path: Path) -> None:
 def test_a_whole_run_by_time(scene_folder: Path, tmp_path: Path) -> None:
     run = fit(tmp_path / "run", config(scene_folder, steps=None, budget="1.5s"))
     metrics = json.loads(run.metrics.read_text())
-    assert 1.5 <= metrics["seconds"] < 2.5 and metrics["steps"] > 50
+    assert 1.5 <= metrics["seconds"] < 2.5
+    assert metrics["steps"] > 50
     assert metrics["weights"] == 3 * 18  # it grew: the schedule reached the second half
-    assert [round(line["progress"], 1) for line in run.log_lines() if "eval" in line][0] == pytest.approx(0.3, abs=0.1)
+    assert next(round(line["progress"], 1) for line in run.log_lines() if "eval" in line) == pytest.approx(0.3, abs=0.1)
 
 
 def test_one_seed_gives_equal_bytes(scene_folder: Path, tmp_path: Path) -> None:
@@ -104,7 +109,8 @@ def test_ctrl_c_ends_with_a_checkpoint_and_resume_gives_the_same_bytes(scene_fol
         fit(tmp_path / "stopped", config(scene_folder, model_options=slow), monitor=stop_at(5))
     stopped = Run.open(tmp_path / "stopped")
     step = load(newest(stopped)).step
-    assert 5 <= step < 60 and not stopped.metrics.exists()
+    assert 5 <= step < 60
+    assert not stopped.metrics.exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = fit(tmp_path / "stopped", config(scene_folder), resume=True)
     assert newest(resumed).read_bytes() == newest(whole).read_bytes()
@@ -134,7 +140,8 @@ def test_training_in_a_thread_leaves_signals_alone(scene_folder: Path, tmp_path:
 def test_a_finished_run_resumes_to_more_steps(scene_folder: Path, tmp_path: Path) -> None:
     fit(tmp_path / "run", config(scene_folder))
     run = fit(tmp_path / "run", config(scene_folder, steps=90), resume=True)
-    assert load(newest(run)).step == 90 and Run.open(run.path).config.steps == 90
+    assert load(newest(run)).step == 90
+    assert Run.open(run.path).config.steps == 90
 
 
 def test_a_resumed_run_keeps_what_it_is(scene_folder: Path, tmp_path: Path) -> None:
@@ -186,7 +193,8 @@ def test_a_broken_model_goes_back_to_its_checkpoint(
 ) -> None:
     with caplog.at_level(logging.WARNING, "nerfkit"):
         run = fit(tmp_path / "run", config(scene_folder, model_options=toy.Config(break_at=20)))
-    assert "diverged at step 24" in caplog.text and "going on with the model of step 18" in caplog.text
+    assert "diverged at step 24" in caplog.text
+    assert "going on with the model of step 18" in caplog.text
     assert bool(torch.isfinite(load(newest(run)).state["model"]["weights"]).all())
 
 
@@ -201,7 +209,8 @@ def test_divergence_without_a_checkpoint_stops(scene_folder: Path, tmp_path: Pat
     with pytest.raises(NerfkitError, match="training diverged"):
         fit(tmp_path / "late", config(scene_folder, model_options=toy.Config(nan_at=tuple(range(20, 60)))))
     late = load(newest(Run.open(tmp_path / "late")))
-    assert late.step < 60 and bool(torch.isfinite(late.state["model"]["weights"]).all())
+    assert late.step < 60
+    assert bool(torch.isfinite(late.state["model"]["weights"]).all())
 
 
 def test_existing_folders(scene_folder: Path, tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ class Model:
         return {"mse": error, "size": 1e-4 * self.weights.square().mean()}
 
     def after_backward(self, progress: float) -> None:
-        assert self.weights.grad is not None and bool(torch.isfinite(self.weights.grad).all())
+        assert self.weights.grad is not None
+        assert bool(torch.isfinite(self.weights.grad).all())
 
     def after_step(self, progress: float) -> None:
         with torch.no_grad():
