@@ -137,7 +137,7 @@ def _distance_to_planes(surface: trimesh.Trimesh, points: Array) -> Array:
     for k, point in enumerate(points):
         near = np.flatnonzero(np.all((low <= point) & (point <= high), axis=1))
         if len(near):
-            closest = closest_point(triangles[near], np.broadcast_to(point, (len(near), 3)))  # type: ignore[no-untyped-call]
+            closest = closest_point(triangles[near], np.broadcast_to(point, (len(near), 3)))
             out[k] = np.linalg.norm(closest - point, axis=1).min()
     return out
 
