@@ -1,0 +1,60 @@
+# nerfkit: everything a newcomer or a developer types. Each target sets up what it needs.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
+# Helpers that wait for their turn must not spin where cores are shared.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: setup demo test test-fast bench lint format cuda clients clean
+
+setup: $(VENV)/.installed
+
+# torch first and pinned: left to itself pip takes a build with gigabytes of CUDA.
+$(VENV)/.torch:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nerfkit needs Python 3.11 or newer"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "$(TORCH)"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch $(SOURCES)
+	$(BIN)/pip install --quiet --editable '.[mesh,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/nerfkit run "$$($(BIN)/nerfkit scenes --path still_life)/photos" --out runs/demo --budget 3min
+	@echo 'Look at runs/demo/report.html, runs/demo/renders/orbit.mp4 and runs/demo/exports/.'
+
+test: setup clients
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not gpu and not slow"
+
+# Programs no one here wrote, that read what nerfkit writes. Tests skip, and say so, where npm is missing.
+clients:
+	@if command -v npm >/dev/null; then test -d tests/clients/node_modules || npm ci --silent --prefix tests/clients || true; \
+	else echo 'npm is missing: the tests with other readers of our files will be skipped'; fi
+
+bench: setup
+	$(BIN)/python scripts/bench.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'cuda_ext/*.h' 'cuda_ext/*.cpp' 'cuda_ext/*.cu')
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'cuda_ext/*.h' 'cuda_ext/*.cpp' 'cuda_ext/*.cu')
+
+# Compiles the CUDA side, and what it will share with the CPU, where nvcc is. Needs no GPU.
+cuda:
+	bash scripts/compile_cuda.sh
+
+clean:
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,56 @@
+"""The command line: finds the verb, runs it, and turns what happens into an exit status.
+
+0: done. 1: a fault of nerfkit. 2: something the user can mend. 130: interrupted. Nothing heavy is imported
+before a verb is known, so that ``nerfkit --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+VERBS = {
+    "run": "photos to splats, video, mesh and report, in one go",
+    "poses": "camera poses and sparse points from photos",
+    "train": "fit a scene model to posed photos",
+    "eval": "measure a run on its held-out photos",
+    "render": "stills and videos of a run",
+    "mesh": "a triangle mesh from a run",
+    "export": "splat files for other programs",
+    "scenes": "the bundled scenes and recipes",
+    "doctor": "what is installed, and which backend is used",
+}
+
+
+def usage() -> str:
+    lines = ["usage: nerfkit VERB [options]", "", "From a folder of photos to a 3D scene.", "", "verbs:"]
+    lines += [f"  {verb:8s} {words}" for verb, words in VERBS.items()]
+    lines += ["", "nerfkit VERB --help tells a verb's options. Every verb takes --json (the result as one JSON object",
+              "on stdout) and --quiet."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from nerfkit import __version__
+
+        print(f"nerfkit {__version__}")
+        return 0
+    verb = arguments[0]
+    if verb not in VERBS:
+        print(f"error: there is no verb {verb!r}{_suggestion(verb)}; see nerfkit --help", file=sys.stderr)
+        return 2
+    from nerfkit.cli.dispatch import dispatch
+
+    return dispatch(verb, arguments[1:])
+
+
+def _suggestion(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, VERBS, 1)
+    return f" (did you mean {close[0]}?)" if close else ""

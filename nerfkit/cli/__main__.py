@@ -1,0 +1,5 @@
+import sys
+
+from nerfkit.cli import main
+
+sys.exit(main())

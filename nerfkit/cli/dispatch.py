@@ -1,0 +1,81 @@
+"""Runs one verb: parses its options, shows its words, prints its result, and reports what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from nerfkit.cli.console import Console
+from nerfkit.errors import NerfkitError
+
+_OWN_FLAGS = ("--json", "--quiet")
+
+
+def dispatch(verb: str, arguments: list[str]) -> int:
+    """Runs a verb of ``nerfkit.cli`` and returns the exit status."""
+    as_json, quiet = (flag in arguments for flag in _OWN_FLAGS)
+    module = importlib.import_module(f"nerfkit.cli.{verb}")
+    try:
+        options = tyro.cli(
+            module.Options, prog=f"nerfkit {verb}", description=module.__doc__,
+            args=[word for word in arguments if word not in _OWN_FLAGS],
+        )  # fmt: skip
+    except SystemExit as stop:  # tyro has said why
+        return 0 if stop.code in (0, None) else 2
+    console = Console(quiet)
+    logging.getLogger("nerfkit").addHandler(console.log_handler())
+    try:
+        with console:
+            result = module.run(options, console)
+    except NerfkitError as error:
+        console.error(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        _end_helpers()
+        return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _our_fault(console, verb, error)
+        console.error(f"{error.filename or 'the output'}: no space left; free some space and run the command again")
+        return 2
+    except Exception as error:
+        return _our_fault(console, verb, error)
+    if as_json:
+        print(json.dumps(result, default=_plain))
+    return 0
+
+
+def _our_fault(console: Console, verb: str, error: Exception) -> int:
+    text = traceback.format_exc()
+    if os.environ.get("NERFKIT_TRACEBACK"):
+        sys.stderr.write(text)
+    handle, name = tempfile.mkstemp(prefix=f"nerfkit-{verb}-", suffix=".txt")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    console.error(f"nerfkit {verb} failed ({type(error).__name__}: {error}). This is a fault of nerfkit; details: {name}")
+    return 1
+
+
+def _end_helpers() -> None:
+    """A thread inside a library can keep an interrupted process alive; its children end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in a result")

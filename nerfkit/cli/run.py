@@ -1,0 +1,124 @@
+"""``nerfkit run``: photos to splats, video, mesh and report, in one run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from nerfkit.errors import NerfkitError
+
+if TYPE_CHECKING:
+    from nerfkit.cli.console import Console
+
+
+@dataclass
+class Options:
+    photos: tyro.conf.Positional[Path]
+    """A folder of photos, or a scene that has poses."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Run folder (default: runs/SCENE/MODEL). The same command goes on where an earlier one stopped."""
+    model: str = "gaussians"
+    """The scene model to fit."""
+    steps: int | None = None
+    """Length of the training in steps."""
+    budget: str | None = None
+    """Length of the training in time, such as 60s or 3min (default without --steps: 3min)."""
+    downscale: int | None = None
+    """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
+    seed: int = 0
+    """Seed of everything random."""
+    faces: int | None = None
+    """Faces of the mesh (default: that of `nerfkit mesh`)."""
+    device: str = "auto"
+    """Where to run: auto, cpu or cuda."""
+    backend: str = "auto"
+    """Render core (see nerfkit doctor)."""
+
+
+def run(options: Options, console: Console) -> dict[str, Any]:
+    out = _train(options, console)
+    result: dict[str, Any] = {"run": str(out), "metrics": json.loads((out / "metrics.json").read_text())}
+    for name, stage in (("render", _render), ("mesh", _mesh), ("export", _export)):
+        result[name] = _once(out, name, options, stage, console)
+    _tell(out, result, console)
+    return result
+
+
+def _once(out: Path, name: str, options: Options, stage: Any, console: Console) -> dict[str, Any]:
+    """A stage after training, unless its files are there and newer than the model."""
+    from nerfkit.files import write_text
+
+    record = out / ".stages" / f"{name}.json"
+    if record.is_file() and record.stat().st_mtime >= (out / "metrics.json").stat().st_mtime:
+        done: dict[str, Any] = json.loads(record.read_text())
+        if all(Path(file).exists() for file in done["files"]):
+            return done
+    done = stage(options, out, console)
+    write_text(record, json.dumps(done, default=str))
+    return done
+
+
+def _train(options: Options, console: Console) -> Path:
+    from nerfkit.cli import train
+
+    length = {"steps": options.steps, "budget": options.budget}
+    if options.steps is None and options.budget is None:
+        length["budget"] = "3min"
+    asked = train.Options(
+        scene=options.photos, out=options.out, model=options.model, downscale=options.downscale, seed=options.seed,
+        device=options.device, backend=options.backend, **length,
+    )  # fmt: skip
+    out = train.run_folder(asked)
+    if (out / "config.toml").is_file():
+        from nerfkit.train.run import Run
+
+        _check_same(Run.open(out), options)
+        if (out / "metrics.json").is_file():
+            console.say(f"{out} is trained already")
+            return out
+        asked.resume = True
+    train.run(asked, console)
+    return out
+
+
+def _check_same(known: Any, options: Options) -> None:
+    from nerfkit.cli.train import same_scene
+
+    same_scene(options.photos, known)
+    for name in ("model", "downscale", "seed"):
+        given, kept = getattr(options, name), getattr(known.config, name)
+        if given != kept:
+            raise NerfkitError(f"{known.path}: holds a run with --{name} {kept}, not {given}; choose another --out")
+
+
+def _render(options: Options, out: Path, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import render
+
+    return render.run(render.Options(out, device=options.device, backend=options.backend), console)
+
+
+def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import mesh
+
+    faces = {} if options.faces is None else {"faces": options.faces}
+    return mesh.run(mesh.Options(run=out, device=options.device, backend=options.backend, **faces), console)
+
+
+def _export(options: Options, out: Path, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import export
+
+    return export.run(export.Options(run=out), console)
+
+
+def _tell(out: Path, result: dict[str, Any], console: Console) -> None:
+    scores = result["metrics"]["eval"]
+    if scores["views"]:
+        console.say(f"held-out photos: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
+    files = [file for stage in ("render", "mesh", "export") for file in result[stage]["files"]]
+    for file in [*files, out / "report.html"]:
+        size = Path(file).stat().st_size / 2**20 if Path(file).is_file() else 0
+        console.say(f"  {file}  [dim]{size:.1f} MB[/]")

@@ -1,0 +1,25 @@
+"""Fixtures every test may use: the real photos, where they are, and the bundled scene."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photos (fox, lego, sceaux): ``NERFKIT_DATA``, or ``../shared/data`` beside the checkout."""
+    folder = Path(os.environ.get("NERFKIT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the real photos: put them into {folder} or set NERFKIT_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def still_life() -> Path:
+    """The bundled scene: photos and ground truth."""
+    return ROOT / "scenes" / "still_life"
