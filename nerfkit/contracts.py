@@ -18,6 +18,8 @@ from torch import Tensor
 if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts need only their names
     import numpy as np
 
+    from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
+    from nerfkit.core.volume import Volume
     from nerfkit.data.scene import Scene
 
 CameraModel = Literal["pinhole", "opencv", "fisheye", "equirect"]
@@ -188,13 +190,31 @@ class RenderCore(Protocol):
 
     name: str
 
-    def rasterize(self, gaussians: Gaussians, camera: Cameras, background: Tensor, **options: Any) -> Any: ...
+    def rasterize(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        background: Tensor,
+        *,
+        degree: int | None = None,
+        layers: Layers = "rgb",
+        near: float = 0.01,
+        median_depth: bool = False,
+        stats: SplatStats | None = None,
+    ) -> Rasterized: ...
 
-    def photometric_loss(self, image: Tensor, target: Any, ssim_weight: float) -> Tensor: ...
+    def target(self, planes: Tensor) -> Target: ...
 
-    def adam(self, param: Tensor, grad: Tensor, state: Mapping[str, Tensor], **options: Any) -> None: ...
+    def photometric_loss(self, image: Tensor, target: Target, ssim_weight: float) -> Tensor: ...
 
-    def tsdf_integrate(self, volume: Any, depth: Tensor, rgb: Tensor, camera: Cameras) -> None: ...
+    def adam(
+        self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor,
+        betas: tuple[float, float], epsilon: float,
+    ) -> None: ...  # fmt: skip
+
+    def tsdf_integrate(
+        self, volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None
+    ) -> None: ...
 
 
 class SceneReader(Protocol):

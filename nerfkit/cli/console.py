@@ -27,20 +27,20 @@ class Console:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close_bars()
+        self.close_bars()
 
     def say(self, text: str) -> None:
         """A line for the user; rich markup."""
-        self._close_bars()
+        self.close_bars()
         if not self.quiet:
             self.rich.print(text)
 
     def warn(self, text: str) -> None:
-        self._close_bars()
+        self.close_bars()
         self.rich.print(f"[yellow]warning:[/] {escape(text)}")
 
     def error(self, text: str) -> None:
-        self._close_bars()
+        self.close_bars()
         self.rich.print(f"[bold red]error:[/] {escape(text)}")
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -67,7 +67,7 @@ class Console:
             self._spoken[stage] = -now if done >= total else now
             print(f"{stage}: {done}/{total}", file=sys.stderr)
 
-    def _close_bars(self) -> None:
+    def close_bars(self) -> None:
         if self._bars is not None:
             self._bars.stop()
             self._bars, self._tasks = None, {}

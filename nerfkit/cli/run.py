@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,8 +104,10 @@ def _render(options: Options, out: Path, console: Console) -> dict[str, Any]:
 def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:
     from nerfkit.cli import mesh
 
-    faces = {} if options.faces is None else {"faces": options.faces}
-    return mesh.run(mesh.Options(run=out, device=options.device, backend=options.backend, **faces), console)
+    asked = mesh.Options(run=out, device=options.device, backend=options.backend)
+    if options.faces is not None:
+        asked = replace(asked, faces=options.faces)
+    return mesh.run(asked, console)
 
 
 def _export(options: Options, out: Path, console: Console) -> dict[str, Any]:

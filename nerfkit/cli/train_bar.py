@@ -35,7 +35,7 @@ class TrainBar:
             self._plain(status)
             return
         if self._bar is None:
-            self._console._close_bars()  # two live displays would overwrite each other
+            self._console.close_bars()  # two live displays would overwrite each other
             columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=self._console.rich)
             self._bar.add_task("", total=1.0)

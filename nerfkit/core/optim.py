@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class HasAdam(Protocol):
-    def adam(
-        self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float], epsilon: float
-    ) -> None: ...  # fmt: skip
+from nerfkit.contracts import RenderCore
 
 
 class FusedAdam(torch.optim.Optimizer):
@@ -22,7 +18,7 @@ class FusedAdam(torch.optim.Optimizer):
     entries (L divides its size): SH coefficients use it to let the higher ones learn more slowly.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], core: HasAdam, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15):
+    def __init__(self, groups: list[dict[str, Any]], core: RenderCore, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15):
         super().__init__(groups, {"betas": betas, "eps": eps, "columns": None})
         self.core = core
 

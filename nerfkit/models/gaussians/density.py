@@ -117,7 +117,4 @@ def add_noise(config: Config, params: Parameters, means_lr: float, rng: torch.Ge
 
 def near_cameras(params: Parameters, centers: Tensor, distance: float) -> Tensor:
     """Gaussians within ``distance`` of a camera centre [C, 3]: floaters that hide the view. Bool [N]."""
-    near = torch.zeros(len(params["means"]), dtype=torch.bool)
-    for center in centers:
-        near |= (params["means"].detach() - center).norm(dim=1) < distance
-    return near
+    return torch.cdist(params["means"].detach(), centers).amin(1) < distance

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Cameras, Channel, Gaussians, Rendering
+from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import Layers, SplatStats, Target
 from nerfkit.errors import NerfkitError
@@ -26,7 +26,6 @@ from nerfkit.models.gaussians.parameters import (
 )
 
 if TYPE_CHECKING:
-    from nerfkit.core.native import NativeCore
     from nerfkit.data.scene import PhotoView, Scene
 
 _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
@@ -39,7 +38,7 @@ class Model:
 
     name: ClassVar[str] = "gaussians"
 
-    def __init__(self, config: Config, scene: Scene, core: NativeCore, params: Parameters):
+    def __init__(self, config: Config, scene: Scene, core: RenderCore, params: Parameters):
         self.config, self.scene, self.core = config, scene, core
         self.params = {name: params[name].requires_grad_() for name in NAMES}
         rates = {"means": config.means_lr, "quats": config.quats_lr, "log_scales": config.scales_lr,
@@ -57,7 +56,7 @@ class Model:
         self._rng = torch.Generator().manual_seed(0)
 
     @classmethod
-    def create(cls, config: Config, scene: Scene, core: NativeCore, device: torch.device) -> Self:
+    def create(cls, config: Config, scene: Scene, core: RenderCore, device: torch.device) -> Self:
         """Begins from the scene's sparse points.
 
         Raises:
