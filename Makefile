@@ -4,8 +4,6 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
-# Helpers that wait for their turn must not spin where cores are shared.
-export OMP_WAIT_POLICY ?= passive
 
 .PHONY: setup demo test test-fast bench lint format cuda clients clean
 

@@ -24,26 +24,26 @@ extern "C" {
 
 NK_API int32_t nk_abi_version(void);
 NK_API int32_t nk_lanes(void);
-NK_API const char *nk_error(void);              /* of this thread's last failure */
+NK_API const char *nk_error(void);               /* of this thread's last failure */
 NK_API int64_t nk_params_size(const char *name); /* sizeof(struct NAME), -1 if unknown */
 
 /* Projects Gaussians to splats (EWA) and evaluates their colours. */
 typedef struct nk_project_params {
   int32_t threads;
-  int32_t N;              /* Gaussians */
-  int32_t K;              /* SH coefficients stored */
-  int32_t degree;         /* SH degree used, 0..3 */
+  int32_t N;      /* Gaussians */
+  int32_t K;      /* SH coefficients stored */
+  int32_t degree; /* SH degree used, 0..3 */
   int32_t width;
   int32_t height;
-  float near;             /* Gaussians nearer than this are culled */
-  const float *means;     /* [N, 3] scene frame */
-  const float *quats;     /* [N, 4] w x y z, any length */
-  const float *scales;    /* [N, 3] */
-  const float *opacities; /* [N] */
-  const float *sh;        /* [N, K, 3] */
+  float near;                  /* Gaussians nearer than this are culled */
+  const float *means;          /* [N, 3] scene frame */
+  const float *quats;          /* [N, 4] w x y z, any length */
+  const float *scales;         /* [N, 3] */
+  const float *opacities;      /* [N] */
+  const float *sh;             /* [N, K, 3] */
   const float *cam_from_world; /* [4, 4] */
   const float *intrinsics;     /* [4] fx fy cx cy */
-  float *splats;          /* [N, NK_SPLAT_SIZE] */
+  float *splats;               /* [N, NK_SPLAT_SIZE] */
 } nk_project_params;
 NK_API int nk_project_fwd(const nk_project_params *p);
 
@@ -56,20 +56,20 @@ typedef struct nk_project_grad_params {
   int32_t width;
   int32_t height;
   float near;
-  const float *means;     /* [N, 3] */
-  const float *quats;     /* [N, 4] */
-  const float *scales;    /* [N, 3] */
-  const float *opacities; /* [N] */
-  const float *sh;        /* [N, K, 3] */
+  const float *means;          /* [N, 3] */
+  const float *quats;          /* [N, 4] */
+  const float *scales;         /* [N, 3] */
+  const float *opacities;      /* [N] */
+  const float *sh;             /* [N, K, 3] */
   const float *cam_from_world; /* [4, 4] */
   const float *intrinsics;     /* [4] */
   const float *splats;         /* [N, NK_SPLAT_SIZE] as nk_project_fwd wrote them */
   const float *grad_splats;    /* [N, NK_SPLAT_SIZE] */
-  float *grad_means;      /* [N, 3] */
-  float *grad_quats;      /* [N, 4] */
-  float *grad_scales;     /* [N, 3] */
-  float *grad_opacities;  /* [N] */
-  float *grad_sh;         /* [N, K, 3] */
+  float *grad_means;           /* [N, 3] */
+  float *grad_quats;           /* [N, 4] */
+  float *grad_scales;          /* [N, 3] */
+  float *grad_opacities;       /* [N] */
+  float *grad_sh;              /* [N, K, 3] */
 } nk_project_grad_params;
 NK_API int nk_project_bwd(const nk_project_grad_params *p);
 
@@ -78,18 +78,18 @@ NK_API int nk_project_bwd(const nk_project_grad_params *p);
 typedef struct nk_bin_params {
   int32_t threads;
   int32_t N;
-  int32_t M;               /* visible splats: out */
-  int32_t T;               /* tiles */
+  int32_t M; /* visible splats: out */
+  int32_t T; /* tiles */
   int32_t width;
   int32_t height;
-  int64_t instances;       /* out */
-  const float *splats;     /* [N, NK_SPLAT_SIZE] */
-  int32_t *order;          /* [N] the visible splats, near to far: order[0 .. M] */
-  float *sorted;           /* [N, NK_SPLAT_SIZE] the splats in that order */
-  int32_t *tile_offsets;   /* [T1] T + 1 entries */
+  int64_t instances;     /* out */
+  const float *splats;   /* [N, NK_SPLAT_SIZE] */
+  int32_t *order;        /* [N] the visible splats, near to far: order[0 .. M] */
+  float *sorted;         /* [N, NK_SPLAT_SIZE] the splats in that order */
+  int32_t *tile_offsets; /* [T1] T + 1 entries */
   int32_t T1;
-  int32_t TT;              /* threads * tiles */
-  int32_t *thread_counts;  /* [TT] scratch that nk_fill reads */
+  int32_t TT;             /* threads * tiles */
+  int32_t *thread_counts; /* [TT] scratch that nk_fill reads */
 } nk_bin_params;
 NK_API int nk_bin(nk_bin_params *p);
 
@@ -101,7 +101,7 @@ typedef struct nk_fill_params {
   int32_t T;
   int32_t width;
   int32_t height;
-  int32_t I;                    /* instances */
+  int32_t I; /* instances */
   int32_t T1;
   int32_t TT;
   const float *sorted;          /* [N, NK_SPLAT_SIZE] */
@@ -121,14 +121,14 @@ typedef struct nk_rasterize_params {
   int32_t W;
   int32_t I;
   int32_t T1;
-  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
-  const int32_t *tile_offsets;  /* [T1] */
-  const int32_t *ranks;         /* [I] */
-  const uint8_t *rows;          /* [I] */
-  const float *background;      /* [3] behind the rgb channels */
-  float *image;                 /* [C, H, W] */
-  float *alpha;                 /* [H, W] */
-  float *median_depth;          /* [H, W] or NULL; depth where the transmittance falls below 0.5, else 0 */
+  const float *sorted;         /* [N, NK_SPLAT_SIZE] */
+  const int32_t *tile_offsets; /* [T1] */
+  const int32_t *ranks;        /* [I] */
+  const uint8_t *rows;         /* [I] */
+  const float *background;     /* [3] behind the rgb channels */
+  float *image;                /* [C, H, W] */
+  float *alpha;                /* [H, W] */
+  float *median_depth;         /* [H, W] or NULL; depth where the transmittance falls below 0.5, else 0 */
 } nk_rasterize_params;
 NK_API int nk_rasterize_fwd(const nk_rasterize_params *p);
 
@@ -142,19 +142,19 @@ typedef struct nk_rasterize_grad_params {
   int32_t W;
   int32_t I;
   int32_t T1;
-  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
-  const int32_t *order;         /* [N] */
-  const int32_t *tile_offsets;  /* [T1] */
-  const int32_t *ranks;         /* [I] */
-  const uint8_t *rows;          /* [I] */
-  const float *background;      /* [3] */
-  const float *image;           /* [C, H, W] */
-  const float *alpha;           /* [H, W] */
-  const float *grad_image;      /* [C, H, W] */
-  const float *grad_alpha;      /* [H, W] or NULL */
-  int64_t S;                    /* threads * N * NK_SPLAT_SIZE */
-  float *scratch;               /* [S] one gradient buffer a thread */
-  float *grad_splats;           /* [N, NK_SPLAT_SIZE] zero for culled splats */
+  const float *sorted;         /* [N, NK_SPLAT_SIZE] */
+  const int32_t *order;        /* [N] */
+  const int32_t *tile_offsets; /* [T1] */
+  const int32_t *ranks;        /* [I] */
+  const uint8_t *rows;         /* [I] */
+  const float *background;     /* [3] */
+  const float *image;          /* [C, H, W] */
+  const float *alpha;          /* [H, W] */
+  const float *grad_image;     /* [C, H, W] */
+  const float *grad_alpha;     /* [H, W] or NULL */
+  int64_t S;                   /* threads * N * NK_SPLAT_SIZE */
+  float *scratch;              /* [S] one gradient buffer a thread */
+  float *grad_splats;          /* [N, NK_SPLAT_SIZE] zero for culled splats */
 } nk_rasterize_grad_params;
 NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
 
@@ -206,7 +206,7 @@ NK_API int nk_photometric(const nk_photometric_params *p);
 /* One Adam step in place. lr repeats over the parameter: entry i uses lr[i % L]. */
 typedef struct nk_adam_params {
   int32_t threads;
-  int64_t P;         /* numbers in the parameter */
+  int64_t P; /* numbers in the parameter */
   int32_t L;
   float beta1;
   float beta2;

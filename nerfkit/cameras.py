@@ -22,9 +22,7 @@ def resize(cameras: Cameras, width: int, height: int) -> Cameras:
     """
     sx, sy = width / cameras.width, height / cameras.height
     scale = cameras.intrinsics.new_tensor([sx, sy, sx, sy])
-    return Cameras(
-        cameras.world_from_cam, cameras.intrinsics * scale, width, height, cameras.model, cameras.distortion
-    )
+    return Cameras(cameras.world_from_cam, cameras.intrinsics * scale, width, height, cameras.model, cameras.distortion)
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:

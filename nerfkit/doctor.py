@@ -35,7 +35,9 @@ OPTIONAL = (
     Package("viser", "viser", "the live viewer", "pip install 'nerfkit[viewer]'"),
     Package("gsplat", "gsplat", "gsplat as an alternative rasterizer (NVIDIA GPU)", "pip install 'nerfkit[gsplat]'"),
     Package(
-        "tinycudann", "tinycudann", "tiny-cuda-nn as an alternative for hash grids and MLPs (NVIDIA GPU)",
+        "tinycudann",
+        "tinycudann",
+        "tiny-cuda-nn as an alternative for hash grids and MLPs (NVIDIA GPU)",
         "not on PyPI: build its PyTorch bindings from the NVlabs/tiny-cuda-nn sources, with nvcc and torch installed",
     ),  # fmt: skip
 )
@@ -91,7 +93,9 @@ def _core() -> Check:
         core = describe()
     except NerfkitError as error:
         return Check("render core", "problem", "not usable", str(error))
-    return Check("render core", "ok", f"nerfkit on the CPU: {core['isa']}, {core['lanes']} lanes, since {core['reason']}")
+    return Check(
+        "render core", "ok", f"nerfkit on the CPU: {core['isa']}, {core['lanes']} lanes, since {core['reason']}"
+    )
 
 
 def _gpu() -> Check:

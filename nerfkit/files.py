@@ -32,7 +32,9 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NerfkitError(f"{path}: no space left to write it; free some space and run the command again") from None
+            raise NerfkitError(
+                f"{path}: no space left to write it; free some space and run the command again"
+            ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise NerfkitError(f"{path}: cannot be written ({error.strerror}); choose another output path") from None
         raise

@@ -40,6 +40,15 @@ Rows sqrt_rows(Rows a) {
   return out;
 }
 
+// The highest of the lanes, by halves.
+float highest_of(Rows a) {
+  const auto larger = [](Rows x, Rows y) { return x > y ? x : y; };
+  a = larger(a, __builtin_shuffle(a, RowMask{4, 5, 6, 7, 0, 1, 2, 3}));
+  a = larger(a, __builtin_shuffle(a, RowMask{2, 3, 0, 1, 6, 7, 4, 5}));
+  a = larger(a, __builtin_shuffle(a, RowMask{1, 0, 3, 2, 5, 4, 7, 6}));
+  return a[0];
+}
+
 // Calls visit(tile, rows) for each tile in which a pixel centre lies inside the splat's ellipse
 // a dx^2 + 2 b dx dy + c dy^2 <= cut. In a pixel row this is the chord
 // dx = (-b dy -+ sqrt((b dy)^2 - a (c dy^2 - cut))) / a; bit r of `rows` tells that row r's chord meets the tile.
@@ -56,8 +65,7 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
   const int last_row = std::min(static_cast<int>(y1), height - 1) / NK_TILE;
   const float inverse_a = 1.0f / a;
   for (int ty = first_row; ty <= last_row; ++ty) {
-    Rows py;
-    for (int r = 0; r < NK_TILE; ++r) py[r] = ty * NK_TILE + r + 0.5f;
+    const Rows py = static_cast<float>(ty * NK_TILE) + Rows{0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f};
     const Rows dy = py - y;
     const Rows discriminant = b * dy * (b * dy) - a * (c * dy * dy - cut);
     const RowMask valid = (discriminant >= 0.0f) & (py < static_cast<float>(height));
@@ -66,11 +74,7 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
     const Rows middle = x - b * dy * inverse_a;
     const Rows left = valid ? middle - half - slack : zero + 1e30f;
     const Rows right = valid ? middle + half + slack : zero - 1e30f;
-    float lowest = left[0], highest = right[0];
-    for (int r = 1; r < NK_TILE; ++r) {
-      lowest = std::min(lowest, left[r]);
-      highest = std::max(highest, right[r]);
-    }
+    const float lowest = -highest_of(-left), highest = highest_of(right);
     if (lowest > highest || highest < 0.5f || lowest > width) continue;
     const int tx0 = std::max(0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
     const int tx1 = std::min(tiles_x - 1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);

@@ -125,7 +125,7 @@ inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
   if (at < end) __builtin_prefetch(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE);
 }
 
-constexpr int kAhead = 6;         // instances between prefetch and use
+constexpr int kAhead = 6;           // instances between prefetch and use
 constexpr int kFullTestEvery = 16;  // instances between two looks at whether anything is left to draw
 
 // The splat column of channel c: rgb, depth, normal.
@@ -346,9 +346,12 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
 extern "C" int nk_rasterize_fwd(const nk_rasterize_params *p) {
   return nk::guarded("nk_rasterize_fwd", [&] {
     switch (p->C) {
-      case 3: return nk::rasterize<3>(p);
-      case 4: return nk::rasterize<4>(p);
-      case 7: return nk::rasterize<7>(p);
+      case 3:
+        return nk::rasterize<3>(p);
+      case 4:
+        return nk::rasterize<4>(p);
+      case 7:
+        return nk::rasterize<7>(p);
     }
     throw std::invalid_argument("channels must be 3, 4 or 7");
   });
@@ -357,9 +360,12 @@ extern "C" int nk_rasterize_fwd(const nk_rasterize_params *p) {
 extern "C" int nk_rasterize_bwd(const nk_rasterize_grad_params *p) {
   return nk::guarded("nk_rasterize_bwd", [&] {
     switch (p->C) {
-      case 3: return nk::rasterize_vjp<3>(p);
-      case 4: return nk::rasterize_vjp<4>(p);
-      case 7: return nk::rasterize_vjp<7>(p);
+      case 3:
+        return nk::rasterize_vjp<3>(p);
+      case 4:
+        return nk::rasterize_vjp<4>(p);
+      case 7:
+        return nk::rasterize_vjp<7>(p);
     }
     throw std::invalid_argument("channels must be 3, 4 or 7");
   });

@@ -7,8 +7,8 @@ namespace nk {
 
 struct AdamStep {
   float beta1, beta2;
-  float inverse_bias1;        // 1 / (1 - beta1^t)
-  float inverse_sqrt_bias2;   // 1 / sqrt(1 - beta2^t)
+  float inverse_bias1;       // 1 / (1 - beta1^t)
+  float inverse_sqrt_bias2;  // 1 / sqrt(1 - beta2^t)
   float epsilon;
 };
 

@@ -4,24 +4,24 @@
 
 #define NK_ABI_VERSION 1
 
-#define NK_TILE 8                    // pixels along a tile's side
-#define NK_ALPHA_MIN (1.0f / 255.0f) // contributions below are not drawn (Kerbl et al. 2023, appendix C)
-#define NK_ALPHA_MAX 0.99f           // keeps 1 - alpha away from zero in the backward pass
-#define NK_TRANSMITTANCE_MIN 1e-4f   // a pixel with less than this left is full
-#define NK_SCREEN_BLUR 0.3f          // added to the 2D covariance: a splat is never thinner than a pixel
-#define NK_FRUSTUM_MARGIN 1.3f       // the projection's linearisation point stays within this multiple of the view
+#define NK_TILE 8                     // pixels along a tile's side
+#define NK_ALPHA_MIN (1.0f / 255.0f)  // contributions below are not drawn (Kerbl et al. 2023, appendix C)
+#define NK_ALPHA_MAX 0.99f            // keeps 1 - alpha away from zero in the backward pass
+#define NK_TRANSMITTANCE_MIN 1e-4f    // a pixel with less than this left is full
+#define NK_SCREEN_BLUR 0.3f           // added to the 2D covariance: a splat is never thinner than a pixel
+#define NK_FRUSTUM_MARGIN 1.3f        // the projection's linearisation point stays within this multiple of the view
 
 // Columns of a projected splat and of its gradient: 16 floats, one cache line.
 #define NK_SPLAT_SIZE 16
-#define NK_SPLAT_X 0        // mean, pixels
+#define NK_SPLAT_X 0  // mean, pixels
 #define NK_SPLAT_Y 1
-#define NK_SPLAT_A 2        // conic: inverse 2D covariance [[a, b], [b, c]]
+#define NK_SPLAT_A 2  // conic: inverse 2D covariance [[a, b], [b, c]]
 #define NK_SPLAT_B 3
 #define NK_SPLAT_C 4
 #define NK_SPLAT_OPACITY 5
-#define NK_SPLAT_DEPTH 6    // z of the mean; 0 marks a culled splat
-#define NK_SPLAT_COLOR 7    // r g b
-#define NK_SPLAT_NORMAL 10  // x y z, scene frame, towards the camera
+#define NK_SPLAT_DEPTH 6      // z of the mean; 0 marks a culled splat
+#define NK_SPLAT_COLOR 7      // r g b
+#define NK_SPLAT_NORMAL 10    // x y z, scene frame, towards the camera
 #define NK_SPLAT_RADIUS 13    // half the larger side of its bounding box, pixels
 #define NK_SPLAT_EXTENT_Y 14  // half the bounding box's height, pixels
 #define NK_SPLAT_CUT 15       // drawn where a dx^2 + 2 b dx dy + c dy^2 <= cut = 2 ln(opacity / NK_ALPHA_MIN)

@@ -8,9 +8,9 @@ namespace nk {
 
 // A pinhole camera, the same for all lanes.
 struct Camera {
-  Mat3<float> rotation;      // camera from world
-  Vec3<float> translation;   // camera from world
-  Vec3<float> center;        // in the world
+  Mat3<float> rotation;     // camera from world
+  Vec3<float> translation;  // camera from world
+  Vec3<float> center;       // in the world
   float fx, fy, cx, cy;
   float limit_x0, limit_x1;  // bounds of x / z in the linearisation
   float limit_y0, limit_y1;
@@ -45,8 +45,8 @@ struct Gaussian {
 
 template <class F>
 struct Projected {
-  F x, y;        // mean, pixels
-  F a, b, c;     // conic
+  F x, y;     // mean, pixels
+  F a, b, c;  // conic
   F depth;
   F cov_xx, cov_yy;
   Vec3<F> normal;
@@ -55,21 +55,21 @@ struct Projected {
 // What the backward pass needs again.
 template <class F>
 struct ProjectionState {
-  Vec3<F> t;                // mean in the camera frame
-  F inverse_z, tx, ty;      // x / z and y / z, clamped
-  F inverse_length;         // of the quaternion
-  Mat3<F> axes;             // G = R_cam R(q): columns are the Gaussian's axes in the camera
-  Vec3<F> u0, u1;           // rows of J G
+  Vec3<F> t;            // mean in the camera frame
+  F inverse_z, tx, ty;  // x / z and y / z, clamped
+  F inverse_length;     // of the quaternion
+  Mat3<F> axes;         // G = R_cam R(q): columns are the Gaussian's axes in the camera
+  Vec3<F> u0, u1;       // rows of J G
   F cov_b, inverse_det;
-  Vec3<F> pick;             // 1 at the shortest axis, with the sign that turns it to the camera
+  Vec3<F> pick;  // 1 at the shortest axis, with the sign that turns it to the camera
 };
 
 // cov2d = J G diag(s^2) G^T J^T + blur I, with J the Jacobian of the perspective division (EWA, eq. 29);
 // conic = cov2d^-1. The normal is the shortest axis, turned towards the camera.
 template <class F>
 NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionState<F> *s) {
-  s->t = multiply(cam.rotation, g.mean) + Vec3<F>{F{} + cam.translation.x, F{} + cam.translation.y,
-                                                   F{} + cam.translation.z};
+  s->t = multiply(cam.rotation, g.mean) +
+         Vec3<F>{F{} + cam.translation.x, F{} + cam.translation.y, F{} + cam.translation.z};
   s->inverse_z = 1.0f / s->t.z;
   const F x = s->t.x * s->inverse_z, y = s->t.y * s->inverse_z;
   s->tx = min(max(x, F{} + cam.limit_x0), F{} + cam.limit_x1);

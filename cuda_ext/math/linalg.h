@@ -37,8 +37,7 @@ struct Mat3 {
 template <class F>
 NK_HD Mat3<F> multiply(const Mat3<float> &a, const Mat3<F> &b) {
   Mat3<F> out;
-  for (int i = 0; i < 3; ++i)
-    out.row[i] = a.row[i].x * b.row[0] + a.row[i].y * b.row[1] + a.row[i].z * b.row[2];
+  for (int i = 0; i < 3; ++i) out.row[i] = a.row[i].x * b.row[0] + a.row[i].y * b.row[1] + a.row[i].z * b.row[2];
   return out;
 }
 // A^T b, likewise.

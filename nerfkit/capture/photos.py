@@ -1,157 +1,245 @@
-"""Photos in a folder: which files, their sizes and what EXIF says, without decoding them all."""
+"""Finds the photos of a folder, reads what their headers say, and turns them upright once."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic
+from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-log = logging.getLogger("nerfkit")
-
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-LATER = {"videos": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), "HEIC photos": (".heic", ".heif")}
-PHOTO_FOLDERS = ("images", "photos", "input")  # where other tools keep a scene's photos
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+HEIC_SUFFIXES = (".heic", ".heif")
+SUBFOLDERS = ("images", "photos", "input")  # where the photos lie when a scene's folder is given
+FEWEST = 3
 
-EXIF_MAKE, EXIF_MODEL, EXIF_ORIENTATION, EXIF_DETAILS = 0x010F, 0x0110, 0x0112, 0x8769
-EXIF_FOCAL, EXIF_FOCAL_35MM = 0x920A, 0xA405
+_ORIENTATION, _MAKE, _MODEL, _EXIF_IFD = 274, 271, 272, 34665
+_FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 37386, 41989
+_FULL_FRAME_WIDTH = 36.0  # mm
+
+log = logging.getLogger("nerfkit")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo file. Width and height are those of the file's pixels, before any turning."""
+    """A readable photo; nothing of its pixels is kept."""
 
     path: Path
-    width: int
+    width: int  # pixels, as the photo is seen upright
     height: int
-    orientation: int = 1  # EXIF 1..8; 1 is upright
-    focal_mm: float | None = None
-    focal_35mm: float | None = None  # the focal length of the same view on 36x24 mm film
-    maker: str = ""  # make and model of the device
+    orientation: int  # EXIF: 1 is upright
+    lens: tuple[str, ...]  # maker, model and focal lengths by EXIF: equal for photos of one camera at one zoom
+    focal_px: float | None  # from the 35 mm equivalent focal length; None where EXIF has none
+    digest: str  # of the file's content
 
     @property
     def name(self) -> str:
         return self.path.name
 
 
-def find_photos(folder: Path) -> list[Photo]:
-    """The readable photos of a folder, sorted by name.
+@dataclass(frozen=True)
+class Photos:
+    """All photos of a folder, sorted by name, and the names of the files that cannot be read."""
 
-    A folder without photos of its own may hold them in ``images``, ``photos`` or ``input``. Files that
-    cannot be read or end too early are left out with a warning that names them.
+    folder: Path
+    photos: list[Photo]
+    unreadable: list[str]
+
+
+@dataclass(frozen=True)
+class UprightFolder:
+    """One folder with all photos upright, in a format every reader knows."""
+
+    folder: Path
+    names: dict[str, Photo]  # file name in ``folder`` -> the photo it shows
+
+
+def find(folder: Path, progress: ProgressSink = quiet) -> Photos:
+    """The photos of ``folder``, or of its subfolder ``images``, ``photos`` or ``input`` where it has none itself.
+
+    Every photo is decoded at the smallest scale its format offers, to know that it is whole; a file that is
+    truncated or no picture is left out with a warning that names it.
 
     Raises:
-        NerfkitError: no such folder, no photos in it, only one, or none that can be read.
+        NerfkitError: no such folder, no photos in it, or fewer than three readable ones.
     """
     if not folder.exists():
-        raise NerfkitError(f"{folder}: no such folder; check the path")
+        raise NerfkitError(f"{folder}: no such folder; check the path of the photos")
     if not folder.is_dir():
-        raise NerfkitError(f"{folder}: is a file; give the folder of photos")
-    paths = _photo_files(folder)
-    photos = [photo for path in paths if (photo := _read_or_warn(path))]
-    if not photos:
-        raise NerfkitError(f"{folder}: none of its {len(paths)} photos can be read; copy them again from the camera")
-    if len(photos) == 1:
-        raise NerfkitError(f"{folder}: only one photo ({photos[0].name}); take 20 or more around the scene")
-    return photos
+        raise NerfkitError(f"{folder}: is a file, not a folder of photos{_video_advice([folder])}")
+    place, files = _photo_files(folder)
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        read: list[Photo | str] = []
+        for photo in pool.map(_read, files):
+            read.append(photo)
+            progress("photos", len(read), len(files))
+    photos, unreadable = [], []
+    for file, result in zip(files, read):
+        if isinstance(result, Photo):
+            photos.append(result)
+        else:
+            log.warning("%s: left out, it cannot be read (%s)", file, result)
+            unreadable.append(file.name)
+    if len(photos) < FEWEST:
+        count = {0: "no readable photo", 1: "only one photo"}.get(len(photos), f"only {len(photos)} photos")
+        where = f"{count} of {len(files)} readable" if unreadable and photos else count
+        raise NerfkitError(
+            f"{place}: {where}; poses need at least {FEWEST} photos that overlap, 20 to 200 are a good number"
+        )
+    return Photos(place, photos, unreadable)
 
 
-def read_photo(path: Path) -> Photo:
-    """Size and EXIF of one photo, checked to be whole.
+def upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet) -> UprightFolder:
+    """Where all photos lie upright: their own folder if they do already, else ``folder``, which is filled.
 
-    Raises:
-        NerfkitError: not a readable image, or one that ends too early.
+    Photos that EXIF says are turned are written anew (JPEG at quality 95 without chroma subsampling, other
+    formats without loss), WebP becomes JPEG or PNG, all others are linked, or copied where links aren't possible.
+    EXIF stays, without the orientation tag.
     """
+    if all(_as_it_is(photo) for photo in photos):
+        return UprightFolder(photos[0].path.parent, {photo.name: photo for photo in photos})
+    names = _names(photos)
+    with atomic(folder) as partial:
+        partial.mkdir(parents=True)
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+            jobs = pool.map(lambda item: _place(item[1], partial / item[0]), names.items())
+            for done, _ in enumerate(jobs, 1):
+                progress("upright photos", done, len(names))
+    return UprightFolder(folder, names)
+
+
+def camera_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
+    """Photos that may share one camera: same size, same lens at the same zoom. In order of first appearance."""
+    groups: dict[tuple[Any, ...], list[Photo]] = {}
+    for photo in photos:
+        groups.setdefault((photo.width, photo.height, photo.lens), []).append(photo)
+    return list(groups.values())
+
+
+def _photo_files(folder: Path) -> tuple[Path, list[Path]]:
+    others: list[Path] = []
+    for place in (folder, *(folder / name for name in SUBFOLDERS)):
+        if not place.is_dir():
+            continue
+        entries = sorted(entry for entry in place.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        files = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        others = [entry for entry in entries if entry not in files] or others
+        if files:
+            heic = sum(entry.suffix.lower() in HEIC_SUFFIXES for entry in others)
+            if heic:
+                log.warning("%s: %d HEIC photos left out, they are not supported yet; export them as JPEG", place, heic)
+            return place, files
+    known = " ".join(SUFFIXES)
+    raise NerfkitError(f"{folder}: no photos in it (looked for {known}){_video_advice(others)}")
+
+
+def _video_advice(files: Sequence[Path]) -> str:
+    suffixes = {file.suffix.lower() for file in files}
+    if suffixes & set(VIDEO_SUFFIXES):
+        return "; videos are not supported yet: extract frames, for example ffmpeg -i VIDEO -vf fps=2 FOLDER/%04d.jpg"
+    if suffixes & set(HEIC_SUFFIXES):
+        return "; HEIC photos are not supported yet: export them as JPEG"
+    return "; give the folder that holds the photos"
+
+
+def _read(path: Path) -> Photo | str:
+    """The photo, or what is wrong with it in words."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            exif = image.getexif()
+            orientation = int(exif.get(_ORIENTATION, 1) or 1)
+            lens, focal_px = _lens(exif, max(width, height))
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
+            image.load()
+    except UnidentifiedImageError:
+        return "empty" if not path.stat().st_size else "not a picture"
+    except Image.DecompressionBombError:
+        return "far too large"
+    except (OSError, SyntaxError, ValueError) as error:
+        return str(error) or type(error).__name__
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    return Photo(path, width, height, orientation, lens, focal_px, hashlib.blake2b(data, digest_size=16).hexdigest())
+
+
+def _lens(exif: Any, longest_side: int) -> tuple[tuple[str, ...], float | None]:
+    inner = exif.get_ifd(_EXIF_IFD)
+    values = [exif.get(_MAKE), exif.get(_MODEL), inner.get(_FOCAL_LENGTH), inner.get(_FOCAL_LENGTH_35MM)]
+    lens = tuple("" if value is None else str(value).strip("\0 ") for value in values)
+    try:
+        focal = float(inner.get(_FOCAL_LENGTH_35MM) or 0)
+    except (TypeError, ValueError, ZeroDivisionError):
+        focal = 0.0
+    return lens, focal * longest_side / _FULL_FRAME_WIDTH if focal > 0 else None
+
+
+def _as_it_is(photo: Photo) -> bool:
+    return photo.orientation in (0, 1) and photo.path.suffix.lower() != ".webp"  # COLMAP cannot read WebP
+
+
+def _names(photos: Sequence[Photo]) -> dict[str, Photo]:
+    taken = {photo.name for photo in photos}
+    names = {}
+    for photo in photos:
+        name = photo.name
+        if photo.path.suffix.lower() == ".webp":
+            suffix = ".png" if _has_alpha(photo.path) else ".jpg"
+            name = photo.path.stem + suffix if photo.path.stem + suffix not in taken else photo.name + suffix
+            taken.add(name)
+        names[name] = photo
+    return names
+
+
+def _place(photo: Photo, target: Path) -> None:
+    if not _as_it_is(photo):
+        _write_upright(photo, target)
+        return
+    try:
+        os.link(photo.path, target)
+    except OSError:
+        shutil.copyfile(photo.path, target)
+
+
+def _write_upright(photo: Photo, target: Path) -> None:
+    from PIL import Image, ImageOps
+
+    with Image.open(photo.path) as image:
+        turned = ImageOps.exif_transpose(image)
+        exif = turned.getexif()
+        exif.pop(_ORIENTATION, None)
+        jpeg = target.suffix.lower() in (".jpg", ".jpeg")
+        if jpeg and turned.mode not in ("RGB", "L"):
+            turned = turned.convert("RGB")
+        extra: dict[str, Any] = {"quality": 95, "subsampling": 0} if jpeg else {}
+        profile = image.info.get("icc_profile")
+        if profile:
+            extra["icc_profile"] = profile
+        turned.save(target, exif=exif.tobytes(), **extra)
+
+
+def _has_alpha(path: Path) -> bool:
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            photo = _photo(path, image)
-            kind = image.format
-            if kind == "PNG":
-                image.verify()  # walks the chunks and their checksums, decodes nothing
-            elif kind not in ("JPEG", "MPO"):
-                image.load()  # no cheaper test for these
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow raises what its parsers meet: OSError, SyntaxError, ValueError, struct.error…
-        raise NerfkitError(f"{path}: not a readable photo ({error})") from None
-    if kind in ("JPEG", "MPO") and not _jpeg_is_whole(path.read_bytes()):
-        raise NerfkitError(f"{path}: the JPEG is truncated")
-    return photo
+    with Image.open(path) as image:
+        return _alpha(image)
 
 
-def _photo_files(folder: Path) -> list[Path]:
-    places = [folder, *(folder / name for name in PHOTO_FOLDERS)]
-    for place in places:
-        found = _with_suffix(place, SUFFIXES)
-        if found:
-            return found
-    for kind, suffixes in LATER.items():
-        if found := _with_suffix(folder, suffixes):
-            raise NerfkitError(
-                f"{folder}: no photos, only {kind} such as {found[0].name}, which nerfkit cannot read yet; "
-                f"convert to one of {_words(SUFFIXES)}"
-            )
-    raise NerfkitError(f"{folder}: no photos in it; expected files ending in {_words(SUFFIXES)}")
-
-
-def _with_suffix(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    wanted = tuple(suffixes)  # names that begin with a dot are macOS's resource forks and unfinished downloads
-    files = (file for file in folder.iterdir() if file.suffix.lower() in wanted and not file.name.startswith("."))
-    return sorted((file for file in files if file.is_file()), key=lambda file: file.name)
-
-
-def _read_or_warn(path: Path) -> Photo | None:
-    try:
-        return read_photo(path)
-    except NerfkitError as error:
-        log.warning("%s; left out", error)
-        return None
-
-
-def _photo(path: Path, image: Image) -> Photo:
-    exif = image.getexif()
-    details = exif.get_ifd(EXIF_DETAILS)
-    orientation = exif.get(EXIF_ORIENTATION, 1)
-    return Photo(
-        path, image.width, image.height,
-        orientation if orientation in range(1, 9) else 1,
-        _positive(details.get(EXIF_FOCAL)), _positive(details.get(EXIF_FOCAL_35MM)),
-        " ".join(str(exif.get(tag, "")).strip("\0 ") for tag in (EXIF_MAKE, EXIF_MODEL)).strip(),
-    )  # fmt: skip
-
-
-def _positive(value: Any) -> float | None:
-    """EXIF's rationals may be 0/0, and its numbers strings."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if 0 < number < float("inf") else None
-
-
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether an end marker follows the start of the pixels: a thumbnail's own end does not count."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # start of scan: in pixels, FF is always followed by 00 or a restart marker
-            return data.find(b"\xff\xd9", at) >= 0
-    return False
-
-
-def _words(suffixes: Iterable[str]) -> str:
-    return ", ".join(suffixes)
+def _alpha(image: Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info

@@ -19,7 +19,7 @@ def make_upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink =
 
     Where every photo is upright already, these are the photos as they are, in their place. Otherwise
     ``folder`` gets the turned ones as new files of the same format and the others as links, under the same
-    names. Files that are there and newer than their photo are kept.
+    names. A turned photo carries the time of its original, and is kept while that stays the same.
 
     Raises:
         NerfkitError: no space left, or no permission to write there.
@@ -33,7 +33,7 @@ def make_upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink =
         if photo.orientation == 1:
             _link(photo.path, target)
         else:
-            if target.is_symlink() or not target.exists() or target.stat().st_mtime < photo.path.stat().st_mtime:
+            if target.is_symlink() or not target.exists() or _time(target) != _time(photo.path):
                 _write_turned(photo.path, target)
         width, height = (photo.height, photo.width) if photo.orientation >= 5 else (photo.width, photo.height)
         upright.append(replace(photo, path=target, width=width, height=height, orientation=1))
@@ -52,6 +52,7 @@ def _write_turned(source: Path, target: Path) -> None:
         icc_profile = image.info.get("icc_profile")
         with atomic(target) as partial:
             turned.save(partial, format=kind, quality=JPEG_QUALITY, exif=exif, icc_profile=icc_profile)
+            os.utime(partial, (_time(source), _time(source)))
 
 
 def _link(source: Path, target: Path) -> None:
@@ -64,3 +65,7 @@ def _link(source: Path, target: Path) -> None:
             import shutil
 
             shutil.copy2(source, partial)
+
+
+def _time(path: Path) -> int:
+    return int(path.stat().st_mtime)  # whole seconds: not every file system keeps more

@@ -64,7 +64,9 @@ def _our_fault(console: Console, verb: str, error: Exception) -> int:
     handle, name = tempfile.mkstemp(prefix=f"nerfkit-{verb}-", suffix=".txt")
     with os.fdopen(handle, "w") as file:
         file.write(text)
-    console.error(f"nerfkit {verb} failed ({type(error).__name__}: {error}). This is a fault of nerfkit; details: {name}")
+    console.error(
+        f"nerfkit {verb} failed ({type(error).__name__}: {error}). This is a fault of nerfkit; details: {name}"
+    )
     return 1
 
 

@@ -27,4 +27,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         console.say(f"{_MARKS[check.state]}  [bold]{check.name:20s}[/] {escape(check.value)}{hint}")
     problems = [check.name for check in found if check.state == "problem"]
     console.say(f"[bold red]to mend: {', '.join(problems)}[/]" if problems else "[green]nerfkit is ready[/]")
-    return {"ready": not problems, "checks": {c.name: {"state": c.state, "value": c.value, "hint": c.hint} for c in found}}
+    return {
+        "ready": not problems,
+        "checks": {c.name: {"state": c.state, "value": c.value, "hint": c.hint} for c in found},
+    }

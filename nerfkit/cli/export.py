@@ -32,9 +32,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     source = Run.open(options.run)
     out = options.out or source.exports / "splats.ply"
     if out.suffix.lower() != f".{options.format}":
-        raise NerfkitError(
-            f"{out}: a {options.format} file needs the suffix .{options.format}"
-        )
+        raise NerfkitError(f"{out}: a {options.format} file needs the suffix .{options.format}")
     scene = source.scene()
     model = source.model(scene=scene)
     if not isinstance(model, HasGaussians):

@@ -42,15 +42,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     write.check_suffix(out)  # before the work, not after it
     scene = source.scene()
     model = source.model(options.device, options.backend, scene)
-    settings = MeshOptions(
-        **{field.name: getattr(options, field.name) for field in fields(MeshOptions)}
-    )
+    settings = MeshOptions(**{field.name: getattr(options, field.name) for field in fields(MeshOptions)})
     seconds: dict[str, float] = {}
     mesh = meshes.extract(model, scene, settings, console.progress, seconds=seconds)
     start = time.perf_counter()
-    write.write(
-        out, mesh, write.upright(scene.scene_from_world) if options.up == "y" else None
-    )
+    write.write(out, mesh, write.upright(scene.scene_from_world) if options.up == "y" else None)
     seconds["write"] = round(time.perf_counter() - start, 3)
     result = {
         "faces": len(mesh.faces),
@@ -62,7 +58,5 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         "seconds": seconds,
     }
     write_text(out.parent / "mesh.json", json.dumps(result, indent=1) + "\n")
-    console.say(
-        f"[bold]{out}[/]: {len(mesh.faces):,} faces in {sum(seconds.values()):.1f} s"
-    )
+    console.say(f"[bold]{out}[/]: {len(mesh.faces):,} faces in {sum(seconds.values()):.1f} s")
     return result

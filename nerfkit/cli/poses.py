@@ -12,50 +12,33 @@ from nerfkit.poses.options import PoseOptions
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
-    from nerfkit.poses.report import PoseReport
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(PoseOptions):
     photos: tyro.conf.Positional[Path]
-    """Folder of photos (jpg, png, tif, webp)."""
+    """Folder of photos."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Folder for the poses (default: runs/SCENE/poses). One that is there already is taken up where it stands."""
+    """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside the
+    photos' folder."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit import poses
 
-    out = options.out or default_out(options.photos)
-    settings = PoseOptions(**{item.name: getattr(options, item.name) for item in fields(PoseOptions)})
+    place = options.photos.resolve()
+    out = options.out or place.with_name(f"{place.name}_poses")
+    settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
     try:
         report = poses.estimate(options.photos, out, settings, console.progress)
     except KeyboardInterrupt:
-        console.warn(f"stopped; the same command goes on from here, with what is in {out}")
+        console.warn("stopped; the same command goes on with the stage it was in")
         raise
-    for line in summary(out, report):
-        console.say(line)
-    return {"out": str(out), **report.to_json()}
-
-
-def default_out(photos: Path) -> Path:
-    """``runs/SCENE/poses``, where SCENE is the photo folder's name, or its parent's for a plain ``images``."""
-    place = photos.resolve()
-    if place.name in ("images", "photos", "input"):
-        place = place.parent
-    return Path("runs") / place.name / "poses"
-
-
-def summary(out: Path, report: PoseReport) -> list[str]:
-    """What a user wants to know, in rich markup."""
-    from rich.markup import escape
-
-    spent = f"{report.seconds['total']:.0f} s" if report.stages_run else "done before"
-    lines = [
-        f"[bold]{escape(str(out))}[/]: {report.registered} of {report.photos} photos registered, "
-        f"{report.points:,} points, reprojection error {report.mean_reprojection_error_px:.2f} px ({spent})"
-    ]
+    console.say(
+        f"[bold]{out}[/]: {report.registered} of {report.photos} photos registered, {report.points:,} points, "
+        f"reprojection error {report.mean_reprojection_error_px:.2f} px, {report.seconds['total']:.0f} s"
+    )
     if report.unregistered:
-        lines.append(f"without a pose: {escape(', '.join(report.unregistered))}")
-    lines.append("files: transforms.json, sparse_pc.ply, poses.json, colmap/sparse/0")
-    return lines
+        console.say(f"without a pose: {', '.join(report.unregistered)}")
+    console.say(f"train on it: nerfkit train {out}")
+    return {"out": str(out), **report.to_json()}

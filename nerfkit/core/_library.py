@@ -81,9 +81,7 @@ def parse_header(text: str) -> dict[str, tuple[_Field, ...]]:
     for name, body in re.findall(r"typedef struct (nk_\w+_params) \{(.*?)\} \1;", text, re.DOTALL):
         fields = []
         for line in body.strip().splitlines():
-            match = re.match(
-                r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?)?", line
-            )
+            match = re.match(r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?)?", line)
             if match is None:
                 raise ValueError(f"nerfkit.h: {name}: cannot read the line {line.strip()!r}")
             ctype, star, field, shape, optional = match.groups()
@@ -197,7 +195,9 @@ def bind(name: str, fields: tuple[_Field, ...], structure: Any, arguments: Mappi
         if field.name in left:
             value = left.pop(field.name)
             if field.name in sizes and sizes[field.name][0] != value:
-                raise ValueError(f"{name}: {field.name} is {value}, but {sizes[field.name][1]} has {sizes[field.name][0]}")
+                raise ValueError(
+                    f"{name}: {field.name} is {value}, but {sizes[field.name][1]} has {sizes[field.name][0]}"
+                )
             setattr(params, field.name, value)
         elif field.name in sizes:
             setattr(params, field.name, sizes[field.name][0])

@@ -59,8 +59,12 @@ class NativeCore:
         if degree is None:
             degree = int(gaussians.sh.shape[1] ** 0.5) - 1
         elif (degree + 1) ** 2 > gaussians.sh.shape[1]:
-            raise ValueError(f"rasterize: SH degree {degree} needs {(degree + 1) ** 2} coefficients, got {gaussians.sh.shape[1]}")
-        view = _View(camera, background.to(torch.float32).contiguous(), degree, CHANNELS[layers], near, median_depth, stats)
+            raise ValueError(
+                f"rasterize: SH degree {degree} needs {(degree + 1) ** 2} coefficients, got {gaussians.sh.shape[1]}"
+            )
+        view = _View(
+            camera, background.to(torch.float32).contiguous(), degree, CHANNELS[layers], near, median_depth, stats
+        )
         g = gaussians
         image, alpha, median = _Rasterize.apply(g.means, g.quats, g.scales, g.opacities, g.sh, view)
         return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances)
@@ -97,7 +101,8 @@ class _View:
     """What one call of rasterize knows beside the Gaussians, and what its backward pass needs again."""
 
     def __init__(
-        self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, median: bool, stats: SplatStats | None
+        self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, median: bool,
+        stats: SplatStats | None,
     ):  # fmt: skip
         self.cam_from_world = camera.cam_from_world[0].to(torch.float32).contiguous()
         self.intrinsics = camera.intrinsics[0].to(torch.float32).contiguous()
@@ -129,7 +134,9 @@ class _View:
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: _View) -> Any:
+    def forward(
+        ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: _View
+    ) -> Any:
         splats = torch.empty(len(means), int(constants()["SPLAT_SIZE"]))
         inputs = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "sh": sh}
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
@@ -158,8 +165,8 @@ class _Rasterize(torch.autograd.Function):
             grad_image = torch.zeros_like(image)
         grad_splats = torch.empty_like(splats)
         library().call(
-            "nk_rasterize_bwd", threads=_threads(), M=view.visible, background=view.background, image=image, alpha=alpha,
-            grad_image=grad_image.contiguous(), grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
+            "nk_rasterize_bwd", threads=_threads(), M=view.visible, background=view.background, image=image,
+            alpha=alpha, grad_image=grad_image.contiguous(), grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
             scratch=torch.empty(_threads() * splats.numel()), grad_splats=grad_splats, order=ctx.order, **ctx.lists,
         )  # fmt: skip
         if view.stats is not None:
@@ -168,7 +175,9 @@ class _Rasterize(torch.autograd.Function):
                 grad_splats=grad_splats, **vars(view.stats),
             )  # fmt: skip
         out = {f"grad_{name}": torch.empty_like(tensor) for name, tensor in inputs.items()}
-        library().call("nk_project_bwd", **_camera_arguments(view), **inputs, splats=splats, grad_splats=grad_splats, **out)
+        library().call(
+            "nk_project_bwd", **_camera_arguments(view), **inputs, splats=splats, grad_splats=grad_splats, **out
+        )
         return *out.values(), None
 
 

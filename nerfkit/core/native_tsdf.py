@@ -25,13 +25,9 @@ def tsdf_integrate(
         TypeError, ValueError: an array of another type, shape or layout; a camera that is no pinhole.
     """
     if camera.model != "pinhole" or len(camera) != 1:
-        raise ValueError(
-            f"tsdf_integrate: expected one pinhole camera, got {len(camera)} of model {camera.model}"
-        )
+        raise ValueError(f"tsdf_integrate: expected one pinhole camera, got {len(camera)} of model {camera.model}")
     if depth.shape != (camera.height, camera.width):
-        raise ValueError(
-            f"tsdf_integrate: depth must be [{camera.height}, {camera.width}], got {list(depth.shape)}"
-        )
+        raise ValueError(f"tsdf_integrate: depth must be [{camera.height}, {camera.width}], got {list(depth.shape)}")
     library().call(
         "nk_tsdf_fwd",
         threads=torch.get_num_threads(),

@@ -18,7 +18,13 @@ class FusedAdam(torch.optim.Optimizer):
     entries (L divides its size): SH coefficients use it to let the higher ones learn more slowly.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], core: RenderCore, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15):
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        core: RenderCore,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-15,
+    ):
         super().__init__(groups, {"betas": betas, "eps": eps, "columns": None})
         self.core = core
 
@@ -34,7 +40,14 @@ class FusedAdam(torch.optim.Optimizer):
                     state.update(step=0, m=torch.zeros_like(param), v=torch.zeros_like(param))
                 state["step"] += 1
                 self.core.adam(
-                    param, param.grad, state["m"], state["v"], state["step"], columns * group["lr"], group["betas"], group["eps"]
+                    param,
+                    param.grad,
+                    state["m"],
+                    state["v"],
+                    state["step"],
+                    columns * group["lr"],
+                    group["betas"],
+                    group["eps"],
                 )
 
     def replace(self, param: Tensor, new: Tensor, update: Callable[[Tensor], Tensor]) -> None:

@@ -45,9 +45,7 @@ def tsdf_integrate(
     nx, ny, nz = volume.shape
     rows = max(1, _SLAB_VOXELS // max(1, ny * nz))
     for start in range(0, nx, rows):
-        _integrate_slab(
-            volume, slice(start, min(nx, start + rows)), depth, rgb, camera, weight
-        )
+        _integrate_slab(volume, slice(start, min(nx, start + rows)), depth, rgb, camera, weight)
 
 
 def _integrate_slab(
@@ -86,14 +84,9 @@ def _integrate_slab(
     color[..., 3] = color_weight + near
 
 
-def _project(
-    volume: Volume, slab: slice, camera: Cameras
-) -> tuple[Tensor, Tensor, Tensor]:
+def _project(volume: Volume, slab: slice, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
     """Pixel coordinates and depths of the voxel centres of a slab."""
-    axes = [
-        torch.arange(n, dtype=torch.float32, device=volume.tsdf.device)
-        for n in volume.shape
-    ]
+    axes = [torch.arange(n, dtype=torch.float32, device=volume.tsdf.device) for n in volume.shape]
     x, y, z = (volume.origin[a] + volume.voxel_size * axes[a] for a in range(3))
     cam_from_world = camera.cam_from_world[0].float()
     x, y, z = x[slab][:, None, None], y[None, :, None], z[None, None, :]
@@ -103,9 +96,7 @@ def _project(
     return fx * cam[0] / safe + cx, fy * cam[1] / safe + cy, cam[2]
 
 
-def _interpolated(
-    depth: Tensor, u: Tensor, v: Tensor, column: Tensor, row: Tensor, truncation: float
-) -> Tensor:
+def _interpolated(depth: Tensor, u: Tensor, v: Tensor, column: Tensor, row: Tensor, truncation: float) -> Tensor:
     height, width = depth.shape
     nearest = depth[row, column]
     left, top = (u - 0.5).floor(), (v - 0.5).floor()
@@ -117,16 +108,10 @@ def _interpolated(
     )
     x1, y1 = (x0 + 1).clamp_max(width - 1), (y0 + 1).clamp_max(height - 1)
     corners = [depth[y0, x0], depth[y0, x1], depth[y1, x0], depth[y1, x1]]
-    low = torch.minimum(
-        torch.minimum(corners[0], corners[1]), torch.minimum(corners[2], corners[3])
-    )
-    high = torch.maximum(
-        torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3])
-    )
+    low = torch.minimum(torch.minimum(corners[0], corners[1]), torch.minimum(corners[2], corners[3]))
+    high = torch.maximum(torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3]))
     smooth = whole & (low > 0) & (high - low <= truncation)
-    inverse = [
-        1 / torch.where(smooth, corner, torch.ones_like(corner)) for corner in corners
-    ]
+    inverse = [1 / torch.where(smooth, corner, torch.ones_like(corner)) for corner in corners]
     upper = inverse[0] + a * (inverse[1] - inverse[0])
     lower = inverse[2] + a * (inverse[3] - inverse[2])
     return torch.where(smooth, 1 / (upper + b * (lower - upper)), nearest)

@@ -48,9 +48,7 @@ def extract(
     options = options or MeshOptions()
     seconds = {} if seconds is None else seconds
     with _stage("fuse", seconds):
-        volume = fuse.fuse(
-            model, scene, options, integrate or _core_integrate(), progress
-        )
+        volume = fuse.fuse(model, scene, options, integrate or _core_integrate(), progress)
     with _stage("extract", seconds, progress):
         mesh = surface.marching_cubes(volume, options.min_weight)
         del volume
@@ -72,9 +70,7 @@ def _core_integrate() -> Integrate:
 
 
 @contextmanager
-def _stage(
-    name: str, seconds: dict[str, float], progress: ProgressSink = quiet
-) -> Iterator[None]:
+def _stage(name: str, seconds: dict[str, float], progress: ProgressSink = quiet) -> Iterator[None]:
     progress(name, 0, 1)
     start = time.perf_counter()
     yield

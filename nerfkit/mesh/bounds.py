@@ -30,13 +30,9 @@ def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:
     """
     if bounds is not None:
         return _around_world_bounds(scene, bounds)
-    centers = torch.stack(
-        [view.camera.world_from_cam[0, :3, 3] for view in scene.views]
-    )  # [C, 3]
+    centers = torch.stack([view.camera.world_from_cam[0, :3, 3] for view in scene.views])  # [C, 3]
     reach = float(centers.norm(dim=1).max())
-    points = scene.points[
-        scene.points.norm(dim=1) <= reach
-    ]  # what is further away is background
+    points = scene.points[scene.points.norm(dim=1) <= reach]  # what is further away is background
     if len(points) < _MIN_POINTS:
         half = 0.6 * float(centers.norm(dim=1).median())
         return torch.tensor([[-half] * 3, [half] * 3])
@@ -50,11 +46,7 @@ def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:
 def _around_world_bounds(scene: Scene, bounds: Bounds) -> Tensor:
     low, high = bounds[:3], bounds[3:]
     if not all(a < b for a, b in zip(low, high, strict=True)):
-        raise NerfkitError(
-            f"mesh bounds {bounds} are empty: give x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1, z0 < z1"
-        )
-    corners = torch.tensor(
-        list(product(*zip(low, high, strict=True))), dtype=torch.float64
-    )  # [8, 3]
+        raise NerfkitError(f"mesh bounds {bounds} are empty: give x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1, z0 < z1")
+    corners = torch.tensor(list(product(*zip(low, high, strict=True))), dtype=torch.float64)  # [8, 3]
     corners = scene.scene_from_world.points(corners)
     return torch.stack([corners.amin(0), corners.amax(0)]).float()

@@ -43,17 +43,11 @@ def drop_degenerate(mesh: Mesh) -> Mesh:
     keys = np.round(mesh.vertices / max(extent * 1e-7, 1e-30)).astype(np.int64)
     _, first, joined = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     faces = first[joined.reshape(-1)][mesh.faces]
-    keep = (
-        (faces[:, 0] != faces[:, 1])
-        & (faces[:, 1] != faces[:, 2])
-        & (faces[:, 2] != faces[:, 0])
-    )
+    keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
     _, original = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
     only = np.zeros(len(faces), bool)
     only[original] = True
-    merged = Mesh(
-        mesh.vertices, faces, mesh.colors, mesh.normals, mesh.uvs, mesh.texture
-    )
+    merged = Mesh(mesh.vertices, faces, mesh.colors, mesh.normals, mesh.uvs, mesh.texture)
     return select_faces(merged, keep & only)
 
 
@@ -63,9 +57,7 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
         return mesh
     sparse, graph = require("scipy.sparse"), require("scipy.sparse.csgraph")
     a, b = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
-    edges = sparse.coo_matrix(
-        (np.ones(len(a), bool), (a, b)), shape=(len(mesh.vertices),) * 2
-    )
+    edges = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(mesh.vertices),) * 2)
     _, label = graph.connected_components(edges, directed=False)
     of_face = label[mesh.faces[:, 0]]
     sizes = np.bincount(of_face)

@@ -72,11 +72,7 @@ def compare(
         _Surface.sample(mesh, samples, rng),
         _Surface.sample(truth, samples, rng),
     )
-    span = (
-        box
-        if box is not None
-        else np.stack([truth.vertices.min(0), truth.vertices.max(0)])
-    )
+    span = box if box is not None else np.stack([truth.vertices.min(0), truth.vertices.max(0)])
     diagonal = float(np.linalg.norm(span[1] - span[0]))
     counted = [_within(surface.points, box) for surface in (ours, theirs)]
     if cameras is not None:
@@ -84,17 +80,13 @@ def compare(
         counted = [a & b for a, b in zip(counted, seen, strict=True)]
     for name, mask in zip(("mesh", "true mesh"), counted, strict=True):
         if not mask.any():
-            raise NerfkitError(
-                f"the cameras see nothing of the {name}: are both in the same frame?"
-            )
+            raise NerfkitError(f"the cameras see nothing of the {name}: are both in the same frame?")
     # the nearest point may be one that does not count: a seen point beside an unseen part is no error
     forward, forward_cos = _nearest(ours.pick(counted[0]), theirs)
     backward, backward_cos = _nearest(theirs.pick(counted[1]), ours)
     precision = float((forward <= threshold * diagonal).mean())
     recall = float((backward <= threshold * diagonal).mean())
-    accuracy, completeness = (
-        100 * float(d.mean()) / diagonal for d in (forward, backward)
-    )
+    accuracy, completeness = (100 * float(d.mean()) / diagonal for d in (forward, backward))
     return MeshError(
         accuracy=accuracy,
         completeness=completeness,
@@ -107,9 +99,7 @@ def compare(
     )
 
 
-def visible(
-    truth: Mesh, cameras: Cameras, point_sets: list[np.ndarray], tolerance: float = 0.01
-) -> list[np.ndarray]:
+def visible(truth: Mesh, cameras: Cameras, point_sets: list[np.ndarray], tolerance: float = 0.01) -> list[np.ndarray]:
     """Which points [P, 3] of each set are seen by at least one camera, with ``truth`` in the way: [P] bool each.
 
     ``tolerance`` is the fraction of the depth by which a point may lie behind the truth.
@@ -123,9 +113,7 @@ def visible(
     return seen
 
 
-def _seen_by(
-    camera: Cameras, depth: Tensor, points: Tensor, tolerance: float
-) -> np.ndarray:
+def _seen_by(camera: Cameras, depth: Tensor, points: Tensor, tolerance: float) -> np.ndarray:
     pixels, z = project(camera, points.to(camera.world_from_cam.dtype))
     u, v = pixels[0].unbind(1)
     inside = (z[0] > 0) & (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
@@ -159,10 +147,7 @@ class _Surface:
         at = (np.arange(count) + rng.random(count)) * (edges[-1] / count)
         face = np.searchsorted(edges, at).clip(0, len(area) - 1)
         r1, r2 = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-        a, b, c = (
-            mesh.vertices[mesh.faces[face, corner]].astype(np.float64)
-            for corner in range(3)
-        )
+        a, b, c = (mesh.vertices[mesh.faces[face, corner]].astype(np.float64) for corner in range(3))
         points = (1 - r1) * a + r1 * (1 - r2) * b + r1 * r2 * c
         normals = crosses[face] / np.maximum(area[face], 1e-300)[:, None]
         return cls(points, normals, float(np.sqrt(edges[-1] / 2 / count)))

@@ -49,9 +49,7 @@ def fuse(
         camera = _scaled(scene.views[index].camera, options.image_scale)
         rendering = model.render(camera, _CHANNELS)
         depth = pick_depth(rendering, options.depth).cpu()
-        assert (
-            rendering.rgb is not None and rendering.alpha is not None
-        )  # they were asked for
+        assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
         weight = confidence(depth, rendering.alpha.cpu(), camera, options)
         rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8).cpu()
         integrate(volume, depth, rgb, camera, weight)
@@ -84,18 +82,14 @@ def pick_depth(rendering: Rendering, choice: str) -> Tensor:
     """The depth map to fuse: [H, W], scene units, 0 where nothing is seen."""
     median = rendering.extras.get("median_depth")
     if choice == "median" and median is None:
-        raise NerfkitError(
-            "this model renders no median depth; mesh it with --depth expected"
-        )
+        raise NerfkitError("this model renders no median depth; mesh it with --depth expected")
     if median is not None and choice != "expected":
         return median.float()
     assert rendering.depth is not None
     return rendering.depth.float()
 
 
-def confidence(
-    depth: Tensor, alpha: Tensor, camera: Cameras, options: MeshOptions
-) -> Tensor:
+def confidence(depth: Tensor, alpha: Tensor, camera: Cameras, options: MeshOptions) -> Tensor:
     """Weight of each pixel [H, W]: opacity times the cosine between the surface and the line of sight.
 
     The surface's direction comes from the depth map itself, so that at a depth edge, where neighbours lie on
@@ -104,12 +98,8 @@ def confidence(
     points = _backproject(depth, camera)  # [H, W, 3] camera frame
     points = torch.where(depth[..., None] > 0, points, torch.inf)
     normal = torch.linalg.cross(_steepest(points, 1), _steepest(points, 0), dim=-1)
-    cosine = (normal * points).sum(-1).abs() / (
-        normal.norm(dim=-1) * points.norm(dim=-1)
-    ).clamp_min(1e-30)
-    good = (
-        (depth > 0) & (alpha >= options.min_alpha) & (cosine >= options.min_cosine)
-    )  # false where it is no number
+    cosine = (normal * points).sum(-1).abs() / (normal.norm(dim=-1) * points.norm(dim=-1)).clamp_min(1e-30)
+    good = (depth > 0) & (alpha >= options.min_alpha) & (cosine >= options.min_cosine)  # false where it is no number
     return torch.where(good, alpha * cosine, 0)
 
 

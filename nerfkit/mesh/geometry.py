@@ -25,9 +25,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
     total = np.zeros((len(mesh.vertices), 3))
     for corner in range(3):
         for axis in range(3):
-            total[:, axis] += np.bincount(
-                mesh.faces[:, corner], crosses[:, axis], len(mesh.vertices)
-            )
+            total[:, axis] += np.bincount(mesh.faces[:, corner], crosses[:, axis], len(mesh.vertices))
     length = np.linalg.norm(total, axis=1, keepdims=True)
     unit = np.where(length > 0, total / np.maximum(length, 1e-300), [0.0, 0.0, 1.0])
     return unit.astype(np.float32)
@@ -35,11 +33,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
 
 def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
     """The mesh in another frame."""
-    vertices = (
-        b_from_a.points(torch.from_numpy(mesh.vertices).double())
-        .numpy()
-        .astype(np.float32)
-    )
+    vertices = b_from_a.points(torch.from_numpy(mesh.vertices).double()).numpy().astype(np.float32)
     normals = None
     if mesh.normals is not None:
         normals = (mesh.normals @ b_from_a.rotation.numpy().T).astype(np.float32)

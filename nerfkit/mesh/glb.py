@@ -34,20 +34,12 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
     buffer = _Buffer()
     attributes = {
-        "POSITION": buffer.add(
-            mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True
-        ),
-        "NORMAL": buffer.add(
-            _unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER
-        ),
+        "POSITION": buffer.add(mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True),
+        "NORMAL": buffer.add(_unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER),
     }
     if mesh.colors is not None:
-        attributes["COLOR_0"] = buffer.add(
-            _linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER
-        )
-    indices = buffer.add(
-        mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENT_ARRAY_BUFFER
-    )
+        attributes["COLOR_0"] = buffer.add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER)
+    indices = buffer.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENT_ARRAY_BUFFER)
     node: dict[str, Any] = {"name": "mesh", "mesh": 0}
     if yup_from_world is not None:
         node["rotation"] = _quaternion_xyzw(yup_from_world)
@@ -56,13 +48,7 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [node],
-        "meshes": [
-            {
-                "primitives": [
-                    {"attributes": attributes, "indices": indices, "material": 0}
-                ]
-            }
-        ],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
         "materials": [
             {
                 "name": "captured",
@@ -76,11 +62,7 @@ def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(buffer.data)
-    head = (
-        struct.pack("<4sII", b"glTF", 2, total)
-        + struct.pack("<I4s", len(text), b"JSON")
-        + text
-    )
+    head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON") + text
     return head + struct.pack("<I4s", len(buffer.data), b"BIN\0") + bytes(buffer.data)
 
 

@@ -29,15 +29,9 @@ def marching_cubes(volume: Volume, min_weight: float = 0.5) -> Mesh:
     # scikit-image looks at the mask at a cube's last corner; "descent" turns faces towards larger values
     mask = np.zeros(tsdf.shape, bool)
     mask[1:, 1:, 1:] = cubes
-    grid, faces, _, _ = measure.marching_cubes(
-        tsdf, 0.0, gradient_direction="descent", mask=mask
-    )
-    vertices = volume.origin.cpu().numpy().astype(
-        np.float64
-    ) + volume.voxel_size * grid.astype(np.float64)
-    return Mesh(
-        vertices.astype(np.float32), faces.astype(np.int32), sample_color(volume, grid)
-    )
+    grid, faces, _, _ = measure.marching_cubes(tsdf, 0.0, gradient_direction="descent", mask=mask)
+    vertices = volume.origin.cpu().numpy().astype(np.float64) + volume.voxel_size * grid.astype(np.float64)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), sample_color(volume, grid))
 
 
 def sample_color(volume: Volume, grid: np.ndarray) -> np.ndarray:

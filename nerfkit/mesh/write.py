@@ -64,7 +64,7 @@ def read(path: Path) -> Mesh:
         raise NerfkitError(f"{path}: no such file")
     try:
         loaded = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # noqa: BLE001 - each of trimesh's readers fails in its own way
+    except Exception as error:
         raise NerfkitError(f"{path}: cannot be read as a mesh ({error})") from None
     if not len(loaded.faces):
         raise NerfkitError(f"{path}: has no faces")
@@ -77,9 +77,7 @@ def upright(scene_from_world: Similarity) -> np.ndarray:
     return rotation
 
 
-def _encode_with_trimesh(
-    mesh: Mesh, file_type: str, yup_from_world: np.ndarray | None
-) -> bytes:
+def _encode_with_trimesh(mesh: Mesh, file_type: str, yup_from_world: np.ndarray | None) -> bytes:
     trimesh = require("trimesh")
     rotation = np.eye(3) if yup_from_world is None else yup_from_world
     normals = None if mesh.normals is None else mesh.normals @ rotation.T

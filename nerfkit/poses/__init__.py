@@ -1,4 +1,8 @@
-"""Cameras and sparse points from photos: features → matches → mapping → one model, and its report."""
+"""Camera poses from photos: features → matching → mapping → one model, by COLMAP.
+
+Each stage runs in a process of its own (:mod:`nerfkit.poses.worker`), so that an interrupt ends it at once and
+a crash in it is an error message; importing this package imports neither pycolmap nor torch.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,7 @@ __all__ = ["PoseOptions", "PoseReport", "estimate"]
 def estimate(
     photos: Path, out: Path, options: PoseOptions | None = None, progress: ProgressSink = quiet
 ) -> PoseReport:
-    """Finds the cameras of a folder of photos and writes them, with the sparse points, to the folder ``out``.
+    """Camera poses and sparse points of a folder of photos; see :func:`nerfkit.poses.pipeline.estimate`."""
+    from nerfkit.poses import pipeline
 
-    ``out`` gets ``transforms.json`` (nerfstudio's flavour, in COLMAP's world frame with OpenGL camera axes;
-    photos named relative to ``out`` where both lie under one folder, else absolute), ``sparse_pc.ply``,
-    ``colmap/sparse/0`` (COLMAP's binary model; its image names are relative to the photos' folder),
-    ``poses.json`` (the report) and, only where EXIF turns a photo, ``photos/`` with upright ones.
-
-    A second call with the same photos and options does only what is not done yet; so does a call after one
-    that was killed.
-
-    Raises:
-        NerfkitError: unusable photos, an ``out`` that holds something else, photos that do not fit together.
-    """
-    from nerfkit.poses.pipeline import estimate as run
-
-    return run(Path(photos), Path(out), options or PoseOptions(), progress)
+    return pipeline.estimate(Path(photos), Path(out), options or PoseOptions(), progress)

@@ -1,86 +1,38 @@
-"""First stage: cameras, images and SIFT features of every photo into the COLMAP database."""
+"""SIFT features of all photos, by pycolmap."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nerfkit.capture.photos import Photo
-from nerfkit.errors import NerfkitError
-from nerfkit.poses import worker
-from nerfkit.poses.options import PoseOptions
-from nerfkit.progress import ProgressSink
-
-log = logging.getLogger("nerfkit")
-
-ENOUGH_FOR_OPENCV = 8  # photos of one camera that hold all of OPENCV's eight numbers well
+from nerfkit.poses.worker import Tell, counting, settle
 
 
-def extract(database: Path, photos: Sequence[Photo], options: PoseOptions, progress: ProgressSink) -> None:
-    """Fills the database; photos that are in it with their features are left as they are.
+def work(
+    tell: Tell, database: str, folder: str, groups: list[list[str]], camera_model: str, settings: dict[str, int]
+) -> dict[str, Any]:
+    """Fills a new database with cameras, images, keypoints and descriptors.
 
-    Raises:
-        NerfkitError: ``single_camera`` with photos of several sizes.
+    Each group of photos gets a camera of its own, started from EXIF's focal length where it is known.
+    Gives the names of the photos in which no features were found.
     """
     import pycolmap
 
-    names = [photo.name for photo in photos]
-    folder = photos[0].path.parent
-    if not database.exists() or worker.count(database, "images") != len(photos):
-        _import(database, folder, photos, options)
-    settings = pycolmap.FeatureExtractionOptions()
-    settings.max_image_size = options.size
-    settings.sift.max_num_features = options.feature_count
-    settings.sift.first_octave = 0  # no upsampling: 4-6 times faster at the same accuracy
-    worker.run(
-        lambda token: pycolmap.extract_features(
-            database, folder, names, extraction_options=settings, device=pycolmap.Device.cpu, cancellation_token=token
-        ),
-        lambda: progress("features", worker.count(database, "keypoints"), len(photos)),
-    )
-    progress("features", len(photos), len(photos))
-    _warn_without_features(database)
-
-
-def camera_groups(photos: Sequence[Photo], single_camera: bool) -> list[list[Photo]]:
-    """Photos that share a camera: size, focal length and device are alike.
-
-    Raises:
-        NerfkitError: ``single_camera`` with photos of several sizes.
-    """
-    groups: dict[Any, list[Photo]] = {}
-    for photo in photos:
-        lens = () if single_camera else (photo.focal_mm, photo.focal_35mm, photo.maker)
-        groups.setdefault((photo.width, photo.height, *lens), []).append(photo)
-    if single_camera and len(groups) > 1:
-        sizes = ", ".join(f"{width}x{height} ({group[0].name})" for (width, height), group in groups.items())
-        raise NerfkitError(f"{photos[0].path.parent}: photos of several sizes, {sizes}; leave out --single-camera")
-    return list(groups.values())
-
-
-def _import(database: Path, folder: Path, photos: Sequence[Photo], options: PoseOptions) -> None:
-    """Cameras (with the focal length of their EXIF, where it has one) and images, from an empty database."""
-    import pycolmap
-
-    groups = camera_groups(photos, options.single_camera)
-    with pycolmap.Database.open(database) as fresh:
-        fresh.clear_all_tables()
-    for group in groups:
-        reader = pycolmap.ImageReaderOptions()
-        reader.camera_model = options.camera_model
-        if options.camera_model == "auto":
-            reader.camera_model = "OPENCV" if len(group) >= ENOUGH_FOR_OPENCV else "SIMPLE_RADIAL"
-        pycolmap.import_images(
-            database, folder, pycolmap.CameraMode.SINGLE, [photo.name for photo in group], reader
-        )  # fmt: skip
-
-
-def _warn_without_features(database: Path) -> None:
-    import pycolmap
-
-    with pycolmap.Database.open(database) as opened:
-        for image in opened.read_all_images():
-            if opened.num_keypoints_for_image(image.image_id) == 0:
-                log.warning("%s: no features found (empty, blurred or unreadable); it will not register", image.name)
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = camera_model
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.use_gpu = False
+    extraction.max_image_size = settings["max_image_size"]
+    extraction.sift.max_num_features = settings["max_num_features"]
+    extraction.sift.first_octave = settings["first_octave"]
+    total = sum(len(names) for names in groups)
+    with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
+        for names in groups:
+            pycolmap.extract_features(
+                database, folder, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
+                reader_options=reader, extraction_options=extraction,
+            )  # fmt: skip
+    with pycolmap.Database.open(database) as filled:
+        found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
+    settle(Path(database))
+    return {"featureless": sorted({name for names in groups for name in names} - found)}

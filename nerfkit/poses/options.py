@@ -1,52 +1,56 @@
-"""How poses are estimated. Torch-free and pycolmap-free: the command line imports it."""
+"""What a user can choose about pose estimation. Imports neither torch nor pycolmap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from nerfkit.errors import NerfkitError
 
-Quality = Literal["draft", "normal", "best"]
-Matcher = Literal["auto", "exhaustive", "sequential"]
-CameraModel = Literal["auto", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PINHOLE", "SIMPLE_PINHOLE", "OPENCV_FISHEYE"]
-
-# quality: longer side in pixels, features a photo. More of either costs time faster than it gains accuracy.
-PRESETS: dict[str, tuple[int, int]] = {"draft": (800, 1024), "normal": (1080, 2048), "best": (2000, 8192)}
+CameraModelName = Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE"]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True)
+class FeatureSettings:
+    max_image_size: int  # pixels of the longer side; larger photos are shrunk before features are looked for
+    max_num_features: int
+    first_octave: int  # -1 doubles the photo first: 4-6 times slower, hardly more accurate
+
+
+QUALITY = {
+    "draft": FeatureSettings(800, 1024, 0),
+    "normal": FeatureSettings(1080, 2048, 0),
+    "best": FeatureSettings(1600, 4096, -1),
+}
+EXHAUSTIVE_UP_TO = 400  # photos: about 15 minutes on two cores, growing with the square
+
+
+@dataclass(frozen=True)
 class PoseOptions:
-    quality: Quality = "normal"
-    """How much work to put in: draft is for a quick look, best for few photos or weak texture."""
-    matcher: Matcher = "auto"
-    """Which photos to compare: exhaustive (all with all), sequential (neighbours by name and a few far ones),
-    auto (exhaustive up to 200 photos)."""
-    camera_model: CameraModel = "auto"
-    """COLMAP camera model. auto: OPENCV, or SIMPLE_RADIAL for a camera with fewer than 8 photos."""
-    single_camera: bool = False
-    """All photos come from one camera with a fixed zoom, whatever their EXIF says."""
-    max_size: int | None = None
-    """Longer side, in pixels, at which features are found (default: by quality)."""
-    features: int | None = None
-    """Features per photo (default: by quality)."""
+    quality: Literal["draft", "normal", "best"] = "normal"
+    """How many features are looked for, and at what image size; best takes about five times longer than normal."""
+    matcher: Literal["auto", "exhaustive", "sequential"] = "auto"
+    """Which photos are compared: all pairs, or neighbours by name (for frames of a walk); auto: all pairs up to 400
+    photos."""
+    camera_model: CameraModelName = "OPENCV"
+    """COLMAP's camera model, estimated with the poses."""
+    single_camera: Literal["auto", "yes", "no"] = "auto"
+    """Whether photos share their intrinsics; auto: those of the same size, camera and zoom do."""
     seed: int = 0
-    """Seed of the random sampling."""
+    """Seed of everything random in matching and mapping."""
 
     def check(self) -> None:
-        """Raises NerfkitError: a value that makes no sense."""
-        for name, kind in (("quality", Quality), ("matcher", Matcher), ("camera_model", CameraModel)):
-            if getattr(self, name) not in get_args(kind):
-                raise NerfkitError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}")
-        for name, least in (("max_size", 64), ("features", 32)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise NerfkitError(f"{name} is {value}; it must be at least {least}")
+        """Raises NerfkitError: a value that is none of the choices."""
+        for name, choices in (
+            ("quality", tuple(QUALITY)),
+            ("matcher", ("auto", "exhaustive", "sequential")),
+            ("camera_model", CameraModelName.__args__),  # type: ignore[attr-defined]
+            ("single_camera", ("auto", "yes", "no")),
+        ):
+            if getattr(self, name) not in choices:
+                raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
 
-    @property
-    def size(self) -> int:
-        return self.max_size or PRESETS[self.quality][0]
-
-    @property
-    def feature_count(self) -> int:
-        return self.features or PRESETS[self.quality][1]
+    def matcher_for(self, photos: int) -> str:
+        if self.matcher != "auto":
+            return self.matcher
+        return "exhaustive" if photos <= EXHAUSTIVE_UP_TO else "sequential"

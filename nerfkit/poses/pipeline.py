@@ -1,172 +1,250 @@
-"""The stages in their order, each done once: photos → features → matches → mapping → files."""
+"""From a folder of photos to poses: the stages in their order, each done once."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from nerfkit.capture import Photo, find_photos, make_upright
+from nerfkit.capture import photos as capture
+from nerfkit.capture.photos import Photo, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import features, mapping, matching, output, worker
-from nerfkit.poses.cache import Cache, content_digest, digest
-from nerfkit.poses.options import PoseOptions
+from nerfkit.poses import stage
+from nerfkit.poses.options import EXHAUSTIVE_UP_TO, QUALITY, PoseOptions
+from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
-from nerfkit.progress import ProgressSink
+from nerfkit.poses.stage import Cache, key_of
+from nerfkit.progress import ProgressSink, quiet
 
-if TYPE_CHECKING:
-    import pycolmap
+VERSION = 1  # of the stages' results; another one makes them anew
+MARK = "nerfkit-poses.json"  # in .cache: the folder is ours
 
 log = logging.getLogger("nerfkit")
 
-BYTES_PER_FEATURE = 400  # descriptor, keypoint and its share of the matches, generously
-NAMED = 10  # names in one warning; all of them stand in poses.json
 
+def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSink = quiet) -> PoseReport:
+    """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
 
-def estimate(folder: Path, out: Path, options: PoseOptions, progress: ProgressSink) -> PoseReport:
-    """See :func:`nerfkit.poses.estimate`."""
+    ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
+    ``photos/`` (upright copies), and ``.cache/``: what is done is not done again, and a killed run continues.
+    The world frame and its scale are COLMAP's, arbitrary.
+
+    Args:
+        photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``.
+        out: a new or empty folder, or one of an earlier run on the same photos.
+        options: quality, matcher, camera model, seed.
+        progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
+
+    Raises:
+        NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else; no space left.
+    """
     options.check()
-    found = find_photos(folder)
-    features.camera_groups(found, options.single_camera)
-    is_new = not out.exists()
-    cache = Cache.claim(out)
+    start = time.perf_counter()
+    found = capture.find(photos, progress)
+    claim(out, found.folder)
+    cache = Cache(out / ".cache")
+    with cache.workspace() as work:
+        run = _Run(cache, work, out, options, progress, found.photos, found.unreadable, start)
+        return run.all()
+
+
+def claim(out: Path, source: Path) -> None:
+    """Takes ``out`` for the poses of the photos in ``source``.
+
+    Raises:
+        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos.
+    """
+    mark = out / ".cache" / MARK
+    origin = _origin(source, out)
+    if mark.is_file():
+        known = json.loads(mark.read_text()).get("photos")
+        if known != origin:
+            raise NerfkitError(f"{out}: holds the poses of the photos in {known}, not of {source}; choose another --out")
+        return
+    if out.exists() and not out.is_dir():
+        raise NerfkitError(f"{out}: is a file; choose a folder for --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise NerfkitError(f"{out}: exists and holds other files; choose another --out or empty it")
+    write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n")
+
+
+def _origin(source: Path, out: Path) -> str:
+    """Relative, so that photos and poses can be moved together."""
     try:
-        _check_space(out, len(found) * options.feature_count * BYTES_PER_FEATURE)
-        with worker.silent():
-            return _Run(cache, out, found, options, progress).report()
-    except NerfkitError:
-        if is_new:
-            shutil.rmtree(out, ignore_errors=True)  # nothing useful is in it
-        raise
+        return Path(os.path.relpath(source.resolve(), out.resolve())).as_posix()
+    except ValueError:  # another drive
+        return source.resolve().as_posix()
 
 
 class _Run:
-    """One call: the stages with their keys."""
+    """One call of :func:`estimate`: what its stages share."""
 
     def __init__(
-        self, cache: Cache, out: Path, found: Sequence[Photo], options: PoseOptions, progress: ProgressSink
-    ) -> None:
-        self.cache, self.out, self.options, self.progress = cache, out, options, progress
-        self.start = time.perf_counter()
-        photos_key = content_digest(photo.path for photo in found)
-        self.photos = make_upright(found, out / "photos", progress)
-        self.photo_folder = self.photos[0].path.parent
-        self.features_key = digest(
-            photos_key, options.size, options.feature_count, options.camera_model, options.single_camera
-        )
-        self.matching_key = digest(self.features_key, options.matcher, options.seed)
-        self.mapping_key = digest(self.matching_key, self.photo_folder.resolve())
-        self.stages_run: list[str] = []
+        self, cache: Cache, work: Path, out: Path, options: PoseOptions, progress: ProgressSink,
+        photos: Sequence[Photo], unreadable: list[str], start: float,
+    ) -> None:  # fmt: skip
+        self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
+        self.photos, self.unreadable, self.start = list(photos), unreadable, start
+        self.matcher = options.matcher_for(len(self.photos))
+        self.features_key = key_of(
+            version=VERSION, photos=[(photo.name, photo.digest) for photo in self.photos],
+            settings=asdict(QUALITY[options.quality]), camera_model=options.camera_model,
+            single_camera=options.single_camera,
+        )  # fmt: skip
+        self.matching_key = key_of(features=self.features_key, matcher=self.matcher, seed=options.seed)
+        self.mapping_key = key_of(matching=self.matching_key)
+        self.output_key = key_of(mapping=self.mapping_key, unreadable=unreadable)
 
-    def report(self) -> PoseReport:
-        done = self.cache.finished("mapping", self.mapping_key)
-        if done and all((self.out / name).is_file() for name in output.FILES):
-            report = PoseReport.read(self.out)
-            report.stages_run = []
-            return report
-        output.clear(self.out)
-        seconds = {"features": self._features(), "matching": self._matching()}
-        start = time.perf_counter()
-        self.stages_run.append("mapping")
-        model, agreement = mapping.reconstruct(
-            self.cache.database, self.photo_folder, len(self.photos), self.options.seed, self.progress
-        )
-        model = self._checked(model)
-        output.write(self.out, model, self.photo_folder)
-        seconds["mapping"] = round(time.perf_counter() - start, 2)
-        before = sum(seconds[stage] for stage in ("features", "matching") if stage not in self.stages_run)
-        seconds["total"] = round(before + time.perf_counter() - self.start, 2)
-        report = self._report(model, agreement, seconds)
-        write_text(self.out / "poses.json", _json(report))
-        self.cache.finish("mapping", self.mapping_key, seconds=seconds["mapping"])
+    def all(self) -> PoseReport:
+        groups = self.camera_groups()
+        if self.matcher == "sequential" and self.options.matcher == "auto":
+            log.warning(
+                "%d photos: more than %d, so only neighbours by name are compared; --matcher exhaustive compares all",
+                len(self.photos), EXHAUSTIVE_UP_TO,
+            )  # fmt: skip
+        if self.cache.get("output", self.output_key) and all((self.out / file).is_file() for file in FILES):
+            report = PoseReport.read(self.out / "poses.json")
+            for name in ("features", "matching", "mapping"):
+                self.progress(name, report.photos, report.photos)
+        else:
+            folder = self.upright()
+            seconds = {
+                "features": self.features(folder, groups),
+                "matching": self.matching(),
+                "mapping": self.mapping(folder),
+            }
+            report = self.output(folder, seconds)
+        _warn(report)
         return report
 
-    def _features(self) -> float:
-        if self.cache.database.exists() and not worker.is_sound(self.cache.database):
-            log.warning("%s: damaged; its features and matches are made again", self.cache.database)
-            self.cache.drop_database()
-        if not self.cache.database.exists():
-            self.cache.drop_database()
-        if record := self.cache.finished("features", self.features_key):
-            return float(record["seconds"])
-        if not self.cache.started("features", self.features_key):
-            self.cache.drop_database()
-            self.cache.begin("features", self.features_key)
-        start = time.perf_counter()
-        self.stages_run.append("features")
-        features.extract(self.cache.database, self.photos, self.options, self.progress)
-        return self._finished("features", self.features_key, start)
+    def camera_groups(self) -> list[list[Photo]]:
+        groups = capture.camera_groups(self.photos)
+        if self.options.single_camera == "no":
+            return [[photo] for photo in self.photos]
+        if self.options.single_camera == "yes":
+            sizes = sorted({(photo.width, photo.height) for photo in self.photos})
+            if len(sizes) > 1:
+                words = ", ".join(f"{width}x{height}" for width, height in sizes[:4])
+                raise NerfkitError(
+                    f"{self.photos[0].path.parent}: photos of different sizes ({words}) can't share one camera; "
+                    "use --single-camera auto"
+                )
+            return [self.photos]
+        return groups
 
-    def _matching(self) -> float:
-        if record := self.cache.finished("matching", self.matching_key):
-            return float(record["seconds"])
-        if not self.cache.started("matching", self.matching_key):
-            matching.clear(self.cache.database)
-            self.cache.begin("matching", self.matching_key)
-        start = time.perf_counter()
-        self.stages_run.append("matching")
-        names = [photo.name for photo in self.photos]
-        matching.match(self.cache.database, names, self.options, self.progress)
-        return self._finished("matching", self.matching_key, start)
+    def upright(self) -> UprightFolder:
+        key = key_of(version=VERSION, photos=[(photo.name, photo.digest) for photo in self.photos])
+        folder = self.out / "photos"
+        record = self.cache.get("photos", key)
+        by_name = {photo.name: photo for photo in self.photos}
+        if record is not None and all((folder / name).is_file() for name in record["result"]):
+            return UprightFolder(folder, {name: by_name[source] for name, source in record["result"].items()})
+        placed = capture.upright(self.photos, folder, self.progress)
+        if placed.folder == folder:
+            self.cache.put("photos", key, 0, {name: photo.name for name, photo in placed.names.items()})
+        return placed
 
-    def _finished(self, stage: str, key: str, start: float) -> float:
-        seconds = round(time.perf_counter() - start, 2)
-        self.cache.finish(stage, key, seconds=seconds)
-        return seconds
+    def features(self, folder: UprightFolder, groups: list[list[Photo]]) -> float:
+        names = {photo: name for name, photo in folder.names.items()}
+        arguments = {
+            "folder": str(folder.folder.resolve()),
+            "groups": [[names[photo] for photo in group] for group in groups],
+            "camera_model": self.options.camera_model,
+            "settings": asdict(QUALITY[self.options.quality]),
+        }
+        return self.database("features", self.features_key, None, arguments)
 
-    def _checked(self, model: pycolmap.Reconstruction | None) -> pycolmap.Reconstruction:
-        registered = 0 if model is None else model.num_reg_images()
-        if model is None or registered < mapping.MIN_PHOTOS:
-            raise NerfkitError(
-                f"{self.photo_folder}: the {len(self.photos)} photos do not fit together (photos of different scenes, "
-                "too little overlap or texture); take photos that overlap by two thirds, or try --quality best"
-            )
-        if 2 * registered < len(self.photos):
-            missing = _unregistered(model, self.photos)
-            log.warning(
-                "only %d of %d photos registered (photos of different scenes, or too little overlap); without a pose: %s",
-                registered, len(self.photos), ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else ""),
-            )  # fmt: skip
-        return model
+    def matching(self) -> float:
+        arguments = {"matcher": self.matcher, "photos": len(self.photos), "seed": self.options.seed}
+        return self.database("matching", self.matching_key, "features", arguments)
 
-    def _report(self, model: pycolmap.Reconstruction, agreement: float, seconds: dict[str, float]) -> PoseReport:
-        return PoseReport(
-            photos=len(self.photos),
-            registered=model.num_reg_images(),
-            unregistered=_unregistered(model, self.photos),
-            points=model.num_points3D(),
-            mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
-            seconds=seconds,
-            cameras=len({model.images[i].camera_id for i in model.reg_image_ids()}),
-            match_agreement=round(agreement, 4),
-            photo_folder=output.relative(self.photo_folder, self.out),
-            options=asdict(self.options),
-            stages_run=self.stages_run,
-        )
+    def database(self, name: str, key: str, source: str | None, arguments: dict[str, Any]) -> float:
+        """Makes ``<name>.db`` in the cache, from a copy of ``<source>.db``; gives the seconds it took."""
+        record, target = self.cache.get(name, key), self.cache.folder / f"{name}.db"
+        if record is None or not target.is_file():
+            self.cache.drop(name)
+            database = self.work / target.name
+            if source is not None:
+                shutil.copyfile(self.cache.folder / f"{source}.db", database)
+            result, seconds = self.stage(name, {"database": str(database.resolve()), **arguments})
+            os.replace(database, target)
+            record = self.cache.put(name, key, seconds, result)
+        return float(record["seconds"])
 
+    def mapping(self, folder: UprightFolder) -> float:
+        record, target = self.cache.get("mapping", self.mapping_key), self.cache.folder / "model"
+        if record is None or not (target / "images.bin").is_file():
+            self.cache.drop("mapping")
+            model = self.work / "model"
+            result, seconds = self.stage("mapping", {
+                "database": str((self.cache.folder / "matching.db").resolve()),
+                "folder": str(folder.folder.resolve()),
+                "output": str(model.resolve()),
+                "photos": len(self.photos),
+                "seed": self.options.seed,
+            })  # fmt: skip
+            self.check_registered(result["registered"])
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(model, target)
+            record = self.cache.put("mapping", self.mapping_key, seconds, result)
+        return float(record["seconds"])
 
-def _unregistered(model: pycolmap.Reconstruction, photos: Sequence[Photo]) -> list[str]:
-    names = {model.images[i].name for i in model.reg_image_ids()}
-    return [photo.name for photo in photos if photo.name not in names]
-
-
-def _json(report: PoseReport) -> str:
-    import json
-
-    return json.dumps(report.to_json(), indent=1) + "\n"
-
-
-def _check_space(out: Path, needed: int) -> None:
-    free = shutil.disk_usage(out).free
-    if free < needed:  # SQLite inside COLMAP would end the process, not raise
+    def check_registered(self, names: list[str]) -> None:
+        if len(names) >= capture.FEWEST:
+            return
         raise NerfkitError(
-            f"{out}: no space left for the features of these photos ({free >> 20} MB free, about {needed >> 20} MB "
-            "needed); free some space or choose another --out"
+            f"{self.photos[0].path.parent}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
+            "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
+            "they show with the next one"
         )
 
+    def output(self, folder: UprightFolder, seconds: dict[str, float]) -> PoseReport:
+        record = self.cache.get("mapping", self.mapping_key)
+        assert record is not None
+        result = record["result"]
+        registered = {folder.names[name].name for name in result["registered"]}
+        report = PoseReport(
+            photos=len(self.photos),
+            registered=len(registered),
+            unregistered=[photo.name for photo in self.photos if photo.name not in registered],
+            unreadable=self.unreadable,
+            points=result["points"],
+            mean_reprojection_error_px=round(result["mean_reprojection_error_px"], 4),
+            agreement=round(result["agreement"], 4),
+            cameras=result["cameras"],
+            matcher=self.matcher,
+            seconds=seconds | {"total": round(max(time.perf_counter() - self.start, sum(seconds.values())), 2)},
+        )
+        self.cache.drop("output")
+        model = (self.cache.folder / "model").resolve()
+        write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
+        self.stage("output", {
+            "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
+        })  # fmt: skip
+        self.cache.put("output", self.output_key, 0, {})
+        return report
 
+    def stage(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        return stage.run(name, arguments, self.cache.log(name), quiet if name == "output" else self.progress)
+
+
+def _warn(report: PoseReport) -> None:
+    from nerfkit.poses.mapping import SUSPICIOUS
+
+    if report.unregistered:
+        log.warning(
+            "%d of %d photos have no pose, for lack of overlap with the others: %s",
+            len(report.unregistered), report.photos, ", ".join(report.unregistered),
+        )  # fmt: skip
+    if report.agreement < SUSPICIOUS:
+        log.warning(
+            "only %.0f %% of the matches agree with the poses: they may be wrong; try --seed 1 or --quality best",
+            100 * report.agreement,
+        )

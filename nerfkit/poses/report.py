@@ -1,39 +1,30 @@
-"""What pose estimation tells about its result: ``poses.json``."""
+"""What pose estimation found, as ``poses.json`` holds it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nerfkit.errors import NerfkitError
 
-
-@dataclass
+@dataclass(frozen=True)
 class PoseReport:
-    """The contents of ``poses.json``. Seconds of a stage are those of the run that did it."""
-
-    photos: int
+    photos: int  # readable ones
     registered: int
-    unregistered: list[str]  # names
+    unregistered: list[str]  # names of the readable photos without a pose
+    unreadable: list[str]  # names of the files that were left out
     points: int
-    mean_reprojection_error_px: float
-    seconds: dict[str, float]  # features, matching, mapping, total
-    cameras: int
-    match_agreement: float  # share of verified matches that agree with the final geometry
-    photo_folder: str
-    options: dict[str, Any] = field(default_factory=dict)
-    stages_run: list[str] = field(default_factory=list)  # in this call; the others came from the cache
+    mean_reprojection_error_px: float  # at the photos' full size
+    agreement: float  # share of the verified matches that agree with the poses; a right model has 0.9 or more
+    cameras: int  # different intrinsics
+    matcher: str
+    seconds: dict[str, float]  # features, matching, mapping, total; of the run that computed them
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def read(cls, folder: Path) -> PoseReport:
-        """Raises NerfkitError: no readable ``poses.json`` in the folder."""
-        path = folder / "poses.json"
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise NerfkitError(f"{path}: no readable pose report ({error}); run `nerfkit poses` again") from None
+    def read(cls, file: Path) -> PoseReport:
+        data = json.loads(file.read_text())
+        return cls(**{field.name: data[field.name] for field in fields(cls)})

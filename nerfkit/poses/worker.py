@@ -1,80 +1,99 @@
-"""COLMAP's long calls: run so that progress shows and Ctrl-C ends them."""
+"""A stage of pose estimation in a process of its own: ``python -m nerfkit.poses.worker``.
+
+It reads one line of JSON from stdin (``stage`` and ``arguments``), answers on stdout with lines of JSON
+(``done`` and ``total``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr. When stdin closes,
+because whoever started it was killed, it ends as well.
+"""
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import sqlite3
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    import pycolmap
+from nerfkit.errors import NerfkitError
 
-POLL_SECONDS = 0.2
-CANCEL_SECONDS = 5.0
+STAGES = {
+    "features": "nerfkit.poses.features",
+    "matching": "nerfkit.poses.matching",
+    "mapping": "nerfkit.poses.mapping",
+    "output": "nerfkit.poses.output",
+}
+_POLL = 0.25  # seconds
 
 
-def run(work: Callable[[pycolmap.CancellationToken], None], poll: Callable[[], None] = lambda: None) -> None:
-    """Runs ``work`` in a thread, calling ``poll`` a few times a second.
-
-    An exception here, KeyboardInterrupt above all, cancels the work; an exception in ``work`` is raised here.
-    """
-    import pycolmap
-
-    token = pycolmap.CancellationToken()
-    errors: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            work(token)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=body, name="colmap", daemon=True)  # a daemon, so that nothing delays the exit
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(POLL_SECONDS)
-            poll()
-    except BaseException:
-        token.cancel()
-        thread.join(CANCEL_SECONDS)
-        raise
-    if errors:
-        raise errors[0]
+class Tell(Protocol):
+    def __call__(self, done: int, total: int) -> None: ...
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """COLMAP says nothing on stderr but what ends the process."""
-    import pycolmap
+def counting(database: Path, query: str, total: int, tell: Tell) -> Iterator[None]:
+    """Tells meanwhile what ``query`` counts in a database that pycolmap is filling."""
+    stop = threading.Event()
 
-    before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL)
+    def count() -> None:
+        while not stop.wait(_POLL):
+            try:
+                connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=0.1)
+                try:
+                    tell(min(connection.execute(query).fetchone()[0], total), total)
+                finally:
+                    connection.close()
+            except sqlite3.Error:
+                continue  # not there yet, or busy
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        pycolmap.logging.minloglevel = before
+        stop.set()
+        thread.join()
+    tell(total, total)
 
 
-def count(database: Path, table: str) -> int:
-    """Rows of a table, read beside whoever writes it."""
+def settle(database: Path) -> None:
+    """Brings a database into its one file, so that it can be renamed and copied."""
+    connection = sqlite3.connect(database)
     try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
-            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
-    except sqlite3.OperationalError:  # locked for the moment
-        return 0
+        connection.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        connection.close()
 
 
-def is_sound(database: Path) -> bool:
-    """Whether the file is a COLMAP database that SQLite finds no fault with."""
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+
+    def answer(**message: Any) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    task = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            return {"images", "keypoints", "two_view_geometries"} <= tables and (
-                connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-            )
-    except sqlite3.DatabaseError:
-        return False
+        stage = importlib.import_module(STAGES[task["stage"]])
+        answer(result=stage.work(tell=lambda done, total: answer(done=done, total=total), **task["arguments"]))
+    except Exception as error:
+        traceback.print_exc()
+        kind = "user" if isinstance(error, NerfkitError) else "fault"
+        answer(error=str(error) or type(error).__name__, kind=kind)
+
+
+def _end_with_parent() -> None:
+    # Blocks outside of Python's own buffered stdin, whose lock would hold up the interpreter's end.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

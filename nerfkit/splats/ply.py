@@ -60,11 +60,7 @@ def read(path: Path) -> Gaussians:
     wanted = _field_names(1 + rest // 3, normals=False)
     missing = [name for name in wanted if name not in available]
     if missing or rest not in _REST_DEGREES:
-        lack = (
-            ", ".join(missing[:4])
-            if missing
-            else f"9, 24 or 45 f_rest_* properties (it has {rest})"
-        )
+        lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
     return _gaussians(vertices, rest)
 
@@ -73,12 +69,7 @@ def _field_names(coefficients: int, *, normals: bool = True) -> list[str]:
     names = ["x", "y", "z"] + (["nx", "ny", "nz"] if normals else [])
     names += [f"f_dc_{i}" for i in range(3)]
     names += [f"f_rest_{i}" for i in range(3 * (coefficients - 1))]
-    return (
-        names
-        + ["opacity"]
-        + [f"scale_{i}" for i in range(3)]
-        + [f"rot_{i}" for i in range(4)]
-    )
+    return names + ["opacity"] + [f"scale_{i}" for i in range(3)] + [f"rot_{i}" for i in range(4)]
 
 
 def _table(gaussians: Gaussians) -> np.ndarray:
@@ -102,16 +93,12 @@ def _vertices(path: Path, data: bytes) -> np.ndarray:
     newline = data.find(b"\n", end)
     if not data.startswith(b"ply") or end < 0 or newline < 0:
         raise NerfkitError(f"{path}: is no PLY file")
-    lines = [
-        line.split() for line in data[:end].decode("ascii", "replace").splitlines()
-    ]
+    lines = [line.split() for line in data[:end].decode("ascii", "replace").splitlines()]
     if ["format", "binary_little_endian", "1.0"] not in lines:
         raise NerfkitError(f"{path}: only binary little-endian PLY files can be read")
     elements = [line for line in lines if line[:1] == ["element"]]
     if not elements or elements[0][1] != "vertex":
-        raise NerfkitError(
-            f"{path}: is no PLY of Gaussian splats: its first element is no vertex"
-        )
+        raise NerfkitError(f"{path}: is no PLY of Gaussian splats: its first element is no vertex")
     if len(elements[0]) != 3 or not elements[0][2].isdigit():
         raise NerfkitError(f"{path}: damaged header: it gives no number of vertices")
     count = int(elements[0][2])
@@ -119,9 +106,7 @@ def _vertices(path: Path, data: bytes) -> np.ndarray:
     stop = lines.index(elements[1]) if len(elements) > 1 else len(lines)
     properties = [line for line in lines[start:stop] if line[:1] == ["property"]]
     if any(len(line) != 3 or line[1] not in _NUMPY_TYPES for line in properties):
-        raise NerfkitError(
-            f"{path}: is no PLY of Gaussian splats: its vertices have lists"
-        )
+        raise NerfkitError(f"{path}: is no PLY of Gaussian splats: its vertices have lists")
     dtype = np.dtype([(line[2], _NUMPY_TYPES[line[1]]) for line in properties])
     body = data[newline + 1 :]
     if len(body) < count * dtype.itemsize:

@@ -65,7 +65,8 @@ def test_failures_come_back_as_exceptions() -> None:
     h = w = 8
     arrays = {
         "sorted": torch.empty(0, 16), "tile_offsets": torch.zeros(2, dtype=torch.int32),
-        "ranks": torch.empty(0, dtype=torch.int32), "rows": torch.empty(0, dtype=torch.uint8), "background": torch.zeros(3),
+        "ranks": torch.empty(0, dtype=torch.int32), "rows": torch.empty(0, dtype=torch.uint8),
+        "background": torch.zeros(3),
         "image": torch.empty(5, h, w), "alpha": torch.empty(h, w),
     }  # fmt: skip
     with pytest.raises(RuntimeError, match="nk_rasterize_fwd: channels must be 3, 4 or 7"):
@@ -77,7 +78,9 @@ def test_dump_saves_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("NERFKIT_DUMP", str(tmp_path))
     target = torch.rand(3, 4, 5)
-    library().call("nk_ssim_target", threads=1, target=target, mean=torch.empty(3, 4, 5), mean_square=torch.empty(3, 4, 5))
+    library().call(
+        "nk_ssim_target", threads=1, target=target, mean=torch.empty(3, 4, 5), mean_square=torch.empty(3, 4, 5)
+    )
     (file,) = tmp_path.iterdir()
     assert torch.equal(load_file(file)["target"], target)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from core.scenes import FIELDS, camera, gaussians, leaves
 from tolerances import FLIP, FLIP_SHARE, GRADIENT, VALUE
 from torch import Tensor
 
+from core.scenes import FIELDS, camera, gaussians, leaves
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
@@ -32,7 +32,9 @@ def assert_images_close(got: Tensor, expected: Tensor, splat_depth: float = 5.0)
 
 
 @pytest.mark.parametrize("layers", list(CHANNELS))
-@pytest.mark.parametrize(("count", "size"), [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40))])
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40))]
+)
 def test_image_equals_reference(count: int, size: tuple[int, int], layers: Layers) -> None:
     g, view = gaussians(count, seed=count), camera(*size)
     expected, alpha = draw_reference(g, view, layers)
@@ -92,7 +94,9 @@ def test_no_gaussians_and_none_in_view() -> None:
     assert torch.allclose(drawn.image, BACKGROUND.float()[:, None, None].expand(3, 5, 9))
     assert (drawn.alpha == 0).all()
     behind = gaussians(20)
-    behind = leaves(Gaussians(behind.means + torch.tensor([0, -9.0, 0]), *(getattr(behind, n) for n in FIELDS[1:])), torch.float32)
+    behind = leaves(
+        Gaussians(behind.means + torch.tensor([0, -9.0, 0]), *(getattr(behind, n) for n in FIELDS[1:])), torch.float32
+    )
     drawn = NativeCore().rasterize(behind, camera(9, 5), BACKGROUND)
     drawn.image.sum().backward()
     assert drawn.visible == 0
@@ -167,9 +171,11 @@ def test_stats_are_mean_screen_gradients() -> None:
 def test_wrong_arguments_are_named() -> None:
     g, view = leaves(gaussians(5), torch.float32), camera(8, 8)
     core = NativeCore()
-    with pytest.raises(ValueError, match=r"nk_project_fwd: quats must be \[N, 4\] with N=5 \(from means\), got \[4, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"nk_project_fwd: quats must be \[N, 4\] with N=5 \(from means\), got \[4, 4\]"
+    ):
         core.rasterize(Gaussians(g.means, g.quats[:4], g.scales, g.opacities, g.sh), view, BACKGROUND)
-    with pytest.raises(TypeError, match="means must be torch.float32, got torch.float64"):
+    with pytest.raises(TypeError, match=r"means must be torch\.float32, got torch\.float64"):
         core.rasterize(gaussians(5), view, BACKGROUND)
     with pytest.raises(ValueError, match="SH degree 3 needs 16 coefficients, got 4"):
         core.rasterize(leaves(gaussians(5, degree=1), torch.float32), view, BACKGROUND, degree=3)

@@ -26,9 +26,7 @@ class BallOnTable:
         self.table = table
         self.seen: list[Cameras] = []
 
-    def render(
-        self, camera: Cameras, channels: frozenset[str] = frozenset()
-    ) -> Rendering:
+    def render(self, camera: Cameras, channels: frozenset[str] = frozenset()) -> Rendering:
         self.seen.append(camera)
         rgb, depth = cast(camera, self.table)
         return Rendering(rgb=rgb, alpha=(depth > 0).float(), depth=depth)
@@ -36,9 +34,7 @@ class BallOnTable:
 
 def cast(camera: Cameras, table: bool = True) -> tuple[Tensor, Tensor]:
     """rgb [H, W, 3] and depth [H, W], exact at the pixel centres."""
-    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(
-        -1, 2
-    )
+    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(-1, 2)
     double = Cameras(
         camera.world_from_cam.double(),
         camera.intrinsics.double(),
@@ -70,19 +66,13 @@ def ball_color(point: Tensor) -> Tensor:
 
 
 def table_color(point: Tensor) -> Tensor:
-    return torch.stack(
-        [0.2 + 0 * point[:, 0], 0.5 + point[:, 0] / 2, 0.3 + point[:, 1] / 2], 1
-    ).clamp(0, 1)
+    return torch.stack([0.2 + 0 * point[:, 0], 0.5 + point[:, 0] / 2, 0.3 + point[:, 1] / 2], 1).clamp(0, 1)
 
 
-def ring(
-    count: int = 24, width: int = 121, height: int = 99, below: bool = False
-) -> Cameras:
+def ring(count: int = 24, width: int = 121, height: int = 99, below: bool = False) -> Cameras:
     """Cameras on two circles (three with ``below``) that look at the origin; an odd principal point."""
     angle = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
-    heights = torch.tensor(
-        [0.25, 0.8, -0.8] if below else [0.25, 0.8], dtype=torch.float64
-    )
+    heights = torch.tensor([0.25, 0.8, -0.8] if below else [0.25, 0.8], dtype=torch.float64)
     z = heights[torch.arange(count) % len(heights)]
     eye = torch.stack([angle.cos(), angle.sin(), z], 1)
     pose = cameras.look_at(
@@ -97,18 +87,12 @@ def ring(
 def scene(views: Cameras, scene_from_world: Similarity | None = None) -> Any:
     """As much of a Scene as meshing needs; every 8th view is held out."""
     generator = torch.Generator().manual_seed(0)
-    direction = torch.nn.functional.normalize(
-        torch.randn(2000, 3, generator=generator), dim=1
-    )
-    table = (torch.rand(2000, 3, generator=generator) * 2 - 1) * torch.tensor(
-        [HALF, HALF, 0.0]
-    )
+    direction = torch.nn.functional.normalize(torch.randn(2000, 3, generator=generator), dim=1)
+    table = (torch.rand(2000, 3, generator=generator) * 2 - 1) * torch.tensor([HALF, HALF, 0.0])
     table[:, 2] = TABLE
     return SimpleNamespace(
         name="ball",
-        views=[
-            SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))
-        ],
+        views=[SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))],
         points=torch.cat([direction * RADIUS, table]),
         point_colors=torch.full((4000, 3), 128, dtype=torch.uint8),
         scene_from_world=scene_from_world or Similarity.identity(),

@@ -50,9 +50,7 @@ def test_marching_cubes_faces_look_outwards_and_close(ball: Mesh) -> None:
     assert ((geometry.face_crosses(ball) * centers).sum(1) >= -1e-12).all()
     closed = clean.drop_degenerate(ball)
     assert geometry.is_watertight(closed)
-    volume = (
-        geometry.face_crosses(closed) * closed.vertices[closed.faces[:, 0]]
-    ).sum() / 6
+    volume = (geometry.face_crosses(closed) * closed.vertices[closed.faces[:, 0]]).sum() / 6
     assert volume == pytest.approx(4 / 3 * np.pi * analytic.RADIUS**3, rel=0.01)
 
 
@@ -71,9 +69,7 @@ def test_only_cubes_with_eight_known_corners_are_meshed() -> None:
     assert not geometry.is_watertight(half)
     cut = ball_volume()
     cut.weight[20:] = 0
-    assert surface.marching_cubes(cut).vertices[:, 0].max() == pytest.approx(
-        -0.5 + 19 / 39, abs=1e-6
-    )
+    assert surface.marching_cubes(cut).vertices[:, 0].max() == pytest.approx(-0.5 + 19 / 39, abs=1e-6)
 
 
 def test_an_empty_volume_is_an_error() -> None:
@@ -104,9 +100,7 @@ def test_small_components_go_and_the_largest_stays(ball: Mesh) -> None:
 
 
 def test_slivers_and_duplicates_go() -> None:
-    vertices = np.array(
-        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1e-12], [5, 5, 5]], np.float64
-    )
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1e-12], [5, 5, 5]], np.float64)
     faces = np.array([[0, 1, 2], [1, 3, 2], [2, 0, 3], [0, 0, 1]])
     cleaned = clean.drop_degenerate(Mesh(vertices, faces))
     assert len(cleaned.faces) == 1 and len(cleaned.vertices) == 3
@@ -118,20 +112,13 @@ def test_simplify_keeps_shape_and_colors(ball: Mesh) -> None:
     assert geometry.is_watertight(small)
     expected = analytic.ball_color(torch.from_numpy(small.vertices)).numpy() * 255
     assert np.abs(small.colors - expected).max() < 8
-    assert (
-        np.abs(np.linalg.norm(small.vertices, axis=1) - analytic.RADIUS).max() < 0.005
-    )
+    assert np.abs(np.linalg.norm(small.vertices, axis=1) - analytic.RADIUS).max() < 0.005
 
 
 def test_simplify_survives_a_far_and_tiny_frame(ball: Mesh) -> None:
     far = Mesh(ball.vertices.astype(np.float64) * 1e-3 + 1e3, ball.faces, ball.colors)
     small = simplify.simplify(far, 1000)
-    assert (
-        np.abs(
-            np.linalg.norm((small.vertices - 1e3) * 1e3, axis=1) - analytic.RADIUS
-        ).max()
-        < 0.005
-    )
+    assert np.abs(np.linalg.norm((small.vertices - 1e3) * 1e3, axis=1) - analytic.RADIUS).max() < 0.005
 
 
 def test_depth_buffer_agrees_with_ray_casting(ball: Mesh) -> None:
@@ -139,9 +126,7 @@ def test_depth_buffer_agrees_with_ray_casting(ball: Mesh) -> None:
     depth = depth_buffer.depth_buffer(ball, camera)
     truth = analytic.cast(camera, table=False)[1]
     both = depth.isfinite() & (truth > 0)
-    assert (
-        (depth.isfinite() != (truth > 0)).float().mean() < 0.005 < both.float().mean()
-    )
+    assert (depth.isfinite() != (truth > 0)).float().mean() < 0.005 < both.float().mean()
     assert (depth - truth)[both].abs().median() < 1e-3  # the ball is a polyhedron here
 
 
@@ -177,33 +162,22 @@ class TestFuse:
         assert {(camera.width, camera.height) for camera in model.seen} == {(60, 50)}
 
     def test_depth_choice(self) -> None:
-        rendering = Rendering(
-            depth=torch.ones(2, 2), extras={"median_depth": torch.full((2, 2), 2.0)}
-        )
-        assert (
-            fuse.pick_depth(rendering, "auto")[0, 0] == 2
-            and fuse.pick_depth(rendering, "expected")[0, 0] == 1
-        )
+        rendering = Rendering(depth=torch.ones(2, 2), extras={"median_depth": torch.full((2, 2), 2.0)})
+        assert fuse.pick_depth(rendering, "auto")[0, 0] == 2 and fuse.pick_depth(rendering, "expected")[0, 0] == 1
         with pytest.raises(NerfkitError, match="median"):
             fuse.pick_depth(Rendering(depth=torch.ones(2, 2)), "median")
 
     def test_a_volume_that_does_not_fit_is_refused(self) -> None:
         with pytest.raises(NerfkitError, match="lower resolution"):
-            fuse.empty_volume(
-                analytic.scene(analytic.ring(4)), MeshOptions(resolution=4000)
-            )
+            fuse.empty_volume(analytic.scene(analytic.ring(4)), MeshOptions(resolution=4000))
 
 
 class TestBounds:
     def test_auto_holds_the_ball_and_the_table_but_no_outliers(self) -> None:
         scene = analytic.scene(analytic.ring(8))
-        scene.points = torch.cat(
-            [scene.points, torch.tensor([[0.9, 0.0, 0.0], [40.0, 0.0, 0.0]])]
-        )
+        scene.points = torch.cat([scene.points, torch.tensor([[0.9, 0.0, 0.0], [40.0, 0.0, 0.0]])])
         low, high = bounds.scene_box(scene, None)
-        assert (low < torch.tensor([-0.45, -0.45, -0.3])).all() and (
-            high > torch.tensor([0.45, 0.45, 0.29])
-        ).all()
+        assert (low < torch.tensor([-0.45, -0.45, -0.3])).all() and (high > torch.tensor([0.45, 0.45, 0.29])).all()
         assert high.max() < 0.6
 
     def test_few_points(self) -> None:
@@ -212,9 +186,7 @@ class TestBounds:
         assert bounds.scene_box(scene, None).abs().max() < 1
 
     def test_given_bounds_are_in_world_units(self) -> None:
-        scene = analytic.scene(
-            analytic.ring(8), Similarity(0.5, torch.eye(3), torch.tensor([1.0, 0, 0]))
-        )
+        scene = analytic.scene(analytic.ring(8), Similarity(0.5, torch.eye(3), torch.tensor([1.0, 0, 0])))
         assert bounds.scene_box(scene, (-1, -1, -1, 1, 1, 1)).tolist() == [
             [0.5, -0.5, -0.5],
             [1.5, 0.5, 0.5],
@@ -225,9 +197,7 @@ class TestBounds:
 
 def turned() -> Similarity:
     rotation = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.float64)
-    return Similarity(
-        0.25, rotation, torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64)
-    )
+    return Similarity(0.25, rotation, torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -245,16 +215,8 @@ def test_extract_gives_the_true_surface_in_the_world_frame(
         analytic.BallOnTable(), scene, MeshOptions(resolution=96, faces=12_000),
         lambda stage, done, total: told.append(stage), integrate=tsdf_integrate, seconds=seconds,
     )  # fmt: skip
-    assert (
-        len(mesh.faces) <= 12_000
-        and mesh.colors is not None
-        and mesh.normals is not None
-    )
-    assert (
-        list(seconds)
-        == list(dict.fromkeys(told))
-        == ["fuse", "extract", "clean", "simplify"]
-    )
+    assert len(mesh.faces) <= 12_000 and mesh.colors is not None and mesh.normals is not None
+    assert list(seconds) == list(dict.fromkeys(told)) == ["fuse", "extract", "clean", "simplify"]
     points = scene_from_world.points(torch.from_numpy(mesh.vertices).double())
     voxel = 1.0 / 95
     distance = analytic.distance_to_truth(points) / voxel
@@ -266,23 +228,16 @@ def test_extract_gives_the_true_surface_in_the_world_frame(
     assert normals[~ball, 2].median() > 0.99
     # both sides of the ball's colours
     expected = analytic.ball_color(points[ball & (points[:, 2] > -0.2)]).numpy() * 255
-    assert (
-        np.abs(mesh.colors[(ball & (points[:, 2] > -0.2)).numpy()] - expected).mean()
-        < 3
-    )
+    assert np.abs(mesh.colors[(ball & (points[:, 2] > -0.2)).numpy()] - expected).mean() < 3
 
 
 class TestEvaluate:
     def sheet(self, height: float, size: float = 1.0) -> Mesh:
         n = 21
-        x, y = np.meshgrid(
-            np.linspace(0, size, n), np.linspace(0, size, n), indexing="ij"
-        )
+        x, y = np.meshgrid(np.linspace(0, size, n), np.linspace(0, size, n), indexing="ij")
         vertices = np.stack([x.ravel(), y.ravel(), np.full(n * n, height)], 1)
         a = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
-        faces = np.concatenate(
-            [np.stack([a, a + n, a + n + 1], 1), np.stack([a, a + n + 1, a + 1], 1)]
-        )
+        faces = np.concatenate([np.stack([a, a + n, a + n + 1], 1), np.stack([a, a + n + 1, a + 1], 1)])
         return Mesh(vertices, faces)
 
     def test_a_shifted_sheet(self) -> None:
@@ -291,10 +246,7 @@ class TestEvaluate:
         assert error.accuracy == pytest.approx(2 / 2**0.5, rel=0.01)
         assert error.completeness == pytest.approx(2 / 2**0.5, rel=0.01)
         assert error.f_score == 0 and error.normal_consistency == pytest.approx(1)
-        assert (
-            evaluate.compare(self.sheet(0.01), self.sheet(0.0), samples=20_000).f_score
-            == 1
-        )
+        assert evaluate.compare(self.sheet(0.01), self.sheet(0.0), samples=20_000).f_score == 1
 
     def test_the_same_mesh_has_no_error_and_half_of_it_is_incomplete(self) -> None:
         same = evaluate.compare(self.sheet(0), self.sheet(0), samples=20_000)
@@ -302,9 +254,7 @@ class TestEvaluate:
         half = clean.crop(self.sheet(0), (0, 0, -1, 0.5, 1, 1))
         error = evaluate.compare(half, self.sheet(0), samples=20_000)
         assert error.accuracy < 0.01
-        assert error.completeness == pytest.approx(
-            100 * 0.125 / 2**0.5, rel=0.05
-        )  # mean of 0..0.5 over half of it
+        assert error.completeness == pytest.approx(100 * 0.125 / 2**0.5, rel=0.05)  # mean of 0..0.5 over half of it
         assert error.recall < 0.55 and error.precision == 1
 
     def test_only_what_cameras_see_counts(self) -> None:
@@ -315,17 +265,13 @@ class TestEvaluate:
         )
         pose = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
         pose[:3, 3] = torch.tensor([0.5, 0.5, 3.0])
-        above = Cameras(
-            pose[None], torch.tensor([[100.0, 100.0, 50.0, 50.0]]), 100, 100
-        )
+        above = Cameras(pose[None], torch.tensor([[100.0, 100.0, 50.0, 50.0]]), 100, 100)
         everything = evaluate.compare(two[0], truth, samples=20_000)
         seen = evaluate.compare(two[0], truth, above, samples=20_000)
         assert everything.recall == pytest.approx(0.5, abs=0.02)
         assert seen.recall > 0.999 and seen.completeness < 0.01
 
     def test_another_frame_is_an_error(self) -> None:
-        camera = Cameras(
-            torch.eye(4)[None], torch.tensor([[100.0, 100.0, 50.0, 50.0]]), 100, 100
-        )
+        camera = Cameras(torch.eye(4)[None], torch.tensor([[100.0, 100.0, 50.0, 50.0]]), 100, 100)
         with pytest.raises(NerfkitError, match="same frame"):
             evaluate.compare(self.sheet(-2), self.sheet(-3), camera)

@@ -18,26 +18,16 @@ NOISE = torch.Generator().manual_seed(3)
 
 
 def volume(n: int = 33) -> Volume:
-    return Volume.empty(
-        torch.tensor([-1.0, -1.0, -1.0]), (n, n + 3, n + 5), 2 / n, 8 / n
-    )
+    return Volume.empty(torch.tensor([-1.0, -1.0, -1.0]), (n, n + 3, n + 5), 2 / n, 8 / n)
 
 
 def rough_view() -> tuple[torch.Tensor, torch.Tensor, Cameras]:
     """A depth map with steps, slopes and holes."""
     width, height = 97, 61
-    pose = cameras.look_at(
-        torch.tensor([0.2, -2.0, 0.4]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0])
-    )
-    camera = Cameras(
-        pose[None], torch.tensor([[90.0, 92.0, 48.0, 31.0]]), width, height
-    )
+    pose = cameras.look_at(torch.tensor([0.2, -2.0, 0.4]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
+    camera = Cameras(pose[None], torch.tensor([[90.0, 92.0, 48.0, 31.0]]), width, height)
     steps = 2 + 0.5 * torch.rand(8, 13, generator=NOISE)
-    depth = (
-        steps.repeat_interleave(8, 0)
-        .repeat_interleave(8, 1)[:height, :width]
-        .contiguous()
-    )
+    depth = steps.repeat_interleave(8, 0).repeat_interleave(8, 1)[:height, :width].contiguous()
     depth = depth + 0.004 * cameras.pixel_centers(width, height)[..., 0]
     depth[torch.rand(height, width, generator=NOISE) < 0.1] = 0
     return (
@@ -51,9 +41,7 @@ def rough_view() -> tuple[torch.Tensor, torch.Tensor, Cameras]:
 def test_a_plane_is_exact_to_the_pixel(integrate: Callable[..., None]) -> None:
     # tilted in the image, so that a shift by half a pixel would move it by more than the tolerance
     normal = torch.nn.functional.normalize(torch.tensor([0.3, -0.8, 0.5]), dim=0)
-    pose = cameras.look_at(
-        torch.tensor([0.0, -2.0, 0.0]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0])
-    )
+    pose = cameras.look_at(torch.tensor([0.0, -2.0, 0.0]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
     camera = Cameras(pose[None], torch.tensor([[80.0, 80.0, 31.3, 24.8]]), 64, 48)
     rays = cameras.rays(
         camera,
@@ -66,9 +54,7 @@ def test_a_plane_is_exact_to_the_pixel(integrate: Callable[..., None]) -> None:
     integrate(fused, depth, torch.zeros(48, 64, 3, dtype=torch.uint8), camera)
     vertices = torch.from_numpy(surface.marching_cubes(fused).vertices)
     uv = cameras.project(camera, vertices)[0][0]
-    inner = ((uv > 1) & (uv < torch.tensor([63, 47]))).all(
-        1
-    )  # the outermost pixels have no four to interpolate
+    inner = ((uv > 1) & (uv < torch.tensor([63, 47]))).all(1)  # the outermost pixels have no four to interpolate
     distance = (vertices @ normal).abs()[inner] / fused.voxel_size
     half_pixel = 0.5 * 2.0 / 80 / fused.voxel_size
     assert inner.sum() > 500
@@ -88,9 +74,7 @@ def test_kernel_equals_reference_on_a_rough_depth_map() -> None:
     for name in ("tsdf", "weight", "color"):
         difference = (getattr(ours, name) - getattr(theirs, name)).abs()
         # a voxel whose centre lies within rounding of a pixel's border or of the truncation may fall on either side
-        assert (
-            difference > 1e-4 * (255 if name == "color" else 1)
-        ).float().mean() < 1e-4, name
+        assert (difference > 1e-4 * (255 if name == "color" else 1)).float().mean() < 1e-4, name
 
 
 def test_kernel_gives_the_same_bytes_for_any_number_of_threads() -> None:
@@ -103,9 +87,7 @@ def test_kernel_gives_the_same_bytes_for_any_number_of_threads() -> None:
             native(results[-1], depth, rgb, camera)
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(results[0].tsdf, results[1].tsdf) and torch.equal(
-        results[0].color, results[1].color
-    )
+    assert torch.equal(results[0].tsdf, results[1].tsdf) and torch.equal(results[0].color, results[1].color)
 
 
 @pytest.mark.parametrize("integrate", BACKENDS)
@@ -115,36 +97,28 @@ def test_what_is_behind_the_surface_and_the_camera_stays_unknown(
     pose = torch.eye(4)[None]
     camera = Cameras(pose, torch.tensor([[20.0, 20.0, 8.0, 8.0]]), 16, 16)
     fused = Volume.empty(torch.tensor([0.0, 0.0, -0.95]), (1, 1, 31), 0.1, 0.2)
-    integrate(
-        fused, torch.ones(16, 16), torch.full((16, 16, 3), 7, dtype=torch.uint8), camera
-    )
+    integrate(fused, torch.ones(16, 16), torch.full((16, 16, 3), 7, dtype=torch.uint8), camera)
     z = -0.95 + 0.1 * torch.arange(31)
     known = fused.weight[0, 0] > 0
     assert torch.equal(known, (z > 0) & (z < 1.2))
     colored = fused.color[0, 0, :, 3] > 0
     assert torch.equal(colored, (z > 0.8) & (z < 1.2))
     assert (fused.color[0, 0, colored, :3] == 7).all()
-    torch.testing.assert_close(
-        fused.tsdf[0, 0, known], ((1 - z[known]) / 0.2).clamp(-1, 1), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(fused.tsdf[0, 0, known], ((1 - z[known]) / 0.2).clamp(-1, 1), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("integrate", BACKENDS)
 def test_no_surface_appears_between_foreground_and_background(
     integrate: Callable[..., None],
 ) -> None:
-    camera = Cameras(
-        torch.eye(4)[None], torch.tensor([[40.0, 40.0, 16.0, 16.0]]), 32, 32
-    )
+    camera = Cameras(torch.eye(4)[None], torch.tensor([[40.0, 40.0, 16.0, 16.0]]), 32, 32)
     depth = torch.ones(32, 32)
     depth[:, 16:] = 2
     fused = Volume.empty(torch.tensor([-0.5, -0.3, 0.8]), (60, 36, 80), 0.0171, 0.07)
     integrate(fused, depth, torch.zeros(32, 32, 3, dtype=torch.uint8), camera)
     z = torch.from_numpy(surface.marching_cubes(fused).vertices[:, 2])
     assert ((z - 1).abs() < 0.02).any() and ((z - 2).abs() < 0.02).any()
-    assert not (
-        (z > 1.09) & (z < 1.98)
-    ).any()  # a rim as deep as the truncation remains
+    assert not ((z > 1.09) & (z < 1.98)).any()  # a rim as deep as the truncation remains
 
 
 def test_the_mean_is_weighted() -> None:
@@ -160,9 +134,7 @@ def test_the_mean_is_weighted() -> None:
             torch.full((16, 16), weight),
         )
     assert fused.tsdf.item() == pytest.approx(0.5, abs=1e-6)
-    assert fused.weight.item() == 4 and fused.color.flatten().tolist() == pytest.approx(
-        [40, 40, 40, 4]
-    )
+    assert fused.weight.item() == 4 and fused.color.flatten().tolist() == pytest.approx([40, 40, 40, 4])
 
 
 def test_wrong_arrays_are_refused() -> None:
@@ -180,9 +152,6 @@ def test_a_ball_is_watertight_and_in_its_place() -> None:
         rgb, depth = analytic.cast(views[index], table=False)
         native(fused, depth, (rgb * 255).round().to(torch.uint8), views[index])
     ball = surface.marching_cubes(fused)
-    distance = (
-        analytic.distance_to_truth(torch.from_numpy(ball.vertices), table=False)
-        / fused.voxel_size
-    )
+    distance = analytic.distance_to_truth(torch.from_numpy(ball.vertices), table=False) / fused.voxel_size
     assert distance.median() < 0.1 and distance.quantile(0.95) < 0.3
     assert abs(ball.vertices.mean(0)).max() < 0.05 * fused.voxel_size * 10

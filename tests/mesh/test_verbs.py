@@ -56,9 +56,7 @@ def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "made" / "ball.glb"
-    result = mesh_verb.run(
-        mesh_verb.Options(run=a_run, out=out, resolution=48, faces=3000), Silent()
-    )  # type: ignore[arg-type]
+    result = mesh_verb.run(mesh_verb.Options(run=a_run, out=out, resolution=48, faces=3000), Silent())  # type: ignore[arg-type]
     facts: dict[str, Any] = json.loads((out.parent / "mesh.json").read_text())
     assert facts == json.loads(json.dumps(result))
     assert list(facts) == [
@@ -70,11 +68,7 @@ def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None
         "files",
         "seconds",
     ]
-    assert (
-        facts["files"] == [str(out)]
-        and facts["texture_size"] is None
-        and facts["watertight"] is False
-    )
+    assert facts["files"] == [str(out)] and facts["texture_size"] is None and facts["watertight"] is False
     assert list(facts["seconds"]) == ["fuse", "extract", "clean", "simplify", "write"]
     loaded = write.read(out)
     assert (len(loaded.faces), len(loaded.vertices)) == (
@@ -82,9 +76,7 @@ def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None
         facts["vertices"],
     )
     assert 2500 < facts["faces"] <= 3000
-    assert loaded.vertices.min(0).tolist() == pytest.approx(
-        facts["bounds"][0], abs=1e-5
-    )
+    assert loaded.vertices.min(0).tolist() == pytest.approx(facts["bounds"][0], abs=1e-5)
     in_scene = turned().points(torch.from_numpy(loaded.vertices).double())
     assert analytic.distance_to_truth(in_scene).median() < 0.2 / 48
 
@@ -99,9 +91,7 @@ def test_mesh_lies_in_the_runs_exports_by_default(a_run: Path) -> None:
 
 def test_mesh_refuses_a_format_before_it_works(a_run: Path, tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match=r"use \.glb"):
-        mesh_verb.run(
-            mesh_verb.Options(run=a_run, out=tmp_path / "ball.blend"), Silent()
-        )  # type: ignore[arg-type]
+        mesh_verb.run(mesh_verb.Options(run=a_run, out=tmp_path / "ball.blend"), Silent())  # type: ignore[arg-type]
 
 
 def test_export_writes_splats_in_the_world_frame(a_run: Path, tmp_path: Path) -> None:
@@ -114,22 +104,14 @@ def test_export_writes_splats_in_the_world_frame(a_run: Path, tmp_path: Path) ->
         "files": [str(out)],
     }
     back = ply.read(out)
-    torch.testing.assert_close(
-        turned().points(back.means), torch.ones(3, 3), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(turned().points(back.means), torch.ones(3, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(back.scales, torch.full((3, 3), 0.1 / turned().scale))
 
 
-def test_export_names_the_alternatives(
-    a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        Run.open(a_run), "model", lambda *_, **__: analytic.BallOnTable()
-    )
+def test_export_names_the_alternatives(a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.BallOnTable())
     with pytest.raises(NerfkitError, match=r"has no Gaussians to export.*nerfkit mesh"):
         export_verb.run(export_verb.Options(run=a_run), Silent())  # type: ignore[arg-type]
     with pytest.raises(NerfkitError, match=r"needs the suffix \.ply"):
-        export_verb.run(
-            export_verb.Options(run=a_run, out=tmp_path / "a.spz"), Silent()
-        )  # type: ignore[arg-type]
+        export_verb.run(export_verb.Options(run=a_run, out=tmp_path / "a.spz"), Silent())  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

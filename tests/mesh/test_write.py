@@ -39,12 +39,8 @@ def gltf_report(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("up", ["original", "y"])
-def test_the_khronos_validator_finds_nothing_in_a_glb(
-    ball: Mesh, tmp_path: Path, up: str
-) -> None:
-    write.write(
-        tmp_path / "ball.glb", ball, write.upright(turned()) if up == "y" else None
-    )
+def test_the_khronos_validator_finds_nothing_in_a_glb(ball: Mesh, tmp_path: Path, up: str) -> None:
+    write.write(tmp_path / "ball.glb", ball, write.upright(turned()) if up == "y" else None)
     report = gltf_report(tmp_path / "ball.glb")
     assert report["issues"]["messages"] == []
     assert report["info"]["totalTriangleCount"] == len(ball.faces)
@@ -65,21 +61,11 @@ def test_glb_colors_are_linear_and_read_back(ball: Mesh, tmp_path: Path) -> None
     assert np.array_equal(np.asarray(loaded.vertices, np.float32), ball.vertices)
     assert np.array_equal(loaded.faces, ball.faces)
     document, binary = glb_parts(tmp_path / "ball.glb")
-    accessor = document["accessors"][
-        document["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]
-    ]
+    accessor = document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]
     view = document["bufferViews"][accessor["bufferView"]]
-    raw = (
-        np.frombuffer(binary, "<u2", 4 * accessor["count"], view["byteOffset"]).reshape(
-            -1, 4
-        )
-        / 65535
-    )
+    raw = np.frombuffer(binary, "<u2", 4 * accessor["count"], view["byteOffset"]).reshape(-1, 4) / 65535
     assert (raw[:, 3] == 1).all()
-    srgb = (
-        np.where(raw <= 0.0031308, raw * 12.92, 1.055 * raw ** (1 / 2.4) - 0.055)[:, :3]
-        * 255
-    )
+    srgb = np.where(raw <= 0.0031308, raw * 12.92, 1.055 * raw ** (1 / 2.4) - 0.055)[:, :3] * 255
     assert ball.colors is not None and np.abs(srgb - ball.colors).max() < 0.51
 
 
@@ -91,9 +77,7 @@ def glb_parts(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def test_upright_turns_the_scenes_up_to_plus_y(ball: Mesh, tmp_path: Path) -> None:
     scene_from_world = turned()
-    world_up = scene_from_world.rotation.T @ torch.tensor(
-        [0.0, 0, 1], dtype=torch.float64
-    )
+    world_up = scene_from_world.rotation.T @ torch.tensor([0.0, 0, 1], dtype=torch.float64)
     mesh = geometry.transformed(ball, scene_from_world.inverse())
     top_in_world = mesh.vertices[(mesh.vertices @ world_up.numpy()).argmax()]
     for suffix in (".glb", ".ply", ".obj"):
@@ -101,24 +85,16 @@ def test_upright_turns_the_scenes_up_to_plus_y(ball: Mesh, tmp_path: Path) -> No
         write.write(path, mesh, write.upright(scene_from_world))
         loaded = np.asarray(trimesh.load(path, force="mesh", process=False).vertices)
         top = loaded[loaded[:, 1].argmax()]
-        assert np.allclose(
-            top, write.upright(scene_from_world) @ top_in_world, atol=1e-4
-        ), suffix
+        assert np.allclose(top, write.upright(scene_from_world) @ top_in_world, atol=1e-4), suffix
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
-def test_other_formats_keep_shape_colors_and_normals(
-    ball: Mesh, tmp_path: Path, suffix: str
-) -> None:
+def test_other_formats_keep_shape_colors_and_normals(ball: Mesh, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"ball{suffix}"
     write.write(path, ball)
     loaded = trimesh.load(path, process=False, maintain_order=True)
-    assert np.allclose(loaded.vertices, ball.vertices, atol=1e-6) and np.array_equal(
-        loaded.faces, ball.faces
-    )
-    assert (
-        np.abs(loaded.visual.vertex_colors[:, :3].astype(int) - ball.colors).max() <= 1
-    )
+    assert np.allclose(loaded.vertices, ball.vertices, atol=1e-6) and np.array_equal(loaded.faces, ball.faces)
+    assert np.abs(loaded.visual.vertex_colors[:, :3].astype(int) - ball.colors).max() <= 1
     assert np.allclose(loaded.vertex_normals, ball.normals, atol=1e-3)
     assert write.read(path).faces.shape == ball.faces.shape
 

@@ -51,7 +51,7 @@ def test_plyfile_reads_the_inria_layout(tmp_path: Path, degree: int) -> None:
     assert np.allclose(vertex["rot_0"], g.quats[:, 0] / g.quats.norm(dim=1), atol=1e-6)
 
 
-@pytest.mark.parametrize("count,degree", [(1, 0), (50, 1), (50, 3), (0, 3)])
+@pytest.mark.parametrize(("count", "degree"), [(1, 0), (50, 1), (50, 3), (0, 3)])
 def test_round_trip(tmp_path: Path, count: int, degree: int) -> None:
     g = some_gaussians(count, degree)
     ply.write(tmp_path / "g.ply", g)
@@ -59,9 +59,7 @@ def test_round_trip(tmp_path: Path, count: int, degree: int) -> None:
     assert torch.equal(back.means, g.means) and torch.equal(back.sh, g.sh)
     torch.testing.assert_close(back.scales, g.scales, rtol=1e-5, atol=0)
     torch.testing.assert_close(back.opacities, g.opacities, rtol=0, atol=1e-6)
-    torch.testing.assert_close(
-        back.quats, torch.nn.functional.normalize(g.quats, dim=1)
-    )
+    torch.testing.assert_close(back.quats, torch.nn.functional.normalize(g.quats, dim=1))
 
 
 def test_extreme_values_stay_finite(tmp_path: Path) -> None:
@@ -103,13 +101,11 @@ def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
         "rot_0",
         "rot_3",
     ):
-        assert np.allclose(
-            [float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6
-        ), name
+        assert np.allclose([float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6), name
 
 
 @pytest.mark.parametrize(
-    "content,message",
+    ("content", "message"),
     [
         (b"not a ply", "is no PLY file"),
         (
@@ -149,9 +145,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_values_are_inverse_to_each_other() -> None:
     x = torch.linspace(0.01, 0.99, 9)
-    torch.testing.assert_close(
-        values.opacity_from_logit(values.logit_from_opacity(x)), x
-    )
+    torch.testing.assert_close(values.opacity_from_logit(values.logit_from_opacity(x)), x)
     torch.testing.assert_close(values.scale_from_log(values.log_from_scale(x)), x)
     torch.testing.assert_close(values.rgb_from_dc(values.dc_from_rgb(x)), x)
     assert values.rgb_from_dc(torch.zeros(1)).item() == 0.5

@@ -10,11 +10,7 @@ from nerfkit.splats.transform import rotate_sh, transform
 
 
 def random_rotation(seed: int) -> torch.Tensor:
-    q, r = torch.linalg.qr(
-        torch.randn(
-            3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-        )
-    )
+    q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
     q = q * r.diagonal().sign()
     return q if torch.linalg.det(q) > 0 else -q
 
@@ -40,9 +36,7 @@ def test_colors_turn_with_the_frame(degree: int, rotation: torch.Tensor) -> None
 
 
 def covariance(gaussians: object) -> torch.Tensor:
-    w, x, y, z = torch.nn.functional.normalize(gaussians.quats.double(), dim=1).unbind(
-        1
-    )  # type: ignore[attr-defined]
+    w, x, y, z = torch.nn.functional.normalize(gaussians.quats.double(), dim=1).unbind(1)  # type: ignore[attr-defined]
     r = torch.stack(
         [
             1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -55,14 +49,10 @@ def covariance(gaussians: object) -> torch.Tensor:
     return m @ m.transpose(1, 2)
 
 
-@pytest.mark.parametrize(
-    "rotation", [random_rotation(2), HALF_TURN], ids=["any", "half turn"]
-)
+@pytest.mark.parametrize("rotation", [random_rotation(2), HALF_TURN], ids=["any", "half turn"])
 def test_shapes_and_places_move(rotation: torch.Tensor) -> None:
     g = some_gaussians(20)
-    b_from_a = Similarity(
-        2.5, rotation, torch.tensor([1.0, -2, 3], dtype=torch.float64)
-    )
+    b_from_a = Similarity(2.5, rotation, torch.tensor([1.0, -2, 3], dtype=torch.float64))
     moved = transform(g, b_from_a)
     torch.testing.assert_close(
         covariance(moved),

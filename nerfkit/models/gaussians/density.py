@@ -85,7 +85,8 @@ def relocate(config: Config, params: Parameters, optimizer: FusedAdam, target: i
 def shared_opacity_and_scale(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:
     """Opacity, and factor on the scales, for N equal Gaussians that replace one (Kheradmand et al. 2024, eq. 9).
 
-    ``o_new = 1 - (1 - o)^(1/N)``; ``s_new / s = o / sum_{i=1..N} sum_{k=0..i-1} C(i-1, k) (-1)^k o_new^(k+1) / sqrt(k+1)``.
+    ``o_new = 1 - (1 - o)^(1/N)``;
+    ``s_new / s = o / sum_{i=1..N} sum_{k=0..i-1} C(i-1, k) (-1)^k o_new^(k+1) / sqrt(k+1)``.
     """
     most = 50  # copies beyond change nothing that is seen
     copies = copies.clamp_max(most)

@@ -43,7 +43,9 @@ class Model:
         self.params = {name: params[name].requires_grad_() for name in NAMES}
         rates = {"means": config.means_lr, "quats": config.quats_lr, "log_scales": config.scales_lr,
                  "logit_opacities": config.opacities_lr, "sh": config.sh_lr}  # fmt: skip
-        groups = [{"params": [self.params[name]], "lr": rates[name], "base": rates[name], "name": name} for name in NAMES]
+        groups = [
+            {"params": [self.params[name]], "lr": rates[name], "base": rates[name], "name": name} for name in NAMES
+        ]
         self.optimizer = FusedAdam(groups, core)
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
@@ -89,7 +91,9 @@ class Model:
         drawn = self.core.rasterize(
             activate(self.params), self.scene.views[index].camera, background, stats=self.stats if densifying else None
         )
-        losses = {"photo": self.core.photometric_loss(drawn.image, self._target(index, background), self.config.ssim_weight)}
+        losses = {
+            "photo": self.core.photometric_loss(drawn.image, self._target(index, background), self.config.ssim_weight)
+        }
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()

@@ -1,0 +1,148 @@
+"""The figures nerfkit publishes, measured on this machine: `make bench`.
+
+    python scripts/bench.py [poses] [iteration] [curve] [still_life] [--data FOLDER] [--out FOLDER]
+
+poses       all 50 fox photos: registered, reprojection error, seconds, distance to the poses that come with them
+iteration   one training iteration on fox, by stages, beside the PyTorch reference (scripts/bench_core.py)
+curve       PSNR on held-out fox photos over training time, at 270x480 and 540x960
+still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer distance
+
+Without names all of them. fox lies in NERFKIT_DATA, or in ../shared/data beside the checkout; where it is missing,
+only the bundled scene is measured. Results go to stdout as Markdown, and the runs are kept in --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SECTIONS = ("poses", "iteration", "curve", "still_life")
+
+
+def nerfkit(*arguments: object) -> dict[str, Any]:
+    """Runs a nerfkit command and returns its JSON result."""
+    command = [sys.executable, "-m", "nerfkit.cli", *map(str, arguments), "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def bench_poses(data: Path, out: Path) -> None:
+    from nerfkit.poses.compare import pose_errors
+
+    start = time.perf_counter()
+    found = nerfkit("poses", data / "fox" / "images", "--out", fresh(out / "fox_poses"))
+    seconds = time.perf_counter() - start
+    error = pose_errors(out / "fox_poses", data / "fox" / "transforms.json")
+    print(f"fox: {found['registered']} of {found['photos']} photos, {found['mean_reprojection_error_px']:.2f} px, "
+          f"{seconds:.0f} s ({found['seconds']})")  # fmt: skip
+    print(f"against its transforms.json: {asdict(error)}")
+
+
+def fox_poses(data: Path, out: Path) -> Path:
+    folder = out / "fox_poses"
+    if not (folder / "poses.json").is_file():
+        nerfkit("poses", data / "fox" / "images", "--out", folder)
+    return folder
+
+
+def bench_iteration(data: Path, out: Path) -> None:
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "bench_core.py"), str(fox_poses(data, out))], check=True)
+
+
+def bench_curve(data: Path, out: Path) -> None:
+    for downscale, budget in ((4, "60s"), (4, "3min"), (2, "3min")):
+        run = fresh(out / f"fox_{downscale}_{budget}")
+        metrics = nerfkit(
+            "train",
+            fox_poses(data, out),
+            "--downscale",
+            downscale,
+            "--budget",
+            budget,
+            "--eval-every",
+            0.05,
+            "--out",
+            run,
+        )
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        curve = [(line["seconds"], line["step"], line["eval"]["psnr"]) for line in lines if "eval" in line]
+        print(f"\nfox / {downscale}, --budget {budget}: {metrics['eval']['psnr']:.2f} dB, SSIM {metrics['eval']['ssim']:.4f}, "
+              f"{metrics['steps']} steps, {metrics['gaussians']:.0f} Gaussians, "
+              f"{metrics['peak_memory_bytes'] / 2**30:.2f} GiB at most")  # fmt: skip
+        print("\n| seconds | steps | PSNR |\n|---|---|---|")
+        for seconds, step, psnr in curve:
+            print(f"| {seconds:.0f} | {step} | {psnr:.2f} |")
+
+
+def bench_still_life(out: Path) -> None:
+    import numpy as np
+    import torch
+
+    from nerfkit import bundled
+    from nerfkit.contracts import Cameras
+    from nerfkit.data.scene import Scene
+    from nerfkit.data.similarity import align
+    from nerfkit.mesh.evaluate import compare
+    from nerfkit.mesh.geometry import transformed
+    from nerfkit.mesh.write import read
+    from nerfkit.poses.compare import pose_errors, read_poses
+
+    scene, truth = bundled.scene_path("still_life"), bundled.scene_path("still_life") / "truth"
+    run = fresh(out / "still_life")
+    result = nerfkit("run", scene / "photos", "--budget", "3min", "--out", run)
+    print(f"still life: PSNR {result['metrics']['eval']['psnr']:.2f} dB after --budget 3min")
+    print(f"poses against the truth: {asdict(pose_errors(run / 'poses', truth))}")
+    ours, true = read_poses(run / "poses"), read_poses(truth)
+    names = sorted(ours.keys() & true.keys())
+    truth_from_ours = align(*(torch.tensor([[*poses[n][:3, 3]] for n in names]) for poses in (ours, true)))
+    mesh, solid = transformed(read(run / "exports" / "mesh.glb"), truth_from_ours), read(truth / "mesh.ply")
+    views = Scene.load(truth, images=scene / "photos", normalize=False).views
+    poses = torch.cat([view.camera.world_from_cam for view in views])
+    intrinsics = torch.cat([view.camera.intrinsics for view in views])
+    cameras = Cameras(poses, intrinsics, views[0].camera.width, views[0].camera.height)
+    # The room around it is judged by no one: only what lies in the true mesh's box counts.
+    error = compare(mesh, solid, cameras, box=np.stack([solid.vertices.min(0), solid.vertices.max(0)]))
+    print(f"mesh against the truth: chamfer {error.chamfer:.2f} % of the diagonal; {asdict(error)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[])
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("NERFKIT_DATA", ROOT.parent / "shared" / "data"))
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"{platform.platform()}, {os.cpu_count()} cores\n")
+    for section in options.sections or SECTIONS:
+        if section == "still_life":
+            bench_still_life(options.out)
+        elif (options.data / "fox").is_dir():
+            {"poses": bench_poses, "iteration": bench_iteration, "curve": bench_curve}[section](
+                options.data, options.out
+            )
+        else:
+            print(f"{section}: left out, {options.data / 'fox'} is missing (set NERFKIT_DATA)")
+
+
+if __name__ == "__main__":
+    main()
