@@ -84,7 +84,8 @@ def bench_curve(data: Path, out: Path) -> None:
         )
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         curve = [(line["seconds"], line["step"], line["eval"]["psnr"]) for line in lines if "eval" in line]
-        print(f"\nfox / {downscale}, --budget {budget}: {metrics['eval']['psnr']:.2f} dB, SSIM {metrics['eval']['ssim']:.4f}, "
+        print(f"\nfox / {downscale}, --budget {budget}: {metrics['eval']['psnr']:.2f} dB, "
+              f"SSIM {metrics['eval']['ssim']:.4f}, "
               f"{metrics['steps']} steps, {metrics['gaussians']:.0f} Gaussians, "
               f"{metrics['peak_memory_bytes'] / 2**30:.2f} GiB at most")  # fmt: skip
         print("\n| seconds | steps | PSNR |\n|---|---|---|")

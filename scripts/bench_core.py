@@ -148,9 +148,7 @@ def main() -> None:
     camera = scene.views[0].camera
     core = describe()
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, library {core['isa']}")
-    print(
-        f"{camera.width}x{camera.height}, {len(model)} Gaussians, {model.params['sh'].shape[1]} SH coefficients a colour"
-    )
+    print(f"{camera.width}x{camera.height}, {len(model)} Gaussians, {model.params['sh'].shape[1]} SH coefficients each")
     stages, whole = measure_stages(model, options.repeats)
     for name, value in stages.items():
         print(f"  {name:20s} {value:8.2f} ms")
