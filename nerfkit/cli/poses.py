@@ -19,8 +19,8 @@ class Options(PoseOptions):
     photos: tyro.conf.Positional[Path]
     """Folder of photos."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside the
-    photos' folder."""
+    """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
+    the photos' folder."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:

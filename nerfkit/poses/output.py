@@ -37,7 +37,8 @@ def work(tell: Tell, model: str, folder: str, out: str) -> dict[str, Any]:
     with atomic(target / "colmap") as partial:
         shutil.copytree(model, partial / "sparse" / "0")
     write_points(target / POINTS_FILE, reconstruction)
-    write_text(target / "transforms.json", json.dumps(transforms(reconstruction, Path(folder), target), indent=1) + "\n")
+    frames = transforms(reconstruction, Path(folder), target)
+    write_text(target / "transforms.json", json.dumps(frames, indent=1) + "\n")  # last: now it is a scene
     tell(1, 1)
     return {}
 

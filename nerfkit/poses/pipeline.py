@@ -66,7 +66,7 @@ def claim(out: Path, source: Path) -> None:
     if mark.is_file():
         known = json.loads(mark.read_text()).get("photos")
         if known != origin:
-            raise NerfkitError(f"{out}: holds the poses of the photos in {known}, not of {source}; choose another --out")
+            raise NerfkitError(f"{out}: holds the poses of other photos ({known}, not {source}); choose another --out")
         return
     if out.exists() and not out.is_dir():
         raise NerfkitError(f"{out}: is a file; choose a folder for --out")

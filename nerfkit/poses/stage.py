@@ -1,0 +1,126 @@
+"""Runs stages in worker processes, and remembers in ``.cache`` which are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nerfkit
+from nerfkit.errors import NerfkitError
+from nerfkit.files import write_text
+from nerfkit.progress import ProgressSink
+
+_NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
+
+
+def key_of(**inputs: Any) -> str:
+    """A hash of everything that a stage's result depends on."""
+    return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+class Cache:
+    """The records of finished stages: ``<stage>.json`` with the key, the seconds it took and its result."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, stage: str, key: str) -> dict[str, Any] | None:
+        """The record of a stage that was finished with the same inputs."""
+        try:
+            record = json.loads((self.folder / f"{stage}.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and record.get("key") == key else None
+
+    def put(self, stage: str, key: str, seconds: float, result: Mapping[str, Any]) -> dict[str, Any]:
+        record = {"key": key, "seconds": round(seconds, 2), "result": dict(result)}
+        write_text(self.folder / f"{stage}.json", json.dumps(record, indent=1))
+        return record
+
+    def drop(self, stage: str) -> None:
+        (self.folder / f"{stage}.json").unlink(missing_ok=True)
+
+    def log(self, stage: str) -> Path:
+        return self.folder / f"{stage}.log"
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A folder for what is not finished yet; those of killed runs go."""
+        for stale in self.folder.glob("work-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(stage: str, arguments: Mapping[str, Any], log: Path, progress: ProgressSink) -> tuple[dict[str, Any], float]:
+    """Runs one stage in a process of its own; gives its result and the seconds it took.
+
+    The process ends with this call, whatever ends it.
+
+    Raises:
+        NerfkitError: what the stage says about the user's input; no space left.
+        RuntimeError: the stage failed or crashed; COLMAP's words are in ``log``.
+    """
+    start = time.perf_counter()
+    root = str(Path(nerfkit.__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nerfkit.poses.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=errors, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            last = _listen(process, stage, arguments, progress)
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+    if "result" in last:
+        return last["result"], time.perf_counter() - start
+    raise _failure(stage, last, log)
+
+
+def _listen(
+    process: subprocess.Popen[str], stage: str, arguments: Mapping[str, Any], progress: ProgressSink
+) -> dict[str, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    last: dict[str, Any] = {}
+    try:
+        process.stdin.write(json.dumps({"stage": stage, "arguments": dict(arguments)}) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return last
+    for line in process.stdout:
+        last = json.loads(line)
+        if "done" in last:
+            progress(stage, last["done"], last["total"])
+        else:
+            break
+    return last
+
+
+def _failure(stage: str, last: Mapping[str, Any], log: Path) -> Exception:
+    words = log.read_text(errors="replace")[-4000:]
+    error = str(last.get("error", "the process ended without a word"))
+    if last.get("kind") == "user":
+        return NerfkitError(error)
+    if any(sign in (words + error).lower() for sign in _NO_SPACE):
+        return NerfkitError(f"{log.parent}: no space left; free some space and run the command again, it continues")
+    return RuntimeError(f"{stage}: {error}; COLMAP's log is {log}")
