@@ -98,7 +98,7 @@ def _check_same(known: Any, options: Options) -> None:
 def _render(options: Options, out: Path, console: Console) -> dict[str, Any]:
     from nerfkit.cli import render
 
-    return render.run(render.Options(out, device=options.device, backend=options.backend), console)
+    return render.run(render.Options(run=out, device=options.device, backend=options.backend), console)
 
 
 def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Seeing a scene: camera paths, frames, videos and stills."""
