@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import threading
 import traceback
@@ -27,36 +28,49 @@ STAGES = {
     "mapping": "nerfkit.poses.mapping",
     "output": "nerfkit.poses.output",
 }
-_POLL = 0.25  # seconds
-
-
 class Tell(Protocol):
     def __call__(self, done: int, total: int) -> None: ...
+
+
+# pycolmap brings an SQLite of its own. Two copies of SQLite must never open one database in one process: closing a
+# file in the one drops the other's locks, and the process dies of SIGBUS. So another process counts.
+_COUNTER = """
+import os, sqlite3, sys, time
+uri, query, parent = sys.argv[1], sys.argv[2], os.getppid()
+while os.getppid() == parent:
+    time.sleep(0.25)
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=0.1)
+        try:
+            print(connection.execute(query).fetchone()[0], flush=True)
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        continue  # not there yet, or busy
+"""
 
 
 @contextmanager
 def counting(database: Path, query: str, total: int, tell: Tell) -> Iterator[None]:
     """Tells meanwhile what ``query`` counts in a database that pycolmap is filling."""
-    stop = threading.Event()
+    command = [sys.executable, "-c", _COUNTER, f"{database.resolve().as_uri()}?mode=ro", query]
+    counter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert counter.stdout is not None
+    counts = counter.stdout
 
-    def count() -> None:
-        while not stop.wait(_POLL):
-            try:
-                connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=0.1)
-                try:
-                    tell(min(connection.execute(query).fetchone()[0], total), total)
-                finally:
-                    connection.close()
-            except sqlite3.Error:
-                continue  # not there yet, or busy
+    def relay() -> None:
+        for line in counts:
+            tell(min(int(line), total), total)
 
-    thread = threading.Thread(target=count, daemon=True)
+    thread = threading.Thread(target=relay, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
+        counter.kill()
+        counter.wait()
         thread.join()
+        counts.close()
     tell(total, total)
 
 
