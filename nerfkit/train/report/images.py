@@ -1,0 +1,100 @@
+"""Held-out views of a report: truth, render and error, small enough to embed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nerfkit.train.metrics import psnr, ssim
+
+Image = NDArray[np.uint8]
+LONGEST_SIDE = 640  # pixels of an embedded image
+MOST_VIEWS = 12
+FULL_ERROR = 64  # of 255: the brightest color of the error map
+COLORS = cv2.COLORMAP_INFERNO
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    name: str
+    truth: Path
+    render: Path
+    psnr: float
+    ssim: float | None
+    width: int
+    height: int
+
+
+def measure(folder: Path) -> list[HeldOut]:
+    """The pairs ``<name>.png`` and ``<name>.truth.png`` of a folder, by name; unreadable ones are left out."""
+    return [view for truth in sorted(folder.glob("*.truth.png")) if (view := _measure(truth)) is not None]
+
+
+def choose(views: Sequence[HeldOut], count: int = MOST_VIEWS) -> list[HeldOut]:
+    """At most ``count`` views: from the worst to the best by PSNR in even steps, given back in their order."""
+    if len(views) <= count:
+        return list(views)
+    ranked = sorted(range(len(views)), key=lambda i: views[i].psnr)
+    picks = {ranked[round(k * (len(views) - 1) / (count - 1))] for k in range(count)}
+    return [views[i] for i in sorted(picks)]
+
+
+def triplet(view: HeldOut) -> tuple[str, str, str]:
+    """Truth, render and error map as data URIs (JPEG)."""
+    truth, render = read(view.truth), read(view.render)
+    assert truth is not None and render is not None, "measured before"
+    return uri(truth), uri(render), uri(error_map(truth, render))
+
+
+def error_map(truth: Image, render: Image) -> Image:
+    """The mean difference of the channels, [H, W, 3] BGR: black is 0, the brightest FULL_ERROR / 255 and more."""
+    error = np.abs(truth.astype(np.float32) - render.astype(np.float32)).mean(-1)
+    grey = np.clip(error * (255 / FULL_ERROR), 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(grey, COLORS), np.uint8)
+
+
+def legend() -> str:
+    """The error map's colors as stops of a CSS gradient."""
+    grey = np.linspace(0, 255, 9).round().astype(np.uint8)[None]
+    return ", ".join(f"rgb({r} {g} {b})" for b, g, r in cv2.applyColorMap(grey, COLORS)[0].tolist())
+
+
+def read(path: Path) -> Image | None:
+    """[H, W, 3] uint8 BGR, None where it can't be read."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)  # not cv2.imread: that fails on some systems' odd names
+    except OSError:
+        return None
+    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    return image
+
+
+def uri(image: Image) -> str:
+    """An image [H, W, 3] BGR as a data URI, shrunk to LONGEST_SIDE where it is larger."""
+    height, width = image.shape[:2]
+    shrink = LONGEST_SIDE / max(height, width)
+    if shrink < 1:
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _measure(truth_path: Path) -> HeldOut | None:
+    name = truth_path.name.removesuffix(".truth.png")
+    render_path = truth_path.with_name(f"{name}.png")
+    truth, render = read(truth_path), read(render_path)
+    if truth is None or render is None or truth.shape != render.shape:
+        return None
+    a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
+    height, width = truth.shape[:2]
+    similarity = ssim(a, b) if min(height, width) >= 11 else None
+    return HeldOut(name, truth_path, render_path, min(psnr(a, b), 100.0), similarity, width, height)

@@ -1,0 +1,291 @@
+"""The page itself: figures, curves, held-out views and settings of a run as HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nerfkit import __version__
+from nerfkit.files import write_text
+from nerfkit.train.report import images
+from nerfkit.train.report.charts import Series, line_chart, number, smooth
+from nerfkit.train.report.images import HeldOut
+from nerfkit.train.run import Run
+
+# What metrics.json holds for every model; the rest are the model's own statistics.
+NAMES = {"model", "backend", "device", "eval"}
+KNOWN_METRICS = NAMES | {"steps", "seconds", "parameters", "file_bytes", "peak_memory_bytes"}
+Line = Mapping[str, Any]
+
+
+def write(run: Run) -> Path:
+    """Writes ``report.html`` from what the run's folder holds, and returns its path.
+
+    Everything is embedded: the file can be mailed. What the folder lacks (metrics, curves, views) is left out.
+    """
+    metrics = _json(run.metrics)
+    lines = [line for line in run.log_lines() if isinstance(line, dict)]
+    views = images.measure(run.eval)
+    title = run.config.scene.resolve().stem or str(run.path)
+    body = [
+        f"<header><h1>{_text(title)}</h1><p>{_text(_subtitle(run, metrics))}</p></header>",
+        _tiles(metrics),
+        _curves(lines, metrics),
+        _views(views),
+        _tables(run, metrics, views),
+        f"<footer>{_text(str(run.path))} · made by nerfkit {_text(__version__)}</footer>",
+    ]
+    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    write_text(run.report, _document(f"{title} · nerfkit report", style, "\n".join(body)))
+    return run.report
+
+
+def _document(title: str, style: str, body: str) -> str:
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _subtitle(run: Run, metrics: Line) -> str:
+    words = [f"{run.config.model} model", f"run {run.path.resolve().name}"]
+    if metrics:
+        words.append(f"{metrics.get('backend', '?')} core on {metrics.get('device', '?')}")
+    return " · ".join(words)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------
+
+
+def _tiles(metrics: Line) -> str:
+    scores = metrics.get("eval") or {}
+    tiles = [
+        ("PSNR, held-out photos", scores.get("psnr"), lambda v: (f"{v:.2f}", "dB")),
+        ("SSIM, held-out photos", scores.get("ssim"), lambda v: (f"{v:.4f}", "")),
+        ("LPIPS, held-out photos", scores.get("lpips"), lambda v: (f"{v:.4f}", "")),
+        ("training time", metrics.get("seconds"), duration),
+        ("steps", metrics.get("steps"), lambda v: (f"{v:,}", "")),
+        *[(_words(k), v, lambda v: (_value(v), "")) for k, v in metrics.items() if k not in KNOWN_METRICS],
+        ("model file", metrics.get("file_bytes"), data_size),
+        ("peak memory", metrics.get("peak_memory_bytes"), data_size),
+    ]
+    shown = [(name, *form(value)) for name, value, form in tiles if isinstance(value, int | float)]
+    cells = [
+        f'<div class="card tile"><b>{_text(value)}{f" <small>{unit}</small>" if unit else ""}</b>'
+        f"<span>{_text(name)}</span></div>"
+        for name, value, unit in shown
+    ]
+    return f'<section class="tiles">{"".join(cells)}</section>' if cells else ""
+
+
+def duration(seconds: float) -> tuple[str, str]:
+    """Seconds as a number and its unit for people."""
+    if seconds < 100:
+        return f"{seconds:.1f}", "s"
+    minutes = round(seconds) // 60
+    if minutes < 60:
+        return f"{minutes}:{round(seconds) % 60:02d}", "min"
+    return f"{minutes // 60}:{minutes % 60:02d}", "h"
+
+
+def data_size(size: float) -> tuple[str, str]:
+    """Bytes as a number and its unit for people."""
+    return (f"{size / 2**30:.2f}", "GiB") if size >= 2**30 else (f"{size / 2**20:.1f}", "MiB")
+
+
+# --- curves -----------------------------------------------------------------------------------------------------
+
+
+def _curves(lines: Sequence[Line], metrics: Line) -> str:
+    steps = [line for line in lines if "loss" in line]
+    scores = [line for line in lines if isinstance(line.get("eval"), dict)]
+    if isinstance(metrics.get("eval"), dict) and metrics["eval"].get("views"):
+        scores = [*scores, metrics]
+    parts, statistics = _keys(steps)
+    charts = [
+        _chart("PSNR", "dB", _named_scores(steps, scores, "psnr")),
+        _chart("SSIM", "", _named_scores([], scores, "ssim")),
+        _chart("Loss", "log scale", _loss(steps, parts), log=True),
+        *[_chart(_words(key).capitalize(), "", [(key, steps, "main", False, key)]) for key in statistics],
+        _chart("Speed", "steps per second", [("speed", steps, "main", False, "it_per_s")]),
+    ]
+    drawn = "".join(charts)
+    if not drawn:
+        return ""
+    return (
+        '<section><input class="axis" type="radio" name="axis" id="by-time" checked>'
+        '<input class="axis" type="radio" name="axis" id="by-step">'
+        '<div class="bar"><h2>Training</h2><div class="switch"><label for="by-time">over time</label>'
+        f'<label for="by-step">over steps</label></div></div><div class="charts">{drawn}</div></section>'
+    )
+
+
+Curve = tuple[str, Sequence[Line], str, bool, str]  # name, lines, style, dots, key
+
+
+def _named_scores(steps: Sequence[Line], scores: Sequence[Line], key: str) -> list[Curve]:
+    training: list[Curve] = [("training photos", steps, "faint", False, key)] if any(key in s for s in steps) else []
+    return [*training, ("held-out photos", scores, "main", True, f"eval.{key}")]
+
+
+def _loss(steps: Sequence[Line], parts: Sequence[str]) -> list[Curve]:
+    curves: list[Curve] = [("each step", steps, "faint", False, "loss"), ("smoothed", steps, "main", False, "~loss")]
+    if len(parts) > 1:
+        curves += [(_words(part), steps, "second", False, f"~{part}") for part in parts]
+    return curves
+
+
+def _chart(title: str, unit: str, curves: Sequence[Curve], log: bool = False) -> str:
+    seconds = [float(line.get("seconds") or 0) for _, lines, *_ in curves for line in lines]
+    scale, unit_of_time = _time_unit(max(seconds, default=0))
+    drawn = []
+    for kind, axis, factor in (("by-time", f"training time, {unit_of_time}", scale), ("by-step", "steps", 1.0)):
+        series = [
+            Series(name, [_x(line, kind) * factor for line in lines], _values(lines, key), style, dots)
+            for name, lines, style, dots, key in curves
+        ]
+        drawn.append(f'<div class="{kind}">{line_chart(series, axis, log=log, title=title)}</div>')
+    if "<svg" not in drawn[0]:
+        return ""
+    shown = [curve for curve in curves if any(math.isfinite(v) for v in _values(curve[1], curve[4]))]
+    keys = "".join(f'<span class="key"><i class="{style}"></i>{_text(name)}</span>' for name, _, style, *_ in shown)
+    head = f"{_text(title)} <span class='soft'>{_text(unit)}</span>" if unit else _text(title)
+    side = f"<span>{keys}</span>" if len(shown) > 1 else ""
+    return f'<div class="card"><div class="head"><h3>{head}</h3>{side}</div>{"".join(drawn)}</div>'
+
+
+def _keys(steps: Sequence[Line]) -> tuple[list[str], list[str]]:
+    """The loss's parts and the model's statistics: a log line has them before and after ``it_per_s``."""
+    if not steps:
+        return [], []
+    keys = list(dict.fromkeys(key for line in steps for key in line if isinstance(line[key], int | float)))
+    loss = keys.index("loss") if "loss" in keys else -1
+    speed = keys.index("it_per_s") if "it_per_s" in keys else len(keys)
+    return keys[loss + 1 : speed], [key for key in keys[speed + 1 :] if key != "psnr"]
+
+
+def _x(line: Line, kind: str) -> float:
+    return float((line.get("seconds") if kind == "by-time" else line.get("step", line.get("steps"))) or 0)
+
+
+def _values(lines: Sequence[Line], key: str) -> list[float]:
+    """The values of ``key`` (``eval.psnr`` looks inside, ``~loss`` is smoothed); NaN where a line has none."""
+    if key.startswith("~"):
+        return smooth(_values(lines, key[1:]))
+    inside = key.startswith("eval.")
+    found = [(line["eval"] if inside else line).get(key.removeprefix("eval.")) for line in lines]
+    return [float(value) if isinstance(value, int | float) else math.nan for value in found]
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    return (1.0, "s") if seconds < 300 else (1 / 60, "min") if seconds < 3 * 3600 else (1 / 3600, "h")
+
+
+# --- views ------------------------------------------------------------------------------------------------------
+
+
+def _views(views: Sequence[HeldOut]) -> str:
+    if not views:
+        return ""
+    shown = images.choose(views)
+    words = "Held-out photos" if len(shown) == len(views) else f"Held-out photos: {len(shown)} of {len(views)}"
+    shape = "portrait" if sum(view.height >= view.width for view in views) * 2 > len(views) else "landscape"
+    legend = (
+        f'<div class="legend">error&nbsp;0 <i style="background: linear-gradient(90deg, {images.legend()})"></i>'
+        f"{images.FULL_ERROR}/255 and more</div>"
+    )
+    cards = "".join(map(_view, shown))
+    return f'<section><div class="bar"><h2>{words}</h2>{legend}</div><div class="views {shape}">{cards}</div></section>'
+
+
+def _view(view: HeldOut) -> str:
+    scores = f"{view.psnr:.2f} dB" + ("" if view.ssim is None else f" · SSIM {view.ssim:.4f}")
+    figures = "".join(
+        f'<figure><img src="{uri}" width="{view.width}" height="{view.height}" '
+        f'alt="{_text(view.name)}: {name}"><figcaption>{name}</figcaption></figure>'
+        for name, uri in zip(("photo", "render", "error"), images.triplet(view))
+    )
+    return (
+        f'<article class="card"><div class="head"><h3>{_text(view.name)}</h3><span>{scores}</span></div>'
+        f'<div class="triplet">{figures}</div></article>'
+    )
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def _tables(run: Run, metrics: Line, views: Sequence[HeldOut]) -> str:
+    plain = {key: value for key, value in metrics.items() if key != "eval"}
+    settings = {field.name: getattr(run.config, field.name) for field in dataclasses.fields(run.config)}
+    options = settings.pop("model_options")
+    tables = [_scores(views), _table("Measured", plain), _table("Settings", settings)]
+    if dataclasses.is_dataclass(options):
+        tables.append(_table(f"Options of {run.config.model}", vars(options)))
+    return f'<section><h2>Details</h2><div class="tables">{"".join(tables)}</div></section>'
+
+
+def _scores(views: Sequence[HeldOut]) -> str:
+    if not views:
+        return ""
+    rows = [(view.name, f"{view.psnr:.2f}", "-" if view.ssim is None else f"{view.ssim:.4f}") for view in views]
+    ssims = [view.ssim for view in views if view.ssim is not None]
+    mean = ("mean", f"{_mean(v.psnr for v in views):.2f}", f"{_mean(ssims):.4f}" if ssims else "-")
+    head = "<thead><tr><th>Held-out photo</th><th>PSNR, dB</th><th>SSIM</th></tr></thead>"
+    body = "".join(map(_row, rows))
+    foot = f"<tfoot>{_row(mean)}</tfoot>"
+    return f'<div class="card"><table class="scores">{head}<tbody>{body}</tbody>{foot}</table></div>'
+
+
+def _table(title: str, values: Mapping[str, Any]) -> str:
+    given = {key: value for key, value in values.items() if value is not None}
+    rows = "".join(_row((_words(key), _value(value, key))) for key, value in given.items())
+    head = f'<div class="head"><h3>{_text(title)}</h3></div>'
+    return f'<div class="card">{head}<table>{rows}</table></div>' if rows else ""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr><th>{_text(cells[0])}</th>{''.join(f'<td>{_text(cell)}</td>' for cell in cells[1:])}</tr>"
+
+
+def _value(value: Any, key: str = "") -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_bytes"):
+        return " ".join(data_size(value))
+    if key == "seconds":
+        return " ".join(duration(value))
+    if isinstance(value, int):
+        return f"{value:,}" if key != "seed" else str(value)
+    if isinstance(value, float):
+        return number(value) if value < 1000 else f"{value:,.0f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    return str(value)
+
+
+def _words(key: str) -> str:
+    return key.removesuffix("_bytes").replace("_", " ")
+
+
+def _text(words: str) -> str:
+    return html.escape(words.encode("utf-8", "replace").decode())  # a file name may hold what is no Unicode
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return math.fsum(kept) / len(kept)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
