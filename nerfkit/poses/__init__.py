@@ -15,9 +15,7 @@ from nerfkit.progress import ProgressSink, quiet
 __all__ = ["PoseOptions", "PoseReport", "estimate"]
 
 
-def estimate(
-    photos: Path, out: Path, options: PoseOptions | None = None, progress: ProgressSink = quiet
-) -> PoseReport:
+def estimate(photos: Path, out: Path, options: PoseOptions | None = None, progress: ProgressSink = quiet) -> PoseReport:
     """Camera poses and sparse points of a folder of photos; see :func:`nerfkit.poses.pipeline.estimate`."""
     from nerfkit.poses import pipeline
 

@@ -7,13 +7,16 @@ from typing import Any
 
 from nerfkit.poses.worker import Tell, counting, settle
 
+SMALL = 1000  # pixels of the longer side
+
 
 def work(
-    tell: Tell, database: str, folder: str, groups: list[list[str]], camera_model: str, settings: dict[str, int]
+    tell: Tell, database: str, folder: str, groups: list[dict[str, Any]], camera_model: str, settings: dict[str, int]
 ) -> dict[str, Any]:
     """Fills a new database with cameras, images, keypoints and descriptors.
 
-    Each group of photos gets a camera of its own, started from EXIF's focal length where it is known.
+    Each group (``names`` of photos, ``longest_side`` in pixels) gets a camera of its own, started from EXIF's focal
+    length where it is known. Small photos are doubled before features are looked for: they have few otherwise.
     Gives the names of the photos in which no features were found.
     """
     import pycolmap
@@ -21,18 +24,17 @@ def work(
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = camera_model
     extraction = pycolmap.FeatureExtractionOptions()
-    extraction.use_gpu = False
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
-    extraction.sift.first_octave = settings["first_octave"]
-    total = sum(len(names) for names in groups)
+    total = sum(len(group["names"]) for group in groups)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for names in groups:
+        for group in groups:
+            extraction.sift.first_octave = -1 if group["longest_side"] < SMALL else settings["first_octave"]
             pycolmap.extract_features(
-                database, folder, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
-                reader_options=reader, extraction_options=extraction,
+                database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
+                reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
     with pycolmap.Database.open(database) as filled:
         found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
     settle(Path(database))
-    return {"featureless": sorted({name for names in groups for name in names} - found)}
+    return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}

@@ -31,15 +31,17 @@ def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed:
     matches; ``registered`` is empty where there is no model.
     """
     best: tuple[tuple[Any, ...], Model, float] | None = None
+    few = False
     for attempt in range(_ATTEMPTS):
-        model = _largest(_models(tell, database, folder, Path(output), photos, seed + attempt))
+        model = _largest(_models(tell, database, folder, Path(output), photos, seed + attempt, relaxed=few))
+        few = model is None or model.num_reg_images() < FEWEST_SHARE * photos
         if model is None:
             continue
         share = agreement(model, database)
-        rank = (share >= SUSPICIOUS, model.num_reg_images(), share)
+        rank = (not few, share >= SUSPICIOUS, model.num_reg_images(), share)
         if best is None or rank > best[0]:
             best = (rank, model, share)
-        if share >= SUSPICIOUS and model.num_reg_images() >= FEWEST_SHARE * photos:
+        if share >= SUSPICIOUS and not few:
             break
     tell(photos, photos)
     if best is None:
@@ -57,12 +59,16 @@ def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed:
     }
 
 
-def _models(tell: Tell, database: str, folder: str, output: Path, photos: int, seed: int) -> list[Model]:
+def _models(tell: Tell, database: str, folder: str, output: Path, photos: int, seed: int, relaxed: bool) -> list[Model]:
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = seed
     options.min_model_size = 3  # small captures are welcome
+    if relaxed:  # half of COLMAP's own thresholds, for photos with little texture or overlap
+        options.mapper.init_min_num_inliers = 50
+        options.mapper.init_min_tri_angle = 8.0
+        options.mapper.abs_pose_min_num_inliers = 15
     registered = 0
 
     def one_more(by: int) -> None:

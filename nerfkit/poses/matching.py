@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from math import comb
 from pathlib import Path
 from typing import Any
 
 from nerfkit.poses.worker import Tell, counting, settle
 
-_OVERLAP = 10  # neighbours by name, and as many at distances 2, 4, 8, 16...
 _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
+_NEIGHBOURS = 10
+_KEYS = 60  # photos of a sequence that are compared all with all, to close its loops
 
 
-def work(tell: Tell, database: str, matcher: str, photos: int, seed: int) -> dict[str, Any]:
+def work(tell: Tell, database: str, matcher: str, seed: int) -> dict[str, Any]:
     """Adds matches to a database with features. Gives how many pairs were verified."""
     import pycolmap
 
-    matching = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu = False
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = seed
-    options = {"matching_options": matching, "verification_options": verification}
-    total = comb(photos, 2) if matcher == "exhaustive" else _sequential_pairs(photos)
+    options = {"verification_options": verification, "device": pycolmap.Device.cpu}
+    with pycolmap.Database.open(database) as filled:
+        names = sorted(image.name for image in filled.read_all_images())
+    chosen = sequential_pairs(len(names))
+    total = comb(len(names), 2) if matcher == "exhaustive" else len(chosen)
     with counting(Path(database), "SELECT COUNT(*) FROM two_view_geometries", total, tell):
         if matcher == "exhaustive":
-            pairing = pycolmap.ExhaustivePairingOptions()
-            pairing.block_size = _BLOCK
-            pycolmap.match_exhaustive(database, pairing_options=pairing, **options)
+            every = pycolmap.ExhaustivePairingOptions()
+            every.block_size = _BLOCK
+            pycolmap.match_exhaustive(database, pairing_options=every, **options)
         else:
-            neighbours = pycolmap.SequentialPairingOptions()
-            neighbours.overlap = _OVERLAP
-            neighbours.quadratic_overlap = True
-            pycolmap.match_sequential(database, pairing_options=neighbours, **options)
+            listed = pycolmap.ImportedPairingOptions()
+            listed.match_list_path = Path(database).with_name("pairs.txt")
+            listed.match_list_path.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in chosen))
+            pycolmap.match_image_pairs(database, pairing_options=listed, **options)
     with pycolmap.Database.open(database) as filled:
         verified = filled.num_verified_image_pairs()
     settle(Path(database))
     return {"verified_pairs": verified}
 
 
-def _sequential_pairs(photos: int) -> int:
-    near = sum(min(_OVERLAP, photos - 1 - index) for index in range(photos))
-    steps = [1 << power for power in range(_OVERLAP)]
-    far = sum(step > _OVERLAP and index + step < photos for index in range(photos) for step in steps)
-    return max(1, near + far)
+def sequential_pairs(photos: int) -> list[tuple[int, int]]:
+    """Pairs of indices for photos in the order of a walk: the next ten, those 16, 32, 64… further on, and all pairs
+    among 60 photos spread evenly, which find where the walk comes back."""
+    steps = [*range(1, _NEIGHBOURS + 1), *(1 << power for power in range(4, photos.bit_length()))]
+    pairs = {(index, index + step) for step in steps for index in range(photos - step)}
+    pairs.update(combinations(sorted({round(key * (photos - 1) / (_KEYS - 1)) for key in range(_KEYS)}), 2))
+    return sorted(pairs)

@@ -155,14 +155,17 @@ class _Run:
         names = {photo: name for name, photo in folder.names.items()}
         arguments = {
             "folder": str(folder.folder.resolve()),
-            "groups": [[names[photo] for photo in group] for group in groups],
+            "groups": [
+                {"names": [names[photo] for photo in group], "longest_side": max(group[0].width, group[0].height)}
+                for group in groups
+            ],
             "camera_model": self.options.camera_model,
             "settings": asdict(QUALITY[self.options.quality]),
         }
         return self.database("features", self.features_key, None, arguments)
 
     def matching(self) -> float:
-        arguments = {"matcher": self.matcher, "photos": len(self.photos), "seed": self.options.seed}
+        arguments = {"matcher": self.matcher, "seed": self.options.seed}
         return self.database("matching", self.matching_key, "features", arguments)
 
     def database(self, name: str, key: str, source: str | None, arguments: dict[str, Any]) -> float:

@@ -28,6 +28,8 @@ STAGES = {
     "mapping": "nerfkit.poses.mapping",
     "output": "nerfkit.poses.output",
 }
+
+
 class Tell(Protocol):
     def __call__(self, done: int, total: int) -> None: ...
 
