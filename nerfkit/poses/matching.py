@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -22,9 +24,9 @@ def work(tell: Tell, database: str, matcher: str, seed: int) -> dict[str, Any]:
     verification.ransac.random_seed = seed
     options = {"verification_options": verification, "device": pycolmap.Device.cpu}
     with pycolmap.Database.open(database) as filled:
-        names = sorted(image.name for image in filled.read_all_images())
-    chosen = sequential_pairs(len(names))
-    total = comb(len(names), 2) if matcher == "exhaustive" else len(chosen)
+        images = sorted(filled.read_all_images(), key=lambda image: image.name)
+    chosen = sequential_pairs(len(images))
+    total = comb(len(images), 2) if matcher == "exhaustive" else len(chosen)
     with counting(Path(database), "SELECT COUNT(*) FROM two_view_geometries", total, tell):
         if matcher == "exhaustive":
             every = pycolmap.ExhaustivePairingOptions()
@@ -33,12 +35,21 @@ def work(tell: Tell, database: str, matcher: str, seed: int) -> dict[str, Any]:
         else:
             listed = pycolmap.ImportedPairingOptions()
             listed.match_list_path = Path(database).with_name("pairs.txt")
-            listed.match_list_path.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in chosen))
+            numbers = [image.image_id for image in images]
+            listed.match_list_path.write_text("".join(f"{numbers[i]} {numbers[j]}\n" for i, j in chosen))
+            # COLMAP reads the pairs split at spaces, which names may contain.
+            _rename(Path(database), {number: str(number) for number in numbers})
             pycolmap.match_image_pairs(database, pairing_options=listed, **options)
+            _rename(Path(database), {image.image_id: image.name for image in images})
     with pycolmap.Database.open(database) as filled:
         verified = filled.num_verified_image_pairs()
     settle(Path(database))
     return {"verified_pairs": verified}
+
+
+def _rename(database: Path, names: dict[int, str]) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany("UPDATE images SET name = ? WHERE image_id = ?", [(n, i) for i, n in names.items()])
 
 
 def sequential_pairs(photos: int) -> list[tuple[int, int]]:

@@ -149,6 +149,16 @@ def test_sequential_pairs_are_neighbours_and_loops() -> None:
     assert (100, 111) not in pairs
 
 
+def test_names_with_spaces_and_accents(ten_photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "été à la mer"
+    folder.mkdir()
+    for photo in sorted(ten_photos.iterdir())[4:]:
+        shutil.copy(photo, folder / f"IMG é {photo.name}")
+    report = poses.estimate(folder, tmp_path / "out put", poses.PoseOptions(quality="draft", matcher="sequential"))
+    assert report.registered == 6
+    assert Scene.load(tmp_path / "out put").views[0].path == folder / "IMG é 0020.jpg"
+
+
 def test_interrupted_and_killed_runs_go_on(ten_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "poses"
     command = ("poses", ten_photos, "--out", out, "--quality", "draft", "--json")
