@@ -1,14 +1,12 @@
-"""``nerfkit render``: videos along camera paths, and stills of the held-out photos."""
+"""``nerfkit render``: videos and stills of a run."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -16,111 +14,110 @@ from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
-    from nerfkit.contracts import Channel, SceneModel
+    from nerfkit.contracts import Cameras
     from nerfkit.data.scene import Scene
 
-_Channel = Literal["rgb", "depth", "normal", "alpha"]
+CHANNELS = ("rgb", "depth", "normal", "alpha")
+LARGEST_SIDE = 8192  # pixels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass
 class Options:
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it."""
     path: Literal["orbit", "interpolate", "held-out"] = "orbit"
-    """orbit: around the subject; interpolate: through the photos; held-out: stills of the photos not trained on."""
+    """orbit: around the scene, within what the photos saw. interpolate: through the photos' places. held-out:
+    stills of the photos that were kept out of training."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Video to write (.mp4), or folder of stills. By default renders/PATH.mp4 or renders/held-out in the run folder."""
+    """Video to write (.mp4, .gif), or the folder for stills. By default in renders/ of the run folder."""
     channels: str = "rgb"
-    """What to draw, comma-separated: rgb, depth, normal, alpha. Each but rgb gets a file of its own: out.depth.mp4."""
+    """What to show, with commas between: rgb, depth (near is red, far is blue), normal, alpha. Several go into a
+    file each: out.mp4, out.depth.mp4."""
     size: str | None = None
-    """Size of the pictures, such as 1280x720 (default: that of the training photos)."""
+    """Width and height such as 1280x720 (default: the photos' size)."""
     fps: float = 30.0
-    """Frames a second."""
+    """Frames per second."""
     seconds: float = 6.0
     """Length of the video."""
     device: str = "auto"
-    """Where to render: auto, cpu or cuda."""
+    """Where the model is rendered: auto, cpu or cuda."""
     backend: str = "auto"
-    """Render core."""
+    """Render core (see nerfkit doctor)."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.train.run import Run
-
     channels, size = parse_channels(options.channels), parse_size(options.size)
-    if options.fps <= 0 or options.seconds <= 0:
-        raise NerfkitError("--fps and --seconds must be greater than 0")
+    for name in ("fps", "seconds"):
+        if not 0 < getattr(options, name) < 1e5:
+            raise NerfkitError(f"--{name} {getattr(options, name):g}: must be more than 0")
+
+    from nerfkit.train.run import Run
+    from nerfkit.views import video
+    from nerfkit.views.frames import render_frames
+    from nerfkit.views.paths import held_out_indices
+
     source = Run.open(options.run)
-    name = "held-out" if options.path == "held-out" else f"{options.path}.mp4"
-    out = options.out or source.renders / name
-    scene = source.scene()
-    model = source.model(options.device, options.backend, scene)
+    stills = options.path == "held-out"
+    out = options.out or source.renders / (options.path if stills else f"{options.path}.mp4")
+    files = {channel: channel_file(out, channel, channels) for channel in channels}
+    if stills and (out.is_file() or out.suffix.lower() in video.FORMATS):
+        raise NerfkitError(f"{out}: --path held-out writes stills into a folder; give a folder")
+    for file in files.values() if not stills else ():
+        video.check(file)  # before the work, not after it
     start = time.perf_counter()
-    if options.path == "held-out":
-        files = stills(model, scene, out, channels, console)
+    scene = source.scene()
+    cameras = path_cameras(scene, options, size)
+    model = source.model(options.device, options.backend, scene)
+    frames = render_frames(model, cameras, channels, console.progress)
+    if stills:
+        names = [scene.views[index].name for index in held_out_indices(scene)]
+        written = video.write_stills(out, names, frames)
     else:
-        files = video(model, scene, out, channels, size, options, console)
-    seconds = time.perf_counter() - start
-    console.say(f"[bold]{out}[/]: {len(files)} file{'s' * (len(files) != 1)} in {seconds:.1f} s")
-    return {"files": [str(file) for file in files], "seconds": round(seconds, 2)}
+        written = video.write_channels(files, frames, options.fps)
+    result = {
+        "path": options.path,
+        "channels": channels,
+        "frames": len(cameras),
+        "width": cameras.width,
+        "height": cameras.height,
+        "files": [str(file) for file in written],
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    what = f"{len(written)} stills" if stills else f"{len(cameras)} frames"
+    console.say(f"[bold]{out}[/]: {what} of {cameras.width}x{cameras.height} in {result['seconds']:.1f} s")
+    return result
 
 
-def video(
-    model: SceneModel, scene: Scene, out: Path, channels: Sequence[Channel], size: tuple[int, int] | None,
-    options: Options, console: Console,
-) -> list[Path]:  # fmt: skip
-    """One video a channel, all rendered in one go."""
+def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -> Cameras:
     from nerfkit.views import paths
-    from nerfkit.views.frames import render_frames
-    from nerfkit.views.video import check_suffix, writer
 
-    check_suffix(out)
+    if options.path == "held-out":
+        return paths.held_out(scene, size)
     frames = max(1, round(options.fps * options.seconds))
-    cameras = (paths.orbit if options.path == "orbit" else paths.interpolate)(scene, frames, size)
-    files = {channel: channel_file(out, channel) for channel in channels}
-    with ExitStack() as stack:
-        sinks = {channel: stack.enter_context(writer(file, options.fps)) for channel, file in files.items()}
-        for frame in render_frames(model, cameras, channels, console.progress):
-            for channel, picture in frame.items():
-                sinks[channel](picture)
-    return list(files.values())
+    make = paths.orbit if options.path == "orbit" else paths.interpolate
+    return make(scene, frames, size)
 
 
-def stills(model: SceneModel, scene: Scene, folder: Path, channels: Sequence[Channel], console: Console) -> list[Path]:
-    """A PNG for each held-out photo and channel."""
-    from nerfkit.views.frames import render_frames
-    from nerfkit.views.video import write_still
-
-    views = [scene.views[index] for index in scene.held_out]
-    if not views:
-        raise NerfkitError("the run holds out no photos; render --path orbit or interpolate instead")
-    files = []
-    for view, frame in zip(views, render_frames(model, [view.camera for view in views], channels, console.progress)):
-        for channel, picture in frame.items():
-            files.append(channel_file(folder / f"{view.name}.png", channel))
-            write_still(files[-1], picture)
-    return files
+def channel_file(out: Path, channel: str, channels: list[Any]) -> Path:
+    """``out`` for the only channel or rgb, else ``out`` with the channel before its suffix."""
+    return out if len(channels) == 1 or channel == "rgb" else out.with_name(f"{out.stem}.{channel}{out.suffix}")
 
 
-def channel_file(path: Path, channel: str) -> Path:
-    """``out.mp4`` for rgb, ``out.depth.mp4`` for depth."""
-    return path if channel == "rgb" else path.with_name(f"{path.stem}.{channel}{path.suffix}")
-
-
-def parse_channels(text: str) -> list[Channel]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in get_args(_Channel):
-            raise NerfkitError(f"--channels {name}: no such channel; choose from {', '.join(get_args(_Channel))}")
-    if not names:
-        raise NerfkitError(f"--channels is empty; choose from {', '.join(get_args(_Channel))}")
-    return list(dict.fromkeys(names))  # type: ignore[arg-type]
+def parse_channels(text: str) -> list[Any]:
+    """Raises NerfkitError: an unknown channel, or none."""
+    channels = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    unknown = [channel for channel in channels if channel not in CHANNELS]
+    if unknown or not channels:
+        raise NerfkitError(f"--channels {text!r}: choose from {', '.join(CHANNELS)}, with commas between")
+    return channels
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Raises NerfkitError: not WIDTHxHEIGHT, or a size that no video has."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip())
-    if match is None or min(int(match[1]), int(match[2])) < 2:
-        raise NerfkitError(f"--size {text}: not a size; write it like 1280x720")
-    return int(match[1]), int(match[2])
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(2 <= side <= LARGEST_SIDE for side in size):
+        raise NerfkitError(f"--size {text!r}: write it like 1280x720, each side from 2 to {LARGEST_SIDE} pixels")
+    return size

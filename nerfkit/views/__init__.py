@@ -1,1 +1,1 @@
-"""Seeing a scene: camera paths, frames, videos and stills."""
+"""Camera paths, and what is drawn along them: videos and stills."""

@@ -1,50 +1,80 @@
-"""From depth and normals to pictures."""
+"""What is no color, as color: depth and normals as images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+Image = NDArray[np.uint8]
+Limits = tuple[float, float]  # nearest and farthest depth that get a color of their own
+
+SEEN = 0.5  # alpha from which a depth means something
+SAMPLES = 20_000  # depths of an image that are looked at for its limits
 
 
-def depth_range(depths: Tensor) -> tuple[float, float]:
-    """A robust near and far (2nd and 98th percentile of what is there, i.e. > 0)."""
-    seen = depths[depths > 0].flatten().float()
-    if seen.numel() == 0:
-        return 0.0, 1.0
-    seen = seen[:: max(1, seen.numel() // 1_000_000)]
-    near, far = torch.quantile(seen, torch.tensor([0.02, 0.98])).tolist()
-    return near, max(far, near * 1.001 + 1e-9)
+def depth_to_rgb(depth: Any, alpha: Any = None, limits: Limits | None = None) -> Image:
+    """Depth [H, W] in the turbo color map, [H, W, 3]: near is red, far is blue, nothing there is black.
 
+    Colors go with 1 / depth, which tells near things apart and leaves room for a far background.
 
-def depth_to_rgb(
-    depth: Tensor, alpha: Tensor | None = None, span: tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
-    """Depth [H, W] as a picture [H, W, 3]: near is warm, far is cold (turbo), nothing is black.
-
-    Inverse depth is what is coloured: it is even over the picture. ``span`` (near, far) keeps the colours of a
-    video's frames comparable; ``alpha`` [H, W] below a half counts as nothing.
+    Args:
+        depth: z in scene units, a tensor or an array; 0 or not finite where nothing is seen.
+        alpha: [H, W]; below SEEN nothing is seen.
+        limits: the depths that get the outermost colors; those of this image by default. Give the same ones
+            for every frame of a video.
     """
     import cv2
 
-    near, far = span or depth_range(depth)
-    nothing = depth <= 0 if alpha is None else (depth <= 0) | (alpha < 0.5)
-    inverse = 1 / depth.clamp(max(near, 1e-6), far)
-    level = (inverse - 1 / far) / max(1 / max(near, 1e-6) - 1 / far, 1e-12)
-    gray = (level.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    picture = cv2.cvtColor(cv2.applyColorMap(gray, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    picture[nothing.numpy()] = 0
-    return np.ascontiguousarray(picture, dtype=np.uint8)
+    values, seen = _seen(depth, alpha)
+    near, far = limits or depth_limits([(depth, alpha)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nearness = (1 / values - 1 / far) / max(1 / near - 1 / far, 1e-12)
+    grey = np.where(seen, np.clip(nearness, 0, 1) * 255, 0).round().astype(np.uint8)
+    colors = np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_TURBO), np.uint8)[..., ::-1]
+    return np.ascontiguousarray(np.where(seen[..., None], colors, np.uint8(0)))
 
 
-def normal_to_rgb(normal: Tensor) -> NDArray[np.uint8]:
-    """Unit normals [H, W, 3] as a picture: -1..1 becomes 0..255; no normal is black."""
-    picture = ((normal * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    picture[normal.norm(dim=-1) < 0.5] = 0
-    return picture.numpy()
+def depth_limits(images: Iterable[tuple[Any, Any]]) -> Limits:
+    """The depths below and above which 2 % of all pixels seen lie, over pairs of depth and alpha (or None)."""
+    samples = []
+    for depth, alpha in images:
+        values, seen = _seen(depth, alpha)
+        found = values[seen]
+        samples.append(found[:: max(1, len(found) // SAMPLES)])
+    together = np.concatenate(samples) if samples else np.zeros(0)
+    if len(together) == 0:
+        return 1.0, 2.0
+    near, far = (float(value) for value in np.quantile(together, [0.02, 0.98]))
+    return near, max(far, near * (1 + 1e-6))
 
 
-def rgb_to_uint8(rgb: Tensor) -> NDArray[np.uint8]:
-    """Colours [H, W, 3] in [0, 1] as a picture."""
-    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def normal_to_rgb(normal: Any) -> Image:
+    """Unit normals [H, W, 3] as [H, W, 3]: each axis from -1 (0) to 1 (255); black where there is none."""
+    values = _array(normal)
+    seen = np.linalg.norm(values, axis=-1, keepdims=True) > 0.1
+    return np.where(seen, ((values + 1) * 127.5).round().clip(0, 255), 0).astype(np.uint8)
+
+
+def grey_to_rgb(grey: Any) -> Image:
+    """Values [H, W] in [0, 1] as [H, W, 3]."""
+    return np.repeat(unit_to_uint8(grey)[..., None], 3, -1)
+
+
+def unit_to_uint8(values: Any) -> Image:
+    """Values in [0, 1] as steps of 1/255."""
+    return np.asarray((_array(values).clip(0, 1) * 255).round(), np.uint8)
+
+
+def _seen(depth: Any, alpha: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values = _array(depth)
+    seen = np.isfinite(values) & (values > 0)
+    return values, seen if alpha is None else seen & (_array(alpha) > SEEN)
+
+
+def _array(values: Any) -> NDArray[np.float64]:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, np.float64)

@@ -57,7 +57,7 @@ def line_chart(series: Sequence[Series], x_label: str, *, log: bool = False, tit
     return "".join(parts) + "</svg>"
 
 
-def smooth(values: Sequence[float], weight: float = 0.85) -> list[float]:
+def smooth(values: Sequence[float], weight: float = 0.7) -> list[float]:
     """An exponential moving average, unbiased at its start; what is not finite passes it by."""
     out, mean, total = [], 0.0, 0.0
     for value in values:
