@@ -8,6 +8,7 @@ from typing import Any
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
+FEW = 20  # photos; with more of them, neighbours are close enough to do with fewer features, in a quarter of the time
 
 
 def work(
@@ -16,8 +17,8 @@ def work(
     """Fills a new database with cameras, images, keypoints and descriptors.
 
     Each group (``names`` of photos, ``longest_side`` in pixels) gets a camera of its own, started from EXIF's focal
-    length where it is known. Small photos are doubled before features are looked for: they have few otherwise.
-    Gives the names of the photos in which no features were found.
+    length where it is known. Where there are few photos, small ones are doubled first: they have too few features
+    otherwise. Gives the names of the photos in which no features were found.
     """
     import pycolmap
 
@@ -29,7 +30,8 @@ def work(
     total = sum(len(group["names"]) for group in groups)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
         for group in groups:
-            extraction.sift.first_octave = -1 if group["longest_side"] < SMALL else settings["first_octave"]
+            doubled = total <= FEW and group["longest_side"] < SMALL
+            extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
             pycolmap.extract_features(
                 database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,

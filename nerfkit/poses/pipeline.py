@@ -205,7 +205,7 @@ class _Run:
         raise NerfkitError(
             f"{self.photos[0].path.parent}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
-            "they show with the next one"
+            "they show with the next one, or try --quality best"
         )
 
     def output(self, folder: UprightFolder, seconds: dict[str, float]) -> PoseReport:
@@ -243,7 +243,7 @@ def _warn(report: PoseReport) -> None:
 
     if report.unregistered:
         log.warning(
-            "%d of %d photos have no pose, for lack of overlap with the others: %s",
+            "%d of %d photos have no pose, for lack of overlap with the others (--quality best may find more): %s",
             len(report.unregistered), report.photos, ", ".join(report.unregistered),
         )  # fmt: skip
     if report.agreement < SUSPICIOUS:
