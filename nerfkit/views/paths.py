@@ -57,7 +57,7 @@ def interpolate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     poses = _poses(scene)
     poses = poses[tour(poses[:, :3, 3], names=[view.name for view in scene.views])]
     keys = poses[_evenly(poses[:, :3, 3], max(2, frames // FRAMES_PER_PHOTO))]
-    distance = float(poses[:, :3, 3].norm(dim=1).median())
+    distance = float(poses[:, :3, 3].norm(dim=1).median()) or 1.0  # a camera that only turns, at the origin
     return _cameras(scene, constant_speed(keys, frames, distance), size)
 
 

@@ -14,7 +14,7 @@ MOST_POINTS = 400  # a line's; more can't be told apart at this size
 
 @dataclass(frozen=True)
 class Series:
-    """A line. ``style`` is a class of the style sheet: ``main``, ``second``, ``faint``; ``dots`` marks its points."""
+    """A line. ``style`` is a class of the style sheet: ``main``, ``faint``, ``second``…; ``dots`` marks its points."""
 
     name: str
     x: Sequence[float]
@@ -23,17 +23,22 @@ class Series:
     dots: bool = False
 
 
-def line_chart(series: Sequence[Series], x_label: str, *, log: bool = False, title: str = "") -> str:
-    """An ``<svg>`` of the series; points that are not finite (or not positive with ``log``) are left out.
+def line_chart(
+    series: Sequence[Series], x_label: str, *, log: bool = False, zero: bool = False, title: str = ""
+) -> str:
+    """An ``<svg>`` of the series, empty where none has a point.
 
-    Empty where no series has a point.
+    Args:
+        log: a logarithmic scale; points that are not positive are left out, as always those that are not finite.
+        zero: the scale holds zero.
     """
     drawn = [Series(s.name, *_finite(s, log), s.style, s.dots) for s in series]
     drawn = [s for s in drawn if s.x]
     if not drawn:
         return ""
     scale_y: Callable[[float], float] = math.log10 if log else float
-    y_ticks = log_ticks(*_extent([s.y for s in drawn])) if log else ticks(*_extent([s.y for s in drawn]))
+    low, high = min(min(s.y) for s in drawn), max(max(s.y) for s in drawn)
+    y_ticks = log_ticks(low, high) if log else ticks(min(low, 0) if zero else low, high)
     x_ticks = ticks(min(0.0, *(min(s.x) for s in drawn)), max(max(s.x) for s in drawn), 5)
     x_low, x_high = x_ticks[0], max(max(max(s.x) for s in drawn), x_ticks[0] + 1e-9)
     y_low, y_high = scale_y(y_ticks[0]), scale_y(y_ticks[-1])
@@ -118,7 +123,3 @@ def _line(series: Series, points: Sequence[tuple[float, float]]) -> str:
 def _finite(series: Series, log: bool) -> tuple[list[float], list[float]]:
     pairs = [(x, y) for x, y in zip(series.x, series.y) if math.isfinite(x) and math.isfinite(y) and (y > 0 or not log)]
     return [x for x, _ in pairs], [y for _, y in pairs]
-
-
-def _extent(values: Sequence[Sequence[float]]) -> tuple[float, float]:
-    return min(map(min, values)), max(map(max, values))

@@ -8,13 +8,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from nerfkit import __version__
 from nerfkit.files import write_text
 from nerfkit.train.report import images
-from nerfkit.train.report.charts import Series, line_chart, number, smooth
+from nerfkit.train.report.charts import Series, line_chart, smooth
 from nerfkit.train.report.images import HeldOut
 from nerfkit.train.run import Run
 
@@ -32,7 +33,7 @@ def write(run: Run) -> Path:
     metrics = _json(run.metrics)
     lines = [line for line in run.log_lines() if isinstance(line, dict)]
     views = images.measure(run.eval)
-    title = run.config.scene.resolve().stem or str(run.path)
+    title = _title(run)
     body = [
         f"<header><h1>{_text(title)}</h1><p>{_text(_subtitle(run, metrics))}</p></header>",
         _tiles(metrics),
@@ -52,6 +53,15 @@ def _document(title: str, style: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def _title(run: Run) -> str:
+    """The scene's name: that of its folder, and for poses made within the run the end of the run's own path."""
+    scene, folder = run.config.scene.resolve(), run.path.resolve()
+    if scene.is_relative_to(folder):
+        return "/".join(folder.parts[-2:])
+    generic = scene.suffix == ".json" or scene.name in ("images", "photos", "input")
+    return (scene.parent if generic else scene).name or str(scene)
 
 
 def _subtitle(run: Run, metrics: Line) -> str:
@@ -113,8 +123,8 @@ def _curves(lines: Sequence[Line], metrics: Line) -> str:
         _chart("PSNR", "dB", _named_scores(steps, scores, "psnr")),
         _chart("SSIM", "", _named_scores([], scores, "ssim")),
         _chart("Loss", "log scale", _loss(steps, parts), log=True),
-        *[_chart(_words(key).capitalize(), "", [(key, steps, "main", False, key)]) for key in statistics],
-        _chart("Speed", "steps per second", [("speed", steps, "main", False, "it_per_s")]),
+        *[_chart(_words(key).capitalize(), "", [(key, steps, "main", False, key)], zero=True) for key in statistics],
+        _chart("Speed", "steps per second", [("speed", steps, "main", False, "it_per_s")], zero=True),
     ]
     drawn = "".join(charts)
     if not drawn:
@@ -138,11 +148,12 @@ def _named_scores(steps: Sequence[Line], scores: Sequence[Line], key: str) -> li
 def _loss(steps: Sequence[Line], parts: Sequence[str]) -> list[Curve]:
     curves: list[Curve] = [("each step", steps, "faint", False, "loss"), ("smoothed", steps, "main", False, "~loss")]
     if len(parts) > 1:
-        curves += [(_words(part), steps, "second", False, f"~{part}") for part in parts]
+        styles = cycle(("second", "third", "fourth"))
+        curves += [(_words(part), steps, style, False, f"~{part}") for part, style in zip(parts, styles)]
     return curves
 
 
-def _chart(title: str, unit: str, curves: Sequence[Curve], log: bool = False) -> str:
+def _chart(title: str, unit: str, curves: Sequence[Curve], log: bool = False, zero: bool = False) -> str:
     seconds = [float(line.get("seconds") or 0) for _, lines, *_ in curves for line in lines]
     scale, unit_of_time = _time_unit(max(seconds, default=0))
     drawn = []
@@ -151,7 +162,7 @@ def _chart(title: str, unit: str, curves: Sequence[Curve], log: bool = False) ->
             Series(name, [_x(line, kind) * factor for line in lines], _values(lines, key), style, dots)
             for name, lines, style, dots, key in curves
         ]
-        drawn.append(f'<div class="{kind}">{line_chart(series, axis, log=log, title=title)}</div>')
+        drawn.append(f'<div class="{kind}">{line_chart(series, axis, log=log, zero=zero, title=title)}</div>')
     if "<svg" not in drawn[0]:
         return ""
     shown = [curve for curve in curves if any(math.isfinite(v) for v in _values(curve[1], curve[4]))]
@@ -264,14 +275,15 @@ def _value(value: Any, key: str = "") -> str:
     if isinstance(value, int):
         return f"{value:,}" if key != "seed" else str(value)
     if isinstance(value, float):
-        return number(value) if value < 1000 else f"{value:,.0f}"
+        return f"{value:.6g}"
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
     return str(value)
 
 
 def _words(key: str) -> str:
-    return key.removesuffix("_bytes").replace("_", " ")
+    named = {"seconds": "training time", "file_bytes": "model file"}
+    return named.get(key, key.removesuffix("_bytes").replace("_", " "))
 
 
 def _text(words: str) -> str:

@@ -1,0 +1,84 @@
+"""``nerfkit render`` over a whole run, with a model that is exact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from nerfkit.cli import main
+from nerfkit.train.run import Run
+
+
+def render(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any], str]:
+    status = main(["render", *map(str, arguments), "--json"])
+    captured = capsys.readouterr()
+    return status, json.loads(captured.out) if captured.out else {}, captured.err
+
+
+def test_an_orbit_by_default(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    status, result, words = render(capsys, ball_run.path, "--seconds", 0.5)
+    assert status == 0
+    assert result["files"] == [str(ball_run.renders / "orbit.mp4")]
+    assert (result["frames"], result["width"], result["height"]) == (15, 64, 48)
+    assert "15 frames of 64x48" in words
+    decoded = iio.imread(ball_run.renders / "orbit.mp4")
+    assert len(decoded) == 15
+    assert np.abs(decoded[0].astype(int) - decoded[7]).mean() > 5  # the other side of the ball
+
+
+def test_channels_go_into_files_of_their_own(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "fly.mp4"
+    arguments = (ball_run.path, "--path", "interpolate", "--channels", "rgb,depth", "--size", "80x60", "--fps", 10)
+    status, result, _ = render(capsys, *arguments, "--seconds", 1, "-o", out)
+    assert status == 0
+    assert result["files"] == [str(out), str(tmp_path / "fly.depth.mp4")]
+    colour, depth = (iio.imread(file) for file in result["files"])
+    assert colour.shape == depth.shape == (10, 60, 80, 3)
+    assert depth[:, 50:, :, 0].mean() > depth[:, 50:, :, 2].mean()  # the floor before us is near: red
+
+
+def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    status, result, _ = render(capsys, ball_run.path, "--path", "held-out", "--channels", "rgb,depth")
+    assert status == 0
+    names = ["a_00.png", "a_00.depth.png", "a_08.png", "a_08.depth.png"]
+    assert result["files"] == [str(ball_run.renders / "held-out" / name) for name in names]
+    assert all(iio.imread(file).shape == (48, 64, 3) for file in result["files"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4 or .gif"),
+        (
+            ["--path", "held-out", "-o", "out.mp4"],
+            "out.mp4: --path held-out writes stills into a folder; give a folder",
+        ),
+        (["--size", "640"], "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),
+        (["--size", "1x720"], "--size '1x720': write it like"),
+        (["--channels", "rgb,deep"], "--channels 'rgb,deep': choose from rgb, depth, normal, alpha"),
+        (["--fps", "0"], "--fps 0: must be more than 0"),
+        (["--seconds", "nan"], "--seconds nan: must be more than 0"),
+    ],
+)
+def test_bad_options_are_told_before_the_work(
+    ball_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    arguments: list[str], words: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    status, result, error = render(capsys, ball_run.path, *arguments)
+    assert (status, result) == (2, {})
+    assert error.startswith(f"error: {words}")
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before and not ball_run.renders.exists()
+
+
+def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, error = render(capsys, tmp_path / "nowhere")
+    assert status == 2
+    assert error == f"error: {tmp_path / 'nowhere'}: no such run; give the folder that nerfkit train --out made\n"
