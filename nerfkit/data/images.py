@@ -138,9 +138,7 @@ def _decode_mask(path: Path, width: int, height: int) -> Any:
 def _decoded_camera(source: Cameras, width: int, height: int) -> Cameras:
     """The camera over a photo decoded at 1/n: libjpeg rounds the size up but the scale is exactly 1/n."""
     shrink = max(1, round(source.width / width))
-    return Cameras(
-        source.world_from_cam, source.intrinsics / shrink, width, height, source.model, source.distortion
-    )
+    return Cameras(source.world_from_cam, source.intrinsics / shrink, width, height, source.model, source.distortion)
 
 
 def _map_key(camera: Cameras) -> tuple[Any, ...]:
@@ -153,8 +151,12 @@ def _maps(
     width: int, height: int, model: Any, intrinsics: tuple[float, ...], distortion: tuple[float, ...]
 ) -> tuple[Any, Any]:
     camera = Cameras(
-        torch.eye(4, dtype=torch.float64)[None], torch.tensor([intrinsics], dtype=torch.float64),
-        width, height, model, torch.tensor([distortion], dtype=torch.float64),
+        torch.eye(4, dtype=torch.float64)[None],
+        torch.tensor([intrinsics], dtype=torch.float64),
+        width,
+        height,
+        model,
+        torch.tensor([distortion], dtype=torch.float64),
     )
     return cv2.convertMaps(*maps(camera, pinhole(camera, width, height)), cv2.CV_16SC2)
 
@@ -163,7 +165,9 @@ def _shrink(pixels: Any, width: int, height: int) -> tuple[NDArray[np.uint8], ND
     """Area-averaged straight RGB [H, W, 3] and alpha [H, W]."""
     size = (width, height)
     if pixels.shape[2] == 3:
-        small = pixels if pixels.shape[:2] == (height, width) else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        small = (
+            pixels if pixels.shape[:2] == (height, width) else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        )
         return cv2.cvtColor(small, cv2.COLOR_BGR2RGB), None
     if pixels.shape[:2] == (height, width):
         return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), np.ascontiguousarray(pixels[..., 3])

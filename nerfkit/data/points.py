@@ -40,7 +40,7 @@ def inliers(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 
     Only the wildest mistakes of triangulation go: a distant but true background stays.
     """
-    finite: NDArray[np.bool_] = np.isfinite(points).all(1)
+    finite = np.asarray(np.isfinite(points).all(axis=1))
     if not finite.any():
         return finite
     distance = np.linalg.norm(np.where(finite[:, None], points, 0) - np.median(points[finite], 0), axis=1)

@@ -61,8 +61,8 @@ def finish(scene: RawScene) -> RawScene:
     A name is the photo's path below the photos' common folder, without suffix and with ``_`` for ``/``.
 
     Raises:
-        NerfkitError: half of the photos or more are missing, fewer than two views, the same photo twice, a pose that is not
-            rigid, a camera whose shape differs from its photo's.
+        NerfkitError: more than half of the photos are missing, fewer than two views, the same photo twice, a pose
+            that is not rigid, a camera whose shape differs from its photo's.
     """
     _check_twice(scene)
     _drop_missing(scene)
@@ -83,7 +83,11 @@ def opencv_from_opengl(world_from_gl: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def camera(
-    world_from_cam: NDArray[np.float64], intrinsics: Sequence[float], width: int, height: int, distortion: Tensor | None,
+    world_from_cam: NDArray[np.float64],
+    intrinsics: Sequence[float],
+    width: int,
+    height: int,
+    distortion: Tensor | None,
     model: str = "pinhole",
 ) -> Cameras:
     """One camera [C = 1] in float64. Distortion that is all zero becomes a plain pinhole."""
@@ -108,8 +112,13 @@ def _drop_missing(scene: RawScene) -> None:
             f"{scene.source}: {len(missing)} of its {len(scene.views)} views lack their file: {first}; "
             "put the files there, or name the photo folder with --images"
         )
-    log.warning("%s: %d of its %d views lack their file and are left out: %s",
-                scene.source, len(missing), len(scene.views), first)
+    log.warning(
+        "%s: %d of its %d views lack their file and are left out: %s",
+        scene.source,
+        len(missing),
+        len(scene.views),
+        first,
+    )
     scene.views = kept
 
 

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from nerfkit.contracts import SceneReader
 from nerfkit.data.blender import BlenderReader
+from nerfkit.data.colmap import ColmapReader
 from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene
 from nerfkit.data.transforms import TransformsReader
 from nerfkit.errors import NerfkitError
 
 
 def readers(images: Path | None = None) -> list[SceneReader]:
-    """All readers, the first that accepts a path wins. ``images`` names the photo folder."""
-    return [BlenderReader(images), TransformsReader(images)]
+    """All readers, the first that accepts a path wins. ``images`` names the photo folder.
+
+    ``nerfkit poses`` writes both ``transforms.json`` and a COLMAP model; the former, with its own points, comes first.
+    """
+    return [BlenderReader(images), TransformsReader(images), ColmapReader(images)]
 
 
 def read(path: Path, images: Path | None = None) -> RawScene:
@@ -39,4 +43,6 @@ def read(path: Path, images: Path | None = None) -> RawScene:
 
 def has_photos(path: Path) -> bool:
     folders = [path, path / "images", path / "photos"]
-    return any(file.suffix.lower() in PHOTO_SUFFIXES for folder in folders if folder.is_dir() for file in folder.iterdir())
+    return any(
+        file.suffix.lower() in PHOTO_SUFFIXES for folder in folders if folder.is_dir() for file in folder.iterdir()
+    )

@@ -57,9 +57,7 @@ class PhotoView:
         return self._photo()[1] if self.has_alpha or self.mask_path else None
 
     def _photo(self) -> Photo:
-        return self.cache.get(
-            self.name, lambda: load_photo(self.path, self.source, self.camera, self.mask_path)
-        )
+        return self.cache.get(self.name, lambda: load_photo(self.path, self.source, self.camera, self.mask_path))
 
 
 @dataclass(eq=False)
@@ -121,8 +119,15 @@ class Scene:
         views = [_view(view, similarity, _size(view.camera, downscale, size), cache) for view in raw.views]
         train, held_out = _split(raw, hold_out_every)
         scene = cls(
-            Path(path).resolve().stem, views, similarity.points(points).float(), colors, similarity,
-            train, held_out, any(view.has_alpha for view in views), raw.source.resolve(),
+            Path(path).resolve().stem,
+            views,
+            similarity.points(points).float(),
+            colors,
+            similarity,
+            train,
+            held_out,
+            any(view.has_alpha for view in views),
+            raw.source.resolve(),
         )
         if len(points) == 0:
             scene._scatter_points()
@@ -137,8 +142,11 @@ class Scene:
             view = self.views[index]
             budget -= view.camera.width * view.camera.height * (4 if view.has_alpha or view.mask_path else 3)
             if budget < 0:
-                log.warning("%d of %d photos fit the image cache; the others are decoded anew each time they are used",
-                            len(fitting), len(order))
+                log.warning(
+                    "%d of %d photos fit the image cache; the others are decoded anew each time they are used",
+                    len(fitting),
+                    len(order),
+                )
                 break
             fitting.append(view)
         with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
@@ -165,9 +173,16 @@ class Scene:
         try:
             stored = load_file(file.with_name("points.safetensors"))
             return cls(
-                data["name"], [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
-                stored["points"], stored["colors"], Similarity.from_json(data["scene_from_world"]),
-                data["train"], data["held_out"], data["has_alpha"], Path(data["source"]), data["points_are_random"],
+                data["name"],
+                [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
+                stored["points"],
+                stored["colors"],
+                Similarity.from_json(data["scene_from_world"]),
+                data["train"],
+                data["held_out"],
+                data["has_alpha"],
+                Path(data["source"]),
+                data["points_are_random"],
             )
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise NerfkitError(f"{file}: damaged ({error}); make the run again from its photos") from None
@@ -177,7 +192,9 @@ class Scene:
         poses = torch.cat([view.camera.world_from_cam for view in self.views])
         unit_from_scene = normalizing_similarity(poses)
         cameras = [
-            Cameras(unit_from_scene.poses(v.camera.world_from_cam), v.camera.intrinsics, v.camera.width, v.camera.height)
+            Cameras(
+                unit_from_scene.poses(v.camera.world_from_cam), v.camera.intrinsics, v.camera.width, v.camera.height
+            )
             for v in self.views
         ]
         points, self.point_colors = random_points(cameras)
@@ -263,8 +280,13 @@ def _view_to_json(view: PhotoView, folder: Path) -> dict[str, Any]:
 def _view_from_json(data: dict[str, Any], folder: Path, cache: PhotoCache) -> PhotoView:
     mask_path = folder / data["mask_path"] if data["mask_path"] else None
     return PhotoView(
-        data["name"], _camera_from_json(data["camera"], torch.float32), folder / data["path"],
-        _camera_from_json(data["source"], torch.float64), cache, mask_path, data["has_alpha"],
+        data["name"],
+        _camera_from_json(data["camera"], torch.float32),
+        folder / data["path"],
+        _camera_from_json(data["source"], torch.float64),
+        cache,
+        mask_path,
+        data["has_alpha"],
     )
 
 
@@ -285,6 +307,10 @@ def _camera_to_json(camera: Cameras) -> dict[str, Any]:
 def _camera_from_json(data: dict[str, Any], dtype: torch.dtype) -> Cameras:
     distortion = None if data["distortion"] is None else torch.tensor([data["distortion"]], dtype=dtype)
     return Cameras(
-        torch.tensor([data["world_from_cam"]], dtype=dtype), torch.tensor([data["intrinsics"]], dtype=dtype),
-        data["width"], data["height"], data["model"], distortion,
+        torch.tensor([data["world_from_cam"]], dtype=dtype),
+        torch.tensor([data["intrinsics"]], dtype=dtype),
+        data["width"],
+        data["height"],
+        data["model"],
+        distortion,
     )

@@ -133,7 +133,9 @@ def _focal(file: Path, frame: Mapping[str, Any], width: int, height: int) -> tup
     fx, fy = of_axis("fl_x", "camera_angle_x", width), of_axis("fl_y", "camera_angle_y", height)
     fx, fy = (fy if fx is None else fx), (fx if fy is None else fy)
     if fx is None or fy is None:
-        raise NerfkitError(f"{file}: no intrinsics for {frame['file_path']}; add fl_x (pixels) or camera_angle_x (radians)")
+        raise NerfkitError(
+            f"{file}: no intrinsics for {frame['file_path']}; add fl_x (pixels) or camera_angle_x (radians)"
+        )
     return fx, fy
 
 
@@ -175,7 +177,9 @@ def _matrix(file: Path, frame: Mapping[str, Any], key: str, shape: tuple[int, in
     try:
         matrix = np.array(frame[key], dtype=np.float64)
     except (KeyError, TypeError, ValueError):
-        raise NerfkitError(f"{file}: {name} has no valid {key}; write it as {shape[0]} rows of {shape[1]} numbers") from None
+        raise NerfkitError(
+            f"{file}: {name} has no valid {key}; write it as {shape[0]} rows of {shape[1]} numbers"
+        ) from None
     if matrix.shape == (3, 4) and shape == (4, 4):
         matrix = np.vstack([matrix, [0, 0, 0, 1]])
     if matrix.shape == (4, 4) and shape == (3, 4):

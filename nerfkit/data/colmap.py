@@ -1,0 +1,119 @@
+"""COLMAP models: ``cameras``, ``images``, ``points3D`` as ``.bin`` or ``.txt``, with or without rigs and frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nerfkit.contracts import Cameras
+from nerfkit.data.colmap_files import check_binary
+from nerfkit.data.raw import RawScene, RawView, camera, finish
+from nerfkit.errors import NerfkitError
+
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
+PHOTO_FOLDERS = ("images", "photos", ".")
+CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
+
+
+@dataclass(frozen=True)
+class ColmapReader:
+    """Reads a COLMAP model, given its own folder or the scene's (``sparse/0``, ``sparse``, ``colmap/sparse/0``).
+
+    Photos lie in ``images`` or ``photos``, beside the model or above it; ``images`` names another folder,
+    which holds them by their name in the model or by their file name alone.
+    """
+
+    images: Path | None = None
+
+    def accepts(self, path: Path) -> bool:
+        return model_folder(path) is not None
+
+    def read(self, path: Path) -> RawScene:
+        """Raises NerfkitError: truncated or damaged files, an unsupported camera model, missing photos."""
+        model = model_folder(path)
+        if model is None:
+            raise NerfkitError(f"{path}: no COLMAP model (cameras, images and points3D); check the path")
+        reconstruction = load(model)
+        registered = [image for _, image in sorted(reconstruction.images.items()) if image.has_pose]
+        photos = self._photos(path, model, [image.name for image in registered])
+        views = [
+            RawView(file, _camera(model, reconstruction.cameras[image.camera_id], image))
+            for file, image in zip(photos, registered, strict=True)
+        ]
+        return finish(RawScene(model, views, *_points(reconstruction)))
+
+    def _photos(self, path: Path, model: Path, names: list[str]) -> list[Path]:
+        """The files of ``names``: in the first of the folders that has any of them."""
+        if self.images is not None:
+            by_name = [self.images / name for name in names]
+            return [file if file.is_file() else self.images / file.name for file in by_name]
+        bases = dict.fromkeys([path, model, *model.parents[:3]])
+        folders = [base / folder for base in bases for folder in PHOTO_FOLDERS]
+        holds = (folder for folder in folders if any((folder / name).is_file() for name in names))
+        folder = next(holds, folders[0])
+        return [folder / name for name in names]
+
+
+def model_folder(path: Path) -> Path | None:
+    """The folder of the model that ``path`` holds or is."""
+    return next((path / folder for folder in MODEL_FOLDERS if _is_model(path / folder)), None)
+
+
+def load(model: Path) -> Any:
+    """The ``pycolmap.Reconstruction`` of a model folder.
+
+    Raises:
+        NerfkitError: the files are truncated, damaged, or don't belong together.
+    """
+    import pycolmap
+
+    check_binary(model)
+    try:
+        return pycolmap.Reconstruction(str(model))
+    except Exception as error:  # whatever COLMAP's parser and checks throw: IndexError, ValueError, RuntimeError…
+        raise NerfkitError(
+            f"{model}: a damaged COLMAP model, or files of different models "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); copy or make it again"
+        ) from None
+
+
+def _is_model(folder: Path) -> bool:
+    return any(
+        all((folder / f"{name}.{suffix}").is_file() for name in ("cameras", "images", "points3D"))
+        for suffix in ("bin", "txt")
+    )
+
+
+def _camera(model: Path, described: Any, image: Any) -> Cameras:
+    """The camera [C = 1] of an image, COLMAP's ``cam_from_world`` inverted."""
+    name = described.model.name
+    if name not in CAMERA_MODELS:
+        raise NerfkitError(
+            f"{model}: camera model {name} of {image.name} is not supported; undistort with "
+            f"`colmap image_undistorter`, or use one of {', '.join(CAMERA_MODELS)}"
+        )
+    pose = np.eye(4)
+    pose[:3] = image.cam_from_world().inverse().matrix()
+    kind = {"OPENCV_FISHEYE": "fisheye"}.get(name, "pinhole" if name.endswith("PINHOLE") else "opencv")
+    intrinsics, distortion = _split(name, [float(value) for value in described.params])
+    return camera(pose, intrinsics, described.width, described.height, distortion, kind)
+
+
+def _split(name: str, params: list[float]) -> tuple[list[float], Tensor | None]:
+    """fx fy cx cy, and four distortion coefficients, of COLMAP's parameters."""
+    if name in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
+        params = [params[0], *params]  # one focal length for both axes
+    rest = params[4:]
+    return params[:4], torch.tensor(rest + [0.0] * (4 - len(rest)), dtype=torch.float64) if rest else None
+
+
+def _points(reconstruction: Any) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    points = [point for _, point in sorted(reconstruction.points3D.items())]
+    positions = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
+    return positions, np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
