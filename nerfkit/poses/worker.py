@@ -38,7 +38,7 @@ class Tell(Protocol):
 # file in the one drops the other's locks, and the process dies of SIGBUS. So another process counts.
 _COUNTER = """
 import os, sqlite3, sys, time
-uri, query, parent = sys.argv[1], sys.argv[2], os.getppid()
+uri, query, parent = sys.argv[1], sys.argv[2], int(sys.argv[3])
 while os.getppid() == parent:
     time.sleep(0.25)
     try:
@@ -55,7 +55,7 @@ while os.getppid() == parent:
 @contextmanager
 def counting(database: Path, query: str, total: int, tell: Tell) -> Iterator[None]:
     """Tells meanwhile what ``query`` counts in a database that pycolmap is filling."""
-    command = [sys.executable, "-c", _COUNTER, f"{database.resolve().as_uri()}?mode=ro", query]
+    command = [sys.executable, "-c", _COUNTER, f"{database.resolve().as_uri()}?mode=ro", query, str(os.getpid())]
     counter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert counter.stdout is not None
     counts = counter.stdout

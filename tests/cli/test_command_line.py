@@ -37,7 +37,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_explains_itself_without_torch(verb: str) -> None:
-    code = f"import sys; from nerfkit.cli import main; s = main(['{verb}', '--help']); sys.exit(s or 'torch' in sys.modules)"
+    code = f"import sys; from nerfkit.cli import main; sys.exit(main(['{verb}', '--help']) or 'torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert f"nerfkit {verb}" in result.stdout

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
+_FLOATERS_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
 
 
@@ -123,7 +124,8 @@ class Model:
             density.relocate(self.config, self.params, self.optimizer, target, self._rng)
         else:
             density.grow_by_gradient(self.config, self.params, self.optimizer, self.stats, target, self._rng)
-        self._remove_floaters()
+        if self.events % _FLOATERS_EVERY == 0:
+            self._remove_floaters()
         self.stats = SplatStats.zeros(len(self))
 
     def _remove_floaters(self) -> None:
