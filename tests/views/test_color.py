@@ -74,8 +74,13 @@ def test_frames_of_a_path_share_one_range_of_depth() -> None:
         assert {name: image.shape for name, image in frame.items()} == dict.fromkeys(frame, (48, 64, 3))
         assert frame["rgb"].std() > 20
         assert frame["alpha"].any() and (frame["depth"].any(-1) == (frame["alpha"][..., 0] > 0)).all()
-    ball = [frame["depth"][24, 32].tolist() for frame in frames]  # the ball looks the same from all around
-    assert np.ptp(np.array(ball), axis=0).max() <= 12
+
+
+def test_what_comes_nearer_along_a_path_gets_warmer() -> None:
+    toward = torch.tensor([[2.0, 0.0, 0.4], [0.6, 0.0, 0.12]])
+    frames = render_frames(Model(), paths.interpolate(scene_of(toward), 5), ("depth",))
+    middle = [int(places_in_turbo(frame["depth"][24, 32])) for frame in frames]  # on the ball
+    assert bool((np.diff(middle) > 2).all())
 
 
 @pytest.mark.parametrize("size", [(2, 2), (300, 7)])

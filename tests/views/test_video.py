@@ -69,6 +69,15 @@ def test_colors_and_order_survive(tmp_path: Path) -> None:
     assert np.abs(decoded[0][40:60, 60:].astype(int) - (200, 30, 40)).max() < 12
 
 
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)])
+def test_colors_are_those_of_the_tags(tmp_path: Path, color: tuple[int, int, int]) -> None:
+    path = video.write(tmp_path / "out.mp4", [np.full((48, 64, 3), color, np.uint8)] * 3)
+    as_tagged = "scale=in_color_matrix=bt709:in_range=tv,format=rgb24"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-vf", as_tagged, "-f", "rawvideo", "-"]
+    shown = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8).reshape(-1, 3)
+    assert np.abs(shown.astype(int) - color).max() <= 8
+
+
 @pytest.mark.parametrize(("height", "width"), [(49, 65), (1, 1), (2, 7)])
 def test_odd_sizes_become_even(tmp_path: Path, height: int, width: int) -> None:
     found = probe(video.write(tmp_path / "out.mp4", frames(3, height, width)))
