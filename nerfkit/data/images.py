@@ -92,13 +92,19 @@ def _decode(path: Path, source: Cameras, target: Cameras) -> NDArray[np.uint8]:
     if not data.startswith(b"\xff\xd8"):
         pixels = _imdecode(path, data, cv2.IMREAD_UNCHANGED)
         return _eight_bit(pixels)
-    room = min(source.width / target.width, source.height / target.height) / 2
-    shrink = max((n for n in (1, 2, 4, 8) if n <= room), default=1)
+    shrink = _shrink_at_decoding(source, target)
     flags = REDUCED.get(shrink, cv2.IMREAD_COLOR)
     pixels = _imdecode(path, data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if (pixels.shape[1] > pixels.shape[0]) != (source.width > source.height):  # the poses belong to the turned photo
         pixels = _imdecode(path, data, flags)
     return pixels
+
+
+def _shrink_at_decoding(source: Cameras, target: Cameras) -> int:
+    """1, 2, 4 or 8. libjpeg rounds sizes up and pads, which would shift the photo: only n that divide both sides."""
+    room = min(source.width / target.width, source.height / target.height) / 2
+    fitting = (n for n in REDUCED if n <= room and source.width % n == 0 and source.height % n == 0)
+    return max(fitting, default=1)
 
 
 def _read(path: Path) -> bytes:
@@ -136,7 +142,7 @@ def _decode_mask(path: Path, width: int, height: int) -> Any:
 
 
 def _decoded_camera(source: Cameras, width: int, height: int) -> Cameras:
-    """The camera over a photo decoded at 1/n: libjpeg rounds the size up but the scale is exactly 1/n."""
+    """The camera over a photo decoded at 1/n."""
     shrink = max(1, round(source.width / width))
     return Cameras(source.world_from_cam, source.intrinsics / shrink, width, height, source.model, source.distortion)
 

@@ -43,13 +43,16 @@ class RawScene:
 
 
 def photo_header(path: Path) -> tuple[int, int, bool, bool]:
-    """Width, height, whether it has an alpha channel, and whether its EXIF tag turns it by 90 degrees."""
+    """Width, height, whether it has an alpha channel, and whether its EXIF tag turns it by 90 degrees.
+
+    Only JPEGs are turned when they are decoded; and to look for the tag in a PNG would decode all of it.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as photo:
             alpha = photo.mode in ("RGBA", "LA") or "transparency" in photo.info
-            turned = photo.getexif().get(274, 1) in (5, 6, 7, 8)
+            turned = photo.format in ("JPEG", "MPO") and photo.getexif().get(274, 1) in (5, 6, 7, 8)
             return photo.width, photo.height, alpha, turned
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         raise NerfkitError(f"{path}: not a readable photo; replace it or take its frame out") from None

@@ -1,0 +1,44 @@
+"""The scene frame: focus at the origin, cameras in the unit ball, +Z up, whatever the world frame was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import poses, random_similarity
+
+from nerfkit.data.normalize import focus, scene_from_world
+
+CENTER = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+
+
+def test_a_ring_of_cameras() -> None:
+    similarity = scene_from_world(poses())
+    assert torch.allclose(similarity.points(CENTER), torch.zeros(3).double(), atol=1e-9)
+    radius = similarity.poses(poses())[:, :3, 3].norm(dim=1).max()
+    assert 0.999 < float(radius) <= 1
+    assert torch.allclose(similarity.rotation @ UP, UP, atol=1e-3)
+    assert torch.linalg.det(similarity.rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_world_frame_does_not_matter(seed: int) -> None:
+    moved = random_similarity(seed)
+    here = scene_from_world(poses()).poses(poses())
+    there = scene_from_world(moved.poses(poses())).poses(moved.poses(poses()))
+    assert torch.allclose(here, there, atol=1e-8)
+
+
+def test_one_wild_camera_does_not_move_the_focus() -> None:
+    wild = poses(20)
+    wild[3, :3, :3] = wild[3, :3, :3] @ torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
+    wild[3, :3, 3] += torch.tensor([0.0, 2.0, 0.5], dtype=torch.float64)
+    assert (focus(wild) - CENTER).norm() < 0.05
+
+
+def test_parallel_cameras_look_at_the_points() -> None:
+    flat = torch.eye(4, dtype=torch.float64).repeat(5, 1, 1)
+    flat[:, 0, 3] = torch.arange(5).double()
+    points = torch.tensor([[2.0, 0.0, 9.0], [2.0, 1.0, 10.0], [2.0, -1.0, 11.0]], dtype=torch.float64)
+    assert torch.allclose(focus(flat, points), torch.tensor([2.0, 0.0, 10.0], dtype=torch.float64))
+    assert focus(flat)[2] > 0  # and without points, at something in front
