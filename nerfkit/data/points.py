@@ -71,9 +71,15 @@ def random_points(cameras: Sequence[Cameras], count: int = 20_000, seed: int = 0
 
 
 def _times_seen(cameras: Sequence[Cameras], points: Tensor) -> Tensor:  # [P]
-    seen = torch.zeros(len(points), dtype=torch.int32)
-    for camera in cameras:
-        pixels, depth = project(camera, points)
-        limit = pixels.new_tensor([camera.width, camera.height])
-        seen += ((depth[0] > 0.05) & (pixels[0] >= 0).all(1) & (pixels[0] <= limit).all(1)).int()
+    """How many cameras see each point. Cameras of one size go together: thousands of tiny operations are slow."""
+    seen = torch.zeros(len(points), dtype=torch.int64)
+    sizes = {(camera.width, camera.height) for camera in cameras}
+    for width, height in sorted(sizes):
+        alike = [camera for camera in cameras if (camera.width, camera.height) == (width, height)]
+        for start in range(0, len(alike), 32):
+            some = alike[start : start + 32]
+            poses, intrinsics = zip(*((camera.world_from_cam, camera.intrinsics) for camera in some), strict=True)
+            pixels, depth = project(Cameras(torch.cat(poses), torch.cat(intrinsics), width, height), points)
+            inside = (pixels >= 0).all(-1) & (pixels <= pixels.new_tensor([width, height])).all(-1)  # [C, P]
+            seen += (inside & (depth > 0.05)).sum(0)
     return seen

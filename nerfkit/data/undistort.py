@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.cameras import distort, pixel_centers, resize
-from nerfkit.contracts import Cameras
+from nerfkit.contracts import CameraModel, Cameras
 
 ZOOM_STEP = 1.01
 SMALLEST_ZOOM, LARGEST_ZOOM = 0.5, 8.0
@@ -31,6 +33,16 @@ def zoom(source: Cameras) -> float:
     """The factor of :func:`pinhole`; 1 for a camera without distortion."""
     if source.model == "pinhole" or source.distortion is None:
         return 1.0
+    intrinsics, distortion = source.intrinsics[0].tolist(), source.distortion[0].tolist()
+    return _zoom(source.width, source.height, source.model, tuple(intrinsics), tuple(distortion))
+
+
+@lru_cache(maxsize=256)  # most scenes have one camera for all photos
+def _zoom(
+    width: int, height: int, model: CameraModel, intrinsics: tuple[float, ...], distortion: tuple[float, ...]
+) -> float:
+    pose, k, d = (torch.tensor([v], dtype=torch.float64) for v in (torch.eye(4).tolist(), intrinsics, distortion))
+    source = Cameras(pose, k, width, height, model, d)
     border = _border(source)
     factor = 1.0
     # Small steps from 1: a polynomial may fold back far outside the photo, where it must not be trusted.
