@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from toy_scene import write_scene
 
 from nerfkit.models.gaussians.config import Config
+from nerfkit.models.gaussians.model import Model
 from nerfkit.train.checkpoint import list_newest_first, load
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
-from nerfkit.train.monitor import Status
 from nerfkit.train.run import Run
 
 
@@ -46,12 +45,19 @@ def test_one_seed_and_thread_count_give_equal_bytes(whole: Run, config: TrainCon
     assert newest(fit(tmp_path / "run", config)).read_bytes() == newest(whole).read_bytes()
 
 
-def test_stopped_and_resumed_gives_equal_bytes(whole: Run, config: TrainConfig, tmp_path: Path) -> None:
-    def stop(status: Status) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+def test_stopped_and_resumed_gives_equal_bytes(
+    whole: Run, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_step = Model.after_step
 
-    slow = replace(config, eval_every=0.02)  # time for the monitor to be called before the end
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "run", slow, monitor=stop)
+    def stop_in_the_middle(model: Model, progress: float) -> None:
+        after_step(model, progress)
+        if progress >= 0.5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "after_step", stop_in_the_middle)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path / "run", config)
     assert 0 < load(newest(Run.open(tmp_path / "run"))).step < 30
     assert newest(fit(tmp_path / "run", config, resume=True)).read_bytes() == newest(whole).read_bytes()
