@@ -1,8 +1,8 @@
 // Compositing of splats into tiles of 8x8 pixels and its gradient; a lane is a pixel.
 //
 // A tile is 64 pixels, row by row, in vectors of kLanes: two rows a vector with 16 lanes, one with 8, half a
-// one with 4. Only the rows that a splat's ellipse reaches are evaluated (bits from nk_fill). The backward
-// pass goes front to back like the forward pass and repeats its arithmetic; what lies behind a splat is the
+// one with 4. Only the rows that a splat's ellipse reaches are evaluated (bits from nk_fill), one after the other. The
+// backward pass goes front to back like the forward pass and repeats its arithmetic; what lies behind a splat is the
 // pixel's total minus what has been passed, so that nothing is divided by a vanishing transmittance. Each
 // thread adds to a gradient buffer of its own, over a fixed part of the tiles: no atomics, and the same bytes
 // on every run with the same number of threads.
@@ -12,6 +12,7 @@
 
 #include "../math/compositing.h"
 #include "../nerfkit.h"
+#include "denormals.h"
 #include "error.h"
 
 namespace nk {
@@ -39,39 +40,54 @@ PixelGrid make_pixel_grid() {
   return grid;
 }
 
-// Bits of pixel rows to bits of row groups.
-inline unsigned row_groups(unsigned rows) {
-  if (kRowsPerVector == 1) return rows;
-  unsigned groups = 0;
-  for (int g = 0; g < kRowGroups; ++g)
-    if (rows >> (g * kRowsPerVector) & ((1u << kRowsPerVector) - 1)) groups |= 1u << g;
-  return groups;
+// The row groups [first, last] of a tile that a splat reaches: its ellipse is convex, so that they lie together.
+struct Span {
+  int first, last;
+};
+
+inline Span span_of(unsigned rows) {
+  return {__builtin_ctz(rows) / kRowsPerVector, (31 - __builtin_clz(rows)) / kRowsPerVector};
 }
 
-// A splat over one tile: the logarithm of its alpha, in base 2, is constant + dy (linear + dy quadratic) along
-// a column of pixels.
+// Opacity times the Gaussian of a splat over a tile, before any clamp, one row group after the other.
+//
+// Down a column the logarithm of alpha is a quadratic, so that alpha comes from the row above by one product with a
+// ratio, and the ratio by one product with a constant: no exponential per pixel. Alpha is kept times 2^64. A splat
+// is never thinner than sqrt(NK_SCREEN_BLUR) pixels, so that seven rows away from a pixel that is drawn it is still
+// above 2^-190, which this keeps in the range of a float; what lies below is never drawn and starts at 0.
 struct TileSplat {
-  Lanes dx[kVectorsPerRow], constant[kVectorsPerRow], linear[kVectorsPerRow];
-  Lanes quadratic, y;
+  Lanes dx[kVectorsPerRow], dy;
+  Lanes scaled_alpha[kVectorsPerRow], ratio[kVectorsPerRow], ratio_of_ratios;
 
-  TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y) {
+  TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y, int group) {
+    constexpr float kStep = kRowsPerVector;
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
-    const float log_opacity = (0.5f * kLog2E) * splat[NK_SPLAT_CUT] + kLog2AlphaMin;
+    const float log_opacity = (0.5f * kLog2E) * splat[NK_SPLAT_CUT] + (kLog2AlphaMin + kLog2Scale);
+    const float quadratic = (-0.5f * kLog2E) * c;
+    dy = grid.y[group] - (splat[NK_SPLAT_Y] - corner_y);
     for (int j = 0; j < kVectorsPerRow; ++j) {
       dx[j] = grid.x[j] - (splat[NK_SPLAT_X] - corner_x);
-      constant[j] = log_opacity + (-0.5f * kLog2E * a) * dx[j] * dx[j];
-      linear[j] = (-kLog2E * b) * dx[j];
+      const Lanes linear = (-kLog2E * b) * dx[j];
+      const Lanes power = log_opacity + (-0.5f * kLog2E * a) * dx[j] * dx[j] + dy * (linear + dy * quadratic);
+      scaled_alpha[j] = select(power >= -126.0f, exp2(power), Lanes{});
+      ratio[j] = bounded_exp2(kStep * linear + (2.0f * kStep * quadratic) * dy + kStep * kStep * quadratic);
     }
-    quadratic = Lanes{} + (-0.5f * kLog2E) * c;
-    y = Lanes{} + (splat[NK_SPLAT_Y] - corner_y);
+    ratio_of_ratios = bounded_exp2(Lanes{} + 2.0f * kStep * kStep * quadratic);
   }
 
-  // Opacity times the Gaussian, before any clamp; nonsense far outside of the ellipse, where `drawn` is false.
-  Lanes raw_alpha(int j, Lanes dy, IntLanes *drawn) const {
-    const Lanes power = constant[j] + dy * (linear[j] + dy * quadratic);
-    *drawn = power >= kLog2AlphaMin;
-    return exp2(power);
+  Lanes raw_alpha(int j) const { return scaled_alpha[j] * kInverseScale; }
+
+  void next_row_group() {
+    dy += static_cast<float>(kRowsPerVector);
+    for (int j = 0; j < kVectorsPerRow; ++j) {
+      scaled_alpha[j] *= ratio[j];
+      ratio[j] *= ratio_of_ratios;
+    }
   }
+
+ private:
+  static constexpr float kLog2Scale = 64.0f, kInverseScale = 0x1p-64f;
+  static Lanes bounded_exp2(Lanes power) { return exp2(max(min(power, 126.0f), -126.0f)); }
 };
 
 // The pixels' state while a tile is drawn: what one row group needs lies together.
@@ -143,18 +159,17 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
     if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(state)) break;
     prefetch_splat(p, at + kAhead, end);
     const float *splat = p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE;
-    const TileSplat s(splat, grid, range.x, range.y);
+    const Span span = span_of(p->rows[at]);
+    TileSplat s(splat, grid, range.x, range.y, span.first);
     Lanes color[C];
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
-    for (unsigned groups = row_groups(p->rows[at]); groups; groups &= groups - 1) {
-      const int group = __builtin_ctz(groups);
-      const Lanes dy = grid.y[group] - s.y;
+    for (int group = span.first; group <= span.last; ++group, s.next_row_group()) {
       for (int j = 0; j < kVectorsPerRow; ++j) {
         auto &pixels = state.value[group * kVectorsPerRow + j];
-        IntLanes drawn;
-        Lanes alpha = min(s.raw_alpha(j, dy, &drawn), NK_ALPHA_MAX), t = load(pixels[0]);
+        const Lanes raw = s.raw_alpha(j);
+        Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(pixels[0]);
         const Lanes before = t;
-        const Lanes weight = composite(drawn, &alpha, &t);
+        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &t);
         store(pixels[0], t);
         for (int c = 0; c < C; ++c) store(pixels[1 + c], load(pixels[1 + c]) + weight * color[c]);
         if (Median)
@@ -177,7 +192,10 @@ void rasterize(const nk_rasterize_params *p) {
   const PixelGrid grid = make_pixel_grid();
   const auto draw = p->median_depth ? rasterize_tile<C, true> : rasterize_tile<C, false>;
 #pragma omp parallel for num_threads(p->threads) schedule(dynamic, 8)
-  for (int tile = 0; tile < p->T1 - 1; ++tile) draw(p, grid, tile);
+  for (int tile = 0; tile < p->T1 - 1; ++tile) {
+    const FlushDenormals flush;
+    draw(p, grid, tile);
+  }
 }
 
 // Adds the sum over the lanes of each of K vectors to out[k]. With 8 lanes or more, eight vectors at a time: pairs
@@ -252,20 +270,18 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     if (at + kAhead < end) __builtin_prefetch(moments + int64_t(p->ranks[at + kAhead]) * kMoments, 1);
     const int32_t rank = p->ranks[at];
     const float *splat = p->sorted + int64_t(rank) * NK_SPLAT_SIZE;
-    const TileSplat s(splat, grid, range.x, range.y);
+    const Span span = span_of(p->rows[at]);
+    TileSplat s(splat, grid, range.x, range.y, span.first);
     Lanes color[C], one[kVectorsPerRow] = {}, dy1[kVectorsPerRow] = {}, dy2[kVectorsPerRow] = {};
     Lanes sums[kChannels + C] = {};
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
-    for (unsigned groups = row_groups(p->rows[at]); groups; groups &= groups - 1) {
-      const int group = __builtin_ctz(groups);
-      const Lanes dy = grid.y[group] - s.y;
+    for (int group = span.first; group <= span.last; ++group, s.next_row_group()) {
       for (int j = 0; j < kVectorsPerRow; ++j) {
         auto &pixels = state.value[group * kVectorsPerRow + j];
-        IntLanes drawn;
-        const Lanes raw = s.raw_alpha(j, dy, &drawn);
+        const Lanes raw = s.raw_alpha(j);
         Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(pixels[0]), behind = load(pixels[1]);
         const Lanes before = t;
-        const Lanes weight = composite(drawn, &alpha, &t);
+        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &t);
         Lanes g_dot_c = {};
         for (int c = 0; c < C; ++c) {
           const Lanes g = load(pixels[2 + c]);
@@ -276,10 +292,10 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
         store(pixels[0], t);
         store(pixels[1], behind);
         const Lanes v = select(raw < NK_ALPHA_MAX, v_alpha * alpha, Lanes{});
-        const Lanes v_dy = v * dy;
+        const Lanes v_dy = v * s.dy;
         one[j] += v;
         dy1[j] += v_dy;
-        dy2[j] += v_dy * dy;
+        dy2[j] += v_dy * s.dy;
       }
     }
     for (int j = 0; j < kVectorsPerRow; ++j) {
@@ -316,6 +332,7 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
   {
 #pragma omp for schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
+      const FlushDenormals flush;
       float *moments = p->scratch + int64_t(t) * p->N * kMoments;
       std::memset(moments, 0, sizeof(float) * p->M * kMoments);
       // Tiles from where t / threads of the instances begin to where (t + 1) / threads do.

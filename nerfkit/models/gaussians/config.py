@@ -18,6 +18,10 @@ class Config:
     """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
     background: Literal["auto", "random", "black", "white"] = "auto"
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    coarse_levels: int = 2
+    """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
+    coarse_until: float = 0.4
+    """Progress at which the photos reach their full size."""
     ssim_weight: float = 0.2
     """Share of SSIM in the loss; the rest is L1."""
     initial_opacity: float = 0.1

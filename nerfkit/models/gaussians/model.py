@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import Layers, SplatStats, Target
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
+_SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _FLOATERS_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
 
@@ -55,7 +58,8 @@ class Model:
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
-        self._targets: OrderedDict[int, Target] = OrderedDict()
+        self._targets: OrderedDict[int, Target] = OrderedDict()  # of the photos at the current level
+        self._targets_level = 0
         self._rng = torch.Generator().manual_seed(0)
 
     @classmethod
@@ -87,14 +91,17 @@ class Model:
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
         index = self.scene.train[self.queue.pop()]
+        level = self._level(progress)
         background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
         drawn = self.core.rasterize(
-            activate(self.params), self.scene.views[index].camera, background, stats=self.stats if densifying else None
+            activate(self.params),
+            _halved(self.scene.views[index].camera, level),
+            background,
+            stats=self.stats if densifying else None,
         )
-        losses = {
-            "photo": self.core.photometric_loss(drawn.image, self._target(index, background), self.config.ssim_weight)
-        }
+        target = self._target(index, background, level)
+        losses = {"photo": self.core.photometric_loss(drawn.image, target, self.config.ssim_weight)}
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
@@ -145,17 +152,31 @@ class Model:
             return self.config.background
         return "random" if self.scene.has_alpha else "black"
 
-    def _target(self, index: int, background: Tensor) -> Target:
+    def _level(self, progress: float) -> int:
+        """How often the photos' sides are halved at this point of the training.
+
+        Coarse photos first: they cost a fraction, and what they teach holds for the fine ones (as in Chen et al.
+        2025, DashGaussian).
+        """
+        config = self.config
+        if progress >= config.coarse_until:
+            return 0
+        return config.coarse_levels - int(progress / config.coarse_until * config.coarse_levels)
+
+    def _target(self, index: int, background: Tensor, level: int) -> Target:
         """The photo over the background, prepared for the loss; kept where the background stays the same."""
-        fixed = self._background_kind() != "random" or not self.scene.has_alpha
-        if fixed and index in self._targets:
+        if self._background_kind() == "random" and self.scene.has_alpha:
+            return self.core.target(_planes(self.scene.views[index], background, level))
+        if level != self._targets_level:
+            self._targets.clear()
+            self._targets_level = level
+        if index in self._targets:
             self._targets.move_to_end(index)
             return self._targets[index]
-        target = self.core.target(_planes(self.scene.views[index], background))
-        if fixed:
-            self._targets[index] = target
-            while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > _TARGET_BYTES:
-                self._targets.popitem(last=False)
+        target = self.core.target(_planes(self.scene.views[index], background, level))
+        self._targets[index] = target
+        while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > _TARGET_BYTES:
+            self._targets.popitem(last=False)
         return target
 
     # --- use ----------------------------------------------------------------------------------------------
@@ -230,11 +251,20 @@ class Model:
         self.queue = [int(i) for i in state["queue"]]
 
 
-def _planes(view: PhotoView, background: Tensor) -> Tensor:
-    """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent."""
+def _halved(camera: Cameras, level: int) -> Cameras:
+    """The camera over an image whose sides are halved ``level`` times, but stay large enough to see."""
+    shrink = 2 ** max(0, min(level, int(math.log2(min(camera.width, camera.height) / _SMALLEST_SIDE))))
+    return resize(camera, math.ceil(camera.width / shrink), math.ceil(camera.height / shrink)) if shrink > 1 else camera
+
+
+def _planes(view: PhotoView, background: Tensor, level: int) -> Tensor:
+    """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent, averaged over blocks."""
     planes = view.image().permute(2, 0, 1).float().div_(255)
     mask = view.mask()
     if mask is not None:
         alpha = mask.float() / 255
         planes = planes * alpha + background[:, None, None] * (1 - alpha)
+    camera = _halved(view.camera, level)
+    if (camera.width, camera.height) != (view.camera.width, view.camera.height):
+        planes = torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
     return planes.contiguous()
