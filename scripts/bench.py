@@ -45,12 +45,12 @@ def fresh(folder: Path) -> Path:
 
 
 def bench_poses(data: Path, out: Path) -> None:
-    from nerfkit.poses.compare import pose_errors
+    from nerfkit.poses.compare import pose_errors, read_poses
 
     start = time.perf_counter()
     found = nerfkit("poses", data / "fox" / "images", "--out", fresh(out / "fox_poses"))
     seconds = time.perf_counter() - start
-    error = pose_errors(out / "fox_poses", data / "fox" / "transforms.json")
+    error = pose_errors(read_poses(out / "fox_poses" / "transforms.json"), read_poses(data / "fox" / "transforms.json"))
     print(f"fox: {found['registered']} of {found['photos']} photos, {found['mean_reprojection_error_px']:.2f} px, "
           f"{seconds:.0f} s ({found['seconds']})")  # fmt: skip
     print(f"against its transforms.json: {asdict(error)}")
@@ -110,10 +110,11 @@ def bench_still_life(out: Path) -> None:
     run = fresh(out / "still_life")
     result = nerfkit("run", scene / "photos", "--budget", "3min", "--out", run)
     print(f"still life: PSNR {result['metrics']['eval']['psnr']:.2f} dB after --budget 3min")
-    print(f"poses against the truth: {asdict(pose_errors(run / 'poses', truth))}")
-    ours, true = read_poses(run / "poses"), read_poses(truth)
-    names = sorted(ours.keys() & true.keys())
-    truth_from_ours = align(*(torch.tensor([[*poses[n][:3, 3]] for n in names]) for poses in (ours, true)))
+    ours, true = (read_poses(folder / "transforms.json") for folder in (run / "poses", truth))
+    print(f"poses against the truth: {asdict(pose_errors(ours, true))}")
+    centers = [{Path(name).stem: pose[:3, 3] for name, pose in poses} for poses in (ours, true)]
+    names = sorted(centers[0].keys() & centers[1].keys())
+    truth_from_ours = align(*(torch.stack([of[name] for name in names]) for of in centers))
     mesh, solid = transformed(read(run / "exports" / "mesh.glb"), truth_from_ours), read(truth / "mesh.ply")
     views = Scene.load(truth, images=scene / "photos", normalize=False).views
     poses = torch.cat([view.camera.world_from_cam for view in views])

@@ -16,8 +16,8 @@ _PLAIN_EVERY = 10.0  # seconds between lines about one stage where there is no t
 
 
 class Console:
-    def __init__(self, quiet: bool = False):
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, json: bool = False):
+        self.quiet, self.json = quiet, json
         self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -36,6 +36,11 @@ class Console:
         self.close_bars()
         if not self.quiet:
             self.rich.print(text)
+
+    def answer(self, text: str) -> None:
+        """The answer itself, for scripts: on stdout, where with ``--json`` only the JSON object goes."""
+        if not self.json:
+            print(text)
 
     def warn(self, text: str) -> None:
         self.close_bars()

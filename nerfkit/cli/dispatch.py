@@ -34,7 +34,7 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         )  # fmt: skip
     except SystemExit as stop:  # tyro has said why
         return 0 if stop.code in (0, None) else 2
-    console = Console(quiet)
+    console = Console(quiet, as_json)
     logging.getLogger("nerfkit").addHandler(console.log_handler())
     try:
         with console:

@@ -20,7 +20,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
     if options.path is not None:
         place = bundled.scene_path(options.path)
-        print(place)
+        console.answer(str(place))
         return {"path": str(place)}
     recipes = bundled.recipes()
     for name, recipe in recipes.items():

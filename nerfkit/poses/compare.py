@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -21,6 +22,15 @@ class PoseErrors:
     rotation_deg_max: float
     position_percent_median: float  # of the extent: the diagonal of the reference cameras' bounding box
     position_percent_max: float
+
+
+def read_poses(transforms: Path) -> list[NamedPose]:
+    """The photos of a ``transforms.json``: their names and world_from_cam [4, 4] with OpenCV axes."""
+    flip = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))
+    frames = json.loads(transforms.read_text())["frames"]
+    return [
+        (frame["file_path"], torch.tensor(frame["transform_matrix"], dtype=torch.float64) @ flip) for frame in frames
+    ]
 
 
 def pose_errors(estimated: Sequence[NamedPose], reference: Sequence[NamedPose]) -> PoseErrors:

@@ -122,6 +122,7 @@ def test_scenes_are_listed_and_found() -> None:
     assert {"still_life", "fox", "lego"} <= set(listed)
     folder = Path(nerfkit_run("scenes", "--path", "still_life").stdout.strip())
     assert any((folder / "photos").glob("*.jpg"))
+    assert json.loads(nerfkit_run("scenes", "--path", "still_life", "--json").stdout) == {"path": str(folder)}
     missing = nerfkit_run("scenes", "--path", "castle")
     assert missing.returncode == 2
     assert "there is no scene 'castle'" in missing.stderr
