@@ -142,6 +142,7 @@ typedef struct nk_rasterize_grad_params {
   int32_t W;
   int32_t I;
   int32_t T1;
+  int32_t absolute;            /* 1: the gradient's NK_GRAD_ABS_X, NK_GRAD_ABS_Y are wanted, else zero */
   const float *sorted;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *order;        /* [N] */
   const int32_t *tile_offsets; /* [T1] */
@@ -158,8 +159,9 @@ typedef struct nk_rasterize_grad_params {
 } nk_rasterize_grad_params;
 NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
 
-/* Adds to each splat's running sum and count the length of its screen-space position gradient, in units of
- * half the image (Kerbl et al. 2023, section 5.2), for the splats that were drawn. */
+/* Adds to each splat's running sum and count the length of its screen-space position gradient, in units of half
+ * the image (Kerbl et al. 2023, section 5.2), for the splats that were drawn. The gradient is the absolute one
+ * (Ye et al. 2024, AbsGS, eq. 6): what pulls a large splat's pixels in different directions does not cancel. */
 typedef struct nk_splat_stats_params {
   int32_t threads;
   int32_t N;
@@ -169,7 +171,6 @@ typedef struct nk_splat_stats_params {
   const float *grad_splats; /* [N, NK_SPLAT_SIZE] */
   float *grad_sum;          /* [N] */
   float *count;             /* [N] */
-  float *max_radius;        /* [N] pixels */
 } nk_splat_stats_params;
 NK_API int nk_splat_stats(const nk_splat_stats_params *p);
 

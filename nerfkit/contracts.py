@@ -110,7 +110,7 @@ class Mesh:
 class View(Protocol):
     """One photo with its camera, undistorted and at the size the scene was loaded with."""
 
-    name: str
+    name: str  # unique, fit for a file's name, without the photo's suffix
     camera: Cameras  # C = 1, pinhole, in the scene frame
 
     def image(self) -> Tensor:  # [H, W, 3] uint8; decoded at first use, cached by the scene

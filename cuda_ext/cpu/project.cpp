@@ -83,7 +83,7 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
                                         s.normal.x,
                                         s.normal.y,
                                         s.normal.z,
-                                        max(extent_x, extent_y),
+                                        extent_x,
                                         extent_y,
                                         cut};
   for (int k = 0; k < NK_SPLAT_SIZE; ++k) store_strided(out + k, NK_SPLAT_SIZE, count, columns[k]);
@@ -188,10 +188,9 @@ extern "C" int nk_splat_stats(const nk_splat_stats_params *p) {
     for (int64_t i = 0; i < p->N; ++i) {
       const float *splat = p->splats + i * NK_SPLAT_SIZE, *grad = p->grad_splats + i * NK_SPLAT_SIZE;
       if (splat[NK_SPLAT_DEPTH] == 0.0f) continue;
-      const float x = grad[NK_SPLAT_X] * half_width, y = grad[NK_SPLAT_Y] * half_height;
+      const float x = grad[NK_GRAD_ABS_X] * half_width, y = grad[NK_GRAD_ABS_Y] * half_height;
       p->grad_sum[i] += nk::sqrt(x * x + y * y);
       p->count[i] += 1.0f;
-      p->max_radius[i] = std::max(p->max_radius[i], splat[NK_SPLAT_RADIUS]);
     }
   });
 }

@@ -244,9 +244,9 @@ inline void add_lane_sums(const Lanes (&v)[K], float *out) {
 
 // The columns of a thread's gradient buffer: sums over pixels of v = v_power = v_alpha alpha and its products
 // with dx, dy, which turn into gradients of mean, conic and opacity only at the end (they are linear).
-enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kMoments = 16 };
+enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kAbsX = 13, kAbsY, kMoments = 16 };
 
-template <int C>
+template <int C, bool Absolute>
 void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments) {
   const TileRange range = tile_range(tile, p->W, p->H);
   const int64_t plane = int64_t(p->H) * p->W;
@@ -273,7 +273,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     const Span span = span_of(p->rows[at]);
     TileSplat s(splat, grid, range.x, range.y, span.first);
     Lanes color[C], one[kVectorsPerRow] = {}, dy1[kVectorsPerRow] = {}, dy2[kVectorsPerRow] = {};
-    Lanes sums[kChannels + C] = {};
+    Lanes sums[Absolute ? kMoments : kChannels + C] = {};
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for (int group = span.first; group <= span.last; ++group, s.next_row_group()) {
       for (int j = 0; j < kVectorsPerRow; ++j) {
@@ -296,6 +296,11 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
         one[j] += v;
         dy1[j] += v_dy;
         dy2[j] += v_dy * s.dy;
+        if (Absolute) {
+          const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
+          sums[kAbsX] += abs(v * (a * s.dx[j] + b * s.dy));
+          sums[kAbsY] += abs(v * (b * s.dx[j] + c * s.dy));
+        }
       }
     }
     for (int j = 0; j < kVectorsPerRow; ++j) {
@@ -321,6 +326,8 @@ void moments_to_grad(const float *splat, const float *m, float *grad) {
   grad[NK_SPLAT_C] = -0.5f * m[kYY];
   grad[NK_SPLAT_OPACITY] = m[kOne] / splat[NK_SPLAT_OPACITY];
   for (int c = 0; c < 7; ++c) grad[channel_column(c)] = m[kChannels + c];
+  grad[NK_GRAD_ABS_X] = m[kAbsX];
+  grad[NK_GRAD_ABS_Y] = m[kAbsY];
 }
 
 template <int C>
@@ -328,6 +335,7 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
   const PixelGrid grid = make_pixel_grid();
   const int threads = p->threads;
   const int32_t tiles = p->T1 - 1;
+  const auto pass_back = p->absolute ? rasterize_tile_vjp<C, true> : rasterize_tile_vjp<C, false>;
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static, 1)
@@ -342,7 +350,7 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
         return static_cast<int32_t>(std::lower_bound(p->tile_offsets, p->tile_offsets + tiles, target) -
                                     p->tile_offsets);
       };
-      for (int32_t tile = boundary(t); tile < boundary(t + 1); ++tile) rasterize_tile_vjp<C>(p, grid, tile, moments);
+      for (int32_t tile = boundary(t); tile < boundary(t + 1); ++tile) pass_back(p, grid, tile, moments);
     }
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < p->N; ++i)

@@ -22,6 +22,11 @@
 #define NK_SPLAT_DEPTH 6      // z of the mean; 0 marks a culled splat
 #define NK_SPLAT_COLOR 7      // r g b
 #define NK_SPLAT_NORMAL 10    // x y z, scene frame, towards the camera
-#define NK_SPLAT_RADIUS 13    // half the larger side of its bounding box, pixels
+#define NK_SPLAT_EXTENT_X 13  // half the bounding box's width, pixels
 #define NK_SPLAT_EXTENT_Y 14  // half the bounding box's height, pixels
 #define NK_SPLAT_CUT 15       // drawn where a dx^2 + 2 b dx dy + c dy^2 <= cut = 2 ln(opacity / NK_ALPHA_MIN)
+
+// Columns that only the gradient of a splat has, in the place of values without one: sums over the pixels of the
+// absolute gradient of the mean.
+#define NK_GRAD_ABS_X 13
+#define NK_GRAD_ABS_Y 14

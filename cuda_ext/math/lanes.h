@@ -117,6 +117,11 @@ NK_HD float sum(Lanes a) {
 }
 #endif  // NK_LANES
 
+template <class F>
+NK_HD F abs(F x) {
+  return float_of_bits(bits_of(x) & 0x7fffffff);
+}
+
 // 2^x for x in [-126, 127]: rounds x to an integer with the 1.5 * 2^23 trick, takes a polynomial of degree 5
 // for the fraction in [-0.5, 0.5] (relative error 2e-7), and adds the integer to the exponent bits.
 template <class F>

@@ -165,7 +165,8 @@ class _Rasterize(torch.autograd.Function):
             grad_image = torch.zeros_like(image)
         grad_splats = torch.empty_like(splats)
         library().call(
-            "nk_rasterize_bwd", threads=_threads(), M=view.visible, background=view.background, image=image,
+            "nk_rasterize_bwd", threads=_threads(), M=view.visible, absolute=int(view.stats is not None),
+            background=view.background, image=image,
             alpha=alpha, grad_image=grad_image.contiguous(),
             grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
             scratch=torch.empty(_threads() * splats.numel()), grad_splats=grad_splats, order=ctx.order, **ctx.lists,

@@ -185,6 +185,19 @@ def rasterize(splats: Splats, width: int, height: int, background: Tensor, chann
     return image, alpha
 
 
+def absolute_mean_gradients(splats: Splats, width: int, height: int, background: Tensor, grad_image: Tensor) -> Tensor:
+    """Sums over the pixels of the absolute gradients of splats' means: [N, 2], for a gradient [C, H, W] of the image.
+
+    In the plain gradient what pulls a large splat's pixels in different directions cancels; here it does not
+    (Ye et al. 2024, AbsGS). One backward pass a pixel: for tiny images only.
+    """
+    image, _ = rasterize(splats, width, height, background, len(grad_image))
+    total = torch.zeros_like(splats.means)
+    for value in (image * grad_image).sum(0).flatten():
+        total += torch.autograd.grad(value, splats.means, retain_graph=True)[0].abs()
+    return total
+
+
 def ssim_window(dtype: torch.dtype = torch.float64) -> Tensor:
     """The 11-tap Gaussian window of sigma 1.5 [11] (Wang et al. 2004, section III-B)."""
     x = torch.arange(-5, 6, dtype=dtype)

@@ -27,13 +27,12 @@ class Rasterized:
 class SplatStats:
     """Running statistics of each Gaussian, gathered by the backward pass of ``rasterize``."""
 
-    grad_sum: Tensor  # [N] lengths of screen-space position gradients, in units of half the image
+    grad_sum: Tensor  # [N] lengths of absolute screen-space position gradients, in units of half the image
     count: Tensor  # [N] views in which it was drawn
-    max_radius: Tensor  # [N] pixels
 
     @classmethod
     def zeros(cls, count: int, device: torch.device | str = "cpu") -> SplatStats:
-        return cls(*(torch.zeros(count, device=device) for _ in range(3)))
+        return cls(*(torch.zeros(count, device=device) for _ in range(2)))
 
 
 @dataclass(frozen=True)

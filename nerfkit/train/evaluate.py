@@ -52,9 +52,8 @@ def evaluate(
         distance = lpips(render, truth) if perceptual else None
         scores["lpips"] += [] if distance is None else [distance]
         if out is not None:
-            name = Path(view.name).with_suffix("").as_posix().replace("/", "_")
-            _write_png(out / f"{name}.png", render)
-            _write_png(out / f"{name}.truth.png", truth)
+            _write_png(out / f"{view.name}.png", render)
+            _write_png(out / f"{view.name}.truth.png", truth)
         progress("held-out views", done, len(views))
     return {"views": len(views)} | {name: _mean(values) for name, values in scores.items()}
 

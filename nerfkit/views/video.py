@@ -73,17 +73,13 @@ def write_channels(paths: Mapping[Any, Path], frames: Iterable[Mapping[Any, Imag
 
 
 def write_stills(folder: Path, names: Iterable[str], frames: Iterable[Mapping[Any, Image]]) -> list[Path]:
-    """Writes ``<name>.png``, and ``<name>.<channel>.png`` for channels other than rgb. Other files stay.
-
-    ``names`` may be photos' names: their suffix goes, and folders in them become part of the name.
-    """
+    """Writes ``<name>.png``, and ``<name>.<channel>.png`` for channels other than rgb. Other files stay."""
     import imageio.v3 as iio
 
     written = []
     for frame, name in zip(frames, names):
-        stem = Path(name).with_suffix("").as_posix().replace("/", "_")
         for channel, image in frame.items():
-            path = folder / (f"{stem}.png" if channel == "rgb" else f"{stem}.{channel}.png")
+            path = folder / (f"{name}.png" if channel == "rgb" else f"{name}.{channel}.png")
             with atomic(path) as partial:
                 iio.imwrite(partial, image)
             written.append(path)

@@ -39,11 +39,10 @@ def test_identical_images_have_no_loss() -> None:
     assert core.photometric_loss(planes, core.target(planes), 0.2).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1,), (7, 3), (16, 3), (33, 16, 3)])
-@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize(
+    ("shape", "columns"), [((1,), 1), ((7, 3), 1), ((7, 3), 3), ((16, 3), 1), ((16, 3), 3), ((33, 16, 3), 48)]
+)
 def test_adam_equals_reference_and_torch(shape: tuple[int, ...], columns: int) -> None:
-    if torch.Size(shape).numel() % columns:
-        pytest.skip("the period must divide the parameter: nothing to test here")
     rng = torch.Generator().manual_seed(1)
     start = torch.randn(shape, generator=rng)
     lr = torch.rand(columns, generator=rng) * 0.1

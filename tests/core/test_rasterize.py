@@ -175,17 +175,16 @@ def test_hostile_values_neither_crash_nor_spread() -> None:
     assert clean.std() > 0.01
 
 
-def test_stats_are_mean_screen_gradients() -> None:
-    g, view = leaves(gaussians(50), torch.float32), camera(40, 30)
+@pytest.mark.parametrize("seed", range(4))
+def test_stats_are_absolute_screen_gradients(seed: int) -> None:
+    g, view = gaussians(50, seed), camera(20, 15)
     stats = SplatStats.zeros(50)
-    drawn = NativeCore().rasterize(g, view, BACKGROUND, stats=stats)
-    drawn.image.square().sum().backward()
-    exact = leaves(gaussians(50), torch.float64)
-    splats = reference.project(exact, view, 3)
-    splats.means.retain_grad()
-    image, _ = reference.rasterize(splats, 40, 30, BACKGROUND, 3)
-    image.square().sum().backward()
-    expected = (splats.means.grad * torch.tensor([20.0, 15.0])).norm(dim=1) * splats.visible
+    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, stats=stats)
+    v = torch.randn(drawn.image.shape, generator=torch.Generator().manual_seed(seed))
+    (drawn.image * v).sum().backward()
+    splats = reference.project(leaves(g, torch.float64), view, 3)
+    pull = reference.absolute_mean_gradients(splats, 20, 15, BACKGROUND, v.double())
+    expected = (pull * torch.tensor([10.0, 7.5])).norm(dim=1) * splats.visible
     assert (stats.grad_sum.double() - expected).norm() <= GRADIENT * expected.norm()
     assert torch.equal(stats.count.bool(), splats.visible)
 

@@ -74,8 +74,8 @@ def test_events_are_due_between_their_bounds() -> None:
     assert due == sorted(due)
     assert due[-1] == CONFIG.densify_events
     assert due[int(1000 * CONFIG.densify_until) - 20] < CONFIG.densify_events
-    counts = [density.target_count(CONFIG, 10, event) for event in range(CONFIG.densify_events + 1)]
-    assert (counts[0], counts[-1]) == (10, CONFIG.cap)
+    counts = [density.target_count(CONFIG, 10, 100, event) for event in range(CONFIG.densify_events + 1)]
+    assert (counts[0], counts[-1]) == (10, 100)
     assert counts == sorted(counts)
 
 

@@ -17,13 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from nerfkit import poses
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
-from nerfkit.poses.compare import NamedPose, pose_errors
+from nerfkit.poses.compare import pose_errors, read_poses
 from nerfkit.poses.matching import sequential_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +41,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def named_poses(transforms: Path) -> list[NamedPose]:
-    flip = np.diag([1.0, -1, -1, 1])
-    frames = json.loads(transforms.read_text())["frames"]
-    return [(frame["file_path"], torch.tensor(np.array(frame["transform_matrix"]) @ flip)) for frame in frames]
 
 
 def tree(folder: Path) -> dict[str, int]:
@@ -75,7 +68,7 @@ def test_all_photos_register_where_they_were_taken(posed: tuple[Path, poses.Pose
     assert (report.photos, report.registered, report.unregistered) == (10, 10, [])
     assert report.mean_reprojection_error_px < 1.1
     assert report.agreement > 0.9
-    errors = pose_errors(named_poses(out / "transforms.json"), named_poses(still_life / "truth" / "transforms.json"))
+    errors = pose_errors(read_poses(out / "transforms.json"), read_poses(still_life / "truth" / "transforms.json"))
     assert errors.photos == 10
     assert errors.position_percent_max < 1
     assert errors.rotation_deg_max < 0.5
@@ -211,7 +204,7 @@ def test_mixed_sizes_turned_photos_and_a_truncated_one(ten_photos: Path, tmp_pat
     frames: list[dict[str, Any]] = json.loads((out / "transforms.json").read_text())["frames"]
     assert [frame["w"] for frame in frames] == [640, 640, 560, 640, 640, 640, 560, 640, 560]
     assert all(frame["file_path"].startswith("photos/") for frame in frames)
-    errors = pose_errors(named_poses(out / "transforms.json"), named_poses(still_life / "truth" / "transforms.json"))
+    errors = pose_errors(read_poses(out / "transforms.json"), read_poses(still_life / "truth" / "transforms.json"))
     assert errors.rotation_deg_max < 0.5
 
 

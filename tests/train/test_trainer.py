@@ -272,3 +272,11 @@ def test_scores_are_those_of_the_saved_pictures(scene_folder: Path, tmp_path: Pa
     scores = evaluate(model, [scene.views[1]], tmp_path)
     render, truth = (iio.imread(tmp_path / name) / 255 for name in ("001.png", "001.truth.png"))
     assert scores["psnr"] == pytest.approx(-10 * math.log10(((render - truth) ** 2).mean()), abs=1e-4)
+
+
+def test_names_with_dots_keep_apart(scene_folder: Path, tmp_path: Path) -> None:
+    scene = Scene.load(scene_folder)
+    model = toy.Model(toy.Config(), scene)
+    views = [replace(view, name=f"walk.{index}") for index, view in enumerate(scene.views[:2])]
+    evaluate(model, views, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4

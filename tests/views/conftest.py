@@ -22,7 +22,7 @@ def ball_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     world.register(table)
     monkeypatch.setattr(models, "MODELS", table)
     run = Run.create(tmp_path / "ball run", TrainConfig(tmp_path / "ball", model="ball", steps=1))
-    scene = world.scene_of(world.ring(16), held_out=(0, 8), names=[f"a/{i:02d}.jpg" for i in range(16)])
+    scene = world.scene_of(world.ring(16), held_out=(0, 8), names=[f"a_{i:02d}" for i in range(16)])
     scene.save(run.path)
     checkpoint.save(run.checkpoints, checkpoint.Checkpoint("ball", 1, {"model": {}}))
     return run

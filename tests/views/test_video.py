@@ -155,8 +155,8 @@ def test_no_frames_and_unknown_kinds(tmp_path: Path) -> None:
 def test_stills(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").touch()
     shots = [{"rgb": image, "depth": 255 - image} for image in frames(2)]
-    written = video.write_stills(tmp_path, ["a/1.jpg", "b 2.jpg"], shots)
-    assert [path.name for path in written] == ["a_1.png", "a_1.depth.png", "b 2.png", "b 2.depth.png"]
+    written = video.write_stills(tmp_path, ["b 2.000", "b 2.001"], shots)  # names may hold dots
+    assert [path.name for path in written] == ["b 2.000.png", "b 2.000.depth.png", "b 2.001.png", "b 2.001.depth.png"]
     assert (iio.imread(written[0]) == shots[0]["rgb"]).all()
     assert (iio.imread(written[3]) == shots[1]["depth"]).all()
     assert len(list(tmp_path.iterdir())) == 5

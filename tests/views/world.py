@@ -38,7 +38,7 @@ def scene_of(
     views = []
     for index, pose in enumerate(poses):
         camera = Cameras(pose[None], intrinsics, width, height)
-        name = names[index] if names else f"{index:03d}.jpg"
+        name = names[index] if names else f"{index:03d}"
         views.append(PhotoView(name, camera, Path(name), camera, cache))
     train = [index for index in range(len(views)) if index not in held_out]
     none = torch.zeros(0, 3)

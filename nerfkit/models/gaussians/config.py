@@ -10,8 +10,8 @@ from typing import Literal
 class Config:
     """3D Gaussians. Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
-    cap: int = 60_000
-    """Most Gaussians the model may have."""
+    cap: int | None = None
+    """Most Gaussians the model may have (default: a third of a photo's pixels, from 60,000 to 150,000)."""
     sh_degree: int = 3
     """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
     density: Literal["split", "mcmc"] = "split"
@@ -27,7 +27,9 @@ class Config:
     initial_opacity: float = 0.1
     """Opacity of a Gaussian that starts from a sparse point."""
     means_lr: float = 3.2e-4
-    """First learning rate of positions, in scene units; it falls to a hundredth."""
+    """First learning rate of positions, in scene units."""
+    means_final_lr: float = 0.2
+    """What is left at the end of the positions' learning rate."""
     scales_lr: float = 1e-2
     """Learning rate of the logarithms of scales."""
     quats_lr: float = 2e-3
@@ -36,8 +38,8 @@ class Config:
     """Learning rate of the logits of opacities."""
     sh_lr: float = 5e-3
     """Learning rate of colours; the view-dependent coefficients get a twentieth."""
-    final_lr: float = 0.1
-    """What is left at the end of every learning rate but the positions'."""
+    final_lr: float = 0.5
+    """What is left at the end of every other learning rate."""
     densify_from: float = 0.03
     """Progress at which Gaussians begin to be added."""
     densify_until: float = 0.6

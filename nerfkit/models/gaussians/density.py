@@ -25,10 +25,10 @@ def due_events(config: Config, progress: float) -> int:
     return min(config.densify_events, 1 + int(share * (config.densify_events - 1)))
 
 
-def target_count(config: Config, first: int, event: int) -> int:
-    """The number of Gaussians after the given event: from ``first`` to the cap, fast at the start."""
+def target_count(config: Config, first: int, cap: int, event: int) -> int:
+    """The number of Gaussians after the given event: from ``first`` to ``cap``, fast at the start."""
     share = (event / config.densify_events) ** 0.75
-    return round(first + max(0, config.cap - first) * share)
+    return round(first + max(0, cap - first) * share)
 
 
 def grow_by_gradient(
@@ -36,9 +36,10 @@ def grow_by_gradient(
 ) -> None:
     """Prunes, then splits or clones the Gaussians whose position the image pulls at most.
 
-    The score is the mean length of the screen-space position gradient (Kerbl et al. 2023, section 5.2); instead
-    of a threshold, as many are taken as the schedule has room for. A clone shares the opacity with its original
-    so that both together let the same light through (Rota Bulò et al. 2024, eq. 9).
+    The score is the mean length of the screen-space position gradient (Kerbl et al. 2023, section 5.2), in its
+    absolute form (Ye et al. 2024, AbsGS); instead of a threshold, as many are taken as the schedule has room for.
+    A clone shares the opacity with its original so that both together let the same light through (Rota Bulò et
+    al. 2024, eq. 9).
     """
     opacities = torch.sigmoid(params["logit_opacities"].detach())
     keep = opacities >= config.prune_opacity

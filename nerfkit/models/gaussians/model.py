@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
+_FEWEST_CAP, _MOST_CAP = 60_000, 150_000
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _FLOATERS_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
@@ -55,6 +56,7 @@ class Model:
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
         self.stats = SplatStats.zeros(len(self))
+        self.cap = config.cap or default_cap(scene)
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
@@ -71,12 +73,15 @@ class Model:
         """
         if not 0 <= config.sh_degree <= 3:
             raise NerfkitError(f"--gaussians.sh-degree {config.sh_degree}: must be 0 to 3")
+        if config.cap is not None and config.cap < 1:
+            raise NerfkitError(f"--gaussians.cap {config.cap}: must be 1 or more")
         if not scene.train:
             raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
         rng = torch.Generator().manual_seed(1)
         points, colors = scene.points, scene.point_colors
-        if len(points) > config.cap:
-            chosen = torch.randperm(len(points), generator=rng)[: config.cap].sort().values
+        cap = config.cap or default_cap(scene)
+        if len(points) > cap:
+            chosen = torch.randperm(len(points), generator=rng)[:cap].sort().values
             points, colors = points[chosen], colors[chosen]
         return cls(config, scene, core, initial(points, colors, config.initial_opacity, rng))
 
@@ -117,13 +122,13 @@ class Model:
         due = density.due_events(self.config, progress)
         if due > self.events:
             self.events = due
-            self._densify(density.target_count(self.config, self.first_count, due))
+            self._densify(density.target_count(self.config, self.first_count, self.cap, due))
         degree = min(self.config.sh_degree, int(progress / _SH_DEGREE_EVERY))
         if (degree + 1) ** 2 > self.params["sh"].shape[1]:
             raise_sh_degree(self.params, self.optimizer, degree)
             self._set_sh_columns()
         for group in self.optimizer.param_groups:
-            final = 0.01 if group["name"] == "means" else self.config.final_lr
+            final = self.config.means_final_lr if group["name"] == "means" else self.config.final_lr
             group["lr"] = group["base"] * final**progress
 
     def _densify(self, target: int) -> None:
@@ -249,6 +254,12 @@ class Model:
         self.stats = SplatStats(**{name: tensor.clone() for name, tensor in state["stats"].items()})
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
+
+
+def default_cap(scene: Scene) -> int:
+    """As many Gaussians as show a photo's detail, but not so many that each step takes long."""
+    pixels = max(view.camera.width * view.camera.height for view in scene.views)
+    return min(max(pixels // 3, _FEWEST_CAP), _MOST_CAP)
 
 
 def _halved(camera: Cameras, level: int) -> Cameras:
