@@ -107,11 +107,14 @@ def bench_still_life(out: Path) -> None:
     from nerfkit.poses.compare import pose_errors, read_poses
 
     scene, truth = bundled.scene_path("still_life"), bundled.scene_path("still_life") / "truth"
+    expected = bundled.recipes()["still_life"]["expected"]
     run = fresh(out / "still_life")
     result = nerfkit("run", scene / "photos", "--budget", "3min", "--out", run)
-    print(f"still life: PSNR {result['metrics']['eval']['psnr']:.2f} dB after --budget 3min")
+    psnr = result["metrics"]["eval"]["psnr"]
+    print(f"still life: PSNR {psnr:.2f} dB after --budget 3min (expected: {expected['psnr']} or more)")
     ours, true = (read_poses(folder / "transforms.json") for folder in (run / "poses", truth))
-    print(f"poses against the truth: {asdict(pose_errors(ours, true))}")
+    print(f"poses against the truth: {asdict(pose_errors(ours, true))} (expected: at most "
+          f"{expected['position_error_percent']} %, {expected['rotation_error_degrees']} degrees)")  # fmt: skip
     centers = [{Path(name).stem: pose[:3, 3] for name, pose in poses} for poses in (ours, true)]
     names = sorted(centers[0].keys() & centers[1].keys())
     truth_from_ours = align(*(torch.stack([of[name] for name in names]) for of in centers))
@@ -122,7 +125,8 @@ def bench_still_life(out: Path) -> None:
     cameras = Cameras(poses, intrinsics, views[0].camera.width, views[0].camera.height)
     # The room around it is judged by no one: only what lies in the true mesh's box counts.
     error = compare(mesh, solid, cameras, box=np.stack([solid.vertices.min(0), solid.vertices.max(0)]))
-    print(f"mesh against the truth: chamfer {error.chamfer:.2f} % of the diagonal; {asdict(error)}")
+    print(f"mesh against the truth: chamfer {error.chamfer:.2f} % of the diagonal (expected: at most "
+          f"{expected['chamfer_percent']}); {asdict(error)}")  # fmt: skip
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ Everything comes from this code and one seed; there are no assets. Needs Python 
 module, in an environment of its own (nerfkit does not need it)::
 
     python3.11 -m venv /tmp/blender && /tmp/blender/bin/pip install bpy==5.0.1 numpy pillow
-    /tmp/blender/bin/python scripts/make_still_life.py                 # about ten minutes on 2 cores
+    /tmp/blender/bin/python scripts/make_still_life.py                 # about twenty minutes on 2 cores
     /tmp/blender/bin/python scripts/make_still_life.py --out /tmp/look --only 0 20 45 --samples 16
 """
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "scenes" / "still_life")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--samples", type=int, default=8, help="paths per pixel, before denoising")
+    parser.add_argument("--samples", type=int, default=16, help="paths per pixel, before denoising")
     parser.add_argument("--only", type=int, nargs="*", help="render only these photos, write no truth")
     parser.add_argument("--truth-only", action="store_true", help="write cameras, depth and mesh, render nothing")
     options = parser.parse_args(argv)

@@ -154,8 +154,8 @@ def plant(rng: Rng) -> list[Shape]:
     heap = 0.104 + 0.006 * np.sin(7 * a) * np.sin(5 * r) + 0.008 * (1 - r)
     soil = grid(np.stack([0.066 * r * np.cos(a), 0.066 * r * np.sin(a), heap], -1), wrap_columns=True)
     shapes = [lathe(pot, 72).of("pot"), soil.of("soil")]
-    for k in range(13):
-        heading, reach, top = (360 * k / 13 + rng.uniform(-10, 10), rng.uniform(0.03, 0.17), rng.uniform(0.2, 0.34))
+    for k in range(9):
+        heading, reach, top = (360 * k / 9 + rng.uniform(-10, 10), rng.uniform(0.03, 0.17), rng.uniform(0.2, 0.34))
         t = np.linspace(0, 1, 14)
         path = np.stack(
             [0.012 + reach * t**1.7, 0.006 * np.sin(4 * t), 0.1 + top * (t - 0.32 * t**3 * (reach / 0.17))], 1

@@ -136,7 +136,7 @@ def settings(samples: int, exposure: float) -> None:
     scene.render.use_persistent_data = True
     scene.render.filter_size = 1.2
     scene.view_settings.view_transform = "AgX"
-    scene.view_settings.look = "AgX - Medium High Contrast"
+    scene.view_settings.look = "AgX - Base Contrast"
     scene.view_settings.exposure = exposure
     cycles = scene.cycles
     cycles.device, cycles.samples = "CPU", samples

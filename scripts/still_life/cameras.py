@@ -12,9 +12,9 @@ WIDTH, HEIGHT = 640, 480
 SENSOR_MM, FOCAL_MM = 36.0, 32.0
 FOCAL_PX = FOCAL_MM / SENSOR_MM * WIDTH
 RINGS = (  # photos, distance from the axis, height
-    (20, 1.00, 0.40),
-    (16, 0.88, 0.68),
-    (12, 0.64, 0.60),
+    (22, 1.00, 0.52),
+    (18, 0.88, 0.74),
+    (14, 0.66, 0.60),
 )
 
 

@@ -158,10 +158,11 @@ def cloth(rng: Rng) -> Picture:
                 rng.uniform(17, 34),
                 ((233, 196, 106), (240, 226, 200), INK),
             )
-    for px, py in scattered(rng, w - 560, h - 560, 86):
-        motif(draw, rng, px + 280, py + 280, rng.uniform(22, 58))
-    for px, py in scattered(rng, w - 540, h - 540, 62):
-        motif(draw, rng, px + 270, py + 270, rng.uniform(6, 13))
+    for px, py in scattered(rng, w - 560, h - 560, 150):
+        motif(draw, rng, px + 280, py + 280, rng.uniform(45, 80))
+    for px, py in scattered(rng, w - 540, h - 540, 120):
+        motif(draw, rng, px + 270, py + 270, rng.uniform(14, 24))
+    image = Image.blend(image, Image.new("RGB", image.size, (214, 200, 176)), 0.25)  # washed often
     return stained(image, rng, 0.055, 9)
 
 
@@ -224,7 +225,7 @@ def _hung(image: Image.Image, rng: Rng) -> Image.Image:
             draw.rectangle([x, y, x + w, y + h], fill=(228, 222, 206))
             for k in range(int(h / 30) - 1):
                 text(draw, rng, x + 14, y + 16 + 30 * k, w - 28, 19, INK)
-        x += w + rng.uniform(40, 190)
+        x += w + rng.uniform(200, 500)
     return image
 
 

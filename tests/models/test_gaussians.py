@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import SplatStats
 from nerfkit.models.gaussians import density
 from nerfkit.models.gaussians.config import Config
-from nerfkit.models.gaussians.model import _halved, _planes
+from nerfkit.models.gaussians.model import _halved, _planes, default_cap
 from nerfkit.models.gaussians.parameters import NAMES, Parameters, activate, initial, raise_sh_degree
 
 CONFIG = Config(cap=100)
@@ -170,3 +171,9 @@ def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected:
     assert torch.allclose(camera.intrinsics[0, 0] / camera.width, photo.camera.intrinsics[0, 0] / size[0])
     assert planes.mean().item() == pytest.approx(0.75, abs=0.02)  # noise of mean a half, and white
     assert planes[:, :, -camera.width // 2 + 1 :].min() > 0.99
+
+
+@pytest.mark.parametrize(("side", "cap"), [(64, 60_000), (500, 83_333), (4000, 100_000)])
+def test_default_cap_follows_the_photos(side: int, cap: int) -> None:
+    scene = SimpleNamespace(views=[Photo(64, 64), SimpleNamespace(camera=SimpleNamespace(width=side, height=side))])
+    assert default_cap(scene) == cap  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
-_FEWEST_CAP, _MOST_CAP = 60_000, 150_000
+_FEWEST_CAP, _MOST_CAP = 60_000, 100_000
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _FLOATERS_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
