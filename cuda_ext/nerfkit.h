@@ -243,6 +243,128 @@ typedef struct nk_tsdf_params {
 } nk_tsdf_params;
 NK_API int nk_tsdf_fwd(const nk_tsdf_params *p);
 
+/* Counts the samples of rays in the occupied cells of a grid. */
+typedef struct nk_march_count_params {
+  int32_t threads;
+  int32_t R;            /* rays */
+  int32_t K;            /* cascades */
+  int32_t G;            /* cells along a side of each, a multiple of 8 */
+  int32_t B;            /* bytes of the grid */
+  int32_t most_samples; /* of a ray */
+  float half;           /* half the innermost cascade's side; each next one is twice as large */
+  float cone;           /* step over distance */
+  float least_step;
+  float most_step;
+  const float *origins;    /* [R, 3] scene frame */
+  const float *directions; /* [R, 3] unit */
+  const float *ranges;     /* [R, 2] distances between which to look */
+  const float *jitter;     /* [R] share of a step by which the first sample is moved, 0..1 */
+  const uint8_t *bits;     /* [B] bit x of cell (k, z, y, x), the lowest first */
+  int32_t *counts;         /* [R] */
+} nk_march_count_params;
+NK_API int nk_march_count(const nk_march_count_params *p);
+
+/* Writes the samples that nk_march_count counted, near to far along each ray. */
+typedef struct nk_march_fill_params {
+  int32_t threads;
+  int32_t R;            /* rays */
+  int32_t K;            /* cascades */
+  int32_t G;            /* cells along a side of each, a multiple of 8 */
+  int32_t B;            /* bytes of the grid */
+  int32_t most_samples; /* of a ray */
+  float half;           /* half the innermost cascade's side; each next one is twice as large */
+  float cone;           /* step over distance */
+  float least_step;
+  float most_step;
+  const float *origins;    /* [R, 3] scene frame */
+  const float *directions; /* [R, 3] unit */
+  const float *ranges;     /* [R, 2] distances between which to look */
+  const float *jitter;     /* [R] share of a step by which the first sample is moved, 0..1 */
+  const uint8_t *bits;     /* [B] bit x of cell (k, z, y, x), the lowest first */
+  int32_t R1;              /* R + 1 */
+  int32_t S;               /* samples */
+  const int32_t *offsets;  /* [R1] running sums of the counts */
+  float *t_start;          /* [S] distance at which a sample begins */
+  float *t_end;            /* [S] and ends */
+  int32_t *ray_index;      /* [S] */
+} nk_march_fill_params;
+NK_API int nk_march_fill(const nk_march_fill_params *p);
+
+/* Composites packed samples along rays, near to far, by the rasterizer's rule (math/compositing.h). */
+typedef struct nk_composite_params {
+  int32_t threads;
+  int32_t S;              /* samples of all rays */
+  int32_t C;              /* channels */
+  int32_t R;              /* rays */
+  int32_t R1;             /* R + 1 */
+  const float *alphas;    /* [S] in [0, 1]; counted as NK_ALPHA_MAX above it */
+  const float *values;    /* [S, C] */
+  const int32_t *offsets; /* [R1] ray r has the samples offsets[r] .. offsets[r + 1] */
+  float *sums;            /* [R, C] of weight times value */
+  float *transmittance;   /* [R] left behind the last sample */
+  float *weights;         /* [S] */
+} nk_composite_params;
+NK_API int nk_composite_fwd(const nk_composite_params *p);
+
+/* The gradient of nk_composite_fwd. */
+typedef struct nk_composite_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t C;
+  int32_t R;
+  int32_t R1;
+  const float *alphas;             /* [S] */
+  const float *values;             /* [S, C] */
+  const int32_t *offsets;          /* [R1] */
+  const float *sums;               /* [R, C] */
+  const float *transmittance;      /* [R] */
+  const float *weights;            /* [S] */
+  const float *grad_sums;          /* [R, C] */
+  const float *grad_transmittance; /* [R] or NULL */
+  const float *grad_weights;       /* [S] or NULL */
+  float *grad_alphas;              /* [S] */
+  float *grad_values;              /* [S, C] */
+} nk_composite_grad_params;
+NK_API int nk_composite_bwd(const nk_composite_grad_params *p);
+
+/* Multiresolution hash encoding (Mueller et al. 2022, section 3). Level l has the entries offsets[l] .. offsets[l + 1]
+ * of the table; where there are fewer than (resolution + 1)^3, vertices share them by a hash, and their number must
+ * be a power of two. */
+typedef struct nk_hash_encode_params {
+  int32_t threads;
+  int32_t S;                  /* samples */
+  int32_t L;                  /* levels */
+  int32_t L1;                 /* L + 1 */
+  int32_t P;                  /* entries of all levels */
+  int32_t F;                  /* features of an entry: 1, 2, 4 or 8 */
+  int32_t LF;                 /* L F */
+  const float *positions;     /* [S, 3] in [0, 1]; what lies outside is moved to the border */
+  const float *table;         /* [P, F] */
+  const int32_t *resolutions; /* [L] */
+  const int32_t *offsets;     /* [L1] */
+  float *features;            /* [S, LF] */
+} nk_hash_encode_params;
+NK_API int nk_hash_encode_fwd(const nk_hash_encode_params *p);
+
+/* The gradient of nk_hash_encode_fwd. The same bytes whatever the number of threads. */
+typedef struct nk_hash_encode_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t L;
+  int32_t L1;
+  int32_t P;
+  int32_t F;
+  int32_t LF;
+  const float *positions;     /* [S, 3] */
+  const float *table;         /* [P, F] */
+  const int32_t *resolutions; /* [L] */
+  const int32_t *offsets;     /* [L1] */
+  const float *grad_features; /* [S, LF] */
+  float *grad_table;          /* [P, F] */
+  float *grad_positions;      /* [S, 3] or NULL */
+} nk_hash_encode_grad_params;
+NK_API int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p);
+
 #ifdef __cplusplus
 }
 #endif

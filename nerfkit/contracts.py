@@ -18,6 +18,8 @@ from torch import Tensor
 if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts need only their names
     import numpy as np
 
+    from nerfkit.core.hash_grid import HashGrid
+    from nerfkit.core.occupancy import Occupancy, Steps
     from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
     from nerfkit.core.volume import Volume
     from nerfkit.data.scene import Scene
@@ -78,7 +80,8 @@ class Samples:
 
     t_start: Tensor  # [S]
     t_end: Tensor  # [S]
-    offsets: Tensor  # [R + 1] int64
+    offsets: Tensor  # [R + 1] int32
+    ray_index: Tensor  # [S] int32
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,12 @@ class RenderCore(Protocol):
         self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor,
         betas: tuple[float, float], epsilon: float,
     ) -> None: ...  # fmt: skip
+
+    def march(self, rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples: ...
+
+    def composite(self, alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+    def hash_encode(self, positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor: ...
 
     def tsdf_integrate(
         self, volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None

@@ -29,6 +29,12 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_photometric_params)
   NK_SIZE(nk_adam_params)
   NK_SIZE(nk_tsdf_params)
+  NK_SIZE(nk_march_count_params)
+  NK_SIZE(nk_march_fill_params)
+  NK_SIZE(nk_composite_params)
+  NK_SIZE(nk_composite_grad_params)
+  NK_SIZE(nk_hash_encode_params)
+  NK_SIZE(nk_hash_encode_grad_params)
 #undef NK_SIZE
   return -1;
 }

@@ -47,6 +47,8 @@ NK_HD float float_of_bits(int a) {
 #endif
 }
 NK_HD float to_float(int a) { return static_cast<float>(a); }
+NK_HD int to_int(float a) { return static_cast<int>(a); }  // towards zero
+NK_HD int wrapping_product(int a, unsigned b) { return static_cast<int>(static_cast<unsigned>(a) * b); }
 NK_HD int shift_left(int a, int by) { return static_cast<int>(static_cast<unsigned>(a) << by); }
 
 // --- vector lanes ----------------------------------------------------------------------------------------
@@ -84,6 +86,11 @@ NK_HD Lanes sqrt(Lanes a) {
 NK_HD IntLanes bits_of(Lanes a) { return reinterpret_cast<IntLanes>(a); }
 NK_HD Lanes float_of_bits(IntLanes a) { return reinterpret_cast<Lanes>(a); }
 NK_HD Lanes to_float(IntLanes a) { return __builtin_convertvector(a, Lanes); }
+NK_HD IntLanes to_int(Lanes a) { return __builtin_convertvector(a, IntLanes); }
+NK_HD IntLanes wrapping_product(IntLanes a, unsigned b) {
+  typedef unsigned UnsignedLanes __attribute__((vector_size(4 * NK_LANES)));
+  return reinterpret_cast<IntLanes>(reinterpret_cast<UnsignedLanes>(a) * b);
+}
 NK_HD IntLanes shift_left(IntLanes a, int by) { return a << by; }
 
 NK_HD Lanes load(const float *p) {

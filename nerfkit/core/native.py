@@ -10,6 +10,9 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core._library import constants, library
+from nerfkit.core.native_composite import composite
+from nerfkit.core.native_hash_grid import hash_encode
+from nerfkit.core.native_march import march
 from nerfkit.core.native_tsdf import tsdf_integrate
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
@@ -22,6 +25,9 @@ class NativeCore:
     """The render core through nerfkit's own kernels, on the CPU."""
 
     name = "nerfkit"
+    composite = staticmethod(composite)
+    hash_encode = staticmethod(hash_encode)
+    march = staticmethod(march)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -123,28 +124,44 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     return Splats(means, conics, gaussians.opacities, z, colors, normals, extents, visible)
 
 
-def composite(alphas: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Front-to-back compositing of S samples: ``out = sum_i w_i v_i`` with ``w_i = alpha_i prod_{j<i} (1 - alpha_j)``.
+def compositing_weights(alphas: Tensor) -> tuple[Tensor, Tensor]:
+    """Front-to-back weights ``w_i = alpha_i prod_{j<i} (1 - alpha_j)`` of S samples (Max 1995, eq. 3).
 
     Args:
-        alphas: [P, S], near to far.
-        values: [S, C] or [P, S, C].
+        alphas: [P, S], near to far, below 1.
 
     Returns:
-        The sums [P, C] and the transmittance left [P]. A sample in front of which the transmittance is at most
-        TRANSMITTANCE_MIN is not drawn (not differentiable there), nor is one below ALPHA_MIN.
+        The weights [P, S] and the transmittance left [P]. A sample in front of which the transmittance is at most
+        TRANSMITTANCE_MIN is not drawn (not differentiable there).
     """
-    c = constants()
-    alphas = torch.where(alphas >= c["ALPHA_MIN"], alphas, 0)
     through = torch.cumprod(1 - alphas, 1)
     before = torch.cat([torch.ones_like(through[:, :1]), through[:, :-1]], 1)
-    open_ = before > c["TRANSMITTANCE_MIN"]
+    open_ = before > constants()["TRANSMITTANCE_MIN"]
     alphas = torch.where(open_, alphas, 0)
     before = torch.where(open_, before, before.detach())
-    weights = alphas * before
     left = torch.prod(1 - alphas, 1) if alphas.shape[1] else alphas.new_ones(len(alphas))
-    equation = "ps,sc->pc" if values.ndim == 2 else "ps,psc->pc"
-    return torch.einsum(equation, weights, values), left
+    return alphas * before, left
+
+
+def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Composites the samples of R rays, packed one ray after the other, near to far.
+
+    Args:
+        alphas: [S] in [0, 1]; above ALPHA_MAX they count as ALPHA_MAX and pass no gradient on.
+        values: [S, C].
+        offsets: [R + 1]; ray r has the samples offsets[r] .. offsets[r + 1].
+
+    Returns:
+        The sums ``sum_i w_i v_i`` [R, C], the transmittance left [R], and the weights [S].
+    """
+    clamped = alphas.clamp_max(constants()["ALPHA_MAX"])
+    sums, left, weights = [values.new_zeros(0, values.shape[1])], [alphas.new_zeros(0)], [alphas.new_zeros(0)]
+    for begin, end in pairwise(offsets.tolist()):
+        of_ray, rest = compositing_weights(clamped[None, begin:end])
+        sums.append(of_ray @ values[begin:end])
+        left.append(rest)
+        weights.append(of_ray[0])
+    return torch.cat(sums), torch.cat(left), torch.cat(weights)
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[slice, slice]]:
@@ -175,7 +192,8 @@ def rasterize(splats: Splats, width: int, height: int, background: Tensor, chann
         a, b, c = splats.conics[chosen].unbind(-1)
         power = -(a * d[..., 0] ** 2 + c * d[..., 1] ** 2) / 2 - b * d[..., 0] * d[..., 1]
         alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
-        sums, left = composite(alphas, values[chosen])
+        weights, left = compositing_weights(torch.where(alphas >= constants()["ALPHA_MIN"], alphas, 0))
+        sums = weights @ values[chosen]
         rgb = sums[:, :3] + left[:, None] * background
         planes = torch.cat([rgb, sums[:, 3:]], -1).T.reshape(channels, *y.shape)
         image_rows.setdefault(ys.start, []).append(planes)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nerfkit.core import _library, reference
+from nerfkit.core import _library, reference, reference_hash_grid, reference_march
 from nerfkit.core._library import constants, header_path, library, parse_header
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,9 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_fill": reference.rasterize, "nk_rasterize_fwd": reference.rasterize, "nk_rasterize_bwd": reference.rasterize,
     "nk_splat_stats": reference.rasterize, "nk_ssim_target": reference.ssim_map,
     "nk_photometric": reference.photometric_loss, "nk_adam": reference.adam,
+    "nk_march_count": reference_march.march, "nk_march_fill": reference_march.march,
+    "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
+    "nk_hash_encode_fwd": reference_hash_grid.hash_encode, "nk_hash_encode_bwd": reference_hash_grid.hash_encode,
 }  # fmt: skip
 
 

@@ -1,0 +1,40 @@
+"""Ray marching through the library."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays, Samples
+from nerfkit.core._library import library
+from nerfkit.core.occupancy import Occupancy, Steps
+
+
+def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples:
+    """The samples of rays in occupied cells: see :func:`nerfkit.core.reference_march.march`. Not differentiable.
+
+    Args:
+        rays: R rays in the scene frame, float32.
+        ranges: [R, 2] float32, distances along each ray between which to look; an empty one gives no samples.
+        jitter: [R] float32 in [0, 1), the share of a step by which a ray's first sample is moved.
+
+    Raises:
+        TypeError, ValueError: an array of another type, shape or layout.
+        RuntimeError: steps that are not positive.
+    """
+    common = {
+        "threads": torch.get_num_threads(), "K": grid.levels, "G": grid.cells, "half": grid.half, "bits": grid.bits,
+        "cone": steps.cone, "least_step": steps.least, "most_step": steps.most, "most_samples": steps.most_samples,
+        "origins": rays.origins.contiguous(), "directions": rays.directions.contiguous(),
+        "ranges": ranges.contiguous(), "jitter": jitter.contiguous(),
+    }  # fmt: skip
+    counts = torch.empty(len(ranges), dtype=torch.int32)
+    library().call("nk_march_count", **common, counts=counts)
+    offsets = torch.zeros(len(ranges) + 1, dtype=torch.int32)
+    torch.cumsum(counts, 0, out=offsets[1:])
+    total = int(offsets[-1])
+    t_start, t_end, ray_index = torch.empty(total), torch.empty(total), torch.empty(total, dtype=torch.int32)
+    library().call(
+        "nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index
+    )  # fmt: skip
+    return Samples(t_start, t_end, offsets, ray_index)

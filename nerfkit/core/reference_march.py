@@ -1,0 +1,69 @@
+"""Ray marching through an occupancy grid in plain PyTorch: the definition that the kernel is tested against.
+
+Müller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash Encoding", 2022, appendix E.1. Nothing in
+it is differentiable: samples are where they are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays, Samples
+from nerfkit.core.occupancy import Occupancy, Steps
+
+
+def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples:
+    """The samples of rays [R] in occupied cells, between the distances ``ranges`` [R, 2].
+
+    A ray goes from ``ranges[:, 0]``, moved by ``jitter`` [R] of a step. At distance t a step is ``clamp(cone t, least,
+    most)``. If the cell that holds the step's middle is occupied, the step is a sample; if not, the ray goes on by as
+    many steps as it takes to leave the cell. The cell is one of the finest level that holds the point and whose cells
+    are not smaller than the step. Outside of all levels there is nothing.
+    """
+    occupied = grid.unpack()
+    t = ranges[:, 0] + jitter * (ranges[:, 0] * steps.cone).clamp(steps.least, steps.most)
+    counts = torch.zeros(len(t), dtype=torch.int64)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    left = torch.arange(len(t))
+    while True:
+        left = left[(t[left] < ranges[left, 1]) & (counts[left] < steps.most_samples)]
+        if len(left) == 0:
+            break
+        step = (t[left] * steps.cone).clamp(steps.least, steps.most)
+        points = rays.origins[left] + (t[left] + 0.5 * step)[:, None] * rays.directions[left]  # [L, 3]
+        inside, exits = _look_up(occupied, grid, points, rays.directions[left], step)
+        sampled = left[inside]
+        found.append((sampled, t[sampled], t[sampled] + step[inside]))
+        counts[sampled] += 1
+        skip = torch.where(inside, step, step * ((exits / step).floor() + 1))
+        t[left] = t[left] + skip
+    return _packed(found, counts)
+
+
+def _look_up(
+    occupied: Tensor, grid: Occupancy, points: Tensor, directions: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Whether points [L, 3] lie in occupied cells [L], and the distance to where the ray leaves the cell [L]."""
+    largest = points.abs().amax(1)
+    halves = grid.half * 2.0 ** torch.arange(grid.levels + 1)
+    level = (largest[:, None] >= halves[None, :-1]).sum(1)
+    large_enough = (step[:, None] * grid.cells > 2 * halves[None, : grid.levels - 1]).sum(1)
+    level = torch.where(level < grid.levels, torch.maximum(level, large_enough), level)
+    outside = level >= grid.levels
+    level = level.clamp_max(grid.levels - 1)
+    half = halves[level]
+    cell = 2 * half / grid.cells
+    index = ((points + half[:, None]) / cell[:, None]).long().clamp(0, grid.cells - 1)  # [L, 3]
+    corner = index * cell[:, None] - half[:, None]
+    border = torch.where(directions > 0, corner + cell[:, None], corner)
+    exits = torch.where(directions == 0, torch.inf, (border - points) / directions).amin(1)
+    x, y, z = index.unbind(1)
+    return occupied[level, z, y, x] & ~outside, torch.where(outside, 0, exits.clamp_min(0))
+
+
+def _packed(found: list[tuple[Tensor, Tensor, Tensor]], counts: Tensor) -> Samples:
+    rays, starts, ends = (torch.cat(parts) for parts in zip(*found)) if found else (torch.zeros(0),) * 3
+    order = torch.argsort(rays, stable=True)  # each round went once over the rays, near to far
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+    return Samples(starts[order], ends[order], offsets, rays[order].int())
