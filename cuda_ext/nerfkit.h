@@ -73,44 +73,45 @@ typedef struct nk_project_grad_params {
 } nk_project_grad_params;
 NK_API int nk_project_bwd(const nk_project_grad_params *p);
 
-/* Sorts the visible splats by depth and counts the tiles each one touches.
- * An instance is a (splat, tile) pair; the instances of tile t will be tile_offsets[t] .. tile_offsets[t + 1]. */
+/* Sorts the visible splats by depth. */
 typedef struct nk_bin_params {
   int32_t threads;
   int32_t N;
   int32_t M; /* visible splats: out */
-  int32_t T; /* tiles */
   int32_t width;
   int32_t height;
-  int64_t instances;     /* out */
-  const float *splats;   /* [N, NK_SPLAT_SIZE] */
-  int32_t *order;        /* [N] the visible splats, near to far: order[0 .. M] */
-  float *sorted;         /* [N, NK_SPLAT_SIZE] the splats in that order */
-  int32_t *tile_offsets; /* [T1] T + 1 entries */
-  int32_t T1;
-  int32_t TT;             /* threads * tiles */
-  int32_t *thread_counts; /* [TT] scratch that nk_fill reads */
+  int32_t threads1;    /* threads + 1 */
+  const float *splats; /* [N, NK_SPLAT_SIZE] */
+  int32_t *order;      /* [N] the visible splats, near to far: order[0 .. M] */
+  float *sorted;       /* [N, NK_SPLAT_SIZE] the splats in that order */
+  int64_t *room;       /* [threads1] tiles in the bounding boxes of each thread's splats, running sums */
 } nk_bin_params;
 NK_API int nk_bin(nk_bin_params *p);
 
-/* Writes the instances that nk_bin counted, near to far within each tile. */
+/* Lists the splats of each tile, near to far. An instance is a (splat, tile) pair; the instances of tile t are
+ * tile_offsets[t] .. tile_offsets[t + 1]. */
 typedef struct nk_fill_params {
   int32_t threads;
   int32_t N;
   int32_t M;
-  int32_t T;
+  int32_t T; /* tiles */
   int32_t width;
   int32_t height;
-  int32_t I; /* instances */
-  int32_t T1;
-  int32_t TT;
-  const float *sorted;          /* [N, NK_SPLAT_SIZE] */
-  const int32_t *tile_offsets;  /* [T1] */
-  const int32_t *thread_counts; /* [TT] */
-  int32_t *ranks;               /* [I] index into sorted */
-  uint8_t *rows;                /* [I] bit r: the splat reaches row r of the tile */
+  int32_t T1;              /* T + 1 */
+  int32_t TT;              /* threads * tiles */
+  int32_t I;               /* room for instances: the last of `room` */
+  int32_t threads1;        /* threads + 1 */
+  int64_t instances;       /* out, at most I */
+  const float *sorted;     /* [N, NK_SPLAT_SIZE] */
+  const int64_t *room;     /* [threads1] from nk_bin, with the same number of threads */
+  int32_t *notes;          /* [I] scratch */
+  int32_t *tiles_of_splat; /* [N] scratch */
+  int32_t *thread_counts;  /* [TT] scratch */
+  int32_t *tile_offsets;   /* [T1] */
+  int32_t *ranks;          /* [I] index into sorted */
+  uint8_t *rows;           /* [I] bit r: the splat reaches row r of the tile */
 } nk_fill_params;
-NK_API int nk_fill(const nk_fill_params *p);
+NK_API int nk_fill(nk_fill_params *p);
 
 /* Composites the splats of every tile, front to back. C channels: 3 (rgb), 4 (rgb, depth) or 7 (rgb, depth, normal). */
 typedef struct nk_rasterize_params {

@@ -101,8 +101,9 @@ def pairs_per_pixel(model: Model) -> tuple[float, float]:
         for index in model.scene.train:
             camera = model.scene.views[index].camera
             model.render(camera)
-            by_rows += tile * bits[found["rows"].long()].sum().item()
-            by_tiles += tile * tile * len(found["rows"])
+            rows = found["rows"][: int(found["tile_offsets"][-1])]
+            by_rows += tile * bits[rows.long()].sum().item()
+            by_tiles += tile * tile * len(rows)
             pixels += camera.width * camera.height
     finally:
         library().call = call  # type: ignore[method-assign]

@@ -1,8 +1,8 @@
 // From splats to per-tile lists, near to far: a radix sort by depth, then a stable counting sort by tile.
 //
-// Every thread takes a contiguous part of the depth order and counts what it will write into each tile; a
-// prefix sum over (tile, thread) then gives each its own place, so that the order within a tile is the depth
-// order whatever the number of threads.
+// Every thread takes a contiguous part of the depth order, notes the tiles that its splats reach, and counts them; a
+// prefix sum over (tile, thread) then gives each note its place, so that the order within a tile is the depth order
+// whatever the number of threads. Ellipses are walked once: notes go where the splats' boxes leave room for them.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -19,6 +19,8 @@
 
 namespace nk {
 namespace {
+
+constexpr float kSlack = 0.01f;  // pixels: rounding must not lose one that the rasterizer would draw
 
 // One lane a row of a tile, on every instruction set.
 typedef float Rows __attribute__((vector_size(4 * NK_TILE)));
@@ -49,6 +51,25 @@ float highest_of(Rows a) {
   return a[0];
 }
 
+// The tiles that a splat's bounding box touches: [x0, x1] x [y0, y1], none where x1 < x0 or y1 < y0.
+struct Box {
+  int x0, x1, y0, y1;
+
+  Box(const float *splat, int width, int height) {
+    span(splat[NK_SPLAT_X], splat[NK_SPLAT_EXTENT_X], width, &x0, &x1);
+    span(splat[NK_SPLAT_Y], splat[NK_SPLAT_EXTENT_Y], height, &y0, &y1);
+  }
+
+  int64_t tiles() const { return int64_t(std::max(0, x1 - x0 + 1)) * std::max(0, y1 - y0 + 1); }
+
+ private:
+  static void span(float center, float extent, int size, int *first, int *last) {
+    const float reach = extent + kSlack;
+    *first = static_cast<int>(std::max(0.0f, center - reach)) / NK_TILE;
+    *last = std::min(static_cast<int>(std::min(static_cast<float>(size), center + reach)), size - 1) / NK_TILE;
+  }
+};
+
 // Calls visit(tile, rows) for each tile in which a pixel centre lies inside the splat's ellipse
 // a dx^2 + 2 b dx dy + c dy^2 <= cut. In a pixel row this is the chord
 // dx = (-b dy -+ sqrt((b dy)^2 - a (c dy^2 - cut))) / a; bit r of `rows` tells that row r's chord meets the tile.
@@ -57,14 +78,10 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
   const int tiles_x = (width + NK_TILE - 1) / NK_TILE;
   const float x = splat[NK_SPLAT_X], y = splat[NK_SPLAT_Y];
   const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
-  // A little slack: rounding must not lose a pixel that the rasterizer would draw.
-  const float cut = splat[NK_SPLAT_CUT] * 1.0001f + 1e-4f, slack = 0.01f;
-  const float y0 = std::max(0.0f, y - splat[NK_SPLAT_EXTENT_Y] - slack);
-  const float y1 = std::min(static_cast<float>(height), y + splat[NK_SPLAT_EXTENT_Y] + slack);
-  const int first_row = static_cast<int>(y0) / NK_TILE;
-  const int last_row = std::min(static_cast<int>(y1), height - 1) / NK_TILE;
+  const float cut = splat[NK_SPLAT_CUT] * 1.0001f + 1e-4f;
+  const Box box(splat, width, height);
   const float inverse_a = 1.0f / a;
-  for (int ty = first_row; ty <= last_row; ++ty) {
+  for (int ty = box.y0; ty <= box.y1; ++ty) {
     const Rows py = static_cast<float>(ty * NK_TILE) + Rows{0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f};
     const Rows dy = py - y;
     const Rows discriminant = b * dy * (b * dy) - a * (c * dy * dy - cut);
@@ -72,12 +89,12 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
     const Rows zero = {};
     const Rows half = sqrt_rows(discriminant > 0.0f ? discriminant : zero) * inverse_a;
     const Rows middle = x - b * dy * inverse_a;
-    const Rows left = valid ? middle - half - slack : zero + 1e30f;
-    const Rows right = valid ? middle + half + slack : zero - 1e30f;
+    const Rows left = valid ? middle - half - kSlack : zero + 1e30f;
+    const Rows right = valid ? middle + half + kSlack : zero - 1e30f;
     const float lowest = -highest_of(-left), highest = highest_of(right);
     if (lowest > highest || highest < 0.5f || lowest > width) continue;
-    const int tx0 = std::max(0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
-    const int tx1 = std::min(tiles_x - 1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);
+    const int tx0 = std::max(box.x0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
+    const int tx1 = std::min(box.x1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);
     for (int tx = tx0; tx <= tx1; ++tx) {
       const float first_center = tx * NK_TILE + 0.5f, last_center = tx * NK_TILE + NK_TILE - 0.5f;
       const unsigned rows = bits_of_rows((left <= last_center) & (right >= first_center));
@@ -104,6 +121,8 @@ void radix_sort(std::vector<Keyed> *items, std::vector<Keyed> *scratch) {
   }
 }
 
+constexpr int32_t kMostTiles = 1 << 23;  // a note is a tile and, in its lowest 8 bits, rows
+
 int64_t part(int64_t total, int thread, int threads) { return total * thread / threads; }
 
 }  // namespace
@@ -122,47 +141,67 @@ extern "C" int nk_bin(nk_bin_params *p) {
     p->M = visible;
     const nk::Keyed *sorted_items = items.data();  // thread_local: the team below must see this thread's
     const int threads = p->threads;
+    p->room[0] = 0;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
-      int32_t *counts = p->thread_counts + int64_t(t) * p->T;
-      std::memset(counts, 0, sizeof(int32_t) * p->T);
+      int64_t room = 0;
       for (int64_t m = nk::part(visible, t, threads); m < nk::part(visible, t + 1, threads); ++m) {
         const int32_t index = sorted_items[m].index;
         float *splat = p->sorted + m * NK_SPLAT_SIZE;
         std::memcpy(splat, p->splats + int64_t(index) * NK_SPLAT_SIZE, sizeof(float) * NK_SPLAT_SIZE);
         p->order[m] = index;
-        nk::visit_tiles(splat, p->width, p->height, [&](int tile, unsigned) { ++counts[tile]; });
+        room += nk::Box(splat, p->width, p->height).tiles();
       }
+      p->room[t + 1] = room;
     }
-    // Counts become first positions, by tile and then by thread.
-    int64_t total = 0;
-    for (int32_t tile = 0; tile < p->T; ++tile) {
-      p->tile_offsets[tile] = static_cast<int32_t>(total);
-      for (int t = 0; t < threads; ++t) {
-        int32_t &count = p->thread_counts[int64_t(t) * p->T + tile];
-        const int32_t here = count;
-        count = static_cast<int32_t>(total);
-        total += here;
-      }
-    }
-    p->tile_offsets[p->T] = static_cast<int32_t>(total);
-    p->instances = total;
-    if (total > INT32_MAX) throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
+    for (int t = 0; t < threads; ++t) p->room[t + 1] += p->room[t];
+    if (p->room[threads] > INT32_MAX)
+      throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
   });
 }
 
-extern "C" int nk_fill(const nk_fill_params *p) {
+extern "C" int nk_fill(nk_fill_params *p) {
   return nk::guarded("nk_fill", [&] {
+    if (p->T >= nk::kMostTiles) throw std::length_error("more than 2^23 tiles; render a smaller image");
     const int threads = p->threads;
+    const auto counts_of = [&](int t) { return p->thread_counts + int64_t(t) * p->T; };
+    const auto splats_of = [&](int t) { return nk::part(p->M, t, threads); };
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
-      std::vector<int32_t> next(p->thread_counts + int64_t(t) * p->T, p->thread_counts + int64_t(t + 1) * p->T);
-      for (int64_t m = nk::part(p->M, t, threads); m < nk::part(p->M, t + 1, threads); ++m) {
+      int32_t *counts = counts_of(t);
+      std::memset(counts, 0, sizeof(int32_t) * p->T);
+      int32_t *note = p->notes + p->room[t];
+      for (int64_t m = splats_of(t); m < splats_of(t + 1); ++m) {
+        const int32_t *before = note;
         nk::visit_tiles(p->sorted + m * NK_SPLAT_SIZE, p->width, p->height, [&](int tile, unsigned rows) {
-          const int32_t at = next[tile]++;
-          p->ranks[at] = static_cast<int32_t>(m);
-          p->rows[at] = static_cast<uint8_t>(rows);
+          ++counts[tile];
+          *note++ = tile << 8 | static_cast<int>(rows);
         });
+        p->tiles_of_splat[m] = static_cast<int32_t>(note - before);
+      }
+    }
+    // Counts become first positions, by tile and then by thread.
+    int32_t total = 0;
+    for (int32_t tile = 0; tile < p->T; ++tile) {
+      p->tile_offsets[tile] = total;
+      for (int t = 0; t < threads; ++t) {
+        const int32_t here = counts_of(t)[tile];
+        counts_of(t)[tile] = total;
+        total += here;
+      }
+    }
+    p->tile_offsets[p->T] = total;
+    p->instances = total;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; ++t) {
+      int32_t *next = counts_of(t);
+      const int32_t *note = p->notes + p->room[t];
+      for (int64_t m = splats_of(t); m < splats_of(t + 1); ++m) {
+        for (int32_t k = 0; k < p->tiles_of_splat[m]; ++k, ++note) {
+          const int32_t at = next[*note >> 8]++;
+          p->ranks[at] = static_cast<int32_t>(m);
+          p->rows[at] = static_cast<uint8_t>(*note & 0xff);
+        }
       }
     }
   });

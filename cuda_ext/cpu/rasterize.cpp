@@ -345,7 +345,7 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
       std::memset(moments, 0, sizeof(float) * p->M * kMoments);
       // Tiles from where t / threads of the instances begin to where (t + 1) / threads do.
       const auto boundary = [&](int thread) {
-        const int64_t target = int64_t(p->I) * thread / threads;
+        const int64_t target = int64_t(p->tile_offsets[tiles]) * thread / threads;
         if (thread == threads) return tiles;
         return static_cast<int32_t>(std::lower_bound(p->tile_offsets, p->tile_offsets + tiles, target) -
                                     p->tile_offsets);

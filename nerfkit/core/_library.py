@@ -34,6 +34,7 @@ _DTYPES = {
     "float": torch.float32,
     "double": torch.float64,
     "int32_t": torch.int32,
+    "int64_t": torch.int64,
     "uint8_t": torch.uint8,
 }
 # Best first: library name, what the CPU must know, and its lanes.

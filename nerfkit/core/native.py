@@ -121,21 +121,25 @@ class _View:
         """Sorts splats [N, 16] by depth and lists them by tile."""
         n, threads, tile = len(splats), _threads(), int(constants()["TILE"])
         tiles = -(-self.width // tile) * -(-self.height // tile)
+        size = {"threads": threads, "width": self.width, "height": self.height}
+        sorted_splats, order = torch.empty_like(splats), torch.empty(n, dtype=torch.int32)
+        room = torch.empty(threads + 1, dtype=torch.int64)
+        out = library().call("nk_bin", **size, splats=splats, order=order, sorted=sorted_splats, room=room)
+        most = int(room[-1])  # the boxes' tiles: somewhat more than those that the ellipses reach
         lists = {
-            "sorted": torch.empty_like(splats),
+            "sorted": sorted_splats,
             "tile_offsets": torch.empty(tiles + 1, dtype=torch.int32),
+            "ranks": torch.empty(most, dtype=torch.int32),
+            "rows": torch.empty(most, dtype=torch.uint8),
         }
-        order = torch.empty(n, dtype=torch.int32)
-        counts = torch.empty(threads * tiles, dtype=torch.int32)
-        size = {"threads": threads, "T": tiles, "width": self.width, "height": self.height}
-        out = library().call("nk_bin", **size, splats=splats, order=order, thread_counts=counts, **lists)
-        self.visible, self.instances = out.M, out.instances
-        instances = {
-            "ranks": torch.empty(out.instances, dtype=torch.int32),
-            "rows": torch.empty(out.instances, dtype=torch.uint8),
+        scratch = {
+            "notes": torch.empty(most, dtype=torch.int32),
+            "tiles_of_splat": torch.empty(n, dtype=torch.int32),
+            "thread_counts": torch.empty(threads * tiles, dtype=torch.int32),
         }
-        library().call("nk_fill", **size, M=out.M, thread_counts=counts, **lists, **instances)
-        return {**lists, **instances, "order": order}
+        filled = library().call("nk_fill", **size, T=tiles, M=out.M, room=room, **lists, **scratch)
+        self.visible, self.instances = out.M, filled.instances
+        return {**lists, "order": order}
 
 
 class _Rasterize(torch.autograd.Function):
