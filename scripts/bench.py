@@ -1,14 +1,15 @@
 """The figures nerfkit publishes, measured on this machine: `make bench`.
 
-    python scripts/bench.py [poses] [iteration] [curve] [still_life] [--data FOLDER] [--out FOLDER]
+    python scripts/bench.py [poses] [iteration] [fields] [curve] [still_life] [--data FOLDER] [--out FOLDER]
 
 poses       all 50 fox photos: registered, reprojection error, seconds, distance to the poses that come with them
 iteration   one training iteration on fox, by stages, beside the PyTorch reference (scripts/bench_core.py)
+fields      hash encoding, ray marching and compositing beside their PyTorch definitions (scripts/bench_fields.py)
 curve       PSNR on held-out fox photos over training time, at 270x480 and 540x960
 still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer distance
 
 Without names all of them. fox lies in NERFKIT_DATA, or in ../shared/data beside the checkout; where it is missing,
-only the bundled scene is measured. Results go to stdout as Markdown, and the runs are kept in --out.
+only the fields and the bundled scene are measured. Results go to stdout as Markdown, and the runs are kept in --out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = ("poses", "iteration", "curve", "still_life")
+SECTIONS = ("poses", "iteration", "fields", "curve", "still_life")
 
 
 def nerfkit(*arguments: object) -> dict[str, Any]:
@@ -65,6 +66,10 @@ def fox_poses(data: Path, out: Path) -> Path:
 
 def bench_iteration(data: Path, out: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / "scripts" / "bench_core.py"), str(fox_poses(data, out))], check=True)
+
+
+def bench_fields() -> None:
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "bench_fields.py")], check=True)
 
 
 def bench_curve(data: Path, out: Path) -> None:
@@ -142,6 +147,8 @@ def main() -> None:
     for section in options.sections or SECTIONS:
         if section == "still_life":
             bench_still_life(options.out)
+        elif section == "fields":
+            bench_fields()
         elif (options.data / "fox").is_dir():
             {"poses": bench_poses, "iteration": bench_iteration, "curve": bench_curve}[section](
                 options.data, options.out

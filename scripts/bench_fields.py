@@ -1,0 +1,107 @@
+"""The operators for fields (hash encoding, ray marching, compositing) beside their PyTorch definitions.
+
+    python scripts/bench_fields.py [--samples 262144] [--rounds 5]
+
+Both sides run in turns in one process, in single precision; figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+from bench_core import in_turns
+from torch import Tensor
+
+from nerfkit.contracts import Rays
+from nerfkit.core import choose_core, reference, reference_hash_grid, reference_march
+from nerfkit.core._library import describe
+from nerfkit.core.hash_grid import HashGrid
+from nerfkit.core.occupancy import Occupancy, Steps
+
+Side = Callable[[], float]  # runs once and gives the seconds of what is measured
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def forward_and_backward(operator: Callable[..., Tensor], *leaves: Tensor) -> float:
+    def work() -> None:
+        operator(*leaves).sum().backward()  # type: ignore[no-untyped-call]
+
+    for leaf in leaves:
+        leaf.grad = None
+    return timed(work)
+
+
+def hash_sides(grid: HashGrid, samples: int) -> dict[str, Side]:
+    positions, table = torch.rand(samples, 3), torch.randn(grid.entries, grid.features).requires_grad_()
+    core = choose_core()
+    return {
+        "nerfkit": lambda: forward_and_backward(lambda t: core.hash_encode(positions, t, grid), table),
+        "reference": lambda: forward_and_backward(lambda t: reference_hash_grid.hash_encode(positions, t, grid), table),
+    }
+
+
+def some_rays(count: int) -> tuple[Rays, Tensor, Tensor]:
+    origins = torch.nn.functional.normalize(torch.randn(count, 3), dim=1)
+    directions = torch.nn.functional.normalize(0.3 * torch.randn(count, 3) - origins, dim=1)
+    rays = Rays(origins, directions, torch.zeros(count, dtype=torch.int64))
+    return rays, torch.tensor([[0.0, 3.0]] * count), torch.rand(count)
+
+
+def march_sides(rays: int) -> dict[str, Side]:
+    """Rays through a grid of 128^3 cells of which a ball of radius 0.4 is occupied."""
+    axis = (torch.arange(128) + 0.5) / 64 - 1
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    grid = Occupancy.pack((x * x + y * y + z * z < 0.16)[None], 1.0)
+    asked = (*some_rays(rays), grid, Steps(3**0.5 / 1024, 0.1))
+    core = choose_core()
+    return {
+        "nerfkit": lambda: timed(lambda: core.march(*asked)),
+        "reference": lambda: timed(lambda: reference_march.march(*asked)),
+    }
+
+
+def composite_sides(samples: int, of_ray: int) -> dict[str, Side]:
+    alphas, values = (torch.rand(samples) * 0.1).requires_grad_(), torch.rand(samples, 3).requires_grad_()
+    offsets = torch.arange(0, samples + 1, of_ray, dtype=torch.int32)
+    core = choose_core()
+    return {
+        "nerfkit": lambda: forward_and_backward(lambda a, v: core.composite(a, v, offsets)[0], alphas, values),
+        "reference": lambda: forward_and_backward(lambda a, v: reference.composite(a, v, offsets)[0], alphas, values),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=1 << 18)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    core = describe()
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, library {core['isa']}")
+    cases = {
+        f"hash encoding {grid.levels}x{grid.features}, 2^{grid.log2_size}, forward and backward": (
+            hash_sides(grid, options.samples), options.samples, "sample"
+        )
+        for grid in (HashGrid(), HashGrid(log2_size=17), HashGrid(levels=16, features=2))
+    }  # fmt: skip
+    cases["marching, 128^3 cells"] = march_sides(4096), 4096, "ray"
+    cases["compositing, 64 samples a ray, forward and backward"] = (
+        composite_sides(options.samples, 64), options.samples, "sample"
+    )  # fmt: skip
+    for name, (sides, count, unit) in cases.items():
+        seconds = in_turns(sides, options.rounds)
+        print(f"{name}: {1e9 * seconds['nerfkit'] / count:.0f} ns a {unit}; "
+              f"{seconds['reference'] / seconds['nerfkit']:.1f} times as fast as the reference")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
