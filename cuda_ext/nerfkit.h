@@ -366,6 +366,38 @@ typedef struct nk_hash_encode_grad_params {
 } nk_hash_encode_grad_params;
 NK_API int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p);
 
+/* A multilayer perceptron without biases: ReLU behind every layer but the last. */
+typedef struct nk_mlp_params {
+  int32_t threads;
+  int32_t S;             /* samples */
+  int32_t I;             /* width of the input */
+  int32_t O;             /* width of the output */
+  int32_t D;             /* layers + 1 */
+  int32_t P;             /* weights of all layers */
+  const float *input;    /* [S, I] */
+  const float *weights;  /* [P] matrices [out, in], one layer after the other */
+  const int32_t *widths; /* [D] of the input, of what lies behind each layer */
+  float *output;         /* [S, O] */
+} nk_mlp_params;
+NK_API int nk_mlp_fwd(const nk_mlp_params *p);
+
+/* The gradient of nk_mlp_fwd. */
+typedef struct nk_mlp_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t I;
+  int32_t O;
+  int32_t D;
+  int32_t P;
+  const float *input;       /* [S, I] */
+  const float *weights;     /* [P] */
+  const int32_t *widths;    /* [D] */
+  const float *grad_output; /* [S, O] */
+  float *grad_weights;      /* [P] */
+  float *grad_input;        /* [S, I] or NULL */
+} nk_mlp_grad_params;
+NK_API int nk_mlp_bwd(const nk_mlp_grad_params *p);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,7 +7,7 @@ along the optical axis, ``t`` is distance along a unit ray; images are uint8 sRG
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -220,6 +220,8 @@ class RenderCore(Protocol):
     def composite(self, alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
     def hash_encode(self, positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor: ...
+
+    def mlp(self, input: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor: ...
 
     def tsdf_integrate(
         self, volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None

@@ -4,7 +4,7 @@
 
 poses       all 50 fox photos: registered, reprojection error, seconds, distance to the poses that come with them
 iteration   one training iteration on fox, by stages, beside the PyTorch reference (scripts/bench_core.py)
-fields      hash encoding, ray marching and compositing beside their PyTorch definitions (scripts/bench_fields.py)
+fields      hash encoding, MLPs, ray marching and compositing beside their PyTorch definitions (scripts/bench_fields.py)
 curve       PSNR on held-out fox photos over training time, at 270x480 and 540x960
 still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer distance
 

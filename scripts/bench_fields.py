@@ -1,4 +1,4 @@
-"""The operators for fields (hash encoding, ray marching, compositing) beside their PyTorch definitions.
+"""The operators for fields (hash encoding, MLPs, ray marching, compositing) beside their PyTorch definitions.
 
     python scripts/bench_fields.py [--samples 262144] [--rounds 5]
 
@@ -11,6 +11,7 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from bench_core import in_turns
@@ -56,6 +57,17 @@ def some_rays(count: int) -> tuple[Rays, Tensor, Tensor]:
     return rays, torch.tensor([[0.0, 3.0]] * count), torch.rand(count)
 
 
+def mlp_sides(widths: tuple[int, ...], samples: int) -> dict[str, Side]:
+    """The reference is what PyTorch users write: its matrix products and activations."""
+    rows = torch.randn(samples, widths[0]).requires_grad_()
+    weights = torch.cat([torch.randn(a * b) * (2 / a) ** 0.5 for a, b in pairwise(widths)]).requires_grad_()
+    core = choose_core()
+    return {
+        "nerfkit": lambda: forward_and_backward(lambda x, w: core.mlp(x, w, widths), rows, weights),
+        "reference": lambda: forward_and_backward(lambda x, w: reference.mlp(x, w, widths), rows, weights),
+    }
+
+
 def march_sides(rays: int) -> dict[str, Side]:
     """Rays through a grid of 128^3 cells of which a ball of radius 0.4 is occupied."""
     axis = (torch.arange(128) + 0.5) / 64 - 1
@@ -93,6 +105,10 @@ def main() -> None:
         )
         for grid in (HashGrid(), HashGrid(log2_size=17), HashGrid(levels=16, features=2))
     }  # fmt: skip
+    for widths in ((32, 64, 16), (32, 64, 64, 3)):
+        work = 6e-9 * sum(a * b for a, b in pairwise(widths)) * options.samples
+        sides = mlp_sides(widths, options.samples)
+        cases[f"MLP {widths}, {work:.1f} GFLOP forward and backward"] = sides, options.samples, "sample"
     cases["marching, 128^3 cells"] = march_sides(4096), 4096, "ray"
     cases["compositing, 64 samples a ray, forward and backward"] = (
         composite_sides(options.samples, 64), options.samples, "sample"

@@ -35,6 +35,8 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_composite_grad_params)
   NK_SIZE(nk_hash_encode_params)
   NK_SIZE(nk_hash_encode_grad_params)
+  NK_SIZE(nk_mlp_params)
+  NK_SIZE(nk_mlp_grad_params)
 #undef NK_SIZE
   return -1;
 }

@@ -13,6 +13,7 @@ from nerfkit.core._library import constants, library
 from nerfkit.core.native_composite import composite
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
+from nerfkit.core.native_mlp import mlp
 from nerfkit.core.native_tsdf import tsdf_integrate
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
@@ -28,6 +29,7 @@ class NativeCore:
     composite = staticmethod(composite)
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)
+    mlp = staticmethod(mlp)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ this file is written for speed beyond culling whole tiles of splats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -162,6 +162,22 @@ def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, 
         left.append(rest)
         weights.append(of_ray[0])
     return torch.cat(sums), torch.cat(left), torch.cat(weights)
+
+
+def mlp(input: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    """A multilayer perceptron without biases, ReLU behind every layer but the last: [S, widths[-1]].
+
+    Args:
+        input: [S, widths[0]].
+        weights: [P], the matrices [out, in] of the layers, flat, one after the other.
+        widths: of the input, and of what lies behind each layer.
+    """
+    matrices = weights.split([before * after for before, after in pairwise(widths)])
+    for layer, (matrix, (before, after)) in enumerate(zip(matrices, pairwise(widths), strict=True)):
+        input = input @ matrix.view(after, before).T
+        if layer + 2 < len(widths):
+            input = input.relu()
+    return input
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[slice, slice]]:

@@ -25,6 +25,7 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_march_count": reference_march.march, "nk_march_fill": reference_march.march,
     "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
     "nk_hash_encode_fwd": reference_hash_grid.hash_encode, "nk_hash_encode_bwd": reference_hash_grid.hash_encode,
+    "nk_mlp_fwd": reference.mlp, "nk_mlp_bwd": reference.mlp,
 }  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
     sources = [str(path) for path in (SOURCES / "cpu").glob("*.cpp")]
     subprocess.run([compiler, *flags, f"-DNK_LANES={lanes}", *sources, "-o", str(built)], check=True)
     here = Path(__file__).parent
-    tests = [str(here / name) for name in ("test_rasterize.py", "test_losses_and_adam.py")]
+    tests = [str(here / name) for name in ("test_rasterize.py", "test_losses_and_adam.py", "test_hash_grid.py", "test_mlp.py")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "equal or loss", *tests],
         env={**os.environ, "NERFKIT_LIBRARY": str(built)}, cwd=ROOT, capture_output=True, text=True, check=False,

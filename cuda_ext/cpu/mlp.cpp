@@ -1,0 +1,213 @@
+// Small multilayer perceptrons, all layers at once: a block of samples goes through the whole network while its
+// activations stay in the cache (Müller et al. 2021, "Real-time neural radiance caching", section 4.1).
+//
+// A block is two vectors of samples. Activations lie as [width][samples], so that a lane is a sample; widths are padded
+// to whole blocks with zeros, which no result depends on. The backward pass computes the activations anew. Each thread
+// has weight gradients of its own, which are added in a fixed order: the same bytes on every run with the same number
+// of threads.
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include "../math/lanes.h"
+#include "../nerfkit.h"
+#include "denormals.h"
+#include "error.h"
+
+namespace nk {
+namespace {
+
+constexpr int kBlock = 2 * kLanes;  // samples
+constexpr int kRows = 4;            // outputs that are computed at a time: their sums stay in registers
+
+int padded(int width) { return (width + kBlock - 1) / kBlock * kBlock; }
+
+// The sizes of a network and where each layer lies, in the weights as given and padded.
+struct Network {
+  std::vector<int> widths;                // padded
+  std::vector<int64_t> given_at, pad_at;  // of a layer's matrix [out, in]
+  int64_t pad_size = 0;
+  int activations = 0;  // of all layers together
+
+  template <class Params>
+  explicit Network(const Params *p) {
+    int64_t given = 0;
+    for (int l = 0; l < p->D; ++l) {
+      if (p->widths[l] < 1) throw std::invalid_argument("widths must be positive");
+      widths.push_back(padded(p->widths[l]));
+      activations += widths.back();
+      if (l == 0) continue;
+      given_at.push_back(given);
+      pad_at.push_back(pad_size);
+      given += int64_t(p->widths[l]) * p->widths[l - 1];
+      pad_size += int64_t(widths[l]) * widths[l - 1];
+    }
+    if (p->D < 2 || p->widths[0] != p->I || p->widths[p->D - 1] != p->O || given != p->P)
+      throw std::invalid_argument("widths do not fit the input, the output or the number of weights");
+  }
+
+  int layers() const { return static_cast<int>(widths.size()) - 1; }
+};
+
+// The matrices padded with zeros, one after the other; each transposed to [in, out] if asked for.
+template <class Params>
+std::vector<float> padded_weights(const Params *p, const Network &net, bool transposed) {
+  std::vector<float> out(net.pad_size, 0.0f);
+  for (int l = 0; l < net.layers(); ++l)
+    for (int o = 0; o < p->widths[l + 1]; ++o)
+      for (int i = 0; i < p->widths[l]; ++i)
+        out[net.pad_at[l] + (transposed ? int64_t(i) * net.widths[l + 1] + o : int64_t(o) * net.widths[l] + i)] =
+            p->weights[net.given_at[l] + int64_t(o) * p->widths[l] + i];
+  return out;
+}
+
+// y [out][kBlock] = w [out][in] x [in][kBlock]
+void multiply(const float *w, int out, int in, const float *x, float *y) {
+  for (int o = 0; o < out; o += kRows) {
+    Lanes sums[kRows][2] = {};
+    for (int i = 0; i < in; ++i) {
+      const Lanes a = load(x + i * kBlock), b = load(x + i * kBlock + kLanes);
+      for (int r = 0; r < kRows; ++r) {
+        const float weight = w[int64_t(o + r) * in + i];
+        sums[r][0] += weight * a;
+        sums[r][1] += weight * b;
+      }
+    }
+    for (int r = 0; r < kRows; ++r)
+      for (int h = 0; h < 2; ++h) store(y + (o + r) * kBlock + h * kLanes, sums[r][h]);
+  }
+}
+
+// v_w [out][in] += v_y [out][kBlock] x^T, with x by samples: [kBlock][in]
+void add_outer(const float *v_y, const float *x_rows, int out, int in, float *v_w) {
+  for (int o = 0; o < out; o += kRows)
+    for (int i = 0; i < in; i += kBlock) {
+      Lanes sums[kRows][2];
+      for (int r = 0; r < kRows; ++r)
+        for (int h = 0; h < 2; ++h) sums[r][h] = load(v_w + int64_t(o + r) * in + i + h * kLanes);
+      for (int s = 0; s < kBlock; ++s) {
+        const Lanes a = load(x_rows + s * in + i), b = load(x_rows + s * in + i + kLanes);
+        for (int r = 0; r < kRows; ++r) {
+          const float v = v_y[(o + r) * kBlock + s];
+          sums[r][0] += v * a;
+          sums[r][1] += v * b;
+        }
+      }
+      for (int r = 0; r < kRows; ++r)
+        for (int h = 0; h < 2; ++h) store(v_w + int64_t(o + r) * in + i + h * kLanes, sums[r][h]);
+    }
+}
+
+void rectify(float *values, int count) {
+  for (int i = 0; i < count; i += kLanes) store(values + i, max(load(values + i), 0.0f));
+}
+
+// Rows [samples, width] as they lie in memory into [padded][kBlock], with zeros where there is nothing.
+void load_block(const float *rows, int count, int width, int pad, float *block) {
+  std::memset(block, 0, sizeof(float) * pad * kBlock);
+  for (int s = 0; s < count; ++s)
+    for (int k = 0; k < width; ++k) block[k * kBlock + s] = rows[int64_t(s) * width + k];
+}
+
+void store_block(const float *block, int count, int width, float *rows) {
+  for (int s = 0; s < count; ++s)
+    for (int k = 0; k < width; ++k) rows[int64_t(s) * width + k] = block[k * kBlock + s];
+}
+
+// Fills the activations of every layer, the input being there already. Returns those of the last one.
+float *forward(const Network &net, const float *weights, float *activations) {
+  float *x = activations;
+  for (int l = 0; l < net.layers(); ++l) {
+    float *y = x + net.widths[l] * kBlock;
+    multiply(weights + net.pad_at[l], net.widths[l + 1], net.widths[l], x, y);
+    if (l + 1 < net.layers()) rectify(y, net.widths[l + 1] * kBlock);
+    x = y;
+  }
+  return x;
+}
+
+struct Backward {
+  std::vector<float> activations, gradient, next, rows, weights;
+
+  explicit Backward(const Network &net) {
+    const int widest = *std::max_element(net.widths.begin(), net.widths.end()) * kBlock;
+    activations.resize(int64_t(net.activations) * kBlock);
+    for (auto *buffer : {&gradient, &next, &rows}) buffer->resize(widest);
+    weights.assign(net.pad_size, 0.0f);
+  }
+
+  // From the gradient of the last layer, in `gradient`, to that of the input, which it holds in the end.
+  void pass_back(const Network &net, const float *transposed, bool to_input) {
+    const float *x = activations.data() + int64_t(net.activations - net.widths.back()) * kBlock;
+    for (int l = net.layers() - 1; l >= 0; --l) {
+      const int in = net.widths[l], out = net.widths[l + 1];
+      x -= in * kBlock;
+      for (int i = 0; i < in; ++i)
+        for (int s = 0; s < kBlock; ++s) rows[s * in + i] = x[i * kBlock + s];
+      add_outer(gradient.data(), rows.data(), out, in, weights.data() + net.pad_at[l]);
+      if (l == 0 && !to_input) return;
+      multiply(transposed + net.pad_at[l], in, out, gradient.data(), next.data());
+      gradient.swap(next);
+      if (l == 0) return;
+      for (int i = 0; i < in * kBlock; i += kLanes)
+        store(&gradient[i], select(load(x + i) > 0.0f, load(&gradient[i]), Lanes{}));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_mlp_fwd(const nk_mlp_params *p) {
+  return nk::guarded("nk_mlp_fwd", [&] {
+    const nk::Network net(p);
+    const std::vector<float> weights = nk::padded_weights(p, net, false);
+    const int64_t blocks = (int64_t(p->S) + nk::kBlock - 1) / nk::kBlock;
+#pragma omp parallel num_threads(p->threads)
+    {
+      const nk::FlushDenormals flush;
+      std::vector<float> activations(int64_t(net.activations) * nk::kBlock);
+#pragma omp for schedule(static)
+      for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t first = block * nk::kBlock;
+        const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
+        nk::load_block(p->input + first * p->I, count, p->I, net.widths[0], activations.data());
+        const float *last = nk::forward(net, weights.data(), activations.data());
+        nk::store_block(last, count, p->O, p->output + first * p->O);
+      }
+    }
+  });
+}
+
+extern "C" int nk_mlp_bwd(const nk_mlp_grad_params *p) {
+  return nk::guarded("nk_mlp_bwd", [&] {
+    const nk::Network net(p);
+    const std::vector<float> weights = nk::padded_weights(p, net, false);
+    const std::vector<float> transposed = nk::padded_weights(p, net, true);
+    const int64_t blocks = (int64_t(p->S) + nk::kBlock - 1) / nk::kBlock;
+    std::vector<nk::Backward> of_thread(p->threads, nk::Backward(net));
+#pragma omp parallel for num_threads(p->threads) schedule(static, 1)
+    for (int t = 0; t < p->threads; ++t) {
+      const nk::FlushDenormals flush;
+      nk::Backward &mine = of_thread[t];
+      for (int64_t block = blocks * t / p->threads; block < blocks * (t + 1) / p->threads; ++block) {
+        const int64_t first = block * nk::kBlock;
+        const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
+        nk::load_block(p->input + first * p->I, count, p->I, net.widths[0], mine.activations.data());
+        nk::forward(net, weights.data(), mine.activations.data());
+        nk::load_block(p->grad_output + first * p->O, count, p->O, net.widths.back(), mine.gradient.data());
+        mine.pass_back(net, transposed.data(), p->grad_input != nullptr);
+        if (p->grad_input) nk::store_block(mine.gradient.data(), count, p->I, p->grad_input + first * p->I);
+      }
+    }
+    for (int l = 0; l < net.layers(); ++l)
+      for (int o = 0; o < p->widths[l + 1]; ++o)
+        for (int i = 0; i < p->widths[l]; ++i) {
+          float total = 0.0f;
+          for (const nk::Backward &one : of_thread)
+            total += one.weights[net.pad_at[l] + int64_t(o) * net.widths[l] + i];
+          p->grad_weights[net.given_at[l] + int64_t(o) * p->widths[l] + i] = total;
+        }
+  });
+}
