@@ -7,6 +7,8 @@ import torch
 from tolerances import GRADIENT, VALUE
 from torch import Tensor
 
+from core.scenes import camera, gaussians, leaves
+from nerfkit.contracts import Gaussians
 from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
 
@@ -81,3 +83,26 @@ def test_wrong_offsets_are_refused() -> None:
             NativeCore().composite(alphas, values, torch.tensor(offsets, dtype=torch.int32))
     with pytest.raises(TypeError, match=r"offsets must be torch\.int32"):
         NativeCore().composite(alphas, values, torch.tensor([0, 5]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rays_and_rasters_composite_to_the_same_bits(seed: int) -> None:
+    """A splat drawn alone in white shows its alpha, bit by bit; the same alphas along rays give the same picture."""
+    count, view = 12, camera(16, 8)
+    g = gaussians(count, seed)
+    g = Gaussians(g.means, g.quats, g.scales * 20, g.opacities.clamp(0.2, 0.95), torch.zeros(count, 1, 3).double())
+    g = leaves(g, torch.float32)  # all of them grey: 0.5 whatever the direction
+    core, black = NativeCore(), torch.zeros(3)
+    depths = (g.means.detach() @ view.cam_from_world[0, :3, :3].float().T)[:, 2]
+    alone = []
+    for i in depths.argsort(stable=True).tolist():
+        others = torch.arange(count) != i
+        one = Gaussians(g.means, g.quats, g.scales, g.opacities.detach().masked_fill(others, 0), g.sh)
+        alone.append(core.rasterize(one, view, black).image[0] * 2)
+    alphas = torch.stack(alone, -1).flatten().detach()  # [H W count], near to far along each pixel's ray
+    offsets = torch.arange(0, len(alphas) + 1, count, dtype=torch.int32)
+    sums, left, _ = core.composite(alphas, torch.full((len(alphas), 3), 0.5), offsets)
+    drawn = core.rasterize(g, view, black)
+    assert drawn.alpha.mean() > 0.5
+    assert torch.equal(sums.T.reshape(3, 8, 16), drawn.image)
+    assert torch.equal(1 - left.view(8, 16), drawn.alpha)

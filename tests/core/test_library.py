@@ -106,7 +106,10 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
     sources = [str(path) for path in (SOURCES / "cpu").glob("*.cpp")]
     subprocess.run([compiler, *flags, f"-DNK_LANES={lanes}", *sources, "-o", str(built)], check=True)
     here = Path(__file__).parent
-    tests = [str(here / name) for name in ("test_rasterize.py", "test_losses_and_adam.py", "test_hash_grid.py", "test_mlp.py")]
+    tests = [
+        str(here / name)
+        for name in ("test_rasterize.py", "test_losses_and_adam.py", "test_hash_grid.py", "test_mlp.py")
+    ]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "equal or loss", *tests],
         env={**os.environ, "NERFKIT_LIBRARY": str(built)}, cwd=ROOT, capture_output=True, text=True, check=False,
