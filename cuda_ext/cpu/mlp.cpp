@@ -2,7 +2,7 @@
 // activations stay in the cache (Müller et al. 2021, "Real-time neural radiance caching", section 4.1).
 //
 // A block is two vectors of samples. Activations lie as [width][samples], so that a lane is a sample; widths are padded
-// to whole blocks with zeros, which no result depends on. The backward pass computes the activations anew. Each thread
+// with zeros, which no result depends on. The backward pass computes the activations anew. Each thread
 // has weight gradients of its own, which are added in a fixed order: the same bytes on every run with the same number
 // of threads.
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace {
 constexpr int kBlock = 2 * kLanes;  // samples
 constexpr int kRows = 4;            // outputs that are computed at a time: their sums stay in registers
 
-int padded(int width) { return (width + kBlock - 1) / kBlock * kBlock; }
+int padded(int width, int to) { return (width + to - 1) / to * to; }
 
 // The sizes of a network and where each layer lies, in the weights as given and padded.
 struct Network {
@@ -35,7 +35,7 @@ struct Network {
     int64_t given = 0;
     for (int l = 0; l < p->D; ++l) {
       if (p->widths[l] < 1) throw std::invalid_argument("widths must be positive");
-      widths.push_back(padded(p->widths[l]));
+      widths.push_back(padded(p->widths[l], l + 1 < p->D ? kBlock : kRows));
       activations += widths.back();
       if (l == 0) continue;
       given_at.push_back(given);

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MODELS: dict[str, str] = {
     "gaussians": "nerfkit.models.gaussians",
+    "ngp": "nerfkit.models.ngp",
 }
 
 

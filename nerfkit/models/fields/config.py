@@ -1,0 +1,34 @@
+"""The options that models of rays share. Imports no torch; the docstrings are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class FieldConfig:
+    """Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
+
+    space: Literal["auto", "box", "contracted"] = "auto"
+    """What the field fills: a box around the object, or all of space, drawn together far away; auto: a box for photos
+    with an alpha channel."""
+    background: Literal["auto", "random", "black", "white"] = "auto"
+    """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    loss: Literal["huber", "l2"] = "huber"
+    """How differences in colour are weighed."""
+    batch: int = 1 << 16
+    """Samples of a training step; the number of rays follows. Less takes less memory."""
+    samples: int | None = None
+    """Steps along the diagonal of the (inner) cube, where rays are marched (default: 512 in a box, 256 in a contracted
+    space)."""
+    grid_cells: int = 128
+    """Cells along a side of each level of the occupancy grid, a multiple of 32."""
+    near: float = 0.02
+    """Nearest distance from a camera that is drawn, in scene units."""
+    lr: float = 1e-2
+    """First learning rate."""
+    final_lr: float = 0.03
+    """What is left of the learning rate at the end."""
+    lr_from: float = 0.3
+    """Progress at which the learning rate begins to fall."""

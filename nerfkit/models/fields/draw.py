@@ -1,0 +1,115 @@
+"""From a field to pixels: where rays have samples, what is seen there, and how it adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays, RenderCore, Samples
+from nerfkit.models.fields.space import Space
+
+
+class Field(Protocol):
+    """What is learned: density and colour at local points (:class:`nerfkit.models.fields.space.Space`)."""
+
+    def density(self, xyz_local: Tensor) -> Tensor:
+        """Per scene unit: [P]. Differentiable in the points too."""
+        ...
+
+    def shade(self, xyz_local: Tensor, rays: Rays, ray_index: Tensor) -> tuple[Tensor, Tensor]:
+        """Density [S] and colour [S, 3] in [0, 1] of samples [S, 3] of rays."""
+        ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rays' colours over nothing, and what is left of the light behind them."""
+
+    rgb: Tensor  # [R, 3]
+    transmittance: Tensor  # [R]
+    weights: Tensor  # [S]
+    samples: Samples
+    looked_at: int = 0  # samples whose density alone was computed
+
+    @property
+    def shaded(self) -> int:
+        return len(self.weights)
+
+    def over(self, background: Tensor) -> Tensor:
+        """The colours over a background [3] or [R, 3]."""
+        return self.rgb + self.transmittance[:, None] * background
+
+    def sum_of(self, values: Tensor) -> Tensor:
+        """Weighted sums along the rays [R, C] of values [S, C] of the samples."""
+        out = values.new_zeros(len(self.rgb), values.shape[1])
+        return out.index_add_(0, self.samples.ray_index.long(), self.weights[:, None] * values)
+
+    def distance(self) -> Tensor:
+        """The weighted sum of the samples' distances: [R]."""
+        return self.sum_of(middles(self.samples)[:, None])[:, 0]
+
+    def median_distance(self) -> Tensor:
+        """Where half the light is gone: [R], 0 where it never is."""
+        offsets, index = self.samples.offsets.long(), self.samples.ray_index.long()
+        running = torch.cat([torch.zeros(1, dtype=torch.float64), self.weights.double().cumsum(0)])
+        before_half = running[1:] - running[offsets[:-1]][index] < 0.5
+        passed = torch.zeros(len(self.rgb), dtype=torch.int64).index_add_(0, index, before_half.long())
+        place = offsets[:-1] + passed
+        reached = place < offsets[1:]
+        if not bool(reached.any()):
+            return torch.zeros(len(self.rgb))
+        return torch.where(reached, middles(self.samples)[place.clamp_max(len(index) - 1)], 0)
+
+
+class Sampler(Protocol):
+    """Where along rays a field is looked at."""
+
+    space: Space
+
+    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+        """Draws rays [R]; the last result is the picture, earlier ones are trained along with it.
+
+        With ``rng`` for training: samples lie at random places. Differentiable in what the field learns.
+        """
+        ...
+
+    def after_step(self, field: Field, rng: torch.Generator) -> None: ...
+
+    def holds(self, xyz_local: Tensor) -> Tensor:
+        """Whether there may be anything at points [P, 3]: [P] bool."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is known that there is nothing anywhere."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+def middles(samples: Samples) -> Tensor:
+    return (samples.t_start + samples.t_end) / 2
+
+
+def points(rays: Rays, samples: Samples) -> Tensor:
+    """The samples' middles: [S, 3]."""
+    index = samples.ray_index
+    return torch.addcmul(rays.origins[index], rays.directions[index], middles(samples)[:, None])
+
+
+def opacity(density: Tensor, samples: Samples) -> Tensor:
+    """``1 - exp(-density * length)`` (Max 1995, eq. 3): [S]."""
+    return -torch.expm1(-density * (samples.t_end - samples.t_start))
+
+
+def composite(field: Field, rays: Rays, samples: Samples, core: RenderCore, looked_at: int = 0) -> Drawn:
+    """Shades samples and adds them up."""
+    density, colors = field.shade(points(rays, samples), rays, samples.ray_index)
+    rgb, transmittance, weights = core.composite(opacity(density, samples), colors, samples.offsets)
+    return Drawn(rgb, transmittance, weights, samples, looked_at)

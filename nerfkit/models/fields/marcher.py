@@ -1,0 +1,73 @@
+"""Samples by marching through an occupancy grid (Müller et al. 2022, appendix E)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays, RenderCore, Samples
+from nerfkit.core.occupancy import Steps
+from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, points
+from nerfkit.models.fields.occupied import OccupiedSpace
+from nerfkit.models.fields.space import Space
+
+_LOOK_EVERY = 16  # training steps
+_FIRST_LOOK = 128  # where photos rule nothing out: earlier, what is there can't be told from the first mist
+_CELLS_AT_ONCE = 1 << 18
+_CONE = 1 / 256  # step over distance, where space has no end
+
+
+class Marcher:
+    """Marches rays; what nothing can be seen of is not shaded."""
+
+    def __init__(self, space: Space, possible: Tensor, core: RenderCore, samples: int, near: float):
+        """Args: possible: [K, G, G, G] bool, cells that may hold something. samples: along the cube's diagonal."""
+        least = 2 * space.half * 3**0.5 / samples
+        self.space, self.core, self.near = space, core, near
+        self.steps = Steps(least, least * 2**space.cascades, _CONE if space.contracted else 0.0)
+        self.occupied = OccupiedSpace(space, possible, least)
+        self.first_look = _FIRST_LOOK if space.contracted else _LOOK_EVERY
+        self.count = 0  # training steps
+
+    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+        count = len(rays_local.origins)
+        jitter = torch.full((count,), 0.5) if rng is None else torch.rand(count, generator=rng)
+        ranges = self.space.ranges(rays_local, self.near)
+        samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
+        looked_at = len(samples.t_start)
+        with torch.no_grad():
+            alphas = opacity(field.density(points(rays_local, samples)), samples)
+            samples = self._seen(samples, alphas)
+        return [composite(field, rays_local, samples, self.core, looked_at)]
+
+    def _seen(self, samples: Samples, alphas: Tensor) -> Samples:
+        """The samples that have a weight: those behind the point where a ray is full have none."""
+        _, _, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)
+        has_weight = weights > 0
+        places = has_weight.nonzero()[:, 0]
+        running = torch.cat([torch.zeros(1, dtype=torch.int32), has_weight.cumsum(0, dtype=torch.int32)])
+        offsets = running[samples.offsets.long()]
+        return Samples(samples.t_start[places], samples.t_end[places], offsets, samples.ray_index[places])
+
+    @torch.no_grad()
+    def after_step(self, field: Field, rng: torch.Generator) -> None:
+        self.count += 1
+        if self.count % _LOOK_EVERY == 0 and self.count >= self.first_look:
+            self.occupied.refresh(field.density, _CELLS_AT_ONCE, rng)
+
+    def holds(self, xyz_local: Tensor) -> Tensor:
+        return self.occupied.holds(xyz_local)
+
+    @property
+    def empty(self) -> bool:
+        return self.occupied.empty
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count, "occupied": self.occupied.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.count = int(state["count"])
+        self.occupied.load_state_dict(state["occupied"])

@@ -1,0 +1,212 @@
+"""A scene model whose field is drawn along rays: everything but the field itself and where its samples lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from nerfkit import cameras
+from nerfkit.contracts import Cameras, Channel, Rays, RenderCore, Rendering
+from nerfkit.core.optim import FusedAdam
+from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.batches import PixelBatches
+from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.draw import Drawn, Field, Sampler, points
+from nerfkit.models.fields.space import Space
+from nerfkit.progress import ProgressSink, quiet
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+_FIRST_RAYS = 256
+_MOST_RAYS = 1 << 15
+_MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded
+_HUBER = 0.1  # differences above it count linearly
+_EMPTY = 1e-3  # opacity of a pixel that shows nothing
+
+
+class FieldModel:
+    """Batches of rays, losses, learning rates, drawing and checkpoints (:class:`nerfkit.contracts.SceneModel`)."""
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, config: FieldConfig, scene: Scene, core: RenderCore, sampler: Sampler, field: Field,
+        groups: list[dict[str, Any]], betas: tuple[float, float],
+    ):  # fmt: skip
+        self.config, self.scene, self.core, self.sampler, self.field = config, scene, core, sampler, field
+        self.space = sampler.space
+        self.optimizer = FusedAdam([{**group, "lr": config.lr} for group in groups], core, betas=betas)
+        self.params = {group["name"]: group["params"][0] for group in groups}
+        self.optimizers = {"adam": self.optimizer}
+        self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
+        self.batches = PixelBatches(scene)
+        self.ray_count = _FIRST_RAYS
+        self.sample_count = 0  # shaded in training so far
+        self._rng = torch.Generator().manual_seed(0)
+
+    # --- training -----------------------------------------------------------------------------------------
+
+    def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
+        """The difference of random pixels of the training photos, drawn and photographed."""
+        self._rng = rng
+        batch = self.batches.draw(self.ray_count, rng)
+        background = self.background
+        if self._background_kind() == "random":
+            background = torch.rand(len(batch.colors), 3, generator=rng)
+        target = batch.over(background)
+        passes = self.sampler.draw(self.field, self._local(batch.rays), rng)
+        self._adapt(passes, len(target))
+        losses = {}
+        for index, drawn in enumerate(passes):
+            of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
+            losses[of_pass] = self._difference(drawn.over(background), target)
+        return losses
+
+    def _difference(self, rgb: Tensor, target: Tensor) -> Tensor:
+        if self.config.loss == "l2":
+            return torch.nn.functional.mse_loss(rgb, target)
+        # As steep as the square is near zero.
+        return 2 * torch.nn.functional.huber_loss(rgb, target, delta=_HUBER)
+
+    def _adapt(self, passes: list[Drawn], rays: int) -> None:
+        """Takes so many rays next time that the samples fill the batch."""
+        shaded = max(1, sum(drawn.shaded for drawn in passes))
+        looked_at = max(1, sum(drawn.looked_at for drawn in passes))
+        self.sample_count += shaded
+        share = min(self.config.batch / shaded, _MARCHED_PER_SAMPLE * self.config.batch / looked_at, 2.0)
+        self.ray_count = max(16, min(int(rays * share), _MOST_RAYS))
+
+    def after_backward(self, progress: float) -> None:
+        """Nothing."""
+
+    def after_step(self, progress: float) -> None:
+        """Lets the sampler look where there is anything, and sets the learning rate."""
+        self.sampler.after_step(self.field, self._rng)
+        config = self.config
+        fallen = max(0.0, (progress - config.lr_from) / (1 - config.lr_from)) if config.lr_from < 1 else 0.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * config.final_lr**fallen
+
+    def _background_kind(self) -> str:
+        if self.config.background != "auto":
+            return self.config.background
+        return "random" if self.scene.has_alpha else "black"
+
+    # --- use ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
+        """Draws one pinhole camera over the model's background, some rays at a time.
+
+        ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
+
+        Raises:
+            NerfkitError: the field is empty.
+        """
+        if self.sampler.empty:
+            raise NerfkitError(
+                "the model is empty: its occupancy grid holds nothing, so that every picture would be blank; train it "
+                "anew, longer or with a lower --lr, and check the scene's poses"
+            )
+        pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2)
+        forward = camera.world_from_cam[0, :3, 2]
+        parts: list[dict[str, Tensor]] = []
+        done, count = 0, _FIRST_RAYS
+        while done < len(pixels):
+            part = pixels[done : done + count]
+            rays = self._local(cameras.rays(camera, torch.zeros(len(part), dtype=torch.int64), part))
+            drawn = self.sampler.draw(self.field, rays)[-1]
+            parts.append(self._pixels(drawn, rays, forward, channels))
+            done += len(part)
+            share = self.config.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
+            count = max(16, min(int(len(part) * min(share, 4.0)), _MOST_RAYS))
+            progress("pixels", done, len(pixels))
+        out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
+        extras = {"median_depth": out.pop("median_depth")} if "median_depth" in out else {}
+        return Rendering(**out, extras=extras)
+
+    def _pixels(self, drawn: Drawn, rays: Rays, forward: Tensor, channels: frozenset[Channel]) -> dict[str, Tensor]:
+        """The channels of some rays: [R] or [R, 3]."""
+        out: dict[str, Tensor] = {}
+        alpha = 1 - drawn.transmittance
+        if "rgb" in channels:
+            out["rgb"] = drawn.over(self.background).clamp(0, 1)
+        if "alpha" in channels:
+            out["alpha"] = alpha
+        if "depth" in channels:
+            cosine = rays.directions @ forward  # z of a unit of distance
+            out["depth"] = torch.where(alpha > _EMPTY, drawn.distance() / alpha.clamp_min(_EMPTY) * cosine, 0)
+            out["median_depth"] = drawn.median_distance() * cosine
+        if "normal" in channels:
+            out["normal"] = self._normals(drawn, rays)
+        return out
+
+    def _normals(self, drawn: Drawn, rays: Rays) -> Tensor:
+        """Directions in which density falls, weighted as colours are: [R, 3] unit, towards the camera."""
+        with torch.enable_grad():
+            xyz = points(rays, drawn.samples).requires_grad_()
+            (slope,) = torch.autograd.grad(self.field.density(xyz).sum(), xyz)
+        falls = torch.nn.functional.normalize(-slope, dim=1)
+        normal = torch.nn.functional.normalize(drawn.sum_of(falls), dim=1)
+        away = (normal * rays.directions).sum(1, keepdim=True) > 0
+        return torch.where(away, -normal, normal)
+
+    @torch.no_grad()
+    def density(self, xyz: Tensor) -> Tensor:
+        """Volume density [P] at scene points [P, 3], per scene unit; 0 where the model knows that nothing is."""
+        local = self.space.local(xyz)
+        return torch.where(self.sampler.holds(local), self.field.density(local), 0)
+
+    @torch.no_grad()
+    def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
+        """Colours [P, 3] of scene points [P, 3] seen along unit ``directions`` [P, 3]."""
+        rays = Rays(xyz, directions, torch.zeros(len(xyz), dtype=torch.int64))
+        index = torch.arange(len(xyz), dtype=torch.int32)
+        return self.field.shade(self.space.local(xyz), rays, index)[1]
+
+    def statistics(self) -> Mapping[str, float]:
+        return {"samples": self.sample_count, "rays": self.ray_count}
+
+    def _local(self, rays: Rays) -> Rays:
+        return Rays(self.space.local(rays.origins), rays.directions, rays.camera_index)
+
+    # --- checkpoints --------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        moments = {}
+        for name, param in self.params.items():
+            state = self.optimizer.state.get(param, {})
+            if state:
+                moments[name] = {"m": state["m"], "v": state["v"], "step": state["step"]}
+        return {
+            "params": {name: param.detach() for name, param in self.params.items()},
+            "moments": moments,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "sampler": self.sampler.state_dict(),
+            "queue": self.batches.queue,
+            "ray_count": self.ray_count,
+            "sample_count": self.sample_count,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.state.clear()
+        for name, param in self.params.items():
+            param.copy_(state["params"][name])
+            if name in state["moments"]:
+                saved = state["moments"][name]
+                self.optimizer.state[param] = {
+                    "step": int(saved["step"]), "m": saved["m"].clone(), "v": saved["v"].clone(),
+                }  # fmt: skip
+        for group in self.optimizer.param_groups:
+            group["lr"] = state["lr"]
+        self.sampler.load_state_dict(state["sampler"])
+        self.batches.queue = [int(place) for place in state["queue"]]
+        self.ray_count, self.sample_count = int(state["ray_count"]), int(state["sample_count"])

@@ -1,0 +1,103 @@
+"""The occupancy grid of a field that is being trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfkit.core.occupancy import Occupancy
+from nerfkit.models.fields.space import Space
+
+_DECAY = 0.95
+_OPACITY_MIN = 0.01  # of a step through a cell that counts as occupied
+
+log = logging.getLogger("nerfkit")
+
+
+class OccupiedSpace:
+    """What is known of the density of each cell, and the bits that rays are marched by.
+
+    A cell keeps the largest opacity of a step that was seen in it, which fades each time it is looked at again
+    (Müller et al. 2022, appendix E.2): the maximum, since a mean would lose thin things.
+    """
+
+    def __init__(self, space: Space, possible: Tensor, step: float):
+        """Args: possible: [K, G, G, G] bool, cells that may be occupied. step: along a ray, scene units."""
+        self.space, self.step = space, step
+        self.possible = possible  # [K, G, G, G]: cells that photos rule out stay empty
+        self.cells = possible.flatten().nonzero()[:, 0]  # of all levels, [M]
+        self.opacities = torch.zeros(len(self.cells))
+        self.grid = Occupancy.pack(possible, space.half)
+        self.looks = 0
+
+    def refresh(self, density: Callable[[Tensor], Tensor], most: int, rng: torch.Generator) -> None:
+        """Looks at up to ``most`` cells: half of them any, half of them occupied; all at first.
+
+        Args:
+            density: of local points [P, 3], per scene unit.
+        """
+        chosen = self._choose(most, rng)
+        self.looks += 1
+        found = torch.empty(len(chosen))
+        for part in range(0, len(chosen), 1 << 18):  # in pieces: a field takes about a kilobyte a point
+            piece = slice(part, part + (1 << 18))
+            found[piece] = density(self._points(self.cells[chosen[piece]], rng))
+        found = 1 - torch.exp(-found * self.step)
+        self.opacities[chosen] = torch.maximum(self.opacities[chosen] * _DECAY, found)
+        self._pack()
+
+    def _choose(self, most: int, rng: torch.Generator) -> Tensor:
+        if len(self.cells) <= most or self.looks == 0:
+            return torch.arange(len(self.cells))
+        any_of_them = torch.randint(len(self.cells), (most // 2,), generator=rng)
+        occupied = (self.opacities > self._threshold()).nonzero()[:, 0]
+        if len(occupied) == 0:
+            return any_of_them
+        again = occupied[torch.randint(len(occupied), (most // 2,), generator=rng)]
+        return torch.cat([any_of_them, again]).unique()
+
+    def _points(self, cells: Tensor, rng: torch.Generator) -> Tensor:
+        """A random point in each of the cells: [P, 3], local."""
+        side = self.possible.shape[1]
+        level = cells // side**3
+        index = torch.stack([cells % side, cells // side % side, cells // side**2 % side], 1)
+        half = self.space.half * 2.0 ** level[:, None]
+        return ((index + torch.rand(len(cells), 3, generator=rng)) / side * 2 - 1) * half
+
+    def _threshold(self) -> float:
+        return min(_OPACITY_MIN, float(self.opacities.mean()))
+
+    def _pack(self) -> None:
+        occupied = torch.zeros(self.possible.numel(), dtype=torch.bool)
+        occupied[self.cells] = self.opacities > self._threshold()
+        if not bool(occupied.any()):
+            log.warning("the field is empty everywhere; looking at all of space again")
+            occupied[self.cells] = True
+        self.grid = Occupancy.pack(occupied.view(self.possible.shape), self.space.half)
+
+    def holds(self, xyz: Tensor) -> Tensor:
+        """Whether local points [P, 3] lie in an occupied cell of the finest level around them: [P] bool."""
+        occupied, side = self.grid.unpack(), self.grid.cells
+        level = (xyz.abs().amax(1) / self.space.half).clamp_min(1e-30).log2().ceil().long().clamp_min(0)
+        inside = level < self.grid.levels
+        level = level.clamp_max(self.grid.levels - 1)
+        half = self.space.half * 2.0 ** level[:, None]
+        index = ((xyz / half / 2 + 0.5) * side).long().clamp(0, side - 1)
+        return occupied[level, index[:, 2], index[:, 1], index[:, 0]] & inside
+
+    @property
+    def empty(self) -> bool:
+        return not bool(self.grid.bits.any())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cells": self.cells, "opacities": self.opacities, "bits": self.grid.bits, "looks": self.looks}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.cells, self.opacities = state["cells"].clone(), state["opacities"].clone()
+        self.looks = int(state["looks"])
+        grid = self.grid
+        self.grid = Occupancy(state["bits"].clone(), grid.levels, grid.cells, grid.half)

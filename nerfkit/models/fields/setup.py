@@ -1,0 +1,81 @@
+"""Which space a scene needs, and which cells of it may hold something."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.hull import fitting_cube, possible_cells
+from nerfkit.models.fields.space import Space
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+_BOX_CELLS = 64  # along a side of the cube around the cameras in which the object's box is looked for
+_FARTHEST = 0.98  # of the sparse points are to lie in the outermost cube
+_MOST_CASCADES = 8
+
+
+def check(config: FieldConfig, scene: Scene, model: str) -> None:
+    """Raises NerfkitError: options that make no sense, or nothing to train on."""
+    for name, least in (("batch", 1024), ("samples", 16), ("grid_cells", 32)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise NerfkitError(f"--{model}.{name.replace('_', '-')} {value}: must be {least} or more")
+    if config.grid_cells % 32:
+        raise NerfkitError(f"--{model}.grid-cells {config.grid_cells}: must be a multiple of 32")
+    if not scene.train:
+        raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
+
+
+def samples_of(space: Space, config: FieldConfig) -> int:
+    """Steps along the diagonal of the (inner) cube."""
+    return config.samples or (256 if space.contracted else 512)
+
+
+def space_of(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
+    """The space of a scene and its possible cells [K, G, G, G] bool.
+
+    Photos with alpha show an object: its box is that of its visual hull. Other photos, and those whose alpha rules
+    nothing out, show all of space.
+    """
+    if config.space == "box" or (config.space == "auto" and scene.has_alpha):
+        box = _object_box(scene)
+        if config.space == "box" or box[1] < 1:
+            return _box_space(scene, config, *box)
+    return _contracted_space(scene, config)
+
+
+def _object_box(scene: Scene) -> tuple[Tensor, float]:
+    """The cube around what the photos show inside the cameras' ball: its centre [3] and half side."""
+    center = torch.zeros(3)
+    box = fitting_cube(possible_cells(scene, center, 1.0, _BOX_CELLS), center, 1.0)
+    if box is None:
+        raise NerfkitError(f"{scene.source}: no place is seen by the training photos' cameras; check the poses")
+    return box
+
+
+def _box_space(scene: Scene, config: FieldConfig, center: Tensor, half: float) -> tuple[Space, Tensor]:
+    x, y, z = center.tolist()
+    return Space((x, y, z), half), _fine_cells(scene, center, half, config.grid_cells, 2)[None]
+
+
+def _contracted_space(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
+    reach = max(1.0, float(scene.points.norm(dim=1).quantile(_FARTHEST)))
+    cascades = min(1 + math.ceil(math.log2(reach)), _MOST_CASCADES)
+    space = Space(contracted=True, cascades=cascades)
+    cells = [_fine_cells(scene, torch.zeros(3), 2.0**level, config.grid_cells, 4) for level in range(cascades)]
+    return space, torch.stack(cells)
+
+
+def _fine_cells(scene: Scene, center: Tensor, half: float, cells: int, coarser: int) -> Tensor:
+    """The possible cells, found among ``coarser`` times larger ones: [G, G, G] bool."""
+    possible = possible_cells(scene, center, half, cells // coarser)
+    for axis in range(3):
+        possible = possible.repeat_interleave(coarser, axis)
+    return possible

@@ -1,0 +1,62 @@
+"""The space that a field fills, and its map to the unit cube that encodings live in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays
+
+
+@dataclass(frozen=True)
+class Space:
+    """A cube in the scene frame; with ``contracted``, all of space around it too.
+
+    Without contraction the cube is all there is, and ``cascades`` is 1. With it the outside is drawn together as in
+    Barron et al. 2022 (Mip-NeRF 360, eq. 10), by the maximum norm in place of the Euclidean one, so that cubes stay
+    cubes and the encoding's whole cube is used; rays end at the outermost of ``cascades`` cubes, each twice as large
+    as the one in it.
+    """
+
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    half: float = 1.0  # half the side of the (innermost) cube, scene units
+    contracted: bool = False
+    cascades: int = 1
+
+    @property
+    def first_log_density(self) -> float:
+        """The logarithm of the density, per half side, of the mist that training begins with.
+
+        Where the space has no end rays are long and cross much that stays mist; a denser one is cleared more surely
+        (fox: 23.9 dB after 34 million samples with 1, 23.2 with 0, 22.5 with 2).
+        """
+        return 1.0 if self.contracted else 0.0
+
+    def local(self, xyz: Tensor) -> Tensor:
+        """Scene points [..., 3] relative to the cube's centre: the frame of its occupancy grid."""
+        return xyz - xyz.new_tensor(self.center)
+
+    def to_unit(self, xyz_local: Tensor) -> Tensor:
+        """Local points [P, 3] to the unit cube; the inside of the cube becomes its middle half if contracted."""
+        scaled = xyz_local / self.half
+        if not self.contracted:
+            return scaled / 2 + 0.5
+        return contract(scaled) / 4 + 0.5
+
+    def ranges(self, rays_local: Rays, near: float) -> Tensor:
+        """Distances [R, 2] at which rays enter and leave the outermost cube; equal where they miss it."""
+        outer = self.half * 2 ** (self.cascades - 1)
+        inverse = 1 / rays_local.directions
+        first, second = (-outer - rays_local.origins) * inverse, (outer - rays_local.origins) * inverse
+        # A ray that runs along a face has 0 * inf there: it is inside or outside whatever its distance.
+        enter = torch.minimum(first, second).nan_to_num(nan=-torch.inf).amax(1).clamp_min(near)
+        leave = torch.maximum(first, second).nan_to_num(nan=torch.inf).amin(1)
+        return torch.stack([enter, torch.maximum(enter, leave)], 1)
+
+
+def contract(xyz: Tensor) -> Tensor:
+    """Points [P, 3] to the cube [-2, 2]^3: ``x`` where ``|x| <= 1``, else ``(2 - 1 / |x|) x / |x|``, by the max norm."""
+    size = xyz.abs().amax(-1, keepdim=True).clamp_min(1)
+    return xyz * ((2 - 1 / size) / size)

@@ -1,0 +1,61 @@
+"""The field of the NGP model: hash encoding, density network, colour network."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Rays, RenderCore
+from nerfkit.core.hash_grid import HashGrid
+from nerfkit.core.reference import sh_basis
+from nerfkit.models.fields.space import Space
+from nerfkit.models.ngp.config import Config
+
+_GEOMETRY = 16  # outputs of the density network; the first is the logarithm of density
+_LARGEST_LOG = 12.0
+
+
+class NgpField:
+    """Müller et al. 2022, section 4 and figure 3, with its parameters as leaves."""
+
+    def __init__(self, config: Config, space: Space, core: RenderCore, rng: torch.Generator):
+        self.space, self.core, self.sh_degree = space, core, config.sh_degree
+        self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
+        directions = (config.sh_degree + 1) ** 2
+        self.density_widths = (self.grid.width, config.width, _GEOMETRY)
+        self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
+        table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
+        self.params = {
+            "table": table.requires_grad_(),
+            "density": _weights(self.density_widths, rng).requires_grad_(),
+            "color": _weights(self.color_widths, rng).requires_grad_(),
+        }
+
+    def density(self, xyz_local: Tensor) -> Tensor:
+        return self._density_of(self._geometry(xyz_local))
+
+    def shade(self, xyz_local: Tensor, rays: Rays, ray_index: Tensor) -> tuple[Tensor, Tensor]:
+        geometry = self._geometry(xyz_local)
+        directions = sh_basis(rays.directions, self.sh_degree)[ray_index]
+        colors = self.core.mlp(torch.cat([geometry, directions], 1), self.params["color"], self.color_widths)
+        return self._density_of(geometry), torch.sigmoid(colors)
+
+    def _geometry(self, xyz_local: Tensor) -> Tensor:
+        features = self.core.hash_encode(self.space.to_unit(xyz_local), self.params["table"], self.grid)
+        return self.core.mlp(features, self.params["density"], self.density_widths)
+
+    def _density_of(self, geometry: Tensor) -> Tensor:
+        """``exp`` of the first output, in units of the cube's half side: the same for scenes of any size."""
+        log = geometry[:, 0] + self.space.first_log_density
+        return log.clamp_max(_LARGEST_LOG).exp() / self.space.half
+
+
+def _weights(widths: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Matrices uniform in ``+-sqrt(6 / (in + out))`` (Glorot & Bengio 2010, eq. 16), flat."""
+    layers = []
+    for before, after in pairwise(widths):
+        bound = (6 / (before + after)) ** 0.5
+        layers.append((torch.rand(before * after, generator=rng) * 2 - 1) * bound)
+    return torch.cat(layers)
