@@ -177,7 +177,15 @@ class SceneModel(Protocol):
 @runtime_checkable
 class HasDensity(Protocol):
     def density(self, xyz: Tensor) -> Tensor:
-        """Volume density [P] at scene points [P, 3]."""
+        """Volume density [P], per scene unit, at scene points [P, 3]; no gradients needed."""
+        ...
+
+
+@runtime_checkable
+class HasRadiance(Protocol):
+    def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
+        """sRGB [P, 3] in [0, 1] of the light that leaves scene points [P, 3], seen along unit ``directions`` [P, 3]
+        (from the eye to the point)."""
         ...
 
 

@@ -13,6 +13,7 @@ VERBS = {
     "poses": "camera poses and sparse points from photos",
     "train": "fit a scene model to posed photos",
     "eval": "measure a run on its held-out photos",
+    "compare": "several runs in one table, sheet or video",
     "render": "stills and videos of a run",
     "mesh": "a triangle mesh from a run",
     "export": "splat files for other programs",

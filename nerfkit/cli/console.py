@@ -10,8 +10,11 @@ from typing import Self
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+_WIDEST = 1000  # characters of a table's line
 _PLAIN_EVERY = 10.0  # seconds between lines about one stage where there is no terminal
 
 
@@ -36,6 +39,14 @@ class Console:
         self.close_bars()
         if not self.quiet:
             self.rich.print(text)
+
+    def table(self, table: Table) -> None:
+        """A table at its full width: a narrow terminal folds its lines, which is better than to lose figures."""
+        self.close_bars()
+        if not self.quiet:
+            wide = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=_WIDEST)
+            wide.width = Measurement.get(wide, wide.options, table).maximum
+            wide.print(table)
 
     def answer(self, text: str) -> None:
         """The answer itself, for scripts: on stdout, where with ``--json`` only the JSON object goes."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(MeshOptions):
+    source: Annotated[Literal["depth", "density"], tyro.conf.arg(name="from")] = "depth"
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None

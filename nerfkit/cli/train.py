@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass
 class TrainOptions(TrainConfig):
     scene: tyro.conf.Positional[Path]
-    """A scene with poses (COLMAP, transforms.json, Blender), or a folder of photos, whose poses are found first.
+    """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos, whose poses are found first.
     With --resume also the run's own folder."""
     model_options: tyro.conf.Suppress[Any] = None
     """Comes from the options of the chosen model below."""
@@ -87,7 +87,7 @@ def run_folder(options: TrainOptions) -> Path:
     if options.resume and (options.scene / "config.toml").is_file():
         return options.scene
     place = options.scene.resolve()
-    if place.suffix == ".json" or place.name in ("images", "photos", "input"):
+    if place.suffix in (".json", ".npy") or place.name in ("images", "photos", "input"):
         place = place.parent  # the folder around them has the scene's name
     return Path("runs") / place.name / options.model
 

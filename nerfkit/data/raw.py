@@ -29,6 +29,7 @@ class RawView:
     mask_path: Path | None = None
     has_alpha: bool = False
     name: str = ""  # given by :func:`finish`
+    bounds: tuple[float, float] | None = None  # nearest and farthest depth that it shows, world units
 
 
 @dataclass

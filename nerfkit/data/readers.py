@@ -7,6 +7,7 @@ from pathlib import Path
 from nerfkit.contracts import SceneReader
 from nerfkit.data.blender import BlenderReader
 from nerfkit.data.colmap import ColmapReader
+from nerfkit.data.llff import LlffReader
 from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene
 from nerfkit.data.transforms import TransformsReader
 from nerfkit.errors import NerfkitError
@@ -16,8 +17,9 @@ def readers(images: Path | None = None) -> list[SceneReader]:
     """All readers, the first that accepts a path wins. ``images`` names the photo folder.
 
     ``nerfkit poses`` writes both ``transforms.json`` and a COLMAP model; the former, with its own points, comes first.
+    Captures of LLFF often hold the COLMAP model that they were made from, with distortion and points: it comes first.
     """
-    return [BlenderReader(images), TransformsReader(images), ColmapReader(images)]
+    return [BlenderReader(images), TransformsReader(images), ColmapReader(images), LlffReader(images)]
 
 
 def read(path: Path, images: Path | None = None) -> RawScene:
@@ -37,7 +39,8 @@ def read(path: Path, images: Path | None = None) -> RawScene:
     if has_photos(path):
         raise NerfkitError(f"{path}: photos without camera poses; run `nerfkit poses {path}` first")
     raise NerfkitError(
-        f"{path}: no scene found; expected a COLMAP model (sparse/0), transforms.json or transforms_train.json"
+        f"{path}: no scene found; expected a COLMAP model (sparse/0), transforms.json, transforms_train.json "
+        "or poses_bounds.npy"
     )
 
 

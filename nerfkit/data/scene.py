@@ -47,6 +47,7 @@ class PhotoView:
     cache: PhotoCache = field(repr=False)
     mask_path: Path | None = None
     has_alpha: bool = False
+    bounds: tuple[float, float] | None = None  # nearest and farthest depth it shows, scene units; None: not known
 
     def image(self) -> Tensor:
         """[H, W, 3] uint8 sRGB; decoded at first use. Shared with the cache: don't write into it."""
@@ -113,8 +114,9 @@ class Scene:
         points = torch.from_numpy(raw.points)
         keep = torch.from_numpy(inliers(raw.points))
         points, colors = points[keep], torch.from_numpy(raw.point_colors)[keep]
+        looked_at = _looked_at(raw, points)
         poses = torch.cat([view.camera.world_from_cam for view in raw.views])
-        similarity = normalizing_similarity(poses, points) if normalize else Similarity.identity()
+        similarity = normalizing_similarity(poses, looked_at) if normalize else Similarity.identity()
         cache = PhotoCache(cache_bytes)
         views = [_view(view, similarity, _size(view.camera, downscale, size), cache) for view in raw.views]
         train, held_out = _split(raw, hold_out_every)
@@ -130,7 +132,7 @@ class Scene:
             raw.source.resolve(),
         )
         if len(points) == 0:
-            scene._scatter_points()
+            scene._scatter_points(similarity.points(looked_at))
         return scene
 
     def preload(self, progress: ProgressSink = quiet) -> None:
@@ -187,10 +189,10 @@ class Scene:
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise NerfkitError(f"{file}: damaged ({error}); make the run again from its photos") from None
 
-    def _scatter_points(self) -> None:
+    def _scatter_points(self, looked_at: Tensor) -> None:
         """Random points in the scene frame, for formats without any."""
         poses = torch.cat([view.camera.world_from_cam for view in self.views])
-        unit_from_scene = normalizing_similarity(poses)
+        unit_from_scene = normalizing_similarity(poses, looked_at)
         cameras = [
             Cameras(
                 unit_from_scene.poses(v.camera.world_from_cam), v.camera.intrinsics, v.camera.width, v.camera.height
@@ -216,6 +218,19 @@ class Scene:
         }
 
 
+def _looked_at(raw: RawScene, points: Tensor) -> Tensor:
+    """Points [P, 3] (world frame, float64) that tell where the scene is, which cameras side by side don't.
+
+    The format's own, or on the optical axis of each photo the one halfway between its depth bounds, in 1 / depth.
+    """
+    bounds = [view.bounds for view in raw.views if view.bounds is not None]
+    if len(points) or len(bounds) < len(raw.views):
+        return points
+    middle = torch.tensor([2 / (1 / near + 1 / far) for near, far in bounds], dtype=torch.float64)
+    poses = torch.cat([view.camera.world_from_cam for view in raw.views])
+    return poses[:, :3, 3] + middle[:, None] * poses[:, :3, 2]
+
+
 def _size(camera: Cameras, downscale: int | None, size: tuple[int, int] | None) -> tuple[int, int]:
     if size is not None:
         return size
@@ -228,7 +243,8 @@ def _size(camera: Cameras, downscale: int | None, size: tuple[int, int] | None) 
 def _view(raw: RawView, similarity: Similarity, size: tuple[int, int], cache: PhotoCache) -> PhotoView:
     flat = pinhole(raw.camera, *size)
     camera = Cameras(similarity.poses(flat.world_from_cam).float(), flat.intrinsics.float(), *size)
-    return PhotoView(raw.name, camera, raw.path.resolve(), raw.camera, cache, raw.mask_path, raw.has_alpha)
+    bounds = None if raw.bounds is None else (raw.bounds[0] * similarity.scale, raw.bounds[1] * similarity.scale)
+    return PhotoView(raw.name, camera, raw.path.resolve(), raw.camera, cache, raw.mask_path, raw.has_alpha, bounds)
 
 
 def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
@@ -272,6 +288,7 @@ def _view_to_json(view: PhotoView, folder: Path) -> dict[str, Any]:
         "path": place(view.path),
         "mask_path": place(view.mask_path),
         "has_alpha": view.has_alpha,
+        "bounds": view.bounds,
         "camera": _camera_to_json(view.camera),
         "source": _camera_to_json(view.source),
     }
@@ -279,6 +296,7 @@ def _view_to_json(view: PhotoView, folder: Path) -> dict[str, Any]:
 
 def _view_from_json(data: dict[str, Any], folder: Path, cache: PhotoCache) -> PhotoView:
     mask_path = folder / data["mask_path"] if data["mask_path"] else None
+    bounds = data.get("bounds")  # files of the first scenes have none
     return PhotoView(
         data["name"],
         _camera_from_json(data["camera"], torch.float32),
@@ -287,6 +305,7 @@ def _view_from_json(data: dict[str, Any], folder: Path, cache: PhotoCache) -> Ph
         cache,
         mask_path,
         data["has_alpha"],
+        None if bounds is None else (float(bounds[0]), float(bounds[1])),
     )
 
 

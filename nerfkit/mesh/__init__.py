@@ -1,4 +1,4 @@
-"""Meshes from scene models: fuse → extract → clean → simplify → write, each stage usable alone."""
+"""Meshes from scene models: fuse (or density) → extract → clean → simplify → write, each stage usable alone."""
 
 from __future__ import annotations
 
@@ -29,30 +29,32 @@ def extract(
 ) -> Mesh:
     """A coloured triangle mesh of what ``model`` shows at the training views, in the world frame.
 
+    With ``options.source`` "density" of its density field instead, uncoloured where the model is no ``HasRadiance``.
+
     Args:
         model: the scene model, in the scene's frame.
         scene: the scene it was trained on.
         options: resolution, bounds, number of faces...
-        progress: hears of the stages ``fuse``, ``extract``, ``clean`` and ``simplify``.
+        progress: hears of the stages ``fuse`` (or ``density``), ``extract``, ``clean`` and ``simplify``.
         integrate: the TSDF operator; by default that of the best core for the model's device.
         seconds: filled with the time of each stage.
 
     Raises:
-        NerfkitError: nothing opaque is seen, the volume is too large, or the ``mesh`` extra is not installed.
+        NerfkitError: nothing opaque is seen, the volume is too large, a model without the density field asked for, or
+            the ``mesh`` extra is not installed.
     """
-    from nerfkit.mesh import clean, fuse, geometry, simplify, surface
+    from nerfkit.mesh import clean, geometry, simplify
     from nerfkit.mesh.requirements import require
 
     for module in ("skimage", "scipy", "fast_simplification", "trimesh"):
         require(module)  # before the work, not after it
     options = options or MeshOptions()
     seconds = {} if seconds is None else seconds
-    with _stage("fuse", seconds):
-        volume = fuse.fuse(model, scene, options, integrate or _core_integrate(), progress)
-    with _stage("extract", seconds, progress):
-        mesh = surface.marching_cubes(volume, options.min_weight)
-        del volume
-        mesh = geometry.transformed(mesh, scene.scene_from_world.inverse())
+    if options.source == "density":
+        mesh = _from_density(model, scene, options, progress, seconds)
+    else:
+        mesh = _from_depth(model, scene, options, integrate or _core_integrate(), progress, seconds)
+    mesh = geometry.transformed(mesh, scene.scene_from_world.inverse())
     with _stage("clean", seconds, progress):
         if options.bounds is not None:
             mesh = clean.crop(mesh, options.bounds)
@@ -60,6 +62,33 @@ def extract(
     with _stage("simplify", seconds, progress):
         mesh = simplify.simplify(mesh, options.faces)
         mesh.normals = geometry.vertex_normals(mesh)
+    return mesh
+
+
+def _from_depth(
+    model: SceneModel, scene: Scene, options: MeshOptions, integrate: Integrate, progress: ProgressSink,
+    seconds: dict[str, float],
+) -> Mesh:  # fmt: skip
+    """The fused surface, in the scene frame."""
+    from nerfkit.mesh import fuse, surface
+
+    with _stage("fuse", seconds):
+        volume = fuse.fuse(model, scene, options, integrate, progress)
+    with _stage("extract", seconds, progress):
+        return surface.marching_cubes(volume, options.min_weight)
+
+
+def _from_density(
+    model: SceneModel, scene: Scene, options: MeshOptions, progress: ProgressSink, seconds: dict[str, float]
+) -> Mesh:
+    """The density field's surface, in the scene frame."""
+    from nerfkit.mesh import density
+
+    with _stage("density", seconds):
+        field = density.evaluate(model, scene, options, progress)
+    with _stage("extract", seconds, progress):
+        mesh = density.marching_cubes(field)
+        mesh.colors = density.color(model, mesh)
     return mesh
 
 

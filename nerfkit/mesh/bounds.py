@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.options import Bounds
+from nerfkit.mesh.options import Bounds, MeshOptions
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -17,6 +17,36 @@ if TYPE_CHECKING:
 _MIN_POINTS = 100
 _TRIM = 0.005  # fraction of the points that may lie outside, on each side of each axis
 _PADDING = 0.05  # of the longest side
+_MAX_VOXELS = 384**3  # 1.4 GB for a TSDF
+
+
+class Grid(NamedTuple):
+    """Voxels over a box of the scene frame; the centre of voxel (i, j, k) is ``origin + voxel_size * (i, j, k)``."""
+
+    origin: Tensor  # [3] float32
+    shape: tuple[int, int, int]
+    voxel_size: float  # scene units
+
+
+def scene_grid(scene: Scene, options: MeshOptions, bytes_per_voxel: int) -> Grid:
+    """The voxels that the options ask for.
+
+    Raises:
+        NerfkitError: they would not fit into memory, or the bounds are empty.
+    """
+    box = scene_box(scene, options.bounds)
+    extent = box[1] - box[0]
+    if options.voxel_size is not None:
+        voxel_size = options.voxel_size * scene.scene_from_world.scale
+    else:
+        voxel_size = float(extent.max()) / (options.resolution - 1)
+    x, y, z = ((extent / voxel_size).ceil().long() + 1).tolist()
+    if x * y * z > _MAX_VOXELS:
+        raise NerfkitError(
+            f"a mesh volume of {x} x {y} x {z} voxels needs {x * y * z * bytes_per_voxel / 1e9:.1f} GB; "
+            "choose a lower resolution, a larger voxel size or smaller bounds"
+        )
+    return Grid(box[0], (x, y, z), voxel_size)
 
 
 def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:

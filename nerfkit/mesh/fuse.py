@@ -11,7 +11,7 @@ from nerfkit import cameras
 from nerfkit.contracts import Cameras, Channel, Rendering, SceneModel
 from nerfkit.core.volume import Volume
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.bounds import scene_box
+from nerfkit.mesh.bounds import scene_grid
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.progress import ProgressSink, quiet
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _CHANNELS: frozenset[Channel] = frozenset({"rgb", "alpha", "depth"})
-_MAX_VOXELS = 384**3  # 1.4 GB
+_BYTES_PER_VOXEL = 24  # of a Volume
 
 
 class Integrate(Protocol):
@@ -63,19 +63,8 @@ def empty_volume(scene: Scene, options: MeshOptions) -> Volume:
     Raises:
         NerfkitError: it would not fit into memory.
     """
-    box = scene_box(scene, options.bounds)
-    extent = box[1] - box[0]
-    if options.voxel_size is not None:
-        voxel_size = options.voxel_size * scene.scene_from_world.scale
-    else:
-        voxel_size = float(extent.max()) / (options.resolution - 1)
-    x, y, z = ((extent / voxel_size).ceil().long() + 1).tolist()
-    if x * y * z > _MAX_VOXELS:
-        raise NerfkitError(
-            f"a mesh volume of {x} x {y} x {z} voxels needs {x * y * z * 24 / 1e9:.1f} GB; "
-            "choose a lower resolution, a larger voxel size or smaller bounds"
-        )
-    return Volume.empty(box[0], (x, y, z), voxel_size, options.truncation * voxel_size)
+    origin, shape, voxel_size = scene_grid(scene, options, _BYTES_PER_VOXEL)
+    return Volume.empty(origin, shape, voxel_size, options.truncation * voxel_size)
 
 
 def pick_depth(rendering: Rendering, choice: str) -> Tensor:

@@ -10,6 +10,12 @@ Bounds = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class MeshOptions:
+    source: Literal["depth", "density"] = "depth"
+    """What the surface comes from. depth: the depth maps that the model renders at the training views, fused. density:
+    the model's density field, cut at --density-threshold; for models that have one."""
+    density_threshold: Literal["auto"] | float = "auto"
+    """With --from density: density per scene unit from which there is something solid. auto: the one that takes half of
+    the light over the edge of one voxel, ln 2 / voxel."""
     resolution: int = 256
     """Voxels along the longest side of the bounds; 384 takes about 1.4 GB."""
     voxel_size: float | None = None

@@ -23,7 +23,7 @@ class TrainConfig:
     """What a run is made of. Equal configs on the same device and thread count give equal bytes."""
 
     scene: Path
-    """Folder or file of a scene with poses (COLMAP, transforms.json, Blender)."""
+    """Folder or file of a scene with poses (COLMAP, transforms.json, Blender, LLFF)."""
     images: Path | None = None
     """Folder of the photos, where the scene's own files don't say it."""
     model: str = "gaussians"

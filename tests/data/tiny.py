@@ -101,6 +101,22 @@ def write_blender(folder: Path) -> Path:
     return folder
 
 
+def llff_rows() -> np.ndarray:
+    """``poses_bounds.npy`` [COUNT, 17] by LLFF's own definition: axes down, right, backwards; bounds by the index."""
+    rows = []
+    for index, pose in enumerate(poses().numpy()):
+        right, down, forward, place = pose[:3].T
+        matrix = np.stack([down, right, -forward, place, [HEIGHT, WIDTH, FOCAL]], 1)
+        rows.append([*matrix.ravel(), 1.0 + 0.1 * index, 8.0 + index])
+    return np.array(rows)
+
+
+def write_llff(folder: Path, rows: np.ndarray | None = None, photos: str = "images", shrink: int = 1) -> Path:
+    write_photos(folder / photos, WIDTH // shrink, HEIGHT // shrink)
+    np.save(folder / "poses_bounds.npy", llff_rows() if rows is None else rows)
+    return folder
+
+
 def write_colmap(folder: Path, model: str = "PINHOLE", layout: str = "bin", at: str = "sparse/0") -> Path:
     """A COLMAP scene. ``layout``: ``txt`` or ``bin``, and ``old`` before it: without rigs and frames."""
     import pycolmap

@@ -110,3 +110,33 @@ def distance_to_truth(points: Tensor, table: bool = True) -> Tensor:
         return ball
     outside = (points[:, :2].abs() - HALF).clamp_min(0).norm(dim=1)
     return torch.minimum(ball, torch.hypot(outside, points[:, 2] - TABLE))
+
+
+class SolidBall:
+    """A density field: thick within the ball, nothing around it; or one that grows e-fold in ``softness`` inwards.
+
+    The soft one has density ``at_surface`` on the ball's surface.
+    """
+
+    name = "solid"
+
+    def __init__(self, softness: float = 0.0, at_surface: float = 1.0) -> None:
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.softness, self.at_surface = softness, at_surface
+        self.asked = 0
+
+    def density(self, xyz: Tensor) -> Tensor:
+        assert xyz.ndim == 2 and xyz.dtype == torch.float32
+        self.asked += len(xyz)
+        inwards = RADIUS - xyz.norm(dim=1)
+        if self.softness:
+            return self.at_surface * torch.exp((inwards / self.softness).clamp(-60, 60))
+        return torch.where(inwards > 0, 1e5, 0.0)
+
+
+class ShiningBall(SolidBall):
+    """Its colour depends on the place (red) and on where it is seen from (green, blue)."""
+
+    def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
+        assert torch.allclose(directions.norm(dim=1), torch.ones(len(xyz)), atol=1e-5)
+        return torch.cat([ball_color(xyz)[:, :1], 0.5 - 0.4 * directions[:, 1:]], 1)

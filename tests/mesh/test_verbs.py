@@ -12,6 +12,7 @@ import torch
 from test_stages import turned
 
 from nerfkit.cli import export as export_verb
+from nerfkit.cli import main
 from nerfkit.cli import mesh as mesh_verb
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
@@ -92,6 +93,37 @@ def test_mesh_lies_in_the_runs_exports_by_default(a_run: Path) -> None:
 def test_mesh_refuses_a_format_before_it_works(a_run: Path, tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match=r"use \.glb"):
         mesh_verb.run(mesh_verb.Options(run=a_run, out=tmp_path / "ball.blend"), Silent())  # type: ignore[arg-type]
+
+
+def test_mesh_from_density(
+    a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.ShiningBall())
+    out = tmp_path / "ball.ply"
+    arguments = ["mesh", str(a_run), "--from", "density", "--density-threshold", "500", "--resolution", "48"]
+    assert main([*arguments, "-o", str(out), "--json", "--quiet"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert list(facts["seconds"]) == ["density", "extract", "clean", "simplify", "write"]
+    assert facts["watertight"] is True
+    in_scene = turned().points(torch.from_numpy(write.read(out).vertices).double())
+    assert (in_scene.norm(dim=1) - analytic.RADIUS).abs().max() < 1 / 48
+    assert b"red" in out.read_bytes()[:1000]
+
+
+def test_mesh_without_colors_is_written_in_every_format(
+    a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.SolidBall())
+    for suffix in write.FORMATS:
+        out = tmp_path / f"ball{suffix}"
+        mesh_verb.run(mesh_verb.Options(run=a_run, out=out, resolution=32, source="density"), Silent())  # type: ignore[arg-type]
+        assert len(write.read(out).faces) > 500
+
+
+def test_models_without_density_are_told(a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mesh", str(a_run), "--from", "density", "--quiet"]) == 2
+    assert capsys.readouterr().err == "error: this model has no density field; use --from depth\n"
+    assert not (a_run / "exports").exists()
 
 
 def test_export_writes_splats_in_the_world_frame(a_run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import toy
 import tyro
@@ -21,6 +22,7 @@ from nerfkit.train.checkpoint import list_newest_first, load
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
 from nerfkit.train.monitor import Status
+from nerfkit.train.run import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,6 +139,22 @@ def test_a_run_of_another_scene_is_not_resumed(tmp_path: Path) -> None:
 def test_posed_scenes_are_taken_as_they_are(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene", count=2)
     assert train.posed(scene, None, tmp_path / "out", SimpleNamespace()) == scene  # type: ignore[arg-type]
+
+
+def test_a_capture_of_llff_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "scene")
+    rows = []
+    for frame in json.loads((scene / "transforms.json").read_text())["frames"]:
+        right, up, backwards, place = np.array(frame["transform_matrix"])[:3].T
+        rows.append([*np.stack([-up, right, backwards, place, [16, 24, 30]], 1).ravel(), 1, 5])
+    (scene / "transforms.json").unlink()
+    np.save(scene / "poses_bounds.npy", np.array(rows))
+    arguments = [str(scene), "--out", str(tmp_path / "run"), "--steps", "5", "--downscale", "1", "--device", "cpu"]
+    assert main(["train", *arguments, "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["model"], result["steps"], result["eval"]["views"]) == ("gaussians", 5, 2)
+    assert {view.bounds is None for view in Run.open(tmp_path / "run").scene().views} == {False}
+    assert train.run_folder(parse("a/fern/poses_bounds.npy")) == Path("runs/fern/gaussians")
 
 
 def test_the_live_line() -> None:
