@@ -14,16 +14,16 @@ from nerfkit import cameras
 if TYPE_CHECKING:
     from nerfkit.data.scene import PhotoView, Scene
 
-_MANY = 0.3  # of the photos
+_SOME, _MANY = 0.1, 0.3  # of the photos
 _NEAREST = 0.05  # scene units: cells nearer to a camera are not judged by it
 
 
-def possible_cells(scene: Scene, center: Tensor, half: float, cells: int) -> Tensor:
+def possible_cells(scene: Scene, center: Tensor, half: float, cells: int, by_alpha: bool) -> Tensor:
     """Which of ``cells^3`` cells of a cube may hold something: [G, G, G] bool, by z, y and x.
 
-    A cell is ruled out where no training photo sees it, or where one that sees it is transparent all over the cell's
-    image (the visual hull, Laurentini 1994). Of the pieces that are left those stay that many photos see some of: what
-    lies beside the photos' common view is rarely ruled out. Photos without alpha only tell what they see.
+    A cell is ruled out where no training photo sees it and, ``by_alpha``, where one that sees it is transparent all
+    over the cell's image (the visual hull, Laurentini 1994). What lies beside the photos' common view is rarely ruled
+    out so: cells that few photos see are, and pieces of the hull that many photos see nothing of.
     """
     axis = ((torch.arange(cells) + 0.5) / cells * 2 - 1) * half
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
@@ -32,13 +32,13 @@ def possible_cells(scene: Scene, center: Tensor, half: float, cells: int) -> Ten
     seen, empty = torch.zeros(len(centers), dtype=torch.int32), torch.zeros(len(centers), dtype=torch.bool)
     for index in scene.train:
         left = (~empty).nonzero()[:, 0]
-        inside, shown = _look(scene.views[index], centers[left], radius)
+        inside, shown = _look(scene.views[index], centers[left], radius, by_alpha)
         seen[left] += inside
         if shown is not None:
             empty[left] = inside & ~shown
-    possible = ((seen > 0) & ~empty).view(cells, cells, cells)
-    if not scene.has_alpha:
-        return possible
+    if not by_alpha:
+        return (seen > 0).view(cells, cells, cells)
+    possible = ((seen >= _SOME * len(scene.train)) & (seen > 0) & ~empty).view(cells, cells, cells)
     return _connected(possible, possible & (seen >= _MANY * len(scene.train)).view_as(possible))
 
 
@@ -52,13 +52,13 @@ def _connected(cells: Tensor, seeds: Tensor) -> Tensor:
         reached = grown
 
 
-def _look(view: PhotoView, xyz: Tensor, radius: float) -> tuple[Tensor, Tensor | None]:
+def _look(view: PhotoView, xyz: Tensor, radius: float, by_alpha: bool) -> tuple[Tensor, Tensor | None]:
     """Which balls around points [P, 3] have their centre in a photo, and where it isn't all transparent."""
     pixels, depth = cameras.project(view.camera, xyz)
     pixels, depth = pixels[0], depth[0]
     width, height = view.camera.width, view.camera.height
     inside = (depth > _NEAREST) & (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
-    mask = view.mask() if view.has_alpha else None
+    mask = view.mask() if by_alpha and view.has_alpha else None
     if mask is None:
         return inside, None
     distance = torch.from_numpy(cv2.distanceTransform((mask.numpy() == 0).astype(np.uint8), cv2.DIST_L2, 5))

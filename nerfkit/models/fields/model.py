@@ -15,7 +15,6 @@ from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, points
-from nerfkit.models.fields.space import Space
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from nerfkit.core.occupancy import Occupancy
 from nerfkit.models.fields.space import Space
 
 _DECAY = 0.95
-_OPACITY_MIN = 0.01  # of a step through a cell that counts as occupied
+_OPACITY_MIN = 0.01  # of a step through a cell that counts as occupied; or the mean of all cells, if that is less…
+_OPACITY_NONE = 1e-4  # …but so thin a mist is nothing
 
 log = logging.getLogger("nerfkit")
 
@@ -69,7 +70,7 @@ class OccupiedSpace:
         return ((index + torch.rand(len(cells), 3, generator=rng)) / side * 2 - 1) * half
 
     def _threshold(self) -> float:
-        return min(_OPACITY_MIN, float(self.opacities.mean()))
+        return min(_OPACITY_MIN, max(_OPACITY_NONE, float(self.opacities.mean())))
 
     def _pack(self) -> None:
         occupied = torch.zeros(self.possible.numel(), dtype=torch.bool)

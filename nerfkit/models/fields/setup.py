@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _BOX_CELLS = 64  # along a side of the cube around the cameras in which the object's box is looked for
 _FARTHEST = 0.98  # of the sparse points are to lie in the outermost cube
 _MOST_CASCADES = 8
+
+log = logging.getLogger("nerfkit")
 
 
 def check(config: FieldConfig, scene: Scene, model: str) -> None:
@@ -43,39 +46,50 @@ def space_of(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
 
     Photos with alpha show an object: its box is that of its visual hull. Other photos, and those whose alpha rules
     nothing out, show all of space.
+
+    Raises:
+        NerfkitError: a box was asked for, and there is none.
     """
-    if config.space == "box" or (config.space == "auto" and scene.has_alpha):
-        box = _object_box(scene)
-        if config.space == "box" or box[1] < 1:
-            return _box_space(scene, config, *box)
+    box = _object_box(scene) if config.space != "contracted" and scene.has_alpha else None
+    if config.space == "box":
+        if box is None:
+            raise NerfkitError(
+                f"{scene.source}: the photos' alpha channels show no object to put a box around; leave out --space box"
+            )
+        return _box_space(scene, config, *box)
+    if box is not None and box[1] < 1:
+        return _box_space(scene, config, *box)
     return _contracted_space(scene, config)
 
 
-def _object_box(scene: Scene) -> tuple[Tensor, float]:
+def _object_box(scene: Scene) -> tuple[Tensor, float] | None:
     """The cube around what the photos show inside the cameras' ball: its centre [3] and half side."""
     center = torch.zeros(3)
-    box = fitting_cube(possible_cells(scene, center, 1.0, _BOX_CELLS), center, 1.0)
+    box = fitting_cube(possible_cells(scene, center, 1.0, _BOX_CELLS, by_alpha=True), center, 1.0)
     if box is None:
-        raise NerfkitError(f"{scene.source}: no place is seen by the training photos' cameras; check the poses")
+        log.warning("the photos' alpha channels contradict each other: no place is in all of them; check the poses")
     return box
 
 
 def _box_space(scene: Scene, config: FieldConfig, center: Tensor, half: float) -> tuple[Space, Tensor]:
     x, y, z = center.tolist()
-    return Space((x, y, z), half), _fine_cells(scene, center, half, config.grid_cells, 2)[None]
+    cells = possible_cells(scene, center, half, config.grid_cells // 2, by_alpha=True)
+    return Space((x, y, z), half), _finer(cells, 2)[None]
 
 
 def _contracted_space(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
     reach = max(1.0, float(scene.points.norm(dim=1).quantile(_FARTHEST)))
     cascades = min(1 + math.ceil(math.log2(reach)), _MOST_CASCADES)
-    space = Space(contracted=True, cascades=cascades)
-    cells = [_fine_cells(scene, torch.zeros(3), 2.0**level, config.grid_cells, 4) for level in range(cascades)]
-    return space, torch.stack(cells)
+    space, coarse = Space(contracted=True, cascades=cascades), config.grid_cells // 4
+    cells = [possible_cells(scene, torch.zeros(3), 2.0**level, coarse, by_alpha=False) for level in range(cascades)]
+    possible = torch.stack([_finer(of_level, 4) for of_level in cells])
+    if not bool(possible.any()):
+        raise NerfkitError(f"{scene.source}: no place is seen by the training photos' cameras; check the poses")
+    return space, possible
 
 
-def _fine_cells(scene: Scene, center: Tensor, half: float, cells: int, coarser: int) -> Tensor:
-    """The possible cells, found among ``coarser`` times larger ones: [G, G, G] bool."""
-    possible = possible_cells(scene, center, half, cells // coarser)
+def _finer(cells: Tensor, factor: int) -> Tensor:
+    """Cells [G, G, G] divided along each axis."""
     for axis in range(3):
-        possible = possible.repeat_interleave(coarser, axis)
-    return possible
+        cells = cells.repeat_interleave(factor, axis)
+    return cells

@@ -57,6 +57,6 @@ class Space:
 
 
 def contract(xyz: Tensor) -> Tensor:
-    """Points [P, 3] to the cube [-2, 2]^3: ``x`` where ``|x| <= 1``, else ``(2 - 1 / |x|) x / |x|``, by the max norm."""
+    """Points [P, 3] to the cube [-2, 2]^3: ``x`` where ``|x| <= 1``, else ``(2 - 1 / |x|) x / |x|`` (maximum norm)."""
     size = xyz.abs().amax(-1, keepdim=True).clamp_min(1)
     return xyz * ((2 - 1 / size) / size)

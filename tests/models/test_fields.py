@@ -1,0 +1,269 @@
+"""What models of rays share: space, batches, visual hull, occupancy, drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nerfkit import cameras
+from nerfkit.contracts import Cameras, HasDensity, Rays, Samples, SceneModel
+from nerfkit.core import choose_core
+from nerfkit.data.scene import Scene
+from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.batches import PixelBatches
+from nerfkit.models.fields.draw import Drawn
+from nerfkit.models.fields.hull import fitting_cube, possible_cells
+from nerfkit.models.fields.marcher import Marcher
+from nerfkit.models.fields.occupied import OccupiedSpace
+from nerfkit.models.fields.space import Space, contract
+from nerfkit.models.ngp.config import Config
+from nerfkit.models.ngp.model import Model
+
+RADIUS = 0.3  # of the ball that the photos show
+SMALL = Config(batch=4096, grid_cells=32, log2_size=12, levels=4, finest=64, samples=64)
+
+
+def paint(normal: Tensor) -> Tensor:
+    """The ball's colours: waves, so that photos tell where the surface is."""
+    return 0.5 + 0.4 * torch.sin(9 * normal)
+
+
+def write_ball(folder: Path, count: int = 24, side: int = 48) -> Path:
+    """Photos of a painted ball at the origin with alpha, as transforms.json."""
+    import json
+
+    (folder / "images").mkdir(parents=True)
+    frames = []
+    for index in range(count):
+        angle, height = 2 * np.pi * index / count, 0.6 * (-1) ** index
+        eye = torch.tensor([np.cos(angle), np.sin(angle), height], dtype=torch.float32)
+        pose = cameras.look_at(eye, torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
+        camera = Cameras(pose[None], torch.tensor([[0.9 * side, 0.9 * side, side / 2, side / 2]]), side, side)
+        pixels = cameras.pixel_centers(side, side).view(-1, 2)
+        rays = cameras.rays(camera, torch.zeros(len(pixels), dtype=torch.int64), pixels)
+        b = (rays.origins * rays.directions).sum(1)
+        inside = b * b - (rays.origins**2).sum(1) + RADIUS**2
+        t = -b - inside.clamp_min(0).sqrt()
+        normal = (rays.origins + t[:, None] * rays.directions) / RADIUS
+        rgba = torch.cat([paint(normal), (inside > 0)[:, None].float()], 1) * (inside > 0)[:, None]
+        iio.imwrite(folder / f"images/{index:02d}.png", (rgba.view(side, side, 4) * 255).byte().numpy())
+        pose[:3, 1:3] *= -1
+        frames.append({"file_path": f"images/{index:02d}.png", "transform_matrix": pose.tolist()})
+    intrinsics = {"fl_x": 0.9 * side, "fl_y": 0.9 * side, "cx": side / 2, "cy": side / 2, "w": side, "h": side}
+    (folder / "transforms.json").write_text(json.dumps({**intrinsics, "frames": frames}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene.load(write_ball(tmp_path_factory.mktemp("ball") / "scene"))
+
+
+@pytest.fixture(scope="module")
+def radius(ball: Scene) -> float:
+    return RADIUS * ball.scene_from_world.scale
+
+
+@pytest.fixture(scope="module")
+def trained(ball: Scene) -> Model:
+    model = Model.create(SMALL, ball, choose_core(), torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    for step in range(500):
+        sum(model.losses(step / 500, rng).values()).backward()  # type: ignore[union-attr]
+        model.optimizer.step()
+        model.optimizer.zero_grad()
+        model.after_step(step / 500)
+    return model
+
+
+# --- space ------------------------------------------------------------------------------------------------
+
+
+def test_contraction_keeps_the_cube_and_holds_all_of_space() -> None:
+    inner = torch.rand(100, 3, dtype=torch.float64) * 2 - 1
+    torch.testing.assert_close(contract(inner), inner)
+    outer = torch.randn(1000, 3, dtype=torch.float64) * 100
+    size = outer.abs().amax(1)
+    torch.testing.assert_close(contract(outer).abs().amax(1), torch.where(size > 1, 2 - 1 / size.clamp_min(1), size))
+    directions = torch.nn.functional.normalize(outer, dim=1)
+    torch.testing.assert_close(torch.nn.functional.normalize(contract(outer), dim=1), directions)
+
+
+@pytest.mark.parametrize("contracted", [False, True])
+def test_the_unit_cube_is_filled(contracted: bool) -> None:
+    space = Space((1.0, 2.0, 3.0), 0.5, contracted, 3 if contracted else 1)
+    corner = space.local(torch.tensor([[1.5, 2.5, 3.5], [0.5, 1.5, 2.5], [1.0, 2.0, 3.0]]))
+    side = 0.25 if contracted else 0.5
+    torch.testing.assert_close(space.to_unit(corner), torch.tensor([[0.5 + side] * 3, [0.5 - side] * 3, [0.5] * 3]))
+
+
+def test_ranges_are_where_rays_are_inside() -> None:
+    space = Space(half=0.5)
+    origins = torch.tensor([[-2.0, 0, 0], [0, 0, 0], [-2, 2, 0], [0, 0.5, -1]])
+    directions = torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]])
+    ranges = space.ranges(Rays(origins, directions, torch.zeros(4, dtype=torch.int64)), 0.1)
+    torch.testing.assert_close(ranges[:2], torch.tensor([[1.5, 2.5], [0.1, 0.5]]))
+    assert ranges[2, 0] >= ranges[2, 1]  # passes by
+    torch.testing.assert_close(ranges[3], torch.tensor([0.5, 1.5]))  # along a face
+
+
+# --- batches ----------------------------------------------------------------------------------------------
+
+
+def test_batches_are_the_photos_pixels(ball: Scene) -> None:
+    batch = PixelBatches(ball).draw(500, torch.Generator().manual_seed(3))
+    assert batch.alphas is not None
+    assert 0.1 < float(batch.alphas.mean()) < 0.9
+    for index in range(0, len(batch.colors), 37):
+        view = ball.views[ball.train[int(batch.rays.camera_index[index])]]
+        xyz = batch.rays.origins[index] + 0.7 * batch.rays.directions[index]
+        pixel, _ = cameras.project(view.camera, xyz[None])
+        x, y = (pixel[0, 0] - 0.5).round().long().tolist()
+        mask = view.mask()
+        assert mask is not None
+        torch.testing.assert_close(batch.alphas[index], mask[y, x] / 255)
+        torch.testing.assert_close(batch.colors[index], view.image()[y, x] / 255 * (mask[y, x] / 255))
+    white = batch.over(torch.ones(3))
+    torch.testing.assert_close(white[batch.alphas == 0], torch.ones(int((batch.alphas == 0).sum()), 3))
+
+
+def test_every_photo_is_drawn_from_in_a_pass(ball: Scene) -> None:
+    batches, rng = PixelBatches(ball), torch.Generator().manual_seed(0)
+    seen = {int(index) for _ in range(2) for index in batches.draw(6, rng).rays.camera_index}
+    assert len(seen) > 6
+
+
+# --- hull -------------------------------------------------------------------------------------------------
+
+
+def test_the_hull_holds_the_ball_and_little_else(ball: Scene, radius: float) -> None:
+    cells = possible_cells(ball, torch.zeros(3), 1.0, 64, by_alpha=True)
+    axis = (torch.arange(64) + 0.5) / 32 - 1
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    center = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64))[0].float()
+    distance = torch.stack([x, y, z], -1).sub(center).norm(dim=-1)
+    assert bool(cells[distance < radius].all())
+    assert float((cells & (distance > 1.5 * radius + 0.1)).sum()) == 0
+    found = fitting_cube(cells, torch.zeros(3), 1.0)
+    assert found is not None
+    assert radius <= found[1] < 1.6 * radius + 0.1
+
+
+def test_no_cell_no_cube() -> None:
+    assert fitting_cube(torch.zeros(8, 8, 8, dtype=torch.bool), torch.zeros(3), 1.0) is None
+
+
+# --- occupancy --------------------------------------------------------------------------------------------
+
+
+def density_of_ball(xyz: Tensor) -> Tensor:
+    return torch.where(xyz.norm(dim=1) < 0.3, 100.0, 0.0)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_occupied_is_where_density_is(levels: int) -> None:
+    space = Space(half=0.5, contracted=levels > 1, cascades=levels)
+    occupied = OccupiedSpace(space, torch.ones(levels, 16, 16, 16, dtype=torch.bool), 0.01)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        occupied.refresh(density_of_ball, 4000, rng)
+    points = torch.rand(5000, 3, generator=rng) * 1.6 - 0.8
+    holds = occupied.holds(points)
+    assert bool(holds[points.norm(dim=1) < 0.28].all())
+    assert not bool(holds[points.norm(dim=1) > 0.3 + 0.12].any())
+
+
+def test_what_vanishes_is_forgotten_and_emptiness_is_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
+    occupied = OccupiedSpace(Space(), torch.ones(1, 16, 16, 16, dtype=torch.bool), 0.01)
+    rng = torch.Generator().manual_seed(0)
+    occupied.refresh(density_of_ball, 1 << 20, rng)
+    some = int(occupied.grid.unpack().sum())
+    assert 0 < some < 16**3
+    for _ in range(200):
+        occupied.refresh(lambda xyz: torch.zeros(len(xyz)), 1 << 20, rng)
+    assert bool(occupied.grid.unpack().all())
+    assert "empty everywhere" in caplog.text
+
+
+# --- drawing ----------------------------------------------------------------------------------------------
+
+
+def test_the_median_distance_is_where_half_the_light_is_gone() -> None:
+    offsets = torch.tensor([0, 3, 3, 5], dtype=torch.int32)
+    start = torch.tensor([1.0, 2, 3, 1, 2])
+    samples = Samples(start, start + 1, offsets, torch.tensor([0, 0, 0, 2, 2], dtype=torch.int32))
+    drawn = Drawn(torch.zeros(3, 3), torch.zeros(3), torch.tensor([0.2, 0.4, 0.2, 0.1, 0.2]), samples)
+    assert drawn.median_distance().tolist() == [2.5, 0.0, 0.0]
+    torch.testing.assert_close(
+        drawn.distance(), torch.tensor([0.2 * 1.5 + 0.4 * 2.5 + 0.2 * 3.5, 0, 0.1 * 1.5 + 0.2 * 2.5])
+    )
+
+
+def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: float) -> None:
+    assert isinstance(trained, SceneModel)
+    view = ball.views[ball.held_out[0]]
+    drawn = trained.render(view.camera, frozenset({"rgb", "alpha", "depth", "normal"}))
+    mask = view.mask()
+    assert drawn.rgb is not None and drawn.alpha is not None and drawn.depth is not None and drawn.normal is not None
+    assert mask is not None
+    assert float((drawn.alpha - mask / 255).abs().mean()) < 0.05
+    middle = ball.views[0].camera.height // 2
+    center = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64))[0].float()
+    expected = float((view.camera.world_from_cam[0, :3, 3] - center).norm()) - radius
+    assert float(drawn.depth[middle, middle]) == pytest.approx(expected, rel=0.06)
+    assert float(drawn.extras["median_depth"][middle, middle]) == pytest.approx(expected, rel=0.06)
+    towards = -view.camera.world_from_cam[0, :3, 2]
+    near_middle = drawn.normal[middle - 6 : middle + 6, middle - 6 : middle + 6].reshape(-1, 3)
+    assert float((near_middle @ towards).mean()) > 0.5
+    assert bool((drawn.normal[0, 0] == 0).all())
+    truth = view.image() / 255 * (mask / 255)[..., None] + (1 - mask / 255)[..., None]
+    assert float(((drawn.rgb - truth) ** 2).mean()) < 0.01
+
+
+def test_density_and_radiance_are_those_of_the_scene(ball: Scene, trained: Model, radius: float) -> None:
+    assert isinstance(trained, HasDensity)
+    center = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64)).float()
+    direction = torch.tensor([[0.0, 0, 1]])
+    shell = center + 0.97 * radius * torch.nn.functional.normalize(torch.randn(200, 3), dim=1)
+    assert float(trained.density(shell).median()) > 5 / radius
+    assert float(trained.density(center + 2 * radius * direction)) == 0
+    colors = trained.radiance(center + radius * direction, -direction)
+    normal = torch.tensor([[0.0, 0, 1]]).double() @ ball.scene_from_world.rotation
+    torch.testing.assert_close(colors, paint(normal.float()), atol=0.15, rtol=0)
+
+
+def test_an_empty_model_says_so(ball: Scene) -> None:
+    model = Model.create(SMALL, ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model.sampler, Marcher)
+    model.sampler.occupied.grid.bits.zero_()
+    with pytest.raises(NerfkitError, match="the model is empty"):
+        model.render(ball.views[0].camera)
+
+
+def test_rays_follow_the_batch_of_samples(ball: Scene, trained: Model) -> None:
+    rng = torch.Generator().manual_seed(1)
+    trained.losses(0.5, rng)
+    before = trained.sample_count
+    trained.losses(0.5, rng)
+    assert 0.5 * SMALL.batch < trained.sample_count - before < 1.5 * SMALL.batch
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"features": 3}, "--ngp.features 3: must be 1, 2, 4 or 8"),
+        ({"sh_degree": 5}, "--ngp.sh-degree 5: must be 0 to 3"),
+        ({"width": 0}, "--ngp.width 0: must be from 1 to 1024"),
+        ({"coarsest": 64, "finest": 32}, "--ngp.coarsest 64: must be from 1 to --ngp.finest 32"),
+        ({"batch": 1}, "--ngp.batch 1: must be 1024 or more"),
+        ({"grid_cells": 100}, "--ngp.grid-cells 100: must be a multiple of 32"),
+    ],
+)
+def test_options_without_sense_are_told(ball: Scene, options: dict[str, int], words: str) -> None:
+    with pytest.raises(NerfkitError, match=words.replace(".", r"\.")):
+        Model.create(Config(**options), ball, choose_core(), torch.device("cpu"))
