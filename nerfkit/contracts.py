@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtim
 import torch
 from torch import Tensor
 
+from nerfkit.progress import ProgressSink, quiet
+
 if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts need only their names
     import numpy as np
 
@@ -153,13 +155,14 @@ class SceneModel(Protocol):
 
     def after_backward(self, progress: float) -> None:
         """Reads gradients, before the optimizers step."""
-        ...
 
     def after_step(self, progress: float) -> None:
         """Changes structure: densify, prune, refresh occupancy; sets learning rates."""
         ...
 
-    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
         """Draws one camera of the scene frame (C = 1, pinhole), without gradients."""
         ...
 

@@ -1,4 +1,4 @@
-"""The operators for fields (hash encoding, MLPs, ray marching, compositing) beside their PyTorch definitions.
+"""The operators for fields (hash encoding, MLPs, ray marching, compositing) and NGP beside their PyTorch definitions.
 
     python scripts/bench_fields.py [--samples 262144] [--rounds 5]
 
@@ -12,16 +12,21 @@ import platform
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from bench_core import in_turns
 from torch import Tensor
 
-from nerfkit.contracts import Rays
+from nerfkit.contracts import Rays, Samples
 from nerfkit.core import choose_core, reference, reference_hash_grid, reference_march
 from nerfkit.core._library import describe
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.occupancy import Occupancy, Steps
+from nerfkit.models.fields.draw import composite
+from nerfkit.models.fields.space import Space
+from nerfkit.models.ngp.config import Config
+from nerfkit.models.ngp.field import NgpField
 
 Side = Callable[[], float]  # runs once and gives the seconds of what is measured
 
@@ -91,6 +96,43 @@ def composite_sides(samples: int, of_ray: int) -> dict[str, Side]:
     }
 
 
+class PlainCore:
+    """What a PyTorch user writes: the definitions, and compositing of rays with equally many samples as a matrix."""
+
+    name = "pytorch"
+    hash_encode = staticmethod(reference_hash_grid.hash_encode)
+    mlp = staticmethod(reference.mlp)
+
+    @staticmethod
+    def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows = alphas.view(len(offsets) - 1, -1)
+        weights, left = reference.compositing_weights(rows)
+        return (weights[..., None] * values.view(*rows.shape, -1)).sum(1), left, weights.flatten()
+
+
+def ngp_sides(samples: int, of_ray: int, **options: Any) -> dict[str, Side]:
+    """A training step of NGP but for marching and Adam: encoding, both networks, compositing, and all gradients."""
+    rays = samples // of_ray
+    start = torch.rand(rays, 1) * 0.5 + torch.linspace(0, 0.2, of_ray + 1)[:-1]
+    picked = Samples(
+        start.flatten(), start.flatten() + 0.2 / of_ray, torch.arange(0, samples + 1, of_ray, dtype=torch.int32),
+        torch.arange(rays, dtype=torch.int32).repeat_interleave(of_ray),
+    )  # fmt: skip
+    origins = torch.rand(rays, 3) - 0.5
+    around = Rays(origins, torch.nn.functional.normalize(-origins, dim=1), torch.zeros(rays, dtype=torch.int64))
+
+    def side(core: Any) -> Side:
+        field = NgpField(Config(**options), Space(), core, torch.Generator().manual_seed(0))
+
+        def work() -> None:
+            drawn = composite(field, around, picked, core)
+            (drawn.rgb.square().sum() + drawn.transmittance.sum()).backward()  # type: ignore[no-untyped-call]
+
+        return lambda: timed(work)
+
+    return {"nerfkit": side(choose_core()), "reference": side(PlainCore())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=1 << 18)
@@ -113,6 +155,9 @@ def main() -> None:
     cases["compositing, 64 samples a ray, forward and backward"] = (
         composite_sides(options.samples, 64), options.samples, "sample"
     )  # fmt: skip
+    for name, choices in {"": {}, ", networks 64 wide": {"width": 64}}.items():
+        title = f"NGP, forward and backward, 16 samples a ray{name}"
+        cases[title] = ngp_sides(options.samples // 4, 16, **choices), options.samples // 4, "sample"
     for name, (sides, count, unit) in cases.items():
         seconds = in_turns(sides, options.rounds)
         print(f"{name}: {1e9 * seconds['nerfkit'] / count:.0f} ns a {unit}; "

@@ -111,8 +111,13 @@ def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:
 
 
 def _export(options: Options, out: Path, console: Console) -> dict[str, Any]:
+    """Splats, of a model that has any."""
+    from nerfkit import models
     from nerfkit.cli import export
+    from nerfkit.contracts import HasGaussians
 
+    if not issubclass(models.model_class(options.model), HasGaussians):
+        return {"files": []}
     return export.run(export.Options(run=out), console)
 
 

@@ -47,7 +47,7 @@ def fuse(
     for done, index in enumerate(scene.train):
         progress("fuse", done, len(scene.train))
         camera = _scaled(scene.views[index].camera, options.image_scale)
-        rendering = model.render(camera, _CHANNELS)
+        rendering = model.render(camera, _CHANNELS, progress)
         depth = pick_depth(rendering, options.depth).cpu()
         assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
         weight = confidence(depth, rendering.alpha.cpu(), camera, options)

@@ -46,7 +46,7 @@ def evaluate(
     """
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "lpips": []}
     for done, view in enumerate(views, 1):
-        render, truth = draw(model, view), ground_truth(model, view)
+        render, truth = draw(model, view, progress), ground_truth(model, view)
         scores["psnr"].append(min(psnr(render, truth), 100.0))  # equal images: JSON has no infinity
         scores["ssim"].append(ssim(render, truth) if min(truth.shape[:2]) >= 11 else math.nan)
         distance = lpips(render, truth) if perceptual else None
@@ -58,10 +58,10 @@ def evaluate(
     return {"views": len(views)} | {name: _mean(values) for name, values in scores.items()}
 
 
-def draw(model: SceneModel, view: View) -> Tensor:
+def draw(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Tensor:
     """The model's image of a view, in steps of 1/255: [H, W, 3] on the CPU."""
     with torch.no_grad():
-        rgb = model.render(view.camera, frozenset({"rgb"})).rgb
+        rgb = model.render(view.camera, frozenset({"rgb"}), progress).rgb
     assert rgb is not None, "render() was asked for rgb"
     return (rgb.clamp(0, 1) * 255).round().cpu() / 255
 

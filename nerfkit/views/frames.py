@@ -31,7 +31,7 @@ def render_frames(
     limits = probe_depth(model, cameras) if "depth" in channels else None
     for index in range(len(cameras)):
         with torch.no_grad():
-            drawn = model.render(cameras[index], needed)
+            drawn = model.render(cameras[index], needed, progress)
         yield {channel: _image(drawn, channel, limits) for channel in channels}
         progress("frames", index + 1, len(cameras))
 

@@ -26,7 +26,7 @@ class BallOnTable:
         self.table = table
         self.seen: list[Cameras] = []
 
-    def render(self, camera: Cameras, channels: frozenset[str] = frozenset()) -> Rendering:
+    def render(self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None) -> Rendering:
         self.seen.append(camera)
         rgb, depth = cast(camera, self.table)
         return Rendering(rgb=rgb, alpha=(depth > 0).float(), depth=depth)

@@ -213,7 +213,7 @@ def test_runs_take_turns_and_the_first_turn_does_not_count() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def render(self, camera: object, channels: frozenset[str]) -> SimpleNamespace:
+        def render(self, camera: object, channels: frozenset[str], progress: object = None) -> SimpleNamespace:
             order.append(self.name)
             return SimpleNamespace(rgb=torch.zeros(1, 1, 3))
 

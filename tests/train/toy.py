@@ -21,6 +21,7 @@ from torch import Tensor
 from nerfkit import models
 from nerfkit.cameras import pixel_centers
 from nerfkit.contracts import Cameras, Channel, Rendering
+from nerfkit.progress import ProgressSink, quiet
 
 
 @dataclass
@@ -75,7 +76,9 @@ class Model:
             grown = features(self.scene.views[0].camera, 3).shape[-1] - len(self.weights)
             self._start(torch.cat([self.weights.detach(), torch.zeros(grown, 3)]), 3)
 
-    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
         return Rendering(rgb=self._image(camera).detach())
 
     def statistics(self) -> Mapping[str, float]:

@@ -17,6 +17,7 @@ from nerfkit.contracts import Cameras, Channel, Rendering
 from nerfkit.data.images import PhotoCache
 from nerfkit.data.scene import PhotoView, Scene
 from nerfkit.data.similarity import Similarity
+from nerfkit.progress import ProgressSink, quiet
 
 RADIUS, FLOOR = 0.3, -0.3
 UP = torch.tensor([0.0, 0.0, 1.0])
@@ -66,7 +67,9 @@ class Model:
     def create(cls, config: Any, scene: Any, core: Any, device: torch.device) -> Self:
         return cls()
 
-    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
         pixels = cameras.pixel_centers(camera.width, camera.height).reshape(-1, 2)
         rays = cameras.rays(camera, torch.zeros(len(pixels), dtype=torch.int64), pixels)
         o, d = rays.origins, rays.directions

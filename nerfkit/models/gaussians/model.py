@@ -26,6 +26,7 @@ from nerfkit.models.gaussians.parameters import (
     select_rows,
     sh_columns,
 )
+from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import PhotoView, Scene
@@ -187,7 +188,9 @@ class Model:
     # --- use ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def render(self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
         """Draws one pinhole camera over the model's background.
 
         ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
