@@ -398,6 +398,29 @@ typedef struct nk_mlp_grad_params {
 } nk_mlp_grad_params;
 NK_API int nk_mlp_bwd(const nk_mlp_grad_params *p);
 
+/* Real spherical harmonics at unit directions, in the order of math/spherical_harmonics.h. */
+typedef struct nk_sh_encode_params {
+  int32_t threads;
+  int32_t S;               /* directions */
+  int32_t K;               /* (degree + 1)^2 */
+  int32_t degree;          /* 0..3 */
+  const float *directions; /* [S, 3] unit */
+  float *features;         /* [S, K] */
+} nk_sh_encode_params;
+NK_API int nk_sh_encode_fwd(const nk_sh_encode_params *p);
+
+/* The gradient of nk_sh_encode_fwd: that of its polynomials, which does not lie in the sphere's tangent plane. */
+typedef struct nk_sh_encode_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t K;
+  int32_t degree;
+  const float *directions;    /* [S, 3] */
+  const float *grad_features; /* [S, K] */
+  float *grad_directions;     /* [S, 3] */
+} nk_sh_encode_grad_params;
+NK_API int nk_sh_encode_bwd(const nk_sh_encode_grad_params *p);
+
 #ifdef __cplusplus
 }
 #endif

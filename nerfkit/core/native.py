@@ -14,6 +14,7 @@ from nerfkit.core.native_composite import composite
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
 from nerfkit.core.native_mlp import mlp
+from nerfkit.core.native_sh import sh_encode
 from nerfkit.core.native_tsdf import tsdf_integrate
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
@@ -30,6 +31,7 @@ class NativeCore:
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)
     mlp = staticmethod(mlp)
+    sh_encode = staticmethod(sh_encode)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
     def __init__(self) -> None:

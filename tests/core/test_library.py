@@ -26,6 +26,7 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
     "nk_hash_encode_fwd": reference_hash_grid.hash_encode, "nk_hash_encode_bwd": reference_hash_grid.hash_encode,
     "nk_mlp_fwd": reference.mlp, "nk_mlp_bwd": reference.mlp,
+    "nk_sh_encode_fwd": reference.sh_basis, "nk_sh_encode_bwd": reference.sh_basis,
 }  # fmt: skip
 
 
@@ -108,7 +109,13 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
     here = Path(__file__).parent
     tests = [
         str(here / name)
-        for name in ("test_rasterize.py", "test_losses_and_adam.py", "test_hash_grid.py", "test_mlp.py")
+        for name in (
+            "test_rasterize.py",
+            "test_losses_and_adam.py",
+            "test_hash_grid.py",
+            "test_mlp.py",
+            "test_sh_encode.py",
+        )
     ]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "equal or loss", *tests],
