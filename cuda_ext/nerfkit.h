@@ -398,6 +398,97 @@ typedef struct nk_mlp_grad_params {
 } nk_mlp_grad_params;
 NK_API int nk_mlp_bwd(const nk_mlp_grad_params *p);
 
+/* Real spherical harmonics at unit directions, in the order of math/spherical_harmonics.h. */
+typedef struct nk_sh_encode_params {
+  int32_t threads;
+  int32_t S;               /* directions */
+  int32_t K;               /* (degree + 1)^2 */
+  int32_t degree;          /* 0..3 */
+  const float *directions; /* [S, 3] unit */
+  float *features;         /* [S, K] */
+} nk_sh_encode_params;
+NK_API int nk_sh_encode_fwd(const nk_sh_encode_params *p);
+
+/* The gradient of nk_sh_encode_fwd: that of its polynomials, which does not lie in the sphere's tangent plane. */
+typedef struct nk_sh_encode_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t K;
+  int32_t degree;
+  const float *directions;    /* [S, 3] */
+  const float *grad_features; /* [S, K] */
+  float *grad_directions;     /* [S, 3] */
+} nk_sh_encode_grad_params;
+NK_API int nk_sh_encode_bwd(const nk_sh_encode_grad_params *p);
+
+/* The positional encoding (Mildenhall et al. 2020, eq. 4, without pi), or with variances the integrated one (Barron
+ * et al. 2021, eq. 14): x, then for each frequency j sin(2^j x), cos(2^j x), each of them x y z. */
+typedef struct nk_frequency_encode_params {
+  int32_t threads;
+  int32_t S;              /* samples */
+  int32_t L;              /* frequencies */
+  int32_t W;              /* 3 + 6 L */
+  const float *positions; /* [S, 3] */
+  const float *variances; /* [S, 3] or NULL; along each axis */
+  float *features;        /* [S, W] */
+} nk_frequency_encode_params;
+NK_API int nk_frequency_encode_fwd(const nk_frequency_encode_params *p);
+
+/* The gradient of nk_frequency_encode_fwd with respect to the positions. */
+typedef struct nk_frequency_encode_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t L;
+  int32_t W;
+  const float *features;      /* [S, W] as nk_frequency_encode_fwd wrote them */
+  const float *grad_features; /* [S, W] */
+  float *grad_positions;      /* [S, 3] */
+} nk_frequency_encode_grad_params;
+NK_API int nk_frequency_encode_bwd(const nk_frequency_encode_grad_params *p);
+
+/* Samples piecewise constant densities along rays by inverting their distribution (Mildenhall et al. 2020, 5.2). */
+typedef struct nk_resample_params {
+  int32_t threads;
+  int32_t R;            /* rays */
+  int32_t N;            /* intervals of a ray, at least 1 */
+  int32_t N1;           /* N + 1 */
+  int32_t M;            /* samples of a ray */
+  const float *edges;   /* [R, N1] ascending */
+  const float *weights; /* [R, N] at least 0; NK_RESAMPLE_PADDING is added */
+  const float *u;       /* [R, M] ascending, in [0, 1) */
+  float *t;             /* [R, M] ascending */
+} nk_resample_params;
+NK_API int nk_resample(const nk_resample_params *p);
+
+/* The distortion loss of packed samples, near to far along each ray (Barron et al. 2022, eq. 15). */
+typedef struct nk_distortion_params {
+  int32_t threads;
+  int32_t S; /* samples of all rays */
+  int32_t R; /* rays */
+  int32_t R1;
+  const float *weights;   /* [S] */
+  const float *t_start;   /* [S] */
+  const float *t_end;     /* [S] */
+  const int32_t *offsets; /* [R1] ray r has the samples offsets[r] .. offsets[r + 1] */
+  float *loss;            /* [R] */
+} nk_distortion_params;
+NK_API int nk_distortion_fwd(const nk_distortion_params *p);
+
+/* The gradient of nk_distortion_fwd with respect to the weights. */
+typedef struct nk_distortion_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t R;
+  int32_t R1;
+  const float *weights;   /* [S] */
+  const float *t_start;   /* [S] */
+  const float *t_end;     /* [S] */
+  const int32_t *offsets; /* [R1] */
+  const float *grad_loss; /* [R] */
+  float *grad_weights;    /* [S] */
+} nk_distortion_grad_params;
+NK_API int nk_distortion_bwd(const nk_distortion_grad_params *p);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,11 +1,11 @@
 // Compositing along rays of packed samples, one ray after the other: rays differ too much in length to share lanes.
 #include <cstdint>
 #include <cstring>
-#include <stdexcept>
 
 #include "../math/compositing.h"
 #include "../nerfkit.h"
 #include "error.h"
+#include "offsets.h"
 
 namespace nk {
 namespace {
@@ -53,13 +53,6 @@ void composite_ray_vjp(const nk_composite_grad_params *p, int64_t ray) {
   if (i == end) return;
   std::memset(p->grad_alphas + i, 0, sizeof(float) * (end - i));
   std::memset(p->grad_values + i * p->C, 0, sizeof(float) * (end - i) * p->C);
-}
-
-template <class Params>
-void check_offsets(const Params *p) {
-  bool good = p->offsets[0] == 0 && p->offsets[p->R] == p->S;
-  for (int32_t ray = 0; ray < p->R && good; ++ray) good = p->offsets[ray] <= p->offsets[ray + 1];
-  if (!good) throw std::invalid_argument("offsets must rise from 0 to the number of samples");
 }
 
 }  // namespace

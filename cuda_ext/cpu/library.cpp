@@ -37,6 +37,13 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_hash_encode_grad_params)
   NK_SIZE(nk_mlp_params)
   NK_SIZE(nk_mlp_grad_params)
+  NK_SIZE(nk_sh_encode_params)
+  NK_SIZE(nk_sh_encode_grad_params)
+  NK_SIZE(nk_frequency_encode_params)
+  NK_SIZE(nk_frequency_encode_grad_params)
+  NK_SIZE(nk_resample_params)
+  NK_SIZE(nk_distortion_params)
+  NK_SIZE(nk_distortion_grad_params)
 #undef NK_SIZE
   return -1;
 }

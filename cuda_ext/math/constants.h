@@ -11,6 +11,8 @@
 #define NK_SCREEN_BLUR 0.3f           // added to the 2D covariance: a splat is never thinner than a pixel
 #define NK_FRUSTUM_MARGIN 1.3f        // the projection's linearisation point stays within this multiple of the view
 
+#define NK_RESAMPLE_PADDING 1e-5f  // added to every weight: where all are zero, intervals count alike
+
 // Columns of a projected splat and of its gradient: 16 floats, one cache line.
 #define NK_SPLAT_SIZE 16
 #define NK_SPLAT_X 0  // mean, pixels

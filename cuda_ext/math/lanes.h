@@ -155,4 +155,23 @@ NK_HD F log2(F x) {
   return to_float(exponent) + s * series;
 }
 
+// sin x and cos x (absolute error 1.2e-7 for |x| < 1.2e4, 5e-7 for |x| < 5e4): takes off n pi / 2, with n the nearest
+// whole number, and evaluates polynomials of degree 7 and 8 for the rest r in [-pi/4, pi/4]. pi / 2 comes in three
+// parts, of 8, 11 and 24 bits (Cody & Waite 1980, chapter 8): n times each of the first two is exact up to n = 2^13,
+// also without fused multiply-add. The bounds of r matter only where x is so large that nothing is left of the angle.
+template <class F>
+NK_HD void sin_cos(F x, F *sine, F *cosine) {
+  const F shifted = x * 0.636619772f + 12582912.0f;  // n in the low bits, as in exp2
+  const F n = shifted - 12582912.0f;
+  const F rest = ((x - n * 1.5703125f) - n * 4.83751297e-4f) - n * 7.54978995e-8f;
+  const F r = min(max(rest, -1.0f), F{} + 1.0f), z = r * r;
+  const F s = r + r * z * (-0.16666665f + z * (8.33274827e-3f - z * 1.95878909e-4f));
+  const F c = 1.0f - 0.5f * z + z * z * (0.041666664f + z * (-1.3888303e-3f + z * 2.45479421e-5f));
+  // Each quarter turn sends (sin, cos) to (cos, -sin).
+  const auto n_bits = bits_of(shifted);
+  const auto odd = (n_bits & 1) != 0;
+  *sine = float_of_bits(bits_of(select(odd, c, s)) ^ shift_left(n_bits & 2, 30));
+  *cosine = float_of_bits(bits_of(select(odd, s, c)) ^ shift_left((n_bits + 1) & 2, 30));
+}
+
 }  // namespace nk

@@ -27,6 +27,18 @@ NK_HD F dot(const Vec3<F> &a, const Vec3<G> &b) {
   return a.x * b.x + a.y * b.y + a.z * b.z;
 }
 
+#ifdef NK_LANES
+// Vectors that lie one after the other in memory: the first `count` of them, zero in the rest.
+NK_HD Vec3<Lanes> load_vectors(const float *p, int count) {
+  return {load_strided(p, 3, count), load_strided(p + 1, 3, count), load_strided(p + 2, 3, count)};
+}
+NK_HD void store_vectors(float *p, int count, const Vec3<Lanes> &a) {
+  store_strided(p, 3, count, a.x);
+  store_strided(p + 1, 3, count, a.y);
+  store_strided(p + 2, 3, count, a.z);
+}
+#endif
+
 // A matrix by its rows.
 template <class F>
 struct Mat3 {

@@ -11,9 +11,13 @@ from torch import Tensor
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core._library import constants, library
 from nerfkit.core.native_composite import composite
+from nerfkit.core.native_distortion import distortion
+from nerfkit.core.native_frequency import frequency_encode
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
 from nerfkit.core.native_mlp import mlp
+from nerfkit.core.native_resample import resample
+from nerfkit.core.native_sh import sh_encode
 from nerfkit.core.native_tsdf import tsdf_integrate
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
@@ -27,9 +31,13 @@ class NativeCore:
 
     name = "nerfkit"
     composite = staticmethod(composite)
+    distortion = staticmethod(distortion)
+    frequency_encode = staticmethod(frequency_encode)
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)
     mlp = staticmethod(mlp)
+    resample = staticmethod(resample)
+    sh_encode = staticmethod(sh_encode)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
     def __init__(self) -> None:

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from nerfkit.core import _library, reference, reference_hash_grid, reference_march
+from nerfkit.core import (
+    _library,
+    reference,
+    reference_distortion,
+    reference_frequency,
+    reference_hash_grid,
+    reference_march,
+    reference_resample,
+)  # fmt: skip
 from nerfkit.core._library import constants, header_path, library, parse_header
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +34,11 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
     "nk_hash_encode_fwd": reference_hash_grid.hash_encode, "nk_hash_encode_bwd": reference_hash_grid.hash_encode,
     "nk_mlp_fwd": reference.mlp, "nk_mlp_bwd": reference.mlp,
+    "nk_frequency_encode_fwd": reference_frequency.frequency_encode,
+    "nk_frequency_encode_bwd": reference_frequency.frequency_encode,
+    "nk_resample": reference_resample.resample,
+    "nk_distortion_fwd": reference_distortion.distortion, "nk_distortion_bwd": reference_distortion.distortion,
+    "nk_sh_encode_fwd": reference.sh_basis, "nk_sh_encode_bwd": reference.sh_basis,
 }  # fmt: skip
 
 
@@ -106,10 +119,17 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
     sources = [str(path) for path in (SOURCES / "cpu").glob("*.cpp")]
     subprocess.run([compiler, *flags, f"-DNK_LANES={lanes}", *sources, "-o", str(built)], check=True)
     here = Path(__file__).parent
-    tests = [
-        str(here / name)
-        for name in ("test_rasterize.py", "test_losses_and_adam.py", "test_hash_grid.py", "test_mlp.py")
-    ]
+    files = (
+        "rasterize",
+        "losses_and_adam",
+        "hash_grid",
+        "mlp",
+        "sh_encode",
+        "frequency_encode",
+        "resample",
+        "distortion",
+    )
+    tests = [str(here / f"test_{name}.py") for name in files]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "equal or loss", *tests],
         env={**os.environ, "NERFKIT_LIBRARY": str(built)}, cwd=ROOT, capture_output=True, text=True, check=False,

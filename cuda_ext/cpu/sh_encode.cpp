@@ -1,0 +1,73 @@
+// Spherical harmonics of directions and back; a lane is a direction.
+#include <algorithm>
+#include <stdexcept>
+
+#include "../math/spherical_harmonics.h"
+#include "../nerfkit.h"
+#include "error.h"
+
+namespace nk {
+namespace {
+
+// The degree is known to the compiler, so that what a lower one leaves out costs nothing.
+template <int Degree>
+struct Block {
+  static constexpr int kBasis = (Degree + 1) * (Degree + 1);
+
+  static void forward(const nk_sh_encode_params *p, int64_t first, int count) {
+    Lanes basis[16];
+    sh_basis(Degree, load_vectors(p->directions + 3 * first, count), basis);
+    float *to = p->features + first * kBasis;
+    for (int k = 0; k < kBasis; ++k) store_strided(to + k, kBasis, count, basis[k]);
+  }
+
+  static void backward(const nk_sh_encode_grad_params *p, int64_t first, int count) {
+    Lanes v[16] = {};
+    const float *from = p->grad_features + first * kBasis;
+    for (int k = 0; k < kBasis; ++k) v[k] = load_strided(from + k, kBasis, count);
+    const Vec3<Lanes> directions = load_vectors(p->directions + 3 * first, count);
+    store_vectors(p->grad_directions + 3 * first, count, sh_basis_vjp(Degree, directions, v));
+  }
+};
+
+// Calls work(Block, first direction, how many) for all blocks of lanes.
+template <int Degree, class Params, class Work>
+void for_blocks(const Params *p, Work work) {
+  if (p->K != Block<Degree>::kBasis) throw std::invalid_argument("features must have (degree + 1)^2 columns");
+  const int64_t blocks = (p->S + int64_t(kLanes) - 1) / kLanes;
+#pragma omp parallel for num_threads(p->threads) schedule(static)
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t first = block * kLanes;
+    work(Block<Degree>(), first, static_cast<int>(std::min<int64_t>(kLanes, p->S - first)));
+  }
+}
+
+template <class Params, class Work>
+void encode(const Params *p, Work work) {
+  switch (p->degree) {
+    case 0:
+      return for_blocks<0>(p, work);
+    case 1:
+      return for_blocks<1>(p, work);
+    case 2:
+      return for_blocks<2>(p, work);
+    case 3:
+      return for_blocks<3>(p, work);
+  }
+  throw std::invalid_argument("the degree must be 0, 1, 2 or 3");
+}
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_sh_encode_fwd(const nk_sh_encode_params *p) {
+  return nk::guarded("nk_sh_encode_fwd", [&] {
+    nk::encode(p, [&](auto block, int64_t first, int count) { block.forward(p, first, count); });
+  });
+}
+
+extern "C" int nk_sh_encode_bwd(const nk_sh_encode_grad_params *p) {
+  return nk::guarded("nk_sh_encode_bwd", [&] {
+    nk::encode(p, [&](auto block, int64_t first, int count) { block.backward(p, first, count); });
+  });
+}
