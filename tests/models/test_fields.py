@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -251,6 +252,17 @@ def test_rays_follow_the_batch_of_samples(ball: Scene, trained: Model) -> None:
     before = trained.sample_count
     trained.losses(0.5, rng)
     assert 0.5 * SMALL.batch < trained.sample_count - before < 1.5 * SMALL.batch
+
+
+def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) -> None:
+    config = trained.config
+    try:
+        trained.config = dataclasses.replace(config, distortion=0.5)
+        losses = trained.losses(0.5, torch.Generator().manual_seed(1))
+    finally:
+        trained.config = config
+    assert losses.keys() == {"photo", "distortion"}
+    assert 0 < float(losses["distortion"]) < 0.5
 
 
 @pytest.mark.parametrize(

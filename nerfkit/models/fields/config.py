@@ -17,6 +17,8 @@ class FieldConfig:
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
     loss: Literal["huber", "l2"] = "huber"
     """How differences in colour are weighed."""
+    distortion: float = 0.0
+    """Weight of the loss on what is spread out along rays, against floaters (try 0.001; 0.01 is too much for fox)."""
     batch: int = 1 << 16
     """Samples of a training step; the number of rays follows. Less takes less memory."""
     samples: int | None = None

@@ -64,7 +64,14 @@ class FieldModel:
         for index, drawn in enumerate(passes):
             of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
             losses[of_pass] = self._difference(drawn.over(background), target)
+        if self.config.distortion > 0:
+            losses["distortion"] = self.config.distortion * self._distortion(passes[-1])
         return losses
+
+    def _distortion(self, drawn: Drawn) -> Tensor:
+        """What is spread out along rays (Barron et al. 2022, eq. 15), with distances in the space's half sides."""
+        start, end = drawn.samples.t_start / self.space.half, drawn.samples.t_end / self.space.half
+        return self.core.distortion(drawn.weights, start, end, drawn.samples.offsets).mean()
 
     def _difference(self, rgb: Tensor, target: Tensor) -> Tensor:
         if self.config.loss == "l2":
