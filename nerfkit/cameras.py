@@ -7,6 +7,8 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Rays
 
+_CONE = 2 / 12**0.5  # of a pixel's side: the radius of the cone that stands for it (Barron et al. 2021, section 3.1)
+
 
 def pixel_centers(width: int, height: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Pixel centres ``x + 0.5, y + 0.5``, row by row: [H, W, 2]."""
@@ -100,7 +102,7 @@ def undistort(cameras: Cameras, xy_distorted: Tensor, iterations: int = 20) -> T
 
 
 def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
-    """Unit rays in the world frame through ``pixels`` [R, 2] (centres at +0.5) of cameras [R]."""
+    """Unit rays in the world frame through ``pixels`` [R, 2] (centres at +0.5) of cameras [R], with their cones."""
     world_from_cam = cameras.world_from_cam[camera_index]
     if cameras.model == "equirect":
         longitude = (pixels[:, 0] / cameras.width - 0.5) * 2 * torch.pi
@@ -108,6 +110,7 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         direction = torch.stack(
             [latitude.cos() * longitude.sin(), latitude.sin(), latitude.cos() * longitude.cos()], -1
         )
+        radii = torch.full_like(longitude, _CONE * 2 * torch.pi / cameras.width)
     else:
         k = cameras.intrinsics[camera_index]
         xy = (pixels - k[:, 2:]) / k[:, :2]
@@ -117,6 +120,7 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
             )
             xy = undistort(per_ray, xy[:, None])[:, 0]
         direction = torch.cat([xy, torch.ones_like(xy[:, :1])], -1)
+        radii = (_CONE / (k[:, 0] * direction.norm(dim=-1))).detach()
     direction = torch.nn.functional.normalize(direction, dim=-1)
     direction = (world_from_cam[:, :3, :3] @ direction[:, :, None])[:, :, 0]
-    return Rays(world_from_cam[:, :3, 3], direction, camera_index)
+    return Rays(world_from_cam[:, :3, 3], direction, camera_index, radii)

@@ -73,7 +73,8 @@ class Rays:
 
     origins: Tensor  # [R, 3]
     directions: Tensor  # [R, 3] unit
-    camera_index: Tensor  # [R] int64
+    camera_index: Tensor  # [R] int64; -1 for a camera that is none of the scene's
+    radii: Tensor | None = None  # [R] of the pixels' cones at distance 1
 
 
 @dataclass(frozen=True)

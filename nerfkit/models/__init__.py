@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MODELS: dict[str, str] = {
     "gaussians": "nerfkit.models.gaussians",
+    "nerf": "nerfkit.models.nerf",
     "ngp": "nerfkit.models.ngp",
 }
 

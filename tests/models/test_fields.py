@@ -17,7 +17,7 @@ from nerfkit.core import choose_core
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.batches import PixelBatches
-from nerfkit.models.fields.draw import Drawn
+from nerfkit.models.fields.draw import Drawn, middles
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.occupied import OccupiedSpace
@@ -199,10 +199,9 @@ def test_the_median_distance_is_where_half_the_light_is_gone() -> None:
     start = torch.tensor([1.0, 2, 3, 1, 2])
     samples = Samples(start, start + 1, offsets, torch.tensor([0, 0, 0, 2, 2], dtype=torch.int32))
     drawn = Drawn(torch.zeros(3, 3), torch.zeros(3), torch.tensor([0.2, 0.4, 0.2, 0.1, 0.2]), samples)
-    assert drawn.median_distance().tolist() == [2.5, 0.0, 0.0]
-    torch.testing.assert_close(
-        drawn.distance(), torch.tensor([0.2 * 1.5 + 0.4 * 2.5 + 0.2 * 3.5, 0, 0.1 * 1.5 + 0.2 * 2.5])
-    )
+    assert drawn.at_half(middles(samples)).tolist() == [2.5, 0.0, 0.0]
+    mean = torch.tensor([[0.2 * 1.5 + 0.4 * 2.5 + 0.2 * 3.5], [0], [0.1 * 1.5 + 0.2 * 2.5]])
+    torch.testing.assert_close(drawn.sum_of(middles(samples)[:, None]), mean)
 
 
 def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: float) -> None:

@@ -10,9 +10,9 @@ from typing import Literal
 class FieldConfig:
     """Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
-    space: Literal["auto", "box", "contracted"] = "auto"
-    """What the field fills: a box around the object, or all of space, drawn together far away; auto: a box for photos
-    with an alpha channel."""
+    space: Literal["auto", "box", "contracted", "ndc"] = "auto"
+    """What the field fills: a box around the object, all of space, drawn together far away, or what lies in front of
+    photos that all look the same way; auto: a box for photos with an alpha channel, ndc for such photos."""
     background: Literal["auto", "random", "black", "white"] = "auto"
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
     loss: Literal["huber", "l2"] = "huber"

@@ -10,17 +10,25 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
+from nerfkit.models.fields.cones import cone_moments
 from nerfkit.models.fields.space import Space
 
 
 class Field(Protocol):
     """What is learned: density and colour at local points (:class:`nerfkit.models.fields.space.Space`)."""
 
-    def density(self, xyz_local: Tensor) -> Tensor:
-        """Per scene unit: [P]. Differentiable in the points too."""
+    cones: bool  # whether it is averaged over pixels' cones: looked at with variances
+
+    def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
+        """Per local unit: [P]; of points [P, 3] or what lies around them with a variance [P, 3] along the axes.
+
+        Differentiable in the points too.
+        """
         ...
 
-    def shade(self, xyz_local: Tensor, rays: Rays, ray_index: Tensor) -> tuple[Tensor, Tensor]:
+    def shade(
+        self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Density [S] and colour [S, 3] in [0, 1] of samples [S, 3] of rays."""
         ...
 
@@ -48,12 +56,8 @@ class Drawn:
         out = values.new_zeros(len(self.rgb), values.shape[1])
         return out.index_add_(0, self.samples.ray_index.long(), self.weights[:, None] * values)
 
-    def distance(self) -> Tensor:
-        """The weighted sum of the samples' distances: [R]."""
-        return self.sum_of(middles(self.samples)[:, None])[:, 0]
-
-    def median_distance(self) -> Tensor:
-        """Where half the light is gone: [R], 0 where it never is."""
+    def at_half(self, values: Tensor) -> Tensor:
+        """The value [S] of the sample at which half the light is gone: [R], 0 where it never is."""
         offsets, index = self.samples.offsets.long(), self.samples.ray_index.long()
         running = torch.cat([torch.zeros(1, dtype=torch.float64), self.weights.double().cumsum(0)])
         before_half = running[1:] - running[offsets[:-1]][index] < 0.5
@@ -62,7 +66,7 @@ class Drawn:
         reached = place < offsets[1:]
         if not bool(reached.any()):
             return torch.zeros(len(self.rgb))
-        return torch.where(reached, middles(self.samples)[place.clamp_max(len(index) - 1)], 0)
+        return torch.where(reached, values[place.clamp_max(len(index) - 1)], 0)
 
 
 class Sampler(Protocol):
@@ -103,6 +107,15 @@ def points(rays: Rays, samples: Samples) -> Tensor:
     return torch.addcmul(rays.origins[index], rays.directions[index], middles(samples)[:, None])
 
 
+def places(field: Field, rays: Rays, samples: Samples) -> tuple[Tensor, Tensor | None]:
+    """Where a field is to be looked at for samples: means [S, 3] and, for a field of cones, variances [S, 3]."""
+    xyz = points(rays, samples)
+    if not field.cones or rays.radii is None:
+        return xyz, None
+    shift, variance = cone_moments(rays, samples, rays.radii)
+    return xyz + shift, variance
+
+
 def opacity(density: Tensor, samples: Samples) -> Tensor:
     """``1 - exp(-density * length)`` (Max 1995, eq. 3): [S]."""
     return -torch.expm1(-density * (samples.t_end - samples.t_start))
@@ -110,6 +123,7 @@ def opacity(density: Tensor, samples: Samples) -> Tensor:
 
 def composite(field: Field, rays: Rays, samples: Samples, core: RenderCore, looked_at: int = 0) -> Drawn:
     """Shades samples and adds them up."""
-    density, colors = field.shade(points(rays, samples), rays, samples.ray_index)
+    xyz, variance = places(field, rays, samples)
+    density, colors = field.shade(xyz, rays, samples.ray_index, variance)
     rgb, transmittance, weights = core.composite(opacity(density, samples), colors, samples.offsets)
     return Drawn(rgb, transmittance, weights, samples, looked_at)

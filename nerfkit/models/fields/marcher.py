@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
-from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, points
+from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
 from nerfkit.models.fields.occupied import OccupiedSpace
 from nerfkit.models.fields.space import Space
 
@@ -39,7 +39,7 @@ class Marcher:
         samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
         looked_at = len(samples.t_start)
         with torch.no_grad():
-            alphas = opacity(field.density(points(rays_local, samples)), samples)
+            alphas = opacity(field.density(*places(field, rays_local, samples)), samples)
             samples = self._seen(samples, alphas)
         return [composite(field, rays_local, samples, self.core, looked_at)]
 

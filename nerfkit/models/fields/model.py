@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
-from nerfkit.models.fields.draw import Drawn, Field, Sampler, points
+from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class FieldModel:
         if self._background_kind() == "random":
             background = torch.rand(len(batch.colors), 3, generator=rng)
         target = batch.over(background)
-        passes = self.sampler.draw(self.field, self._local(batch.rays), rng)
+        passes = self.sampler.draw(self.field, self.space.local_rays(batch.rays), rng)
         self._adapt(passes, len(target))
         losses = {}
         for index, drawn in enumerate(passes):
@@ -127,8 +128,9 @@ class FieldModel:
         done, count = 0, _FIRST_RAYS
         while done < len(pixels):
             part = pixels[done : done + count]
-            rays = self._local(cameras.rays(camera, torch.zeros(len(part), dtype=torch.int64), part))
-            drawn = self.sampler.draw(self.field, rays)[-1]
+            rays = cameras.rays(camera, torch.zeros(len(part), dtype=torch.int64), part)
+            rays = dataclasses.replace(rays, camera_index=torch.full_like(rays.camera_index, -1))
+            drawn = self.sampler.draw(self.field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
             done += len(part)
             share = self.config.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
@@ -140,7 +142,7 @@ class FieldModel:
         return Rendering(**out, extras=extras)
 
     def _pixels(self, drawn: Drawn, rays: Rays, forward: Tensor, channels: frozenset[Channel]) -> dict[str, Tensor]:
-        """The channels of some rays: [R] or [R, 3]."""
+        """The channels of some rays (scene frame): [R] or [R, 3]."""
         out: dict[str, Tensor] = {}
         alpha = 1 - drawn.transmittance
         if "rgb" in channels:
@@ -149,8 +151,10 @@ class FieldModel:
             out["alpha"] = alpha
         if "depth" in channels:
             cosine = rays.directions @ forward  # z of a unit of distance
-            out["depth"] = torch.where(alpha > _EMPTY, drawn.distance() / alpha.clamp_min(_EMPTY) * cosine, 0)
-            out["median_depth"] = drawn.median_distance() * cosine
+            t = self.space.scene_distances(rays, middles(drawn.samples), drawn.samples.ray_index)
+            mean = drawn.sum_of(t[:, None])[:, 0] / alpha.clamp_min(_EMPTY)
+            out["depth"] = torch.where(alpha > _EMPTY, mean * cosine, 0)
+            out["median_depth"] = drawn.at_half(t) * cosine
         if "normal" in channels:
             out["normal"] = self._normals(drawn, rays)
         return out
@@ -161,12 +165,12 @@ class FieldModel:
         By differences over a tetrahedron's corners: the derivative itself tells of single cells of a hash grid (Li et
         al. 2023, Neuralangelo, section 3.2), and opacities count, since what is dense already has no side.
         """
-        xyz, reach = points(rays, drawn.samples), _NORMAL_REACH * self.space.half
+        xyz, reach = points(self.space.local_rays(rays), drawn.samples), _NORMAL_REACH * self.space.half
         thinner = torch.zeros_like(xyz)
         for corner in xyz.new_tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5:
             opacity = -torch.expm1(-self.field.density(xyz + reach * corner) * reach)
             thinner -= opacity[:, None] * corner
-        normal = torch.nn.functional.normalize(drawn.sum_of(thinner), dim=1)
+        normal = torch.nn.functional.normalize(drawn.sum_of(self.space.scene_normals(xyz, thinner)), dim=1)
         away = (normal * rays.directions).sum(1, keepdim=True) > 0
         return torch.where(away, -normal, normal)
 
@@ -174,20 +178,17 @@ class FieldModel:
     def density(self, xyz: Tensor) -> Tensor:
         """Volume density [P] at scene points [P, 3], per scene unit; 0 where the model knows that nothing is."""
         local = self.space.local(xyz)
-        return torch.where(self.sampler.holds(local), self.field.density(local), 0)
+        return torch.where(self.sampler.holds(local), self.field.density(local) * self.space.stretch(local), 0)
 
     @torch.no_grad()
     def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
         """Colours [P, 3] of scene points [P, 3] seen along unit ``directions`` [P, 3]."""
-        rays = Rays(xyz, directions, torch.zeros(len(xyz), dtype=torch.int64))
+        rays = self.space.local_rays(Rays(xyz, directions, torch.full((len(xyz),), -1)))
         index = torch.arange(len(xyz), dtype=torch.int32)
         return self.field.shade(self.space.local(xyz), rays, index)[1]
 
     def statistics(self) -> Mapping[str, float]:
         return {"samples": self.sample_count, "rays": self.ray_count}
-
-    def _local(self, rays: Rays) -> Rays:
-        return Rays(self.space.local(rays.origins), rays.directions, rays.camera_index)
 
     # --- checkpoints --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
+from nerfkit.models.fields.ndc import ndc_space
 from nerfkit.models.fields.space import Space
 
 if TYPE_CHECKING:
@@ -41,16 +42,19 @@ def samples_of(space: Space, config: FieldConfig) -> int:
     return config.samples or (256 if space.contracted else 512)
 
 
-def space_of(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
+def space_of(scene: Scene, config: FieldConfig, cones: bool = False) -> tuple[Space, Tensor]:
     """The space of a scene and its possible cells [K, G, G, G] bool.
 
     Photos with alpha show an object: its box is that of its visual hull. Other photos, and those whose alpha rules
-    nothing out, show all of space.
+    nothing out, show all of space, or what lies in front of them if they all look the same way.
+
+    Args:
+        cones: pixels' cones must stay cones, as they don't in normalised device coordinates.
 
     Raises:
-        NerfkitError: a box was asked for, and there is none.
+        NerfkitError: a box or normalised device coordinates were asked for, and the photos allow none.
     """
-    box = _object_box(scene) if config.space != "contracted" and scene.has_alpha else None
+    box = _object_box(scene) if config.space in ("auto", "box") and scene.has_alpha else None
     if config.space == "box":
         if box is None:
             raise NerfkitError(
@@ -59,6 +63,14 @@ def space_of(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
         return _box_space(scene, config, *box)
     if box is not None and box[1] < 1:
         return _box_space(scene, config, *box)
+    wanted = config.space == "ndc" or (config.space == "auto" and not cones)
+    ndc = ndc_space(scene) if wanted else None
+    if ndc is not None:
+        return ndc, torch.ones(1, *[config.grid_cells] * 3, dtype=torch.bool)
+    if config.space == "ndc":
+        raise NerfkitError(
+            f"{scene.source}: the photos don't all look the same way at things in front of them; leave out --space ndc"
+        )
     return _contracted_space(scene, config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,22 @@ class Space:
     def local(self, xyz: Tensor) -> Tensor:
         """Scene points [..., 3] relative to the cube's centre: the frame of its occupancy grid."""
         return xyz - xyz.new_tensor(self.center)
+
+    def local_rays(self, rays: Rays) -> Rays:
+        """Scene rays in the local frame."""
+        return dataclasses.replace(rays, origins=self.local(rays.origins))
+
+    def scene_distances(self, rays: Rays, t: Tensor, ray_index: Tensor) -> Tensor:
+        """Distances along local rays as distances along the scene's: [S] of samples of ``rays`` (scene frame)."""
+        return t
+
+    def scene_normals(self, xyz_local: Tensor, directions: Tensor) -> Tensor:
+        """Surfaces' local directions [S, 3] at local points [S, 3] as directions in the scene, of some length."""
+        return directions
+
+    def stretch(self, xyz_local: Tensor) -> Tensor | float:
+        """Local units in a scene unit at local points [P, 3], the mean of all directions: [P]."""
+        return 1.0
 
     def to_unit(self, xyz_local: Tensor) -> Tensor:
         """Local points [P, 3] to the unit cube; the inside of the cube becomes its middle half if contracted."""

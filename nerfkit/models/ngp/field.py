@@ -20,6 +20,8 @@ _LARGEST_LOG = 12.0
 class NgpField:
     """Müller et al. 2022, section 4 and figure 3, with its parameters as leaves."""
 
+    cones = False
+
     def __init__(self, config: Config, space: Space, core: RenderCore, rng: torch.Generator):
         self.space, self.core, self.sh_degree = space, core, config.sh_degree
         self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
@@ -33,10 +35,12 @@ class NgpField:
             "color": _weights(self.color_widths, rng).requires_grad_(),
         }
 
-    def density(self, xyz_local: Tensor) -> Tensor:
+    def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
         return self._density_of(self._geometry(xyz_local))
 
-    def shade(self, xyz_local: Tensor, rays: Rays, ray_index: Tensor) -> tuple[Tensor, Tensor]:
+    def shade(
+        self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         geometry = self._geometry(xyz_local)
         directions = sh_basis(rays.directions, self.sh_degree)[ray_index]
         colors = self.core.mlp(torch.cat([geometry, directions], 1), self.params["color"], self.color_widths)

@@ -1,0 +1,72 @@
+"""The options of the NeRF model. Imports no torch; the docstrings are the command line's help."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nerfkit.models.fields.config import FieldConfig
+
+_RAYS = 1024  # of a training step of the paper
+
+
+@dataclass
+class Config(FieldConfig):
+    """NeRF (Mildenhall et al. 2020). What is not given comes from the preset."""
+
+    preset: Literal["fast", "paper"] = "fast"
+    """paper: two wide networks, a coarse one that tells the fine one where to look, as published (days on a CPU); fast:
+    a small network that is marched through an occupancy grid."""
+    depth: int | None = None
+    """Hidden layers before density (paper 8, fast 4)."""
+    width: int | None = None
+    """Width of hidden layers (paper 256, fast 64)."""
+    frequencies: int | None = None
+    """Frequencies that points are encoded with (paper 10, fast 8)."""
+    direction_frequencies: int = 4
+    """Frequencies that directions are encoded with."""
+    skip: int = 5
+    """Layers after which the paper's network is given the encoded point again; 0 never."""
+    activation: Literal["relu", "softplus", "exp"] | None = None
+    """From the network's raw output to density (paper relu, fast exp)."""
+    raw_noise: float = 0.0
+    """Standard deviation of noise on the raw density in training, against floaters."""
+    coarse: int = 64
+    """Samples of a ray in the coarse network (paper)."""
+    fine: int = 128
+    """Samples of a ray that the coarse network's weights add for the fine one (paper)."""
+    disparity: bool | None = None
+    """Coarse samples lie evenly in inverse distance beyond the inner cube's half side (default: in a contracted
+    space)."""
+    antialias: bool = False
+    """Encode cones in place of points (mip-NeRF, Barron et al. 2021)."""
+    bf16: bool | None = None
+    """Run the wide network in bfloat16 (default: where the CPU computes in it)."""
+    loss: Literal["huber", "l2"] | None = None  # type: ignore[assignment]
+    """How differences in colour are weighed (paper l2, fast huber)."""
+    batch: int | None = None  # type: ignore[assignment]
+    """Samples of a training step; the number of rays follows (paper 1024 rays, fast 16384 samples)."""
+    lr: float | None = None  # type: ignore[assignment]
+    """First learning rate (paper 0.0005, fast 0.01)."""
+    final_lr: float | None = None  # type: ignore[assignment]
+    """What is left of the learning rate at the end (paper 0.1, fast 0.03)."""
+    lr_from: float | None = None  # type: ignore[assignment]
+    """Progress at which the learning rate begins to fall (paper 0, fast 0.3)."""
+
+    def with_preset(self) -> Config:
+        """The same with the preset's values where none were given."""
+        preset = self._preset()
+        missing = {name: value for name, value in preset.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
+
+    def _preset(self) -> dict[str, Any]:
+        if self.preset == "paper":
+            return {
+                "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
+                "batch": _RAYS * (2 * self.coarse + self.fine), "lr": 5e-4, "final_lr": 0.1, "lr_from": 0.0,
+            }  # fmt: skip
+        return {
+            "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
+            "batch": 1 << 14, "lr": 1e-2, "final_lr": 0.03, "lr_from": 0.3,
+        }  # fmt: skip
