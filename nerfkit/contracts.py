@@ -74,6 +74,7 @@ class Rays:
     origins: Tensor  # [R, 3]
     directions: Tensor  # [R, 3] unit
     camera_index: Tensor  # [R] int64
+    radii: Tensor | None = None  # [R] of the pixels' cones at distance 1
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class RenderCore(Protocol):
         self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor,
         betas: tuple[float, float], epsilon: float,
     ) -> None: ...  # fmt: skip
+    def rays(self, cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays: ...
     def march(self, rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples: ...
     def composite(self, alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
     def resample(self, edges: Tensor, weights: Tensor, u: Tensor) -> Tensor: ...

@@ -117,7 +117,7 @@ def test_ranges_are_where_rays_are_inside() -> None:
 
 
 def test_batches_are_the_photos_pixels(ball: Scene) -> None:
-    batch = PixelBatches(ball).draw(500, torch.Generator().manual_seed(3))
+    batch = PixelBatches(ball, choose_core()).draw(500, torch.Generator().manual_seed(3))
     assert batch.alphas is not None
     assert 0.1 < float(batch.alphas.mean()) < 0.9
     for index in range(0, len(batch.colors), 37):
@@ -134,7 +134,7 @@ def test_batches_are_the_photos_pixels(ball: Scene) -> None:
 
 
 def test_every_photo_is_drawn_from_in_a_pass(ball: Scene) -> None:
-    batches, rng = PixelBatches(ball), torch.Generator().manual_seed(0)
+    batches, rng = PixelBatches(ball, choose_core()), torch.Generator().manual_seed(0)
     seen = {int(index) for _ in range(2) for index in batches.draw(6, rng).rays.camera_index}
     assert len(seen) > 6
 
