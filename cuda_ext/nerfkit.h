@@ -244,6 +244,46 @@ typedef struct nk_tsdf_params {
 } nk_tsdf_params;
 NK_API int nk_tsdf_fwd(const nk_tsdf_params *p);
 
+/* Unit rays through pixels, in the world's frame. Distortion is inverted by Newton's method. */
+typedef struct nk_rays_params {
+  int32_t threads;
+  int32_t R;     /* rays */
+  int32_t C;     /* cameras */
+  int32_t model; /* NK_CAMERA_... */
+  int32_t width; /* of the photo, like height: a panorama's pixels are angles */
+  int32_t height;
+  const float *world_from_cam; /* [C, 4, 4] */
+  const float *intrinsics;     /* [C, 4] fx fy cx cy, pixels */
+  const float *distortion;     /* [C, 4] or NULL; in COLMAP's order; where it is missing, a pinhole is meant */
+  const int64_t *camera_index; /* [R] 0 .. C - 1 */
+  const float *pixels;         /* [R, 2] */
+  float *origins;              /* [R, 3] */
+  float *directions;           /* [R, 3] unit */
+  float *radii;                /* [R] of the pixels' cones at distance 1 */
+} nk_rays_params;
+NK_API int nk_rays_fwd(const nk_rays_params *p);
+
+/* The gradient of nk_rays_fwd with respect to the cameras. The same bytes with the same number of threads. */
+typedef struct nk_rays_grad_params {
+  int32_t threads;
+  int32_t R;
+  int32_t C;
+  int32_t model;
+  int32_t width;
+  int32_t height;
+  const float *world_from_cam;  /* [C, 4, 4] */
+  const float *intrinsics;      /* [C, 4] */
+  const float *distortion;      /* [C, 4] or NULL */
+  const int64_t *camera_index;  /* [R] */
+  const float *pixels;          /* [R, 2] */
+  const float *grad_origins;    /* [R, 3] */
+  const float *grad_directions; /* [R, 3] */
+  float *grad_world_from_cam;   /* [C, 4, 4] */
+  float *grad_intrinsics;       /* [C, 4] */
+  float *grad_distortion;       /* [C, 4] or NULL */
+} nk_rays_grad_params;
+NK_API int nk_rays_bwd(const nk_rays_grad_params *p);
+
 /* Counts the samples of rays in the occupied cells of a grid. */
 typedef struct nk_march_count_params {
   int32_t threads;

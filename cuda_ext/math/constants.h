@@ -13,6 +13,12 @@
 
 #define NK_RESAMPLE_PADDING 1e-5f  // added to every weight: where all are zero, intervals count alike
 
+// Camera models, named as in nerfkit/contracts.py.
+#define NK_CAMERA_PINHOLE 0
+#define NK_CAMERA_OPENCV 1
+#define NK_CAMERA_FISHEYE 2
+#define NK_CAMERA_EQUIRECT 3
+
 // Columns of a projected splat and of its gradient: 16 floats, one cache line.
 #define NK_SPLAT_SIZE 16
 #define NK_SPLAT_X 0  // mean, pixels

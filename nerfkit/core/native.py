@@ -16,6 +16,7 @@ from nerfkit.core.native_frequency import frequency_encode
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
 from nerfkit.core.native_mlp import mlp
+from nerfkit.core.native_rays import rays
 from nerfkit.core.native_resample import resample
 from nerfkit.core.native_sh import sh_encode
 from nerfkit.core.native_tsdf import tsdf_integrate
@@ -36,6 +37,7 @@ class NativeCore:
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)
     mlp = staticmethod(mlp)
+    rays = staticmethod(rays)
     resample = staticmethod(resample)
     sh_encode = staticmethod(sh_encode)
     tsdf_integrate = staticmethod(tsdf_integrate)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nerfkit import cameras
 from nerfkit.core import (
     _library,
     reference,
@@ -30,6 +31,7 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_fill": reference.rasterize, "nk_rasterize_fwd": reference.rasterize, "nk_rasterize_bwd": reference.rasterize,
     "nk_splat_stats": reference.rasterize, "nk_ssim_target": reference.ssim_map,
     "nk_photometric": reference.photometric_loss, "nk_adam": reference.adam,
+    "nk_rays_fwd": cameras.rays, "nk_rays_bwd": cameras.rays,
     "nk_march_count": reference_march.march, "nk_march_fill": reference_march.march,
     "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
     "nk_hash_encode_fwd": reference_hash_grid.hash_encode, "nk_hash_encode_bwd": reference_hash_grid.hash_encode,
@@ -128,6 +130,7 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
         "frequency_encode",
         "resample",
         "distortion",
+        "rays",
     )
     tests = [str(here / f"test_{name}.py") for name in files]
     result = subprocess.run(

@@ -16,6 +16,7 @@ from nerfkit.contracts import Cameras, HasDensity, Rays, Samples, SceneModel
 from nerfkit.core import choose_core
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.appearance import Appearance
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.draw import Drawn, middles
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
@@ -34,8 +35,8 @@ def paint(normal: Tensor) -> Tensor:
     return 0.5 + 0.4 * torch.sin(9 * normal)
 
 
-def write_ball(folder: Path, count: int = 24, side: int = 48) -> Path:
-    """Photos of a painted ball at the origin with alpha, as transforms.json."""
+def write_ball(folder: Path, count: int = 24, side: int = 48, dimmed: float = 1.0) -> Path:
+    """Photos of a painted ball at the origin with alpha, as transforms.json; two of four are ``dimmed``."""
     import json
 
     (folder / "images").mkdir(parents=True)
@@ -51,7 +52,8 @@ def write_ball(folder: Path, count: int = 24, side: int = 48) -> Path:
         inside = b * b - (rays.origins**2).sum(1) + RADIUS**2
         t = -b - inside.clamp_min(0).sqrt()
         normal = (rays.origins + t[:, None] * rays.directions) / RADIUS
-        rgba = torch.cat([paint(normal), (inside > 0)[:, None].float()], 1) * (inside > 0)[:, None]
+        light = dimmed if index % 4 < 2 else 1.0
+        rgba = torch.cat([light * paint(normal), (inside > 0)[:, None].float()], 1) * (inside > 0)[:, None]
         iio.imwrite(folder / f"images/{index:02d}.png", (rgba.view(side, side, 4) * 255).byte().numpy())
         pose[:3, 1:3] *= -1
         frames.append({"file_path": f"images/{index:02d}.png", "transform_matrix": pose.tolist()})
@@ -73,12 +75,7 @@ def radius(ball: Scene) -> float:
 @pytest.fixture(scope="module")
 def trained(ball: Scene) -> Model:
     model = Model.create(SMALL, ball, choose_core(), torch.device("cpu"))
-    rng = torch.Generator().manual_seed(0)
-    for step in range(500):
-        sum(model.losses(step / 500, rng).values()).backward()  # type: ignore[union-attr]
-        model.optimizer.step()
-        model.optimizer.zero_grad()
-        model.after_step(step / 500)
+    train(model, 500)
     return model
 
 
@@ -117,7 +114,7 @@ def test_ranges_are_where_rays_are_inside() -> None:
 
 
 def test_batches_are_the_photos_pixels(ball: Scene) -> None:
-    batch = PixelBatches(ball).draw(500, torch.Generator().manual_seed(3))
+    batch = PixelBatches(ball, choose_core()).draw(500, torch.Generator().manual_seed(3))
     assert batch.alphas is not None
     assert 0.1 < float(batch.alphas.mean()) < 0.9
     for index in range(0, len(batch.colors), 37):
@@ -134,7 +131,7 @@ def test_batches_are_the_photos_pixels(ball: Scene) -> None:
 
 
 def test_every_photo_is_drawn_from_in_a_pass(ball: Scene) -> None:
-    batches, rng = PixelBatches(ball), torch.Generator().manual_seed(0)
+    batches, rng = PixelBatches(ball, choose_core()), torch.Generator().manual_seed(0)
     seen = {int(index) for _ in range(2) for index in batches.draw(6, rng).rays.camera_index}
     assert len(seen) > 6
 
@@ -278,3 +275,38 @@ def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) ->
 def test_options_without_sense_are_told(ball: Scene, options: dict[str, int], words: str) -> None:
     with pytest.raises(NerfkitError, match=words.replace(".", r"\.")):
         Model.create(Config(**options), ball, choose_core(), torch.device("cpu"))
+
+
+# --- appearance -------------------------------------------------------------------------------------------
+
+
+def test_renders_see_the_mean_of_the_photos_appearances() -> None:
+    appearance = Appearance(photos=2, size=3)
+    with torch.no_grad():
+        appearance.params["appearance"].copy_(torch.tensor([[0.0, 2, 4], [2.0, 4, 8]]))
+    rays = Rays(torch.zeros(3, 3), torch.zeros(3, 3), torch.tensor([1, -1, 0]))
+    beside = appearance.beside(torch.ones(3, 1), rays)
+    assert beside.tolist() == [[1, 2, 4, 8], [1, 1, 3, 6], [1, 0, 2, 4]]
+
+
+def test_what_differs_between_photos_goes_into_their_appearance(tmp_path: Path) -> None:
+    scene = Scene.load(write_ball(tmp_path / "scene", dimmed=0.4))
+    losses = {}
+    for size in (0, 2):
+        config = dataclasses.replace(SMALL, appearance=size, background="black")
+        model = Model.create(config, scene, choose_core(), torch.device("cpu"))
+        losses[size] = sum(train(model, 300)[-50:])
+    assert losses[2] < 0.7 * losses[0]
+
+
+def train(model: Model, steps: int) -> list[float]:
+    """Trains a new model; gives the loss of each step."""
+    rng, losses = torch.Generator().manual_seed(0), []
+    for step in range(steps):
+        loss = torch.stack(list(model.losses(step / steps, rng).values())).sum()
+        loss.backward()
+        model.optimizer.step()
+        model.optimizer.zero_grad()
+        model.after_step(step / steps)
+        losses.append(float(loss.detach()))
+    return losses

@@ -20,7 +20,7 @@ from nerfkit.train.run import Run
 _NERF = {"batch": 2048, "grid_cells": 32, "samples": 64, "depth": 2, "width": 32, "frequencies": 4}
 SMALL = {  # a model's name, and of which preset
     "gaussians": {"cap": 1000},
-    "ngp": {"batch": 2048, "grid_cells": 32, "log2_size": 8, "levels": 4, "samples": 64},
+    "ngp": {"batch": 2048, "grid_cells": 32, "log2_size": 8, "levels": 4, "samples": 64, "appearance": 2},
     "nerf": _NERF,
     "nerf paper": {**_NERF, "preset": "paper", "coarse": 16, "fine": 16, "skip": 1, "lr": 5e-3},
 }

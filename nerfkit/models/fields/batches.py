@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nerfkit import cameras
-from nerfkit.contracts import Cameras, Rays
+from nerfkit.contracts import Cameras, Rays, RenderCore
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -31,8 +30,8 @@ class Batch:
 class PixelBatches:
     """Draws pixels: photos in random passes over all of them, places at random."""
 
-    def __init__(self, scene: Scene):
-        self.scene = scene
+    def __init__(self, scene: Scene, core: RenderCore):
+        self.scene, self.core = scene, core
         views = [scene.views[index] for index in scene.train]
         self.cameras = Cameras(  # sizes differ between photos, but rays don't ask for them
             torch.cat([view.camera.world_from_cam for view in views]),
@@ -61,7 +60,7 @@ class PixelBatches:
             alphas.append(torch.full((of_each,), 255, dtype=torch.uint8) if mask is None else mask.view(-1)[flat])
             chosen.append(place)
         index = torch.tensor(chosen).repeat_interleave(of_each)
-        rays = cameras.rays(self.cameras, index, torch.cat(pixels))
+        rays = self.core.rays(self.cameras, index, torch.cat(pixels))
         color = torch.cat(colors).float().div_(255)
         if not self.has_masks:
             return Batch(rays, color, None)

@@ -19,6 +19,9 @@ class FieldConfig:
     """How differences in colour are weighed."""
     distortion: float = 0.0
     """Weight of the loss on what is spread out along rays, against floaters (try 0.001; 0.01 is too much for fox)."""
+    appearance: int = 0
+    """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
+    renders see their mean."""
     batch: int = 1 << 16
     """Samples of a training step; the number of rays follows. Less takes less memory."""
     samples: int | None = None

@@ -44,7 +44,7 @@ class FieldModel:
         self.params = {group["name"]: group["params"][0] for group in groups}
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
-        self.batches = PixelBatches(scene)
+        self.batches = PixelBatches(scene, core)
         self.ray_count = _FIRST_RAYS
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
@@ -128,7 +128,7 @@ class FieldModel:
         done, count = 0, _FIRST_RAYS
         while done < len(pixels):
             part = pixels[done : done + count]
-            rays = cameras.rays(camera, torch.zeros(len(part), dtype=torch.int64), part)
+            rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64), part)
             rays = dataclasses.replace(rays, camera_index=torch.full_like(rays.camera_index, -1))
             drawn = self.sampler.draw(self.field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))

@@ -31,6 +31,8 @@ def check(config: FieldConfig, scene: Scene, model: str) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise NerfkitError(f"--{model}.{name.replace('_', '-')} {value}: must be {least} or more")
+    if not 0 <= config.appearance <= 64:
+        raise NerfkitError(f"--{model}.appearance {config.appearance}: must be from 0 to 64")
     if config.grid_cells % 32:
         raise NerfkitError(f"--{model}.grid-cells {config.grid_cells}: must be a multiple of 32")
     if not scene.train:

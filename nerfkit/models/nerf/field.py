@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nerfkit.contracts import Rays, RenderCore
+from nerfkit.models.fields.appearance import Appearance
 from nerfkit.models.fields.space import Space
 from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.networks import Network, SmallNetwork, WideNetwork
@@ -17,17 +18,18 @@ _LARGEST_LOG = 12.0
 class NerfField:
     """Mildenhall et al. 2020, sections 3 and 5.1, with its parameters as leaves."""
 
-    def __init__(self, config: Config, space: Space, core: RenderCore, step: float, rng: torch.Generator):
-        """Args: step: the usual length of a sample, scene units: what a point stands for with ``antialias``."""
+    def __init__(self, config: Config, space: Space, photos: int, core: RenderCore, step: float, rng: torch.Generator):
+        """Args: photos: that are trained on. step: a sample's usual length, which a point has with ``antialias``."""
         assert config.frequencies is not None and config.activation is not None
         self.space, self.core, self.step = space, core, step
         self.frequencies, self.direction_frequencies = config.frequencies, config.direction_frequencies
         self.activation, self.raw_noise, self.cones = config.activation, config.raw_noise, config.antialias
-        widths = 3 + 6 * config.frequencies, 3 + 6 * config.direction_frequencies
+        self.appearance = Appearance(photos, config.appearance)
+        widths = 3 + 6 * config.frequencies, 3 + 6 * config.direction_frequencies + config.appearance
         self.network: Network = (
             WideNetwork(*widths, config, rng) if config.preset == "paper" else SmallNetwork(*widths, config, core, rng)
         )
-        self.params = self.network.params
+        self.params = self.network.params | self.appearance.params
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
         return self._density_of(self.network.hidden(self._encode(xyz_local, variance)))
@@ -36,8 +38,8 @@ class NerfField:
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         hidden = self.network.hidden(self._encode(xyz_local, variance))
-        directions = self.core.frequency_encode(rays.directions, self.direction_frequencies)[ray_index]
-        return self._density_of(hidden), torch.sigmoid(self.network.color(hidden, directions))
+        of_ray = self.appearance.beside(self.core.frequency_encode(rays.directions, self.direction_frequencies), rays)
+        return self._density_of(hidden), torch.sigmoid(self.network.color(hidden, of_ray[ray_index]))
 
     def _encode(self, xyz_local: Tensor, variance: Tensor | None) -> Tensor:
         if not self.cones:

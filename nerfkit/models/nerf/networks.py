@@ -35,7 +35,7 @@ class WideNetwork:
     """The original network (Mildenhall et al. 2020, figure 7): layers with biases, the point joined again halfway."""
 
     def __init__(self, points: int, directions: int, config: Config, rng: torch.Generator):
-        """Args: points, directions: widths of the two encodings."""
+        """Args: points, directions: widths of what is told of each."""
         assert config.depth is not None and config.width is not None
         width = config.width
         self.depth = config.depth

@@ -10,6 +10,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.reference import sh_basis
+from nerfkit.models.fields.appearance import Appearance
 from nerfkit.models.fields.space import Space
 from nerfkit.models.ngp.config import Config
 
@@ -22,10 +23,13 @@ class NgpField:
 
     cones = False
 
-    def __init__(self, config: Config, space: Space, core: RenderCore, rng: torch.Generator):
+    def __init__(self, config: Config, space: Space, photos: int, core: RenderCore, rng: torch.Generator):
+        """Args: photos: that are trained on."""
         self.space, self.core, self.sh_degree = space, core, config.sh_degree
+        assert config.log2_size is not None
         self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
-        directions = (config.sh_degree + 1) ** 2
+        self.appearance = Appearance(photos, config.appearance)
+        directions = (config.sh_degree + 1) ** 2 + config.appearance
         self.density_widths = (self.grid.width, config.width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
         table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
@@ -33,6 +37,7 @@ class NgpField:
             "table": table.requires_grad_(),
             "density": _weights(self.density_widths, rng).requires_grad_(),
             "color": _weights(self.color_widths, rng).requires_grad_(),
+            **self.appearance.params,
         }
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
@@ -42,8 +47,8 @@ class NgpField:
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         geometry = self._geometry(xyz_local)
-        directions = sh_basis(rays.directions, self.sh_degree)[ray_index]
-        colors = self.core.mlp(torch.cat([geometry, directions], 1), self.params["color"], self.color_widths)
+        of_ray = self.appearance.beside(sh_basis(rays.directions, self.sh_degree), rays)
+        colors = self.core.mlp(torch.cat([geometry, of_ray[ray_index]], 1), self.params["color"], self.color_widths)
         return self._density_of(geometry), torch.sigmoid(colors)
 
     def _geometry(self, xyz_local: Tensor) -> Tensor:

@@ -1,0 +1,66 @@
+"""Pictures drawn by the kernels and by the references are the same, whatever the model of rays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_fields import write_ball
+
+from nerfkit import cameras, models
+from nerfkit.core import (
+    choose_core,
+    reference,
+    reference_frequency,
+    reference_hash_grid,
+    reference_march,
+    reference_resample,
+)
+from nerfkit.data.scene import Scene
+from nerfkit.models.fields.model import FieldModel
+
+REFERENCE = SimpleNamespace(
+    rays=cameras.rays, march=reference_march.march, composite=reference.composite, mlp=reference.mlp,
+    hash_encode=reference_hash_grid.hash_encode, frequency_encode=reference_frequency.frequency_encode,
+    resample=reference_resample.resample,
+)  # fmt: skip
+_NERF = {"batch": 4096, "grid_cells": 32, "samples": 64, "depth": 2, "width": 32, "frequencies": 5}
+OPTIONS = {
+    "ngp": {"batch": 4096, "grid_cells": 32, "log2_size": 12, "levels": 4, "finest": 64, "samples": 64},
+    "nerf fast": _NERF,
+    "nerf paper": {**_NERF, "preset": "paper", "coarse": 16, "fine": 16, "skip": 1, "lr": 3e-3},
+    "nerf cones": {**_NERF, "antialias": True},
+}
+
+
+@pytest.fixture(scope="module")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene.load(write_ball(tmp_path_factory.mktemp("ball") / "scene", side=40))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_kernels_and_references_draw_the_same(name: str, ball: Scene) -> None:
+    kind = name.split()[0]
+    config = models.config_class(kind)(**OPTIONS[name])
+    model = models.model_class(kind).create(config, ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model, FieldModel)
+    rng = torch.Generator().manual_seed(0)
+    for step in range(150):
+        torch.stack(list(model.losses(step / 150, rng).values())).sum().backward()
+        model.optimizer.step()
+        model.optimizer.zero_grad()
+        model.after_step(step / 150)
+    camera = ball.views[ball.held_out[0]].camera
+    drawn = model.render(camera).rgb
+    assert float(drawn.std()) > 0.05  # there is something to see
+    for part in (model, model.field, model.sampler, *_inner(model)):
+        part.core = REFERENCE
+    assert float((model.render(camera).rgb - drawn).abs().max()) < 1e-4
+
+
+def _inner(model: FieldModel) -> list[object]:
+    """Whatever else holds a core: the networks, and the coarse field with its own."""
+    fields = [model.field, *([model.sampler.field] if hasattr(model.sampler, "field") else [])]
+    networks = [field.network for field in fields if hasattr(field, "network")]
+    return [*fields[1:], *(network for network in networks if hasattr(network, "core"))]

@@ -1,0 +1,47 @@
+"""What is found out about the machine, and what options make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nerfkit import models
+from nerfkit.machine import level_2_cache
+from nerfkit.models.ngp import config as ngp
+from nerfkit.train.config import TrainConfig
+
+
+def write_caches(folder: Path, *caches: tuple[str, str]) -> Path:
+    for index, (level, size) in enumerate(caches):
+        cache = folder / f"index{index}"
+        cache.mkdir(parents=True)
+        (cache / "level").write_text(f"{level}\n")
+        (cache / "size").write_text(f"{size}\n")
+    return folder
+
+
+def test_the_second_level_cache_is_read(tmp_path: Path) -> None:
+    assert level_2_cache(write_caches(tmp_path / "a", ("1", "32K"), ("2", "2048K"), ("3", "32M"))) == 2 << 20
+    assert level_2_cache(write_caches(tmp_path / "b", ("2", "1M"))) == 1 << 20
+
+
+@pytest.mark.parametrize("caches", [(), (("2", ""),), (("2", "many"),), (("3", "32M"),)])
+def test_what_the_system_does_not_tell_is_the_usual(caches: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
+    assert level_2_cache(write_caches(tmp_path / "caches", *caches)) == 512 << 10
+
+
+@pytest.mark.parametrize(("cache", "features", "size"), [(512, 4, 15), (2048, 4, 17), (512, 2, 16), (64, 4, 14)])
+def test_a_level_of_the_hash_grid_stays_in_it(
+    cache: int, features: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ngp, "level_2_cache", lambda: cache << 10)
+    assert ngp.Config(features=features).log2_size == size
+    assert ngp.Config(features=features, log2_size=8).log2_size == 8
+
+
+def test_a_run_keeps_the_size_of_the_machine_it_began_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngp, "level_2_cache", lambda: 2 << 20)
+    TrainConfig(tmp_path, model="ngp", steps=1, model_options=models.config_class("ngp")()).save(tmp_path / "c.toml")
+    monkeypatch.setattr(ngp, "level_2_cache", lambda: 512 << 10)
+    assert TrainConfig.open(tmp_path / "c.toml").model_options.log2_size == 17
