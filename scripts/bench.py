@@ -1,14 +1,15 @@
 """The figures nerfkit publishes, measured on this machine: `make bench`.
 
-    python scripts/bench.py [poses] [iteration] [fields] [curve] [still_life] [--data FOLDER] [--out FOLDER]
+    python scripts/bench.py [poses] [iteration] [fields] [curve] [models] [still_life] [--data FOLDER] [--out FOLDER]
 
 poses       all 50 fox photos: registered, reprojection error, seconds, distance to the poses that come with them
 iteration   one training iteration on fox, by stages, beside the PyTorch reference (scripts/bench_core.py)
 fields      hash encoding, MLPs, ray marching and compositing beside their PyTorch definitions (scripts/bench_fields.py)
-curve       PSNR on held-out fox photos over training time, at 270x480 and 540x960
+curve       PSNR of Gaussians on held-out fox photos over training time, at 270x480 and 540x960
+models      PSNR of every model over training time, on fox at 270x480 and on Lego at 400x400
 still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer distance
 
-Without names all of them. fox lies in NERFKIT_DATA, or in ../shared/data beside the checkout; where it is missing,
+Without names all of them. The photos lie in NERFKIT_DATA, or ../shared/data beside the checkout; where that is missing,
 only the fields and the bundled scene are measured. Results go to stdout as Markdown, and the runs are kept in --out.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = ("poses", "iteration", "fields", "curve", "still_life")
+SECTIONS = ("poses", "iteration", "fields", "curve", "models", "still_life")
 
 
 def nerfkit(*arguments: object) -> dict[str, Any]:
@@ -72,30 +73,30 @@ def bench_fields() -> None:
     subprocess.run([sys.executable, str(ROOT / "scripts" / "bench_fields.py")], check=True)
 
 
+def curve(scene: Path, model: str, downscale: int, budget: str, run: Path) -> None:
+    """Trains as users do, and prints PSNR on the held-out photos over training time."""
+    arguments = "--model", model, "--downscale", downscale, "--budget", budget, "--eval-every", 0.05
+    metrics = nerfkit("train", scene, *arguments, "--out", fresh(run))
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    points = [(line["seconds"], line["step"], line["eval"]["psnr"]) for line in lines if "eval" in line]
+    print(f"\n{scene.name} / {downscale}, --model {model} --budget {budget}: {metrics['eval']['psnr']:.2f} dB, "
+          f"SSIM {metrics['eval']['ssim']:.4f}, {metrics['steps']} steps, {metrics['parameters']} parameters, "
+          f"{metrics['peak_memory_bytes'] / 2**30:.2f} GiB at most")  # fmt: skip
+    print("\n| seconds | steps | PSNR |\n|---|---|---|")
+    for seconds, step, psnr in points:
+        print(f"| {seconds:.0f} | {step} | {psnr:.2f} |", flush=True)
+
+
 def bench_curve(data: Path, out: Path) -> None:
     for downscale, budget in ((4, "60s"), (4, "3min"), (2, "3min")):
-        run = fresh(out / f"fox_{downscale}_{budget}")
-        metrics = nerfkit(
-            "train",
-            fox_poses(data, out),
-            "--downscale",
-            downscale,
-            "--budget",
-            budget,
-            "--eval-every",
-            0.05,
-            "--out",
-            run,
-        )
-        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        curve = [(line["seconds"], line["step"], line["eval"]["psnr"]) for line in lines if "eval" in line]
-        print(f"\nfox / {downscale}, --budget {budget}: {metrics['eval']['psnr']:.2f} dB, "
-              f"SSIM {metrics['eval']['ssim']:.4f}, "
-              f"{metrics['steps']} steps, {metrics['gaussians']:.0f} Gaussians, "
-              f"{metrics['peak_memory_bytes'] / 2**30:.2f} GiB at most")  # fmt: skip
-        print("\n| seconds | steps | PSNR |\n|---|---|---|")
-        for seconds, step, psnr in curve:
-            print(f"| {seconds:.0f} | {step} | {psnr:.2f} |")
+        curve(fox_poses(data, out), "gaussians", downscale, budget, out / f"fox_{downscale}_{budget}")
+
+
+def bench_models(data: Path, out: Path) -> None:
+    for model in ("gaussians", "ngp", "nerf"):
+        curve(fox_poses(data, out), model, 4, "3min", out / f"fox_{model}_3min")
+        for budget in ("3min", "10min"):
+            curve(data / "lego", model, 2, budget, out / f"lego_{model}_{budget}")
 
 
 def bench_still_life(out: Path) -> None:
@@ -150,9 +151,13 @@ def main() -> None:
         elif section == "fields":
             bench_fields()
         elif (options.data / "fox").is_dir():
-            {"poses": bench_poses, "iteration": bench_iteration, "curve": bench_curve}[section](
-                options.data, options.out
-            )
+            measured = {
+                "poses": bench_poses,
+                "iteration": bench_iteration,
+                "curve": bench_curve,
+                "models": bench_models,
+            }
+            measured[section](options.data, options.out)
         else:
             print(f"{section}: left out, {options.data / 'fox'} is missing (set NERFKIT_DATA)")
 

@@ -122,7 +122,7 @@ def ngp_sides(samples: int, of_ray: int, **options: Any) -> dict[str, Side]:
     around = Rays(origins, torch.nn.functional.normalize(-origins, dim=1), torch.zeros(rays, dtype=torch.int64))
 
     def side(core: Any) -> Side:
-        field = NgpField(Config(**options), Space(), core, torch.Generator().manual_seed(0))
+        field = NgpField(Config(**options), Space(), 1, core, torch.Generator().manual_seed(0))
 
         def work() -> None:
             drawn = composite(field, around, picked, core)
