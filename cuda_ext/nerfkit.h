@@ -80,11 +80,11 @@ typedef struct nk_bin_params {
   int32_t M; /* visible splats: out */
   int32_t width;
   int32_t height;
-  int32_t threads1;    /* threads + 1 */
+  int32_t parts1;      /* parts + 1; a part of the sorted splats is the work of one thread at a time */
   const float *splats; /* [N, NK_SPLAT_SIZE] */
   int32_t *order;      /* [N] the visible splats, near to far: order[0 .. M] */
   float *sorted;       /* [N, NK_SPLAT_SIZE] the splats in that order */
-  int64_t *room;       /* [threads1] tiles in the bounding boxes of each thread's splats, running sums */
+  int64_t *room;       /* [parts1] tiles in the bounding boxes of each part's splats, running sums */
 } nk_bin_params;
 NK_API int nk_bin(nk_bin_params *p);
 
@@ -98,15 +98,15 @@ typedef struct nk_fill_params {
   int32_t width;
   int32_t height;
   int32_t T1;              /* T + 1 */
-  int32_t TT;              /* threads * tiles */
+  int32_t TP;              /* tiles * parts */
   int32_t I;               /* room for instances: the last of `room` */
-  int32_t threads1;        /* threads + 1 */
+  int32_t parts1;          /* parts + 1 */
   int64_t instances;       /* out, at most I */
   const float *sorted;     /* [N, NK_SPLAT_SIZE] */
-  const int64_t *room;     /* [threads1] from nk_bin, with the same number of threads */
+  const int64_t *room;     /* [parts1] from nk_bin */
   int32_t *notes;          /* [I] scratch */
   int32_t *tiles_of_splat; /* [N] scratch */
-  int32_t *thread_counts;  /* [TT] scratch */
+  int32_t *part_counts;    /* [TP] scratch */
   int32_t *tile_offsets;   /* [T1] */
   int32_t *ranks;          /* [I] index into sorted */
   uint8_t *rows;           /* [I] bit r: the splat reaches row r of the tile */
@@ -121,11 +121,13 @@ typedef struct nk_rasterize_params {
   int32_t H;
   int32_t W;
   int32_t I;
+  int32_t T;
   int32_t T1;
   const float *sorted;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *ranks;        /* [I] */
   const uint8_t *rows;         /* [I] */
+  int32_t *walked;             /* [T] the instances of each tile that were drawn before it was full: out */
   const float *background;     /* [3] behind the rgb channels */
   float *image;                /* [C, H, W] */
   float *alpha;                /* [H, W] */
@@ -142,6 +144,7 @@ typedef struct nk_rasterize_grad_params {
   int32_t H;
   int32_t W;
   int32_t I;
+  int32_t T;
   int32_t T1;
   int32_t absolute;            /* 1: the gradient's NK_GRAD_ABS_X, NK_GRAD_ABS_Y are wanted, else zero */
   const float *sorted;         /* [N, NK_SPLAT_SIZE] */
@@ -149,14 +152,15 @@ typedef struct nk_rasterize_grad_params {
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *ranks;        /* [I] */
   const uint8_t *rows;         /* [I] */
+  const int32_t *walked;       /* [T] from nk_rasterize_fwd */
   const float *background;     /* [3] */
   const float *image;          /* [C, H, W] */
   const float *alpha;          /* [H, W] */
   const float *grad_image;     /* [C, H, W] */
   const float *grad_alpha;     /* [H, W] or NULL */
-  int64_t S;                   /* threads * N * NK_SPLAT_SIZE */
+  int64_t S;                   /* threads * M * NK_SPLAT_SIZE */
   float *scratch;              /* [S] one gradient buffer a thread */
-  float *grad_splats;          /* [N, NK_SPLAT_SIZE] zero for culled splats */
+  float *grad_splats;          /* [N, NK_SPLAT_SIZE] not written for culled splats */
 } nk_rasterize_grad_params;
 NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
 

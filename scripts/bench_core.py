@@ -24,6 +24,7 @@ from nerfkit.contracts import Gaussians
 from nerfkit.core import choose_core, reference
 from nerfkit.core._library import constants, describe, library
 from nerfkit.data.scene import Scene
+from nerfkit.machine import keep_freed_memory
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate
@@ -143,6 +144,7 @@ def main() -> None:
     parser.add_argument("--no-reference", action="store_true")
     options = parser.parse_args()
 
+    keep_freed_memory()  # as the command line does
     scene = Scene.load(options.scene, downscale=options.downscale)
     scene.preload()
     model = trained_model(scene, options.gaussians, options.steps)

@@ -1,8 +1,9 @@
 // From splats to per-tile lists, near to far: a radix sort by depth, then a stable counting sort by tile.
 //
-// Every thread takes a contiguous part of the depth order, notes the tiles that its splats reach, and counts them; a
-// prefix sum over (tile, thread) then gives each note its place, so that the order within a tile is the depth order
-// whatever the number of threads. Ellipses are walked once: notes go where the splats' boxes leave room for them.
+// The depth order is cut into parts, more than there are threads since near splats reach more tiles than far ones. For
+// each part the tiles that its splats reach are noted and counted; a prefix sum over (tile, part) then gives each note
+// its place, so that the order within a tile is the depth order whatever thread does what. Ellipses are walked once:
+// notes go where the splats' boxes leave room for them.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -21,6 +22,7 @@ namespace nk {
 namespace {
 
 constexpr float kSlack = 0.01f;  // pixels: rounding must not lose one that the rasterizer would draw
+constexpr int kNarrow = 8;       // tiles: the ends of wider boxes are tightened row by row
 
 // One lane a row of a tile, on every instruction set.
 typedef float Rows __attribute__((vector_size(4 * NK_TILE)));
@@ -71,7 +73,8 @@ struct Box {
 };
 
 // Calls visit(tile, rows) for each tile in which a pixel centre lies inside the splat's ellipse
-// a dx^2 + 2 b dx dy + c dy^2 <= cut. In a pixel row this is the chord
+// a dx^2 + 2 b dx dy + c dy^2 <= cut, and for others of its box with rows = 0: a splat reaches most of a small box, and
+// looking at all of it is cheaper than a loop whose length no processor can guess. In a pixel row this is the chord
 // dx = (-b dy -+ sqrt((b dy)^2 - a (c dy^2 - cut))) / a; bit r of `rows` tells that row r's chord meets the tile.
 template <class Visit>
 void visit_tiles(const float *splat, int width, int height, Visit visit) {
@@ -91,15 +94,16 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
     const Rows middle = x - b * dy * inverse_a;
     const Rows left = valid ? middle - half - kSlack : zero + 1e30f;
     const Rows right = valid ? middle + half + kSlack : zero - 1e30f;
-    const float lowest = -highest_of(-left), highest = highest_of(right);
-    if (lowest > highest || highest < 0.5f || lowest > width) continue;
-    const int tx0 = std::max(box.x0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
-    const int tx1 = std::min(box.x1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);
-    for (int tx = tx0; tx <= tx1; ++tx) {
-      const float first_center = tx * NK_TILE + 0.5f, last_center = tx * NK_TILE + NK_TILE - 0.5f;
-      const unsigned rows = bits_of_rows((left <= last_center) & (right >= first_center));
-      if (rows) visit(ty * tiles_x + tx, rows);
+    int tx0 = box.x0, tx1 = box.x1;
+    if (tx1 - tx0 > kNarrow) {
+      const float lowest = -highest_of(-left), highest = highest_of(right);
+      if (lowest > highest || highest < 0.5f || lowest > width) continue;
+      tx0 = std::max(tx0, static_cast<int>(std::max(0.0f, lowest - (NK_TILE - 0.5f))) / NK_TILE);
+      tx1 = std::min(tx1, static_cast<int>(std::min(highest, width + 0.0f)) / NK_TILE);
     }
+    Rows first_center = zero + (tx0 * NK_TILE + 0.5f);
+    for (int tx = tx0; tx <= tx1; ++tx, first_center += static_cast<float>(NK_TILE))
+      visit(ty * tiles_x + tx, bits_of_rows((left <= first_center + (NK_TILE - 1.0f)) & (right >= first_center)));
   }
 }
 
@@ -123,7 +127,12 @@ void radix_sort(std::vector<Keyed> *items, std::vector<Keyed> *scratch) {
 
 constexpr int32_t kMostTiles = 1 << 23;  // a note is a tile and, in its lowest 8 bits, rows
 
-int64_t part(int64_t total, int thread, int threads) { return total * thread / threads; }
+// The depth order in even parts; fn(part, its first splat, the one behind its last), in parallel.
+template <class Fn>
+void for_parts(int64_t visible, int parts, int threads, Fn fn) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (int part = 0; part < parts; ++part) fn(part, visible * part / parts, visible * (part + 1) / parts);
+}
 
 }  // namespace
 }  // namespace nk
@@ -140,22 +149,21 @@ extern "C" int nk_bin(nk_bin_params *p) {
     const int32_t visible = static_cast<int32_t>(items.size());
     p->M = visible;
     const nk::Keyed *sorted_items = items.data();  // thread_local: the team below must see this thread's
-    const int threads = p->threads;
+    const int parts = p->parts1 - 1;
     p->room[0] = 0;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; ++t) {
+    nk::for_parts(visible, parts, p->threads, [&](int part, int64_t first, int64_t last) {
       int64_t room = 0;
-      for (int64_t m = nk::part(visible, t, threads); m < nk::part(visible, t + 1, threads); ++m) {
+      for (int64_t m = first; m < last; ++m) {
         const int32_t index = sorted_items[m].index;
         float *splat = p->sorted + m * NK_SPLAT_SIZE;
         std::memcpy(splat, p->splats + int64_t(index) * NK_SPLAT_SIZE, sizeof(float) * NK_SPLAT_SIZE);
         p->order[m] = index;
         room += nk::Box(splat, p->width, p->height).tiles();
       }
-      p->room[t + 1] = room;
-    }
-    for (int t = 0; t < threads; ++t) p->room[t + 1] += p->room[t];
-    if (p->room[threads] > INT32_MAX)
+      p->room[part + 1] = room;
+    });
+    for (int part = 0; part < parts; ++part) p->room[part + 1] += p->room[part];
+    if (p->room[parts] > INT32_MAX)
       throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
   });
 }
@@ -163,46 +171,44 @@ extern "C" int nk_bin(nk_bin_params *p) {
 extern "C" int nk_fill(nk_fill_params *p) {
   return nk::guarded("nk_fill", [&] {
     if (p->T >= nk::kMostTiles) throw std::length_error("more than 2^23 tiles; render a smaller image");
-    const int threads = p->threads;
-    const auto counts_of = [&](int t) { return p->thread_counts + int64_t(t) * p->T; };
-    const auto splats_of = [&](int t) { return nk::part(p->M, t, threads); };
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; ++t) {
-      int32_t *counts = counts_of(t);
+    const int parts = p->parts1 - 1;
+    const auto counts_of = [&](int part) { return p->part_counts + int64_t(part) * p->T; };
+    nk::for_parts(p->M, parts, p->threads, [&](int part, int64_t first, int64_t last) {
+      int32_t *counts = counts_of(part);
       std::memset(counts, 0, sizeof(int32_t) * p->T);
-      int32_t *note = p->notes + p->room[t];
-      for (int64_t m = splats_of(t); m < splats_of(t + 1); ++m) {
+      int32_t *note = p->notes + p->room[part];
+      for (int64_t m = first; m < last; ++m) {
         const int32_t *before = note;
         nk::visit_tiles(p->sorted + m * NK_SPLAT_SIZE, p->width, p->height, [&](int tile, unsigned rows) {
-          ++counts[tile];
-          *note++ = tile << 8 | static_cast<int>(rows);
+          *note = tile << 8 | static_cast<int>(rows);
+          note += rows != 0;
+          counts[tile] += rows != 0;
         });
         p->tiles_of_splat[m] = static_cast<int32_t>(note - before);
       }
-    }
-    // Counts become first positions, by tile and then by thread.
+    });
+    // Counts become first positions, by tile and then by part.
     int32_t total = 0;
     for (int32_t tile = 0; tile < p->T; ++tile) {
       p->tile_offsets[tile] = total;
-      for (int t = 0; t < threads; ++t) {
-        const int32_t here = counts_of(t)[tile];
-        counts_of(t)[tile] = total;
+      for (int part = 0; part < parts; ++part) {
+        const int32_t here = counts_of(part)[tile];
+        counts_of(part)[tile] = total;
         total += here;
       }
     }
     p->tile_offsets[p->T] = total;
     p->instances = total;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; ++t) {
-      int32_t *next = counts_of(t);
-      const int32_t *note = p->notes + p->room[t];
-      for (int64_t m = splats_of(t); m < splats_of(t + 1); ++m) {
+    nk::for_parts(p->M, parts, p->threads, [&](int part, int64_t first, int64_t last) {
+      int32_t *next = counts_of(part);
+      const int32_t *note = p->notes + p->room[part];
+      for (int64_t m = first; m < last; ++m) {
         for (int32_t k = 0; k < p->tiles_of_splat[m]; ++k, ++note) {
           const int32_t at = next[*note >> 8]++;
           p->ranks[at] = static_cast<int32_t>(m);
           p->rows[at] = static_cast<uint8_t>(*note & 0xff);
         }
       }
-    }
+    });
   });
 }

@@ -14,6 +14,7 @@
 #include "../nerfkit.h"
 #include "denormals.h"
 #include "error.h"
+#include "transpose.h"
 
 namespace nk {
 namespace {
@@ -105,14 +106,13 @@ void rectify(float *values, int count) {
 
 // Rows [samples, width] as they lie in memory into [padded][kBlock], with zeros where there is nothing.
 void load_block(const float *rows, int count, int width, int pad, float *block) {
-  std::memset(block, 0, sizeof(float) * pad * kBlock);
-  for (int s = 0; s < count; ++s)
-    for (int k = 0; k < width; ++k) block[k * kBlock + s] = rows[int64_t(s) * width + k];
+  if (count < kBlock) std::memset(block, 0, sizeof(float) * width * kBlock);
+  std::memset(block + width * kBlock, 0, sizeof(float) * (pad - width) * kBlock);
+  transpose(rows, width, width, count, block, kBlock);
 }
 
 void store_block(const float *block, int count, int width, float *rows) {
-  for (int s = 0; s < count; ++s)
-    for (int k = 0; k < width; ++k) rows[int64_t(s) * width + k] = block[k * kBlock + s];
+  transpose(block, kBlock, count, width, rows, width);
 }
 
 // Fills the activations of every layer, the input being there already. Returns those of the last one.
@@ -143,8 +143,7 @@ struct Backward {
     for (int l = net.layers() - 1; l >= 0; --l) {
       const int in = net.widths[l], out = net.widths[l + 1];
       x -= in * kBlock;
-      for (int i = 0; i < in; ++i)
-        for (int s = 0; s < kBlock; ++s) rows[s * in + i] = x[i * kBlock + s];
+      transpose(x, kBlock, kBlock, in, rows.data(), in);
       add_outer(gradient.data(), rows.data(), out, in, weights.data() + net.pad_at[l]);
       if (l == 0 && !to_input) return;
       multiply(transposed + net.pad_at[l], in, out, gradient.data(), next.data());

@@ -6,6 +6,7 @@
 #include "../math/spherical_harmonics.h"
 #include "../nerfkit.h"
 #include "error.h"
+#include "transpose.h"
 
 namespace nk {
 namespace {
@@ -30,19 +31,33 @@ Vec3<Lanes> view_direction(const Camera &cam, const Vec3<Lanes> &mean, Lanes *in
   return *inverse_length * d;
 }
 
-bool any(const Lanes &a) {
-  bool out = false;
-  for (int i = 0; i < kLanes; ++i) out |= a[i] != 0.0f;
-  return out;
-}
+// A lane for each row of an array: vector k holds column k of `count` rows, and zero in the lanes past them.
+template <int kColumns>
+struct Columns {
+  alignas(64) float at[kColumns][kLanes];
+
+  Columns(const float *rows, int64_t width, int count) {
+    if (count < kLanes) std::memset(at, 0, sizeof(at));
+    transpose(rows, width, static_cast<int>(width), count, at[0], kLanes);
+  }
+  Columns() = default;
+
+  Lanes operator[](int k) const { return load(at[k]); }
+  void set(int k, Lanes value) { store(at[k], value); }
+  void write(float *rows, int64_t width, int count) const {
+    transpose(at[0], kLanes, count, static_cast<int>(width), rows, width);
+  }
+};
+using SplatColumns = Columns<NK_SPLAT_SIZE>;
+using ShColumns = Columns<3 * 16>;
 
 // Colour before the clamp at zero: 0.5 + sum_k basis_k sh_k.
-Vec3<Lanes> evaluate_sh(const float *sh, int64_t stride, int count, int coefficients, const Lanes *basis) {
+Vec3<Lanes> evaluate_sh(const ShColumns &sh, int coefficients, const Lanes *basis) {
   Vec3<Lanes> color = {Lanes{} + 0.5f, Lanes{} + 0.5f, Lanes{} + 0.5f};
   for (int k = 0; k < coefficients; ++k) {
-    color.x += basis[k] * load_strided(sh + 3 * k, stride, count);
-    color.y += basis[k] * load_strided(sh + 3 * k + 1, stride, count);
-    color.z += basis[k] * load_strided(sh + 3 * k + 2, stride, count);
+    color.x += basis[k] * sh[3 * k];
+    color.y += basis[k] * sh[3 * k + 1];
+    color.z += basis[k] * sh[3 * k + 2];
   }
   return color;
 }
@@ -61,32 +76,34 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
                            (s.y - extent_y < float(p->height));
   const Lanes depth = select(visible, s.depth, zero);
   float *out = p->splats + i * NK_SPLAT_SIZE;
-  if (!any(depth)) {
+  if (!any(visible)) {
     for (int lane = 0; lane < count; ++lane) out[lane * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] = 0.0f;
     return;
   }
   Lanes basis[16], inverse_length;
   sh_basis(p->degree, view_direction(cam, g.mean, &inverse_length), basis);
   const int coefficients = (p->degree + 1) * (p->degree + 1);
-  const Vec3<Lanes> color = evaluate_sh(p->sh + i * p->K * 3, p->K * 3, count, coefficients, basis);
+  const Vec3<Lanes> color = evaluate_sh(ShColumns(p->sh + i * p->K * 3, p->K * 3, count), coefficients, basis);
 
-  const Lanes columns[NK_SPLAT_SIZE] = {s.x,
-                                        s.y,
-                                        s.a,
-                                        s.b,
-                                        s.c,
-                                        opacity,
-                                        depth,
-                                        max(color.x, 0.0f),
-                                        max(color.y, 0.0f),
-                                        max(color.z, 0.0f),
-                                        s.normal.x,
-                                        s.normal.y,
-                                        s.normal.z,
-                                        extent_x,
-                                        extent_y,
-                                        cut};
-  for (int k = 0; k < NK_SPLAT_SIZE; ++k) store_strided(out + k, NK_SPLAT_SIZE, count, columns[k]);
+  const Lanes values[NK_SPLAT_SIZE] = {s.x,
+                                       s.y,
+                                       s.a,
+                                       s.b,
+                                       s.c,
+                                       opacity,
+                                       depth,
+                                       max(color.x, 0.0f),
+                                       max(color.y, 0.0f),
+                                       max(color.z, 0.0f),
+                                       s.normal.x,
+                                       s.normal.y,
+                                       s.normal.z,
+                                       extent_x,
+                                       extent_y,
+                                       cut};
+  SplatColumns columns;
+  for (int k = 0; k < NK_SPLAT_SIZE; ++k) columns.set(k, values[k]);
+  columns.write(out, NK_SPLAT_SIZE, count);
 }
 
 void zero_gradients(const nk_project_grad_params *p, int64_t i, int count) {
@@ -98,14 +115,13 @@ void zero_gradients(const nk_project_grad_params *p, int64_t i, int count) {
 }
 
 void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64_t i, int count) {
-  const float *splats = p->splats + i * NK_SPLAT_SIZE, *grads = p->grad_splats + i * NK_SPLAT_SIZE;
-  const auto column = [&](const float *rows, int k) { return load_strided(rows + k, NK_SPLAT_SIZE, count); };
-  const Lanes depth = column(splats, NK_SPLAT_DEPTH);
-  zero_gradients(p, i, count);
-  if (!any(depth)) return;
-  const IntLanes drawn = depth != 0.0f;
+  const float *splat_rows = p->splats + i * NK_SPLAT_SIZE;
+  const IntLanes drawn = load_strided(splat_rows + NK_SPLAT_DEPTH, NK_SPLAT_SIZE, count) != 0.0f;
+  if (!any(drawn)) return zero_gradients(p, i, count);
+  const SplatColumns splats(splat_rows, NK_SPLAT_SIZE, count);
+  const SplatColumns grads(p->grad_splats + i * NK_SPLAT_SIZE, NK_SPLAT_SIZE, count);
   const Lanes zero = {};
-  const auto grad = [&](int k) { return select(drawn, column(grads, k), zero); };
+  const auto grad = [&](int k) { return select(drawn, grads[k], zero); };
 
   Gaussian<Lanes> g = load_gaussians(p, i, count);
   ProjectionState<Lanes> state;
@@ -124,22 +140,23 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
   // Colour: clamped channels pass nothing on; the rest goes to the coefficients, the view direction and,
   // through its normalisation, the mean.
   const int coefficients = (p->degree + 1) * (p->degree + 1);
-  const int64_t stride = p->K * 3;
+  const int64_t width = p->K * 3;
   Lanes basis[16], v_basis[16], inverse_length;
   const Vec3<Lanes> direction = view_direction(cam, g.mean, &inverse_length);
   sh_basis(p->degree, direction, basis);
-  const Vec3<Lanes> v_color = {select(column(splats, NK_SPLAT_COLOR) > 0.0f, grad(NK_SPLAT_COLOR), zero),
-                               select(column(splats, NK_SPLAT_COLOR + 1) > 0.0f, grad(NK_SPLAT_COLOR + 1), zero),
-                               select(column(splats, NK_SPLAT_COLOR + 2) > 0.0f, grad(NK_SPLAT_COLOR + 2), zero)};
+  const Vec3<Lanes> v_color = {select(splats[NK_SPLAT_COLOR] > 0.0f, grad(NK_SPLAT_COLOR), zero),
+                               select(splats[NK_SPLAT_COLOR + 1] > 0.0f, grad(NK_SPLAT_COLOR + 1), zero),
+                               select(splats[NK_SPLAT_COLOR + 2] > 0.0f, grad(NK_SPLAT_COLOR + 2), zero)};
+  const ShColumns sh(p->sh + i * width, width, count);
+  ShColumns grad_sh;
   for (int k = 0; k < coefficients; ++k) {
-    const float *sh = p->sh + i * stride + 3 * k;
-    float *grad_sh = p->grad_sh + i * stride + 3 * k;
-    v_basis[k] = v_color.x * load_strided(sh, stride, count) + v_color.y * load_strided(sh + 1, stride, count) +
-                 v_color.z * load_strided(sh + 2, stride, count);
-    store_strided(grad_sh, stride, count, basis[k] * v_color.x);
-    store_strided(grad_sh + 1, stride, count, basis[k] * v_color.y);
-    store_strided(grad_sh + 2, stride, count, basis[k] * v_color.z);
+    v_basis[k] = v_color.x * sh[3 * k] + v_color.y * sh[3 * k + 1] + v_color.z * sh[3 * k + 2];
+    grad_sh.set(3 * k, basis[k] * v_color.x);
+    grad_sh.set(3 * k + 1, basis[k] * v_color.y);
+    grad_sh.set(3 * k + 2, basis[k] * v_color.z);
   }
+  for (int k = 3 * coefficients; k < width; ++k) grad_sh.set(k, zero);
+  grad_sh.write(p->grad_sh + i * width, width, count);
   const Vec3<Lanes> v_direction = sh_basis_vjp(p->degree, direction, v_basis);
   v_mean = v_mean + inverse_length * (v_direction - dot(v_direction, direction) * direction);
 

@@ -1,14 +1,16 @@
 // Compositing of splats into tiles of 8x8 pixels and its gradient; a lane is a pixel.
 //
 // A tile is 64 pixels, row by row, in vectors of kLanes: two rows a vector with 16 lanes, one with 8, half a
-// one with 4. Only the rows that a splat's ellipse reaches are evaluated (bits from nk_fill), one after the other. The
-// backward pass goes front to back like the forward pass and repeats its arithmetic; what lies behind a splat is the
-// pixel's total minus what has been passed, so that nothing is divided by a vanishing transmittance. Each
-// thread adds to a gradient buffer of its own, over a fixed part of the tiles: no atomics, and the same bytes
-// on every run with the same number of threads.
+// one with 4. With 16 lanes a splat is evaluated on the whole tile, whose state stays in registers; with fewer, only on
+// the rows that its ellipse reaches (bits from nk_fill). The backward pass goes front to back like the forward pass and
+// repeats its arithmetic; what lies behind a splat is the pixel's total minus what has been passed, so that nothing is
+// divided by a vanishing transmittance. Each thread adds to a gradient buffer of its own, over a fixed part of the
+// tiles: no atomics, and the same bytes on every run with the same number of threads.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "../math/compositing.h"
 #include "../nerfkit.h"
@@ -22,31 +24,56 @@ constexpr int kPixels = NK_TILE * NK_TILE;
 constexpr int kRowsPerVector = kLanes > NK_TILE ? kLanes / NK_TILE : 1;
 constexpr int kVectorsPerRow = kLanes < NK_TILE ? NK_TILE / kLanes : 1;
 constexpr int kRowGroups = NK_TILE / kRowsPerVector;
+constexpr int kVectors = kPixels / kLanes;
+// Four vectors without a branch cost less than finding out which of them a splat reaches.
+constexpr bool kWholeTiles = kVectors <= 4;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLog2AlphaMin = -7.9943534368588578f;  // log2(NK_ALPHA_MIN)
 
-// Pixel centres relative to the tile's corner, for the vectors of a row group.
+// Pixel centres relative to the tile's corner, for the vectors of a row group and for the first one's rows.
 struct PixelGrid {
   Lanes x[kVectorsPerRow];
-  Lanes y[kRowGroups];
+  Lanes y;
 };
 
 PixelGrid make_pixel_grid() {
   PixelGrid grid;
   for (int i = 0; i < kLanes; ++i) {
     for (int j = 0; j < kVectorsPerRow; ++j) grid.x[j][i] = (j * kLanes + i) % NK_TILE + 0.5f;
-    for (int g = 0; g < kRowGroups; ++g) grid.y[g][i] = g * kRowsPerVector + i / NK_TILE + 0.5f;
+    grid.y[i] = i / NK_TILE + 0.5f;
   }
   return grid;
 }
 
-// The row groups [first, last] of a tile that a splat reaches: its ellipse is convex, so that they lie together.
+// The row groups [first, last] of a tile on which a splat is evaluated: all, or those that its ellipse reaches, which
+// lie together since it is convex.
 struct Span {
   int first, last;
+
+  explicit Span(unsigned rows) {
+    first = kWholeTiles ? 0 : __builtin_ctz(rows) / kRowsPerVector;
+    last = kWholeTiles ? kRowGroups - 1 : (31 - __builtin_clz(rows)) / kRowsPerVector;
+  }
 };
 
-inline Span span_of(unsigned rows) {
-  return {__builtin_ctz(rows) / kRowsPerVector, (31 - __builtin_clz(rows)) / kRowsPerVector};
+template <class Fn, int... kAt>
+NK_HD void unrolled(Fn fn, std::integer_sequence<int, kAt...>) {
+  (fn(std::integral_constant<int, kAt>{}), ...);
+}
+
+// fn(0), fn(1)… with constants: arrays of vectors stay in registers only if nothing indexes them by a variable.
+template <int kCount, class Fn>
+NK_HD void unrolled(Fn fn) {
+  unrolled(fn, std::make_integer_sequence<int, kCount>{});
+}
+
+// fn(group) for the groups of a span.
+template <class Fn>
+NK_HD void for_groups(const Span &span, Fn fn) {
+  if constexpr (kWholeTiles)
+    unrolled<kRowGroups>(fn);
+  else
+    for (int group = span.first; group <= span.last; ++group) fn(group);
 }
 
 // Opacity times the Gaussian of a splat over a tile, before any clamp, one row group after the other.
@@ -56,29 +83,32 @@ inline Span span_of(unsigned rows) {
 // is never thinner than sqrt(NK_SCREEN_BLUR) pixels, so that seven rows away from a pixel that is drawn it is still
 // above 2^-190, which this keeps in the range of a float; what lies below is never drawn and starts at 0.
 struct TileSplat {
-  Lanes dx[kVectorsPerRow], dy;
-  Lanes scaled_alpha[kVectorsPerRow], ratio[kVectorsPerRow], ratio_of_ratios;
+  Lanes dx[kVectorsPerRow], dy;  // of the first group: dy grows by kRowsPerVector a group
+  Lanes scaled_alpha[kVectorsPerRow], ratio[kVectorsPerRow];
+  float ratio_of_ratios;
 
-  TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y, int group) {
+  TileSplat() = default;
+  NK_HD TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y, int group) {
     constexpr float kStep = kRowsPerVector;
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
     const float log_opacity = (0.5f * kLog2E) * splat[NK_SPLAT_CUT] + (kLog2AlphaMin + kLog2Scale);
     const float quadratic = (-0.5f * kLog2E) * c;
-    dy = grid.y[group] - (splat[NK_SPLAT_Y] - corner_y);
+    dy = grid.y - (splat[NK_SPLAT_Y] - corner_y - kStep * group);
     for (int j = 0; j < kVectorsPerRow; ++j) {
       dx[j] = grid.x[j] - (splat[NK_SPLAT_X] - corner_x);
       const Lanes linear = (-kLog2E * b) * dx[j];
       const Lanes power = log_opacity + (-0.5f * kLog2E * a) * dx[j] * dx[j] + dy * (linear + dy * quadratic);
-      scaled_alpha[j] = select(power >= -126.0f, exp2(power), Lanes{});
-      ratio[j] = bounded_exp2(kStep * linear + (2.0f * kStep * quadratic) * dy + kStep * kStep * quadratic);
+      scaled_alpha[j] = exp2_or_zero(power);
+      // Below 2^126, so that zero times a ratio is zero.
+      ratio[j] =
+          exp2_or_zero(min(kStep * linear + (2.0f * kStep * quadratic) * dy + kStep * kStep * quadratic, 126.0f));
     }
-    ratio_of_ratios = bounded_exp2(Lanes{} + 2.0f * kStep * kStep * quadratic);
+    ratio_of_ratios = exp2_or_zero(2.0f * kStep * kStep * quadratic);
   }
 
-  Lanes raw_alpha(int j) const { return scaled_alpha[j] * kInverseScale; }
+  NK_HD Lanes raw_alpha(int j) const { return scaled_alpha[j] * kInverseScale; }
 
-  void next_row_group() {
-    dy += static_cast<float>(kRowsPerVector);
+  NK_HD void next_row_group() {
     for (int j = 0; j < kVectorsPerRow; ++j) {
       scaled_alpha[j] *= ratio[j];
       ratio[j] *= ratio_of_ratios;
@@ -87,16 +117,6 @@ struct TileSplat {
 
  private:
   static constexpr float kLog2Scale = 64.0f, kInverseScale = 0x1p-64f;
-  static Lanes bounded_exp2(Lanes power) { return exp2(max(min(power, 126.0f), -126.0f)); }
-};
-
-// The pixels' state while a tile is drawn: what one row group needs lies together.
-template <int Values>
-struct TileState {
-  alignas(64) float value[kRowGroups * kVectorsPerRow][Values][kLanes];
-
-  // Pixel i of value v, in row-major order.
-  float &at(int v, int i) { return value[i / kLanes][v][i % kLanes]; }
 };
 
 struct TileRange {
@@ -113,26 +133,46 @@ TileRange tile_range(int tile, int width, int height) {
   return r;
 }
 
+// One number a pixel of a tile, row by row.
+struct alignas(64) Plane {
+  float at[kPixels];
+
+  // From the part of an image's plane that the tile covers; zero outside.
+  Plane(const TileRange &r, const float *image, int width) : at{} {
+    const float *from = image + int64_t(r.y) * width + r.x;
+    for (int y = 0; y < r.height; ++y, from += width) copy_row(at + y * NK_TILE, from, r.width);
+  }
+  NK_HD explicit Plane(const Lanes (&vectors)[kVectors]) {
+    unrolled<kVectors>([&](auto v) NK_INLINE { store(at + v * kLanes, vectors[v]); });
+  }
+
+  void write(const TileRange &r, float *image, int width) const {
+    float *to = image + int64_t(r.y) * width + r.x;
+    for (int y = 0; y < r.height; ++y, to += width) copy_row(to, at + y * NK_TILE, r.width);
+  }
+
+  Lanes vector(int v) const { return load(at + v * kLanes); }
+
+ private:
+  static void copy_row(float *to, const float *from, int width) {
+    if (width == NK_TILE)
+      std::memcpy(to, from, sizeof(float) * NK_TILE);
+    else
+      for (int x = 0; x < width; ++x) to[x] = from[x];
+  }
+};
+
 // Transmittance 1 inside the image and 0 outside, where nothing is left to draw.
-template <int Values>
-void open_tile(const TileRange &r, TileState<Values> *state) {
-  for (int i = 0; i < kPixels; ++i) state->at(0, i) = i % NK_TILE < r.width && i / NK_TILE < r.height ? 1.0f : 0.0f;
+NK_HD void open_tile(const TileRange &r, Lanes (&transmittance)[kVectors]) {
+  static const std::vector<float> ones(kPixels, 1.0f);
+  const Plane inside({0, 0, r.width, r.height}, ones.data(), NK_TILE);
+  unrolled<kVectors>([&](auto v) NK_INLINE { transmittance[v] = inside.vector(v); });
 }
 
-template <int Values>
-bool is_full(const TileState<Values> &state) {
-  Lanes most = load(state.value[0][0]);
-  for (int v = 1; v < kPixels / kLanes; ++v) most = max(most, load(state.value[v][0]));
-  float highest = 0.0f;
-  for (int i = 0; i < kLanes; ++i) highest = max(highest, most[i]);
-  return highest <= NK_TRANSMITTANCE_MIN;
-}
-
-// fn(pixel in the tile, pixel in the plane) over the pixels inside the image.
-template <class Fn>
-void for_pixels(const TileRange &r, int width, Fn fn) {
-  for (int y = 0; y < r.height; ++y)
-    for (int x = 0; x < r.width; ++x) fn(y * NK_TILE + x, int64_t(r.y + y) * width + r.x + x);
+NK_HD bool is_full(const Lanes (&transmittance)[kVectors]) {
+  Lanes most = transmittance[0];
+  unrolled<kVectors>([&](auto v) NK_INLINE { most = max(most, transmittance[v]); });
+  return !any(most > NK_TRANSMITTANCE_MIN);
 }
 
 // The splats of a tile are known ahead of time, but lie anywhere in memory.
@@ -143,6 +183,7 @@ inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
 
 constexpr int kAhead = 6;           // instances between prefetch and use
 constexpr int kFullTestEvery = 16;  // instances between two looks at whether anything is left to draw
+constexpr int kTileCost = 8;        // of opening and closing a tile, in instances
 
 // The splat column of channel c: rgb, depth, normal.
 constexpr int channel_column(int c) {
@@ -152,39 +193,47 @@ constexpr int channel_column(int c) {
 template <int C, bool Median>
 void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int tile) {
   const TileRange range = tile_range(tile, p->W, p->H);
-  TileState<1 + C + Median> state = {};  // transmittance, channels, median depth
-  open_tile(range, &state);
+  Lanes transmittance[kVectors], channels[C][kVectors] = {}, median[kVectors] = {};
+  open_tile(range, transmittance);
   const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
-  for (int32_t at = begin; at < end; ++at) {
-    if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(state)) break;
+  const auto prepare = [&](int32_t at) NK_INLINE {
+    return TileSplat(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
+                     Span(p->rows[at]).first);
+  };
+  TileSplat next = begin < end ? prepare(begin) : TileSplat{};
+  int32_t at = begin;
+  for (; at < end; ++at) {
+    if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(transmittance)) break;
     prefetch_splat(p, at + kAhead, end);
     const float *splat = p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE;
-    const Span span = span_of(p->rows[at]);
-    TileSplat s(splat, grid, range.x, range.y, span.first);
+    const Span span(p->rows[at]);
+    TileSplat s = next;
+    next = prepare(at + 1 < end ? at + 1 : at);
     Lanes color[C];
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
-    for (int group = span.first; group <= span.last; ++group, s.next_row_group()) {
+    for_groups(span, [&](auto group) NK_INLINE {
       for (int j = 0; j < kVectorsPerRow; ++j) {
-        auto &pixels = state.value[group * kVectorsPerRow + j];
-        const Lanes raw = s.raw_alpha(j);
-        Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(pixels[0]);
-        const Lanes before = t;
-        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &t);
-        store(pixels[0], t);
-        for (int c = 0; c < C; ++c) store(pixels[1 + c], load(pixels[1 + c]) + weight * color[c]);
+        const int v = group * kVectorsPerRow + j;
+        const Lanes raw = s.raw_alpha(j), before = transmittance[v];
+        Lanes alpha = min(raw, NK_ALPHA_MAX);
+        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance[v]);
+        unrolled<C>([&](auto c) NK_INLINE { channels[c][v] += weight * color[c]; });
         if (Median)
-          store(pixels[1 + C],
-                select((before >= 0.5f) & (t < 0.5f), Lanes{} + splat[NK_SPLAT_DEPTH], load(pixels[1 + C])));
+          median[v] = select((before >= 0.5f) & (transmittance[v] < 0.5f), Lanes{} + splat[NK_SPLAT_DEPTH], median[v]);
       }
-    }
+      s.next_row_group();
+    });
   }
+  p->walked[tile] = at - begin;
   const int64_t plane = int64_t(p->H) * p->W;
-  for_pixels(range, p->W, [&](int i, int64_t to) {
-    for (int c = 0; c < C; ++c)
-      p->image[c * plane + to] = state.at(1 + c, i) + (c < 3 ? state.at(0, i) * p->background[c] : 0.0f);
-    p->alpha[to] = 1.0f - state.at(0, i);
-    if (Median) p->median_depth[to] = state.at(1 + C, i);
+  unrolled<C>([&](auto c) NK_INLINE {
+    const float background = c < 3 ? p->background[c] : 0.0f;
+    unrolled<kVectors>([&](auto v) NK_INLINE { channels[c][v] += transmittance[v] * background; });
+    Plane(channels[c]).write(range, p->image + c * plane, p->W);
   });
+  unrolled<kVectors>([&](auto v) NK_INLINE { transmittance[v] = 1.0f - transmittance[v]; });
+  Plane(transmittance).write(range, p->alpha, p->W);
+  if (Median) Plane(median).write(range, p->median_depth, p->W);
 }
 
 template <int C>
@@ -192,54 +241,10 @@ void rasterize(const nk_rasterize_params *p) {
   const PixelGrid grid = make_pixel_grid();
   const auto draw = p->median_depth ? rasterize_tile<C, true> : rasterize_tile<C, false>;
 #pragma omp parallel for num_threads(p->threads) schedule(dynamic, 8)
-  for (int tile = 0; tile < p->T1 - 1; ++tile) {
+  for (int tile = 0; tile < p->T; ++tile) {
     const FlushDenormals flush;
     draw(p, grid, tile);
   }
-}
-
-// Adds the sum over the lanes of each of K vectors to out[k]. With 8 lanes or more, eight vectors at a time: pairs
-// are interleaved and added until one vector holds the eight sums.
-template <int K>
-inline void add_lane_sums(const Lanes (&v)[K], float *out) {
-#if NK_LANES >= 8
-  typedef float Eight __attribute__((vector_size(32)));
-  typedef int EightInt __attribute__((vector_size(32)));
-  const auto fold = [&](const Lanes &lanes) {
-    Eight part[kLanes / 8];
-    std::memcpy(part, &lanes, sizeof(Lanes));
-    for (int h = 1; h < kLanes / 8; ++h) part[0] += part[h];
-    return part[0];
-  };
-  const auto interleave = [](Eight a, Eight b) {
-    return __builtin_shuffle(a, b, EightInt{0, 8, 1, 9, 4, 12, 5, 13}) +
-           __builtin_shuffle(a, b, EightInt{2, 10, 3, 11, 6, 14, 7, 15});
-  };
-  for (int k = 0; k + 8 <= K; k += 8) {
-    Eight pairs[4], quads[2];
-    for (int i = 0; i < 4; ++i) pairs[i] = interleave(fold(v[k + 2 * i]), fold(v[k + 2 * i + 1]));
-    for (int i = 0; i < 2; ++i)
-      quads[i] = __builtin_shuffle(pairs[2 * i], pairs[2 * i + 1], EightInt{0, 1, 8, 9, 4, 5, 12, 13}) +
-                 __builtin_shuffle(pairs[2 * i], pairs[2 * i + 1], EightInt{2, 3, 10, 11, 6, 7, 14, 15});
-    Eight sums;
-    std::memcpy(&sums, out + k, sizeof(sums));
-    sums += __builtin_shuffle(quads[0], quads[1], EightInt{0, 1, 2, 3, 8, 9, 10, 11}) +
-            __builtin_shuffle(quads[0], quads[1], EightInt{4, 5, 6, 7, 12, 13, 14, 15});
-    std::memcpy(out + k, &sums, sizeof(sums));
-  }
-  for (int k = K / 8 * 8; k < K; ++k) {
-    const Eight e = fold(v[k]);
-    typedef float Four __attribute__((vector_size(16)));
-    typedef int FourInt __attribute__((vector_size(16)));
-    Four half[2];
-    std::memcpy(half, &e, sizeof(e));
-    Four sums = half[0] + half[1];
-    sums += __builtin_shuffle(sums, FourInt{2, 3, 0, 1});
-    out[k] += sums[0] + sums[1];
-  }
-#else
-  for (int k = 0; k < K; ++k) out[k] += sum(v[k]);
-#endif
 }
 
 // The columns of a thread's gradient buffer: sums over pixels of v = v_power = v_alpha alpha and its products
@@ -248,77 +253,97 @@ enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kAbsX = 13, kAbsY, kMoment
 
 template <int C, bool Absolute>
 void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments) {
+  const int32_t begin = p->tile_offsets[tile], end = begin + p->walked[tile];
+  if (begin == end) return;
   const TileRange range = tile_range(tile, p->W, p->H);
   const int64_t plane = int64_t(p->H) * p->W;
-  TileState<2 + C> state = {};  // transmittance, what lies behind, gradient of the channels
-  open_tile(range, &state);
-  for_pixels(range, p->W, [&](int i, int64_t from) {
-    float behind = 0.0f;
-    for (int c = 0; c < C; ++c) {
-      const float g = p->grad_image[c * plane + from];
-      state.at(2 + c, i) = g;
-      behind += g * p->image[c * plane + from];
-    }
-    // alpha = 1 - T_end: like a background of -1
-    if (p->grad_alpha) behind -= p->grad_alpha[from] * (1.0f - p->alpha[from]);
-    state.at(1, i) = behind;
+  Lanes transmittance[kVectors], behind[kVectors] = {}, gradient[C][kVectors];
+  open_tile(range, transmittance);
+  unrolled<C>([&](auto c) NK_INLINE {
+    const Plane g(range, p->grad_image + c * plane, p->W), image(range, p->image + c * plane, p->W);
+    unrolled<kVectors>([&](auto v) NK_INLINE {
+      gradient[c][v] = g.vector(v);
+      behind[v] += gradient[c][v] * image.vector(v);
+    });
   });
-  const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
+  if (p->grad_alpha) {  // alpha = 1 - T_end: like a background of -1
+    const Plane g(range, p->grad_alpha, p->W), alpha(range, p->alpha, p->W);
+    unrolled<kVectors>([&](auto v) NK_INLINE { behind[v] -= g.vector(v) * (1.0f - alpha.vector(v)); });
+  }
+  const auto prepare = [&](int32_t at) NK_INLINE {
+    return TileSplat(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
+                     Span(p->rows[at]).first);
+  };
+  TileSplat next = prepare(begin);
+  Lanes pending[kMoments] = {};
+  float *pending_to = moments;
+  const auto reduce = [&]() NK_INLINE {
+    for (int k = 0; k < kMoments; k += kLanes) store(pending_to + k, load(pending_to + k) + lane_sums(pending + k));
+  };
   for (int32_t at = begin; at < end; ++at) {
-    if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(state)) break;
     prefetch_splat(p, at + kAhead, end);
     if (at + kAhead < end) __builtin_prefetch(moments + int64_t(p->ranks[at + kAhead]) * kMoments, 1);
     const int32_t rank = p->ranks[at];
     const float *splat = p->sorted + int64_t(rank) * NK_SPLAT_SIZE;
-    const Span span = span_of(p->rows[at]);
-    TileSplat s(splat, grid, range.x, range.y, span.first);
-    Lanes color[C], one[kVectorsPerRow] = {}, dy1[kVectorsPerRow] = {}, dy2[kVectorsPerRow] = {};
-    Lanes sums[Absolute ? kMoments : kChannels + C] = {};
+    const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c2 = splat[NK_SPLAT_C];
+    const Span span(p->rows[at]);
+    TileSplat s = next;
+    next = prepare(at + 1 < end ? at + 1 : at);
+    reduce();
+    // Sums over the groups of v = v_power, and of v times the group's number (from the first one on) and its square.
+    Lanes color[C], sum0[kVectorsPerRow] = {}, sum1[kVectorsPerRow] = {}, sum2[kVectorsPerRow] = {};
+    Lanes slope_x[kVectorsPerRow], slope_y[kVectorsPerRow];  // -d power / d(dx, dy)
+    Lanes sums[kMoments] = {};
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
-    for (int group = span.first; group <= span.last; ++group, s.next_row_group()) {
+    for (int j = 0; j < kVectorsPerRow; ++j) {
+      slope_x[j] = a * s.dx[j] + b * s.dy;
+      slope_y[j] = b * s.dx[j] + c2 * s.dy;
+    }
+    for_groups(span, [&](auto group) NK_INLINE {
       for (int j = 0; j < kVectorsPerRow; ++j) {
-        auto &pixels = state.value[group * kVectorsPerRow + j];
+        const int vector = group * kVectorsPerRow + j;
         const Lanes raw = s.raw_alpha(j);
-        Lanes alpha = min(raw, NK_ALPHA_MAX), t = load(pixels[0]), behind = load(pixels[1]);
-        const Lanes before = t;
-        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &t);
-        Lanes g_dot_c = {};
-        for (int c = 0; c < C; ++c) {
-          const Lanes g = load(pixels[2 + c]);
-          g_dot_c += g * color[c];
-          sums[kChannels + c] += weight * g;
+        Lanes alpha = min(raw, NK_ALPHA_MAX);
+        const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance[vector]);
+        Lanes g_dot_c = gradient[0][vector] * color[0];
+        for (int c = 1; c < C; ++c) g_dot_c += gradient[c][vector] * color[c];
+        for (int c = 0; c < C; ++c) sums[kChannels + c] += weight * gradient[c][vector];
+        const Lanes v = select(raw < NK_ALPHA_MAX, composite_vjp_log(alpha, weight, g_dot_c, &behind[vector]), Lanes{});
+        const float steps = static_cast<float>(group - span.first);
+        sum0[j] += v;
+        if (!kWholeTiles || group > 0) {
+          sum1[j] += steps * v;
+          sum2[j] += steps * steps * v;
         }
-        const Lanes v_alpha = composite_vjp(alpha, weight, before, g_dot_c, &behind);
-        store(pixels[0], t);
-        store(pixels[1], behind);
-        const Lanes v = select(raw < NK_ALPHA_MAX, v_alpha * alpha, Lanes{});
-        const Lanes v_dy = v * s.dy;
-        one[j] += v;
-        dy1[j] += v_dy;
-        dy2[j] += v_dy * s.dy;
         if (Absolute) {
-          const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
-          sums[kAbsX] += abs(v * (a * s.dx[j] + b * s.dy));
-          sums[kAbsY] += abs(v * (b * s.dx[j] + c * s.dy));
+          sums[kAbsX] += abs(v) * abs(slope_x[j]);
+          sums[kAbsY] += abs(v) * abs(slope_y[j]);
+          slope_x[j] += kRowsPerVector * b;
+          slope_y[j] += kRowsPerVector * c2;
         }
       }
-    }
+      s.next_row_group();
+    });
+    constexpr float kStep = kRowsPerVector;
     for (int j = 0; j < kVectorsPerRow; ++j) {
-      const Lanes v_dx = one[j] * s.dx[j];
+      const Lanes v_dx = sum0[j] * s.dx[j], v_dy = sum0[j] * s.dy + kStep * sum1[j];
       sums[kX] += v_dx;
-      sums[kY] += dy1[j];
+      sums[kY] += v_dy;
       sums[kXX] += v_dx * s.dx[j];
-      sums[kXY] += dy1[j] * s.dx[j];
-      sums[kYY] += dy2[j];
-      sums[kOne] += one[j];
+      sums[kXY] += v_dy * s.dx[j];
+      sums[kYY] += s.dy * (v_dy + kStep * sum1[j]) + kStep * kStep * sum2[j];
+      sums[kOne] += sum0[j];
     }
-    add_lane_sums(sums, moments + int64_t(rank) * kMoments);
+    pending_to = moments + int64_t(rank) * kMoments;
+    for (int k = 0; k < kMoments; ++k) pending[k] = sums[k];
   }
+  reduce();
 }
 
 // Moments to gradients, with power = -(a dx^2 + c dy^2) / 2 - b dx dy and dx = pixel - mean.
 void moments_to_grad(const float *splat, const float *m, float *grad) {
   const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
+  grad[NK_SPLAT_CUT] = 0.0f;
   grad[NK_SPLAT_X] = a * m[kX] + b * m[kY];
   grad[NK_SPLAT_Y] = b * m[kX] + c * m[kY];
   grad[NK_SPLAT_A] = -0.5f * m[kXX];
@@ -330,36 +355,37 @@ void moments_to_grad(const float *splat, const float *m, float *grad) {
   grad[NK_GRAD_ABS_Y] = m[kAbsY];
 }
 
+// Tiles from `first[t]` to `first[t + 1]` are the work of thread t: about as many instances as any other's.
+std::vector<int32_t> even_shares(const int32_t *walked, int32_t tiles, int threads) {
+  int64_t total = 0, passed = 0;
+  for (int32_t tile = 0; tile < tiles; ++tile) total += walked[tile] + kTileCost;
+  std::vector<int32_t> first(threads + 1, tiles);
+  first[0] = 0;
+  for (int32_t tile = 0, t = 1; tile < tiles && t < threads; passed += walked[tile++] + kTileCost)
+    while (t < threads && passed >= total * t / threads) first[t++] = tile;
+  return first;
+}
+
 template <int C>
 void rasterize_vjp(const nk_rasterize_grad_params *p) {
   const PixelGrid grid = make_pixel_grid();
   const int threads = p->threads;
-  const int32_t tiles = p->T1 - 1;
   const auto pass_back = p->absolute ? rasterize_tile_vjp<C, true> : rasterize_tile_vjp<C, false>;
+  const std::vector<int32_t> first = even_shares(p->walked, p->T, threads);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
       const FlushDenormals flush;
-      float *moments = p->scratch + int64_t(t) * p->N * kMoments;
+      float *moments = p->scratch + int64_t(t) * p->M * kMoments;
       std::memset(moments, 0, sizeof(float) * p->M * kMoments);
-      // Tiles from where t / threads of the instances begin to where (t + 1) / threads do.
-      const auto boundary = [&](int thread) {
-        const int64_t target = int64_t(p->tile_offsets[tiles]) * thread / threads;
-        if (thread == threads) return tiles;
-        return static_cast<int32_t>(std::lower_bound(p->tile_offsets, p->tile_offsets + tiles, target) -
-                                    p->tile_offsets);
-      };
-      for (int32_t tile = boundary(t); tile < boundary(t + 1); ++tile) pass_back(p, grid, tile, moments);
+      for (int32_t tile = first[t]; tile < first[t + 1]; ++tile) pass_back(p, grid, tile, moments);
     }
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < p->N; ++i)
-      std::memset(p->grad_splats + i * NK_SPLAT_SIZE, 0, sizeof(float) * NK_SPLAT_SIZE);
 #pragma omp for schedule(static)
     for (int64_t m = 0; m < p->M; ++m) {
       float total[kMoments] = {};
       for (int t = 0; t < threads; ++t)
-        for (int k = 0; k < kMoments; ++k) total[k] += p->scratch[(int64_t(t) * p->N + m) * kMoments + k];
+        for (int k = 0; k < kMoments; ++k) total[k] += p->scratch[(int64_t(t) * p->M + m) * kMoments + k];
       moments_to_grad(p->sorted + m * NK_SPLAT_SIZE, total, p->grad_splats + int64_t(p->order[m]) * NK_SPLAT_SIZE);
     }
   }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "../nerfkit.h"
@@ -16,19 +17,35 @@ namespace nk {
 namespace {
 
 constexpr int kTaps = 2 * kSsimRadius + 1;
+constexpr int kMargin = kLanes > kSsimRadius ? kLanes : 2 * kLanes;  // zeros beside a row, whole vectors
 
 int64_t padded(int width) { return (width + kLanes - 1) / kLanes * kLanes; }
+
+// The blurred vector at p of a row that has a vector more at either end. With 16 lanes nearly every load off a vector's
+// own place crosses a cache line, so that its neighbours are cut together from three loads instead.
+template <int... kBefore>
+NK_HD Lanes blur_along_x(const float *p, std::integer_sequence<int, kBefore...>) {
+  Lanes sum = kSsimWindow[0] * load(p);
+  if constexpr (kLanes == 16) {
+    const Lanes left = load(p - kLanes), center = load(p), right = load(p + kLanes);
+    ((sum +=
+      kSsimWindow[kBefore + 1] * (window<kLanes - 1 - kBefore>(left, center) + window<1 + kBefore>(center, right))),
+     ...);
+  } else {
+    ((sum += kSsimWindow[kBefore + 1] * (load(p - 1 - kBefore) + load(p + 1 + kBefore))), ...);
+  }
+  return sum;
+}
 
 // Blurs `Maps` images at once over the rows y0 <= y < y1. `fill(y, row)` writes row y of every map to row[m];
 // `emit(y, blurred)` gets the blurred rows. Beyond the image's edges the maps are zero.
 template <int Maps, class Fill, class Emit>
 void blur(int width, int height, int y0, int y1, Fill fill, Emit emit) {
   const int64_t stride = padded(width);
-  std::vector<float> source(Maps * (stride + 2 * kSsimRadius), 0.0f), ring(kTaps * Maps * stride, 0.0f),
-      out(Maps * stride);
+  std::vector<float> source(Maps * (stride + 2 * kMargin), 0.0f), ring(kTaps * Maps * stride, 0.0f), out(Maps * stride);
   float *rows[Maps], *blurred[Maps];
   for (int m = 0; m < Maps; ++m) {
-    rows[m] = source.data() + m * (stride + 2 * kSsimRadius) + kSsimRadius;
+    rows[m] = source.data() + m * (stride + 2 * kMargin) + kMargin;
     blurred[m] = out.data() + m * stride;
   }
   for (int y = y0 - kSsimRadius; y < y1 + kSsimRadius; ++y) {
@@ -39,10 +56,7 @@ void blur(int width, int height, int y0, int y1, Fill fill, Emit emit) {
       fill(y, rows);
       for (int m = 0; m < Maps; ++m) {
         for (int64_t x = 0; x < stride; x += kLanes) {
-          Lanes sum = kSsimWindow[0] * load(rows[m] + x);
-          for (int k = 1; k <= kSsimRadius; ++k)
-            sum += kSsimWindow[k] * (load(rows[m] + x - k) + load(rows[m] + x + k));
-          store(slot + m * stride + x, sum);
+          store(slot + m * stride + x, blur_along_x(rows[m] + x, std::make_integer_sequence<int, kSsimRadius>{}));
         }
       }
     }
@@ -68,7 +82,7 @@ int strip_begin(int height, int strip, int strips) { return static_cast<int>(int
 // fn(channel, y0, y1) over strips of rows of every channel, in parallel.
 template <class Fn>
 void for_strips(int channels, int height, int threads, Fn fn) {
-  const int strips = std::max(1, std::min(height / 32, 4 * threads));
+  const int strips = std::max(1, std::min(height / 32, 2 * threads));
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
   for (int job = 0; job < channels * strips; ++job)
     fn(job / strips, strip_begin(height, job % strips, strips), strip_begin(height, job % strips + 1, strips));
@@ -78,14 +92,6 @@ void for_strips(int channels, int height, int threads, Fn fn) {
 template <class Fn>
 void for_lanes(int width, Fn fn) {
   for (int x = 0; x < width; x += kLanes) fn(x, std::min(kLanes, width - x));
-}
-
-Lanes load_part(const float *p, int count) { return count == kLanes ? load(p) : load_strided(p, 1, count); }
-void store_part(float *p, int count, Lanes a) {
-  if (count == kLanes)
-    store(p, a);
-  else
-    store_strided(p, 1, count, a);
 }
 
 void ssim_target(const nk_ssim_target_params *p) {

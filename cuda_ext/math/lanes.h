@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(NK_LANES) && defined(__SSE2__)
 #include <immintrin.h>
@@ -14,8 +15,10 @@
 
 #ifdef __CUDACC__
 #define NK_HD __host__ __device__ __forceinline__
+#define NK_INLINE
 #else
 #define NK_HD inline __attribute__((always_inline))
+#define NK_INLINE __attribute__((always_inline))  // of a lambda, behind its parameters
 #endif
 
 namespace nk {
@@ -117,11 +120,81 @@ NK_HD void store_strided(float *p, int64_t stride, int count, Lanes a) {
     for (int i = 0; i < count; ++i) p[i * stride] = a[i];
   }
 }
+
+// The first `count` numbers from p on, zero in the lanes past them.
+NK_HD Lanes load_part(const float *p, int count) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  return Lanes(_mm512_maskz_loadu_ps((1u << count) - 1u, p));
+#else
+  return count == kLanes ? load(p) : load_strided(p, 1, count);
+#endif
+}
+NK_HD void store_part(float *p, int count, Lanes a) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  _mm512_mask_storeu_ps(p, (1u << count) - 1u, __m512(a));
+#else
+  if (count == kLanes)
+    store(p, a);
+  else
+    store_strided(p, 1, count, a);
+#endif
+}
+
+// Lanes from number kFrom on of a and b laid end to end.
+template <int kFrom, int... kLane>
+NK_HD Lanes window(Lanes a, Lanes b, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(a, b, (kFrom + kLane)...);
+}
+template <int kFrom>
+NK_HD Lanes window(Lanes a, Lanes b) {
+  return window<kFrom>(a, b, std::make_integer_sequence<int, kLanes>{});
+}
+
 NK_HD float sum(Lanes a) {
   float out = 0;
   for (int i = 0; i < kLanes; ++i) out += a[i];
   return out;
 }
+
+// Whether any lane of a mask is set.
+NK_HD bool any(IntLanes mask) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  return _mm512_test_epi32_mask(__m512i(mask), __m512i(mask)) != 0;
+#else
+  typedef int64_t LongLanes __attribute__((vector_size(4 * NK_LANES)));
+  const LongLanes pairs = reinterpret_cast<LongLanes>(mask);
+  int64_t out = 0;
+  for (int i = 0; i < kLanes / 2; ++i) out |= pairs[i];
+  return out != 0;
+#endif
+}
+
+// Swaps bit `kBit` of the lane's number with the choice between two vectors: a[.1.] and b[.0.] change places.
+template <int kBit, int... kLane>
+NK_HD void swap_bit(Lanes &low, Lanes &high, std::integer_sequence<int, kLane...>) {
+  const Lanes a = low, b = high;
+  low = __builtin_shufflevector(a, b, ((kLane & kBit) ? kLane - kBit + kLanes : kLane)...);
+  high = __builtin_shufflevector(a, b, ((kLane & kBit) ? kLane + kLanes : kLane + kBit)...);
+}
+template <int kBit>
+NK_HD void swap_bit(Lanes &low, Lanes &high) {
+  swap_bit<kBit>(low, high, std::make_integer_sequence<int, kLanes>{});
+}
+
+// Of kCount vectors: lane i holds v[i % kCount], summed over the lanes whose numbers are alike from bit kCount on.
+template <int kCount>
+NK_HD Lanes folded(const Lanes *v) {
+  if constexpr (kCount == 1) {
+    return *v;
+  } else {
+    Lanes low = folded<kCount / 2>(v), high = folded<kCount / 2>(v + kCount / 2);
+    swap_bit<kCount / 2>(low, high);
+    return low + high;
+  }
+}
+
+// The vector whose lane i is the sum over the lanes of v[i].
+NK_HD Lanes lane_sums(const Lanes *v) { return folded<kLanes>(v); }
 #endif  // NK_LANES
 
 template <class F>
@@ -129,19 +202,57 @@ NK_HD F abs(F x) {
   return float_of_bits(bits_of(x) & 0x7fffffff);
 }
 
-// 2^x for x in [-126, 127]: rounds x to an integer with the 1.5 * 2^23 trick, takes a polynomial of degree 5
-// for the fraction in [-0.5, 0.5] (relative error 2e-7), and adds the integer to the exponent bits.
+// 2^f for f in [-0.5, 0.5]: a polynomial of degree 5 (relative error 2e-7).
 template <class F>
-NK_HD F exp2(F x) {
-  const F shifted = x + 12582912.0f;
-  const F f = x - (shifted - 12582912.0f);
+NK_HD F exp2_fraction(F f) {
   F p = f * 1.3333558e-3f + 9.6181291e-3f;
   p = p * f + 5.5504109e-2f;
   p = p * f + 2.4022651e-1f;
   p = p * f + 6.9314718e-1f;
-  p = p * f + 1.0f;
-  return float_of_bits(bits_of(p) + shift_left(bits_of(shifted), 23));
+  return p * f + 1.0f;
 }
+
+// 2^x for x in [-126, 127]: rounds x to an integer with the 1.5 * 2^23 trick, and adds it to the exponent bits of
+// the fraction's power.
+template <class F>
+NK_HD F exp2(F x) {
+  const F shifted = x + 12582912.0f;
+  const F f = x - (shifted - 12582912.0f);
+  return float_of_bits(bits_of(exp2_fraction(f)) + shift_left(bits_of(shifted), 23));
+}
+
+// 2^x, or 0 where that is no normal number; x < 128.
+template <class F>
+NK_HD F exp2_or_zero(F x) {
+  return select(x >= -126.0f, exp2(x), F{});
+}
+
+#if defined(__AVX512F__) && NK_LANES == 16
+// The same by the instructions made for it, for every x: below the normal numbers come the denormal ones, or zero where
+// these are flushed.
+NK_HD Lanes exp2(Lanes x) {
+  const Lanes n = Lanes(_mm512_roundscale_ps(__m512(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)), f = x - n;
+  return Lanes(_mm512_scalef_ps(__m512(exp2_fraction(f)), __m512(n)));
+}
+NK_HD Lanes exp2_or_zero(Lanes x) { return exp2(x); }
+NK_HD float exp2_or_zero(float x) {
+  const __m128 n = _mm_roundscale_ss(_mm_set_ss(x), _mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm_cvtss_f32(_mm_scalef_ss(_mm_set_ss(exp2_fraction(x - _mm_cvtss_f32(n))), n));
+}
+#endif
+
+// 1 / x for normal x, to the last bit or two.
+template <class F>
+NK_HD F reciprocal(F x) {
+  return 1.0f / x;
+}
+#if defined(__AVX512F__) && NK_LANES == 16
+// A guess of 14 bits and a step of Newton's method: a fourth of the time of a division.
+NK_HD Lanes reciprocal(Lanes x) {
+  const Lanes guess = Lanes(_mm512_rcp14_ps(__m512(x)));
+  return guess + guess * (1.0f - x * guess);
+}
+#endif
 
 // log2(x) for normal x > 0: exponent bits, and log2(m) = (2 / ln 2) atanh((m - 1) / (m + 1)) for the mantissa
 // m in [sqrt(1/2), sqrt(2)) by its series to the ninth power (absolute error 1e-7).

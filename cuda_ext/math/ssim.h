@@ -19,13 +19,13 @@ NK_HD F ssim(F mx, F xx, F xy, F my, F yy, F *d_mx, F *d_xx, F *d_xy) {
   const F sxx = xx - mx * mx, syy = yy - my * my, sxy = xy - mx * my;
   const F a1 = 2.0f * mx * my + kSsimC1, a2 = 2.0f * sxy + kSsimC2;
   const F b1 = mx * mx + my * my + kSsimC1, b2 = sxx + syy + kSsimC2;
-  const F inverse = 1.0f / (b1 * b2);
+  const F inverse = reciprocal(b1 * b2);
   const F value = a1 * a2 * inverse;
-  const F d_sxx = -value / b2;
+  const F d_sxx = -value * (inverse * b1);
   const F d_sxy = 2.0f * a1 * inverse;
   *d_xx = d_sxx;
   *d_xy = d_sxy;
-  *d_mx = 2.0f * my * a2 * inverse - 2.0f * mx * value / b1 - 2.0f * mx * d_sxx - my * d_sxy;
+  *d_mx = 2.0f * my * a2 * inverse - 2.0f * mx * value * (inverse * b2) - 2.0f * mx * d_sxx - my * d_sxy;
   return value;
 }
 

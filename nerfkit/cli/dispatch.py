@@ -18,13 +18,15 @@ import tyro
 
 from nerfkit.cli.console import Console
 from nerfkit.errors import NerfkitError
+from nerfkit.machine import keep_freed_memory, share_the_cores
 
 _OWN_FLAGS = ("--json", "--quiet")
 
 
 def dispatch(verb: str, arguments: list[str]) -> int:
     """Runs a verb of ``nerfkit.cli`` and returns the exit status."""
-    _share_the_cores()
+    share_the_cores()
+    keep_freed_memory()
     as_json, quiet = (flag in arguments for flag in _OWN_FLAGS)
     module = importlib.import_module(f"nerfkit.cli.{verb}")
     try:
@@ -56,16 +58,6 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     if as_json:
         print(json.dumps(result, default=_plain))
     return 0
-
-
-def _share_the_cores() -> None:
-    """Lets OpenMP's threads wait for each other only for microseconds before they sleep.
-
-    libgomp's own choice is milliseconds. On an idle machine both are equally fast; beside one other busy process
-    training is several times faster with the shorter wait, since a waiting thread then gives its core away. The
-    library reads this when it is loaded, that is, before any verb imports torch.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def _our_fault(console: Console, verb: str, error: Exception) -> int:

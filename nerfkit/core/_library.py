@@ -207,6 +207,14 @@ def bind(name: str, fields: tuple[_Field, ...], structure: Any, arguments: Mappi
     return params
 
 
+@functools.cache
+def _fixed_size(wanted: str) -> tuple[int, str] | None:
+    """A size that the header itself fixes, by number or constant, and no source; None for a name."""
+    if wanted.isdigit():
+        return int(wanted), ""
+    return (int(constants()[wanted[3:]]), "") if wanted.startswith("NK_") else None
+
+
 def _check_array(name: str, field: _Field, tensor: Tensor, sizes: dict[str, tuple[int, str]]) -> None:
     dtype = _DTYPES[field.ctype]
     if tensor.dtype != dtype:
@@ -217,12 +225,7 @@ def _check_array(name: str, field: _Field, tensor: Tensor, sizes: dict[str, tupl
     if tensor.ndim != len(field.shape):
         raise ValueError(f"{name}: {field.name} must be [{', '.join(field.shape)}], got {list(tensor.shape)}")
     for wanted, got in zip(field.shape, tensor.shape, strict=True):
-        if wanted.isdigit():
-            expected, source = int(wanted), ""
-        elif wanted.startswith("NK_"):
-            expected, source = int(constants()[wanted[3:]]), ""
-        else:
-            expected, source = sizes.setdefault(wanted, (got, field.name))
+        expected, source = _fixed_size(wanted) or sizes.setdefault(wanted, (got, field.name))
         if got != expected:
             where = f" with {wanted}={expected} (from {source})" if source else ""
             raise ValueError(

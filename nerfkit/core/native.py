@@ -132,10 +132,11 @@ class _View:
     def bin(self, splats: Tensor) -> dict[str, Tensor]:
         """Sorts splats [N, 16] by depth and lists them by tile."""
         n, threads, tile = len(splats), _threads(), int(constants()["TILE"])
+        parts = 1 if threads == 1 else 4 * threads
         tiles = -(-self.width // tile) * -(-self.height // tile)
         size = {"threads": threads, "width": self.width, "height": self.height}
         sorted_splats, order = torch.empty_like(splats), torch.empty(n, dtype=torch.int32)
-        room = torch.empty(threads + 1, dtype=torch.int64)
+        room = torch.empty(parts + 1, dtype=torch.int64)
         out = library().call("nk_bin", **size, splats=splats, order=order, sorted=sorted_splats, room=room)
         most = int(room[-1])  # the boxes' tiles: somewhat more than those that the ellipses reach
         lists = {
@@ -147,11 +148,11 @@ class _View:
         scratch = {
             "notes": torch.empty(most, dtype=torch.int32),
             "tiles_of_splat": torch.empty(n, dtype=torch.int32),
-            "thread_counts": torch.empty(threads * tiles, dtype=torch.int32),
+            "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
         }
         filled = library().call("nk_fill", **size, T=tiles, M=out.M, room=room, **lists, **scratch)
         self.visible, self.instances = out.M, filled.instances
-        return {**lists, "order": order}
+        return {**lists, "order": order, "walked": torch.empty(tiles, dtype=torch.int32)}
 
 
 class _Rasterize(torch.autograd.Function):
@@ -191,7 +192,8 @@ class _Rasterize(torch.autograd.Function):
             background=view.background, image=image,
             alpha=alpha, grad_image=grad_image.contiguous(),
             grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
-            scratch=torch.empty(_threads() * splats.numel()), grad_splats=grad_splats, order=ctx.order, **ctx.lists,
+            scratch=torch.empty(_threads() * view.visible * splats.shape[1]), grad_splats=grad_splats, order=ctx.order,
+            **ctx.lists,
         )  # fmt: skip
         if view.stats is not None:
             library().call(

@@ -85,7 +85,7 @@ def test_failures_come_back_as_exceptions() -> None:
     arrays = {
         "sorted": torch.empty(0, 16), "tile_offsets": torch.zeros(2, dtype=torch.int32),
         "ranks": torch.empty(0, dtype=torch.int32), "rows": torch.empty(0, dtype=torch.uint8),
-        "background": torch.zeros(3),
+        "background": torch.zeros(3), "walked": torch.zeros(1, dtype=torch.int32),
         "image": torch.empty(5, h, w), "alpha": torch.empty(h, w),
     }  # fmt: skip
     with pytest.raises(RuntimeError, match="nk_rasterize_fwd: channels must be 3, 4 or 7"):

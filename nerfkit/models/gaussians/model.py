@@ -25,6 +25,7 @@ from nerfkit.models.gaussians.parameters import (
     raise_sh_degree,
     select_rows,
     sh_columns,
+    sort_along_curve,
 )
 from nerfkit.progress import ProgressSink, quiet
 
@@ -35,7 +36,7 @@ _TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
 _FEWEST_CAP, _MOST_CAP = 60_000, 100_000
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
-_FLOATERS_EVERY = 10  # densifications
+_TIDY_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
 
 
@@ -137,8 +138,9 @@ class Model:
             density.relocate(self.config, self.params, self.optimizer, target, self._rng)
         else:
             density.grow_by_gradient(self.config, self.params, self.optimizer, self.stats, target, self._rng)
-        if self.events % _FLOATERS_EVERY == 0:
+        if self.events % _TIDY_EVERY == 0 or self.events == self.config.densify_events:
             self._remove_floaters()
+            sort_along_curve(self.params, self.optimizer)
         self.stats = SplatStats.zeros(len(self))
 
     def _remove_floaters(self) -> None:
