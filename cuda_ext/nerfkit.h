@@ -414,13 +414,17 @@ NK_API int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p);
 typedef struct nk_mlp_params {
   int32_t threads;
   int32_t S;             /* samples */
-  int32_t I;             /* width of the input */
+  int32_t I;             /* width of the samples' own input */
+  int32_t B;             /* rows that samples share */
+  int32_t J;             /* width of the shared input, 0 without */
   int32_t O;             /* width of the output */
   int32_t D;             /* layers + 1 */
   int32_t P;             /* weights of all layers */
   const float *input;    /* [S, I] */
+  const float *shared;   /* [B, J] or NULL; follows a sample's own input */
+  const int32_t *index;  /* [S] or NULL; the shared row of each sample */
   const float *weights;  /* [P] matrices [out, in], one layer after the other */
-  const int32_t *widths; /* [D] of the input, of what lies behind each layer */
+  const int32_t *widths; /* [D] of the input, I + J, and of what lies behind each layer */
   float *output;         /* [S, O] */
 } nk_mlp_params;
 NK_API int nk_mlp_fwd(const nk_mlp_params *p);
@@ -430,15 +434,20 @@ typedef struct nk_mlp_grad_params {
   int32_t threads;
   int32_t S;
   int32_t I;
+  int32_t B;
+  int32_t J;
   int32_t O;
   int32_t D;
   int32_t P;
   const float *input;       /* [S, I] */
+  const float *shared;      /* [B, J] or NULL */
+  const int32_t *index;     /* [S] or NULL */
   const float *weights;     /* [P] */
   const int32_t *widths;    /* [D] */
   const float *grad_output; /* [S, O] */
   float *grad_weights;      /* [P] */
   float *grad_input;        /* [S, I] or NULL */
+  float *grad_shared;       /* [S, J] or NULL; what each sample adds to the gradient of its shared row */
 } nk_mlp_grad_params;
 NK_API int nk_mlp_bwd(const nk_mlp_grad_params *p);
 

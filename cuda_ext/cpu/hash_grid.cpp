@@ -62,7 +62,7 @@ GridLevel level_of(const Params *p, int l) {
 // What the samples [first, first + count) of one vector read on a level; lanes beyond `count` repeat sample zero.
 struct Reads {
   Lanes point[3], along[3];
-  int32_t entries[kVertices][kLanes];
+  alignas(64) int32_t entries[kVertices][kLanes];
   int count;
 
   Reads(const GridLevel &level, const float *positions, int64_t first, int64_t end)
@@ -80,7 +80,7 @@ struct Reads {
 
 template <int Features>
 void encode(const nk_hash_encode_params *p, const GridLevel &level, int l, int64_t begin, int64_t end) {
-  float weights[kVertices][kLanes];
+  alignas(64) float weights[kVertices][kLanes];
   for (int64_t first = begin; first < end; first += kLanes) {
     const Reads reads(level, p->positions, first, end);
     reads.weights(weights);
@@ -106,7 +106,7 @@ template <int Features>
 void table_vjp(const nk_hash_encode_grad_params *p, const GridLevel &level, int l) {
   const int64_t size = int64_t(p->offsets[l + 1]) - p->offsets[l];
   std::memset(p->grad_table + int64_t(p->offsets[l]) * Features, 0, sizeof(float) * size * Features);
-  float weights[kVertices][kLanes];
+  alignas(64) float weights[kVertices][kLanes];
   for (int64_t first = 0; first < p->S; first += kLanes) {
     const Reads reads(level, p->positions, first, p->S);
     reads.weights(weights);
@@ -124,7 +124,7 @@ void table_vjp(const nk_hash_encode_grad_params *p, const GridLevel &level, int 
 template <int Features>
 void positions_vjp(const nk_hash_encode_grad_params *p, int64_t begin, int64_t end) {
   std::memset(p->grad_positions + 3 * begin, 0, sizeof(float) * 3 * (end - begin));
-  float v_weights[kVertices][kLanes] = {};
+  alignas(64) float v_weights[kVertices][kLanes] = {};
   for (int l = 0; l < p->L; ++l) {
     const GridLevel level = level_of(p, l);
     for (int64_t first = begin; first < end; first += kLanes) {

@@ -12,6 +12,7 @@
 
 #include "../math/lanes.h"
 #include "../nerfkit.h"
+#include "buffer.h"
 #include "denormals.h"
 #include "error.h"
 #include "transpose.h"
@@ -44,7 +45,7 @@ struct Network {
       given += int64_t(p->widths[l]) * p->widths[l - 1];
       pad_size += int64_t(widths[l]) * widths[l - 1];
     }
-    if (p->D < 2 || p->widths[0] != p->I || p->widths[p->D - 1] != p->O || given != p->P)
+    if (p->D < 2 || p->widths[0] != p->I + p->J || p->widths[p->D - 1] != p->O || given != p->P)
       throw std::invalid_argument("widths do not fit the input, the output or the number of weights");
   }
 
@@ -104,7 +105,20 @@ void rectify(float *values, int count) {
   for (int i = 0; i < count; i += kLanes) store(values + i, max(load(values + i), 0.0f));
 }
 
-// Rows [samples, width] as they lie in memory into [padded][kBlock], with zeros where there is nothing.
+// The input of a block of samples as rows [kBlock][pad]: as they lie in memory where that is the same, else in `rows`.
+template <class Params>
+const float *input_rows(const Params *p, int64_t first, int count, int pad, float *rows) {
+  if (count == kBlock && pad == p->I) return p->input + first * p->I;
+  std::memset(rows, 0, sizeof(float) * kBlock * pad);
+  for (int s = 0; s < count; ++s) {
+    std::memcpy(rows + s * pad, p->input + (first + s) * p->I, sizeof(float) * p->I);
+    if (p->shared)
+      std::memcpy(rows + s * pad + p->I, p->shared + int64_t(p->index[first + s]) * p->J, sizeof(float) * p->J);
+  }
+  return rows;
+}
+
+// Rows [samples, width] as they lie in memory into [pad][kBlock], with zeros where there is nothing.
 void load_block(const float *rows, int count, int width, int pad, float *block) {
   if (count < kBlock) std::memset(block, 0, sizeof(float) * width * kBlock);
   std::memset(block + width * kBlock, 0, sizeof(float) * (pad - width) * kBlock);
@@ -128,29 +142,27 @@ float *forward(const Network &net, const float *weights, float *activations) {
 }
 
 struct Backward {
-  std::vector<float> activations, gradient, next, rows, weights;
+  Buffer input, activations, gradient, next, rows, weights;
 
-  explicit Backward(const Network &net) {
-    const int widest = *std::max_element(net.widths.begin(), net.widths.end()) * kBlock;
-    activations.resize(int64_t(net.activations) * kBlock);
-    for (auto *buffer : {&gradient, &next, &rows}) buffer->resize(widest);
-    weights.assign(net.pad_size, 0.0f);
+  explicit Backward(const Network &net) : activations(int64_t(net.activations) * kBlock), weights(net.pad_size) {
+    for (Buffer *buffer : {&input, &gradient, &next, &rows})
+      *buffer = Buffer(*std::max_element(net.widths.begin(), net.widths.end()) * kBlock);
   }
 
-  // From the gradient of the last layer, in `gradient`, to that of the input, which it holds in the end.
-  void pass_back(const Network &net, const float *transposed, bool to_input) {
+  // From the gradient of the last layer, in `gradient`, to that of the first `wanted` inputs, which it holds in the
+  // end.
+  void pass_back(const Network &net, const float *transposed, const float *input, int wanted) {
     const float *x = activations.data() + int64_t(net.activations - net.widths.back()) * kBlock;
     for (int l = net.layers() - 1; l >= 0; --l) {
       const int in = net.widths[l], out = net.widths[l + 1];
       x -= in * kBlock;
-      transpose(x, kBlock, kBlock, in, rows.data(), in);
-      add_outer(gradient.data(), rows.data(), out, in, weights.data() + net.pad_at[l]);
-      if (l == 0 && !to_input) return;
-      multiply(transposed + net.pad_at[l], in, out, gradient.data(), next.data());
+      if (l > 0) transpose(x, kBlock, kBlock, in, rows.data(), in);
+      add_outer(gradient.data(), l > 0 ? rows.data() : input, out, in, weights.data() + net.pad_at[l]);
+      multiply(transposed + net.pad_at[l], l > 0 ? in : padded(wanted, kRows), out, gradient.data(), next.data());
       gradient.swap(next);
       if (l == 0) return;
-      for (int i = 0; i < in * kBlock; i += kLanes)
-        store(&gradient[i], select(load(x + i) > 0.0f, load(&gradient[i]), Lanes{}));
+      for (float *g = gradient.data(); g < gradient.data() + in * kBlock; g += kLanes)
+        store(g, select(load(x + (g - gradient.data())) > 0.0f, load(g), Lanes{}));
     }
   }
 };
@@ -166,12 +178,13 @@ extern "C" int nk_mlp_fwd(const nk_mlp_params *p) {
 #pragma omp parallel num_threads(p->threads)
     {
       const nk::FlushDenormals flush;
-      std::vector<float> activations(int64_t(net.activations) * nk::kBlock);
+      nk::Buffer rows(net.widths[0] * nk::kBlock), activations(int64_t(net.activations) * nk::kBlock);
 #pragma omp for schedule(static)
       for (int64_t block = 0; block < blocks; ++block) {
         const int64_t first = block * nk::kBlock;
         const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
-        nk::load_block(p->input + first * p->I, count, p->I, net.widths[0], activations.data());
+        const float *input = nk::input_rows(p, first, count, net.widths[0], rows.data());
+        nk::transpose(input, net.widths[0], net.widths[0], nk::kBlock, activations.data(), nk::kBlock);
         const float *last = nk::forward(net, weights.data(), activations.data());
         nk::store_block(last, count, p->O, p->output + first * p->O);
       }
@@ -193,11 +206,14 @@ extern "C" int nk_mlp_bwd(const nk_mlp_grad_params *p) {
       for (int64_t block = blocks * t / p->threads; block < blocks * (t + 1) / p->threads; ++block) {
         const int64_t first = block * nk::kBlock;
         const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
-        nk::load_block(p->input + first * p->I, count, p->I, net.widths[0], mine.activations.data());
+        const float *input = nk::input_rows(p, first, count, net.widths[0], mine.input.data());
+        nk::transpose(input, net.widths[0], net.widths[0], nk::kBlock, mine.activations.data(), nk::kBlock);
         nk::forward(net, weights.data(), mine.activations.data());
         nk::load_block(p->grad_output + first * p->O, count, p->O, net.widths.back(), mine.gradient.data());
-        mine.pass_back(net, transposed.data(), p->grad_input != nullptr);
-        if (p->grad_input) nk::store_block(mine.gradient.data(), count, p->I, p->grad_input + first * p->I);
+        mine.pass_back(net, transposed.data(), input, p->grad_shared ? p->I + p->J : p->grad_input ? p->I : 0);
+        const float *grad = mine.gradient.data();
+        if (p->grad_input) nk::store_block(grad, count, p->I, p->grad_input + first * p->I);
+        if (p->grad_shared) nk::store_block(grad + p->I * nk::kBlock, count, p->J, p->grad_shared + first * p->J);
       }
     }
     for (int l = 0; l < net.layers(); ++l)
@@ -205,7 +221,7 @@ extern "C" int nk_mlp_bwd(const nk_mlp_grad_params *p) {
         for (int i = 0; i < p->widths[l]; ++i) {
           float total = 0.0f;
           for (const nk::Backward &one : of_thread)
-            total += one.weights[net.pad_at[l] + int64_t(o) * net.widths[l] + i];
+            total += one.weights.data()[net.pad_at[l] + int64_t(o) * net.widths[l] + i];
           p->grad_weights[net.given_at[l] + int64_t(o) * p->widths[l] + i] = total;
         }
   });

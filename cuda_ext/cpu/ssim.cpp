@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../nerfkit.h"
+#include "buffer.h"
 #include "error.h"
 
 namespace nk {
@@ -42,7 +43,7 @@ NK_HD Lanes blur_along_x(const float *p, std::integer_sequence<int, kBefore...>)
 template <int Maps, class Fill, class Emit>
 void blur(int width, int height, int y0, int y1, Fill fill, Emit emit) {
   const int64_t stride = padded(width);
-  std::vector<float> source(Maps * (stride + 2 * kMargin), 0.0f), ring(kTaps * Maps * stride, 0.0f), out(Maps * stride);
+  Buffer source(Maps * (stride + 2 * kMargin)), ring(kTaps * Maps * stride), out(Maps * stride);
   float *rows[Maps], *blurred[Maps];
   for (int m = 0; m < Maps; ++m) {
     rows[m] = source.data() + m * (stride + 2 * kMargin) + kMargin;

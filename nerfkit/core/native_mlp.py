@@ -11,47 +11,62 @@ from torch import Tensor
 from nerfkit.core._library import library
 
 
-def mlp(input: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+def mlp(
+    input: Tensor, weights: Tensor, widths: Sequence[int], shared: Tensor | None = None, index: Tensor | None = None
+) -> Tensor:
     """A multilayer perceptron without biases [S, widths[-1]]: see :func:`nerfkit.core.reference.mlp`.
 
-    Made for widths up to about 128; any width is right. Differentiable in ``input`` and ``weights``.
+    Made for widths up to about 128; any width is right. Differentiable in ``input``, ``weights`` and ``shared``.
 
     Args:
-        input: [S, widths[0]] float32.
+        input: [S, I] float32.
         weights: [P] float32, the matrices [out, in] of the layers, flat, one after the other.
+        widths: of the input, I or I + J, and of what lies behind each layer.
+        shared: [B, J] float32, rows that many samples have in common; ``shared[index[s]]`` follows a sample's own input.
+        index: [S] int32, below B; given together with ``shared``.
 
     Raises:
-        TypeError, ValueError: an array of another type, shape or layout.
+        TypeError, ValueError: an array of another type, shape or layout; an index out of range.
         RuntimeError: the widths fit neither the input nor the number of weights.
     """
-    return _Mlp.apply(input, weights, tuple(widths))  # type: ignore[no-any-return, no-untyped-call]
+    if (shared is None) != (index is None):
+        raise TypeError("mlp: shared and index are given together")
+    if shared is not None and index is not None and len(index) > 0:
+        lowest, highest = index.aminmax()
+        if lowest < 0 or highest >= len(shared):
+            raise ValueError(f"mlp: index must lie in 0..{len(shared) - 1}, got {int(lowest)}..{int(highest)}")
+    return _Mlp.apply(input, weights, shared, index, tuple(widths))  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Mlp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weights: Tensor, widths: tuple[int, ...]) -> Tensor:
-        input, weights = input.detach().contiguous(), weights.detach().contiguous()
+    def forward(
+        ctx: Any, input: Tensor, weights: Tensor, shared: Tensor | None, index: Tensor | None, widths: tuple[int, ...]
+    ) -> Tensor:
+        arrays = {"input": input, "weights": weights, "shared": shared, "index": index}
+        arrays = {name: array.detach().contiguous() for name, array in arrays.items() if array is not None}
         output = torch.empty(len(input), widths[-1])
-        library().call("nk_mlp_fwd", **_arguments(input, weights, widths), output=output)
-        ctx.save_for_backward(input, weights)
-        ctx.widths = widths
+        library().call("nk_mlp_fwd", **_numbers(widths), **arrays, output=output)
+        ctx.save_for_backward(*arrays.values())
+        ctx.names, ctx.widths = tuple(arrays), widths
         return output
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad,) = grads
-        input, weights = ctx.saved_tensors
-        grad_weights = torch.empty_like(weights)
-        grad_input = torch.empty_like(input) if ctx.needs_input_grad[0] else None
+        arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        grad_weights = torch.empty_like(arrays["weights"])
+        grad_input = torch.empty_like(arrays["input"]) if ctx.needs_input_grad[0] else None
+        of_samples = torch.empty(len(grad), arrays["shared"].shape[1]) if ctx.needs_input_grad[2] else None
         library().call(
-            "nk_mlp_bwd", **_arguments(input, weights, ctx.widths), grad_output=grad.contiguous(),
-            grad_weights=grad_weights, grad_input=grad_input,
+            "nk_mlp_bwd", **_numbers(ctx.widths), **arrays, grad_output=grad.contiguous(), grad_weights=grad_weights,
+            grad_input=grad_input, grad_shared=of_samples,
         )  # fmt: skip
-        return grad_input, grad_weights, None
+        grad_shared = None
+        if of_samples is not None:
+            grad_shared = torch.zeros_like(arrays["shared"]).index_add_(0, arrays["index"], of_samples)
+        return grad_input, grad_weights, grad_shared, None, None
 
 
-def _arguments(input: Tensor, weights: Tensor, widths: tuple[int, ...]) -> dict[str, Any]:
-    return {
-        "threads": torch.get_num_threads(), "input": input, "weights": weights,
-        "widths": torch.tensor(widths, dtype=torch.int32),
-    }  # fmt: skip
+def _numbers(widths: tuple[int, ...]) -> dict[str, Any]:
+    return {"threads": torch.get_num_threads(), "widths": torch.tensor(widths, dtype=torch.int32)}

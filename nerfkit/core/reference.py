@@ -164,14 +164,20 @@ def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, 
     return torch.cat(sums), torch.cat(left), torch.cat(weights)
 
 
-def mlp(input: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+def mlp(
+    input: Tensor, weights: Tensor, widths: Sequence[int], shared: Tensor | None = None, index: Tensor | None = None
+) -> Tensor:
     """A multilayer perceptron without biases, ReLU behind every layer but the last: [S, widths[-1]].
 
     Args:
-        input: [S, widths[0]].
+        input: [S, I].
         weights: [P], the matrices [out, in] of the layers, flat, one after the other.
-        widths: of the input, and of what lies behind each layer.
+        widths: of the input, I or I + J, and of what lies behind each layer.
+        shared: [B, J], rows that many samples have in common; ``shared[index[s]]`` follows a sample's own input.
+        index: [S], below B.
     """
+    if shared is not None and index is not None:
+        input = torch.cat([input, shared[index.long()]], 1)
     matrices = weights.split([before * after for before, after in pairwise(widths)])
     for layer, (matrix, (before, after)) in enumerate(zip(matrices, pairwise(widths), strict=True)):
         input = input @ matrix.view(after, before).T

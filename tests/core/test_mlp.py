@@ -36,6 +36,35 @@ def test_values_and_gradients_equal_reference(samples: int, widths: tuple[int, .
         assert (have.grad.double() - want.grad).norm() <= GRADIENT * want.grad.norm()
 
 
+@pytest.mark.parametrize("samples", [0, 1, 31, 32, 333])
+@pytest.mark.parametrize("own", [1, 16])
+def test_values_and_gradients_equal_reference_with_shared_inputs(samples: int, own: int) -> None:
+    rng = torch.Generator().manual_seed(samples)
+    x, weights = network(samples, (own + 16, 32, 3))
+    index = torch.randint(0, 7, (samples,), generator=rng, dtype=torch.int32)
+    leaves = [x[:, :own].clone(), weights, torch.randn(7, 16, generator=rng, dtype=torch.float64)]
+    exact = [tensor.requires_grad_() for tensor in leaves]
+    fast = [tensor.detach().float().requires_grad_() for tensor in leaves]
+    expected = reference.mlp(exact[0], exact[1], (own + 16, 32, 3), exact[2], index)
+    got = NativeCore().mlp(fast[0], fast[1], (own + 16, 32, 3), fast[2], index)
+    assert torch.allclose(got.double(), expected, atol=10 * VALUE, rtol=VALUE)
+    expected.square().sum().backward()
+    got.square().sum().backward()
+    for want, have in zip(exact, fast, strict=True):
+        assert want.grad is not None and have.grad is not None
+        assert samples < 15 or want.grad.norm() > 0
+        assert (have.grad.double() - want.grad).norm() <= GRADIENT * want.grad.norm()
+
+
+def test_shared_rows_out_of_range_are_refused() -> None:
+    x, weights = (tensor.float() for tensor in network(5, (4, 8, 3)))
+    with pytest.raises(TypeError, match="together"):
+        NativeCore().mlp(x, weights, (4, 8, 3), torch.randn(2, 2))
+    for wrong in (-1, 2):
+        with pytest.raises(ValueError, match="index"):
+            NativeCore().mlp(x[:, :2], weights, (4, 8, 3), torch.randn(2, 2), torch.full((5,), wrong, dtype=torch.int32))
+
+
 def test_reference_is_that_of_torch() -> None:
     widths = (4, 8, 3)
     x, weights = network(6, widths)

@@ -48,7 +48,7 @@ class NgpField:
     ) -> tuple[Tensor, Tensor]:
         geometry = self._geometry(xyz_local)
         of_ray = self.appearance.beside(sh_basis(rays.directions, self.sh_degree), rays)
-        colors = self.core.mlp(torch.cat([geometry, of_ray[ray_index]], 1), self.params["color"], self.color_widths)
+        colors = self.core.mlp(geometry, self.params["color"], self.color_widths, of_ray, ray_index)
         return self._density_of(geometry), torch.sigmoid(colors)
 
     def _geometry(self, xyz_local: Tensor) -> Tensor:
