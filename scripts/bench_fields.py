@@ -2,12 +2,14 @@
 
     python scripts/bench_fields.py [--samples 262144] [--rounds 5]
 
-Both sides run in turns in one process, in single precision; figures are medians.
+All sides run in turns in one process, in single precision; figures are medians. fast-ngp, a hash-grid NGP in plain
+PyTorch, takes part where it is installed (`pip install --no-deps fast-ngp`), with networks and tables of the same size.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import time
 from collections.abc import Callable
@@ -23,7 +25,8 @@ from nerfkit.core import choose_core, reference, reference_hash_grid, reference_
 from nerfkit.core._library import describe
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.occupancy import Occupancy, Steps
-from nerfkit.models.fields.draw import composite
+from nerfkit.machine import keep_freed_memory
+from nerfkit.models.fields.draw import composite, opacity, points
 from nerfkit.models.fields.space import Space
 from nerfkit.models.ngp.config import Config
 from nerfkit.models.ngp.field import NgpField
@@ -130,7 +133,34 @@ def ngp_sides(samples: int, of_ray: int, **options: Any) -> dict[str, Side]:
 
         return lambda: timed(work)
 
-    return {"nerfkit": side(choose_core()), "reference": side(PlainCore())}
+    sides = {"nerfkit": side(choose_core()), "reference": side(PlainCore())}
+    if importlib.util.find_spec("fast_ngp"):
+        sides["fast-ngp"] = fast_ngp_side(Config(**options), around, picked)
+    return sides
+
+
+def fast_ngp_side(config: Config, rays: Rays, samples: Samples) -> Side:
+    """The same step with fast-ngp's encoding and networks; directions and compositing as the reference has them."""
+    from fast_ngp.encoding.multi_hash_enc import MultiresHashEncoding
+    from fast_ngp.models.fast_mlp import FastMLP
+
+    assert config.log2_size is not None
+    encoding = MultiresHashEncoding(
+        config.levels, config.features, config.log2_size, config.coarsest, config.finest
+    )  # fmt: skip
+    density = FastMLP(config.levels * config.features, 16, 1, config.width, use_bias=False)
+    color = FastMLP(16 + (config.sh_degree + 1) ** 2, 3, config.color_layers, config.width, use_bias=False)
+    places = (points(rays, samples) + 1) / 2
+    of_ray = reference.sh_basis(rays.directions, config.sh_degree)
+
+    def work() -> None:
+        geometry = density(encoding(places))
+        colors = torch.sigmoid(color(torch.cat([geometry, of_ray[samples.ray_index]], 1)))
+        alphas = opacity(geometry[:, 0].exp(), samples)
+        rgb, left, _ = PlainCore.composite(alphas, colors, samples.offsets)
+        (rgb.square().sum() + left.sum()).backward()  # type: ignore[no-untyped-call]
+
+    return lambda: timed(work)
 
 
 def main() -> None:
@@ -139,6 +169,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.manual_seed(0)
+    keep_freed_memory()  # as the command line does
     core = describe()
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, library {core['isa']}")
     cases = {
@@ -160,8 +191,8 @@ def main() -> None:
         cases[title] = ngp_sides(options.samples // 4, 16, **choices), options.samples // 4, "sample"
     for name, (sides, count, unit) in cases.items():
         seconds = in_turns(sides, options.rounds)
-        print(f"{name}: {1e9 * seconds['nerfkit'] / count:.0f} ns a {unit}; "
-              f"{seconds['reference'] / seconds['nerfkit']:.1f} times as fast as the reference")  # fmt: skip
+        ratios = [f"{value / seconds['nerfkit']:.1f} times as fast as {peer}" for peer, value in seconds.items()]
+        print(f"{name}: {1e9 * seconds['nerfkit'] / count:.0f} ns a {unit}; {', '.join(ratios[1:])}", flush=True)
 
 
 if __name__ == "__main__":

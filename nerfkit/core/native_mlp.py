@@ -22,7 +22,7 @@ def mlp(
         input: [S, I] float32.
         weights: [P] float32, the matrices [out, in] of the layers, flat, one after the other.
         widths: of the input, I or I + J, and of what lies behind each layer.
-        shared: [B, J] float32, rows that many samples have in common; ``shared[index[s]]`` follows a sample's own input.
+        shared: [B, J] float32, rows that many samples have in common: ``shared[index[s]]`` follows a sample's own.
         index: [S] int32, below B; given together with ``shared``.
 
     Raises:

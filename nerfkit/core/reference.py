@@ -173,7 +173,7 @@ def mlp(
         input: [S, I].
         weights: [P], the matrices [out, in] of the layers, flat, one after the other.
         widths: of the input, I or I + J, and of what lies behind each layer.
-        shared: [B, J], rows that many samples have in common; ``shared[index[s]]`` follows a sample's own input.
+        shared: [B, J], rows that many samples have in common: ``shared[index[s]]`` follows a sample's own.
         index: [S], below B.
     """
     if shared is not None and index is not None:

@@ -62,7 +62,9 @@ def test_shared_rows_out_of_range_are_refused() -> None:
         NativeCore().mlp(x, weights, (4, 8, 3), torch.randn(2, 2))
     for wrong in (-1, 2):
         with pytest.raises(ValueError, match="index"):
-            NativeCore().mlp(x[:, :2], weights, (4, 8, 3), torch.randn(2, 2), torch.full((5,), wrong, dtype=torch.int32))
+            NativeCore().mlp(
+                x[:, :2], weights, (4, 8, 3), torch.randn(2, 2), torch.full((5,), wrong, dtype=torch.int32)
+            )
 
 
 def test_reference_is_that_of_torch() -> None:
