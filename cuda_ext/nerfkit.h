@@ -83,7 +83,6 @@ typedef struct nk_bin_params {
   int32_t parts1;      /* parts + 1; a part of the sorted splats is the work of one thread at a time */
   const float *splats; /* [N, NK_SPLAT_SIZE] */
   int32_t *order;      /* [N] the visible splats, near to far: order[0 .. M] */
-  float *sorted;       /* [N, NK_SPLAT_SIZE] the splats in that order */
   int64_t *room;       /* [parts1] tiles in the bounding boxes of each part's splats, running sums */
 } nk_bin_params;
 NK_API int nk_bin(nk_bin_params *p);
@@ -102,13 +101,14 @@ typedef struct nk_fill_params {
   int32_t I;               /* room for instances: the last of `room` */
   int32_t parts1;          /* parts + 1 */
   int64_t instances;       /* out, at most I */
-  const float *sorted;     /* [N, NK_SPLAT_SIZE] */
+  const float *splats;     /* [N, NK_SPLAT_SIZE] */
+  const int32_t *order;    /* [N] from nk_bin */
   const int64_t *room;     /* [parts1] from nk_bin */
   int32_t *notes;          /* [I] scratch */
   int32_t *tiles_of_splat; /* [N] scratch */
   int32_t *part_counts;    /* [TP] scratch */
   int32_t *tile_offsets;   /* [T1] */
-  int32_t *ranks;          /* [I] index into sorted */
+  int32_t *indices;        /* [I] the splat of each instance */
   uint8_t *rows;           /* [I] bit r: the splat reaches row r of the tile */
 } nk_fill_params;
 NK_API int nk_fill(nk_fill_params *p);
@@ -123,9 +123,9 @@ typedef struct nk_rasterize_params {
   int32_t I;
   int32_t T;
   int32_t T1;
-  const float *sorted;         /* [N, NK_SPLAT_SIZE] */
+  const float *splats;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *tile_offsets; /* [T1] */
-  const int32_t *ranks;        /* [I] */
+  const int32_t *indices;      /* [I] */
   const uint8_t *rows;         /* [I] */
   int32_t *walked;             /* [T] the instances of each tile that were drawn before it was full: out */
   const float *background;     /* [3] behind the rgb channels */
@@ -139,7 +139,6 @@ NK_API int nk_rasterize_fwd(const nk_rasterize_params *p);
 typedef struct nk_rasterize_grad_params {
   int32_t threads;
   int32_t N;
-  int32_t M;
   int32_t C;
   int32_t H;
   int32_t W;
@@ -147,10 +146,9 @@ typedef struct nk_rasterize_grad_params {
   int32_t T;
   int32_t T1;
   int32_t absolute;            /* 1: the gradient's NK_GRAD_ABS_X, NK_GRAD_ABS_Y are wanted, else zero */
-  const float *sorted;         /* [N, NK_SPLAT_SIZE] */
-  const int32_t *order;        /* [N] */
+  const float *splats;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *tile_offsets; /* [T1] */
-  const int32_t *ranks;        /* [I] */
+  const int32_t *indices;      /* [I] */
   const uint8_t *rows;         /* [I] */
   const int32_t *walked;       /* [T] from nk_rasterize_fwd */
   const float *background;     /* [3] */
@@ -158,7 +156,7 @@ typedef struct nk_rasterize_grad_params {
   const float *alpha;          /* [H, W] */
   const float *grad_image;     /* [C, H, W] */
   const float *grad_alpha;     /* [H, W] or NULL */
-  int64_t S;                   /* threads * M * NK_SPLAT_SIZE */
+  int64_t S;                   /* threads * N * NK_SPLAT_SIZE */
   float *scratch;              /* [S] one gradient buffer a thread */
   float *grad_splats;          /* [N, NK_SPLAT_SIZE] not written for culled splats */
 } nk_rasterize_grad_params;
@@ -420,6 +418,7 @@ typedef struct nk_mlp_params {
   int32_t O;             /* width of the output */
   int32_t D;             /* layers + 1 */
   int32_t P;             /* weights of all layers */
+  int32_t activation;    /* of the last layer: NK_OUTPUT_… ; ReLU follows every other one */
   const float *input;    /* [S, I] */
   const float *shared;   /* [B, J] or NULL; follows a sample's own input */
   const int32_t *index;  /* [S] or NULL; the shared row of each sample */
@@ -439,6 +438,7 @@ typedef struct nk_mlp_grad_params {
   int32_t O;
   int32_t D;
   int32_t P;
+  int32_t activation;
   const float *input;       /* [S, I] */
   const float *shared;      /* [B, J] or NULL */
   const int32_t *index;     /* [S] or NULL */

@@ -7,6 +7,7 @@ along the optical axis, ``t`` is distance along a unit ray; images are uint8 sRG
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts 
 
     from nerfkit.core.hash_grid import HashGrid
     from nerfkit.core.occupancy import Occupancy, Steps
-    from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
+    from nerfkit.core.types import Layers, Output, Rasterized, SplatStats, Target
     from nerfkit.core.volume import Volume
     from nerfkit.data.scene import Scene
 
@@ -57,7 +58,7 @@ class Cameras:
             self.world_from_cam[pick], self.intrinsics[pick], self.width, self.height, self.model, distortion
         )
 
-    @property
+    @functools.cached_property
     def cam_from_world(self) -> Tensor:  # [C, 4, 4]
         rotation = self.world_from_cam[:, :3, :3].transpose(1, 2)
         out = torch.zeros_like(self.world_from_cam)
@@ -206,17 +207,9 @@ class RenderCore(Protocol):
     name: str
 
     def rasterize(
-        self,
-        gaussians: Gaussians,
-        camera: Cameras,
-        background: Tensor,
-        *,
-        degree: int | None = None,
-        layers: Layers = "rgb",
-        near: float = 0.01,
-        median_depth: bool = False,
-        stats: SplatStats | None = None,
-    ) -> Rasterized: ...
+        self, gaussians: Gaussians, camera: Cameras, background: Tensor, *, degree: int | None = None,
+        layers: Layers = "rgb", near: float = 0.01, median_depth: bool = False, stats: SplatStats | None = None,
+    ) -> Rasterized: ...  # fmt: skip
     def target(self, planes: Tensor) -> Target: ...
     def photometric_loss(self, image: Tensor, target: Target, ssim_weight: float) -> Tensor: ...
     def adam(
@@ -230,13 +223,9 @@ class RenderCore(Protocol):
     def distortion(self, weights: Tensor, t_start: Tensor, t_end: Tensor, offsets: Tensor) -> Tensor: ...
     def hash_encode(self, positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor: ...
     def mlp(
-        self,
-        input: Tensor,
-        weights: Tensor,
-        widths: Sequence[int],
-        shared: Tensor | None = None,
-        index: Tensor | None = None,
-    ) -> Tensor: ...
+        self, input: Tensor, weights: Tensor, widths: Sequence[int], shared: Tensor | None = None,
+        index: Tensor | None = None, output: Output = "linear",
+    ) -> Tensor: ...  # fmt: skip
     def sh_encode(self, directions: Tensor, degree: int) -> Tensor: ...
     def frequency_encode(self, x: Tensor, frequencies: int, variance: Tensor | None = None) -> Tensor: ...
     def tsdf_integrate(

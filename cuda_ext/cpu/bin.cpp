@@ -22,6 +22,7 @@ namespace nk {
 namespace {
 
 constexpr float kSlack = 0.01f;  // pixels: rounding must not lose one that the rasterizer would draw
+constexpr int kAhead = 8;        // splats between prefetch and use: they lie anywhere
 constexpr int kNarrow = 8;       // tiles: the ends of wider boxes are tightened row by row
 
 // One lane a row of a tile, on every instruction set.
@@ -107,6 +108,8 @@ void visit_tiles(const float *splat, int width, int height, Visit visit) {
   }
 }
 
+void prefetch_splat(const float *splats, int32_t index) { __builtin_prefetch(splats + int64_t(index) * NK_SPLAT_SIZE); }
+
 struct Keyed {
   uint32_t key;
   int32_t index;
@@ -154,11 +157,9 @@ extern "C" int nk_bin(nk_bin_params *p) {
     nk::for_parts(visible, parts, p->threads, [&](int part, int64_t first, int64_t last) {
       int64_t room = 0;
       for (int64_t m = first; m < last; ++m) {
-        const int32_t index = sorted_items[m].index;
-        float *splat = p->sorted + m * NK_SPLAT_SIZE;
-        std::memcpy(splat, p->splats + int64_t(index) * NK_SPLAT_SIZE, sizeof(float) * NK_SPLAT_SIZE);
-        p->order[m] = index;
-        room += nk::Box(splat, p->width, p->height).tiles();
+        p->order[m] = sorted_items[m].index;
+        if (m + nk::kAhead < last) nk::prefetch_splat(p->splats, sorted_items[m + nk::kAhead].index);
+        room += nk::Box(p->splats + int64_t(p->order[m]) * NK_SPLAT_SIZE, p->width, p->height).tiles();
       }
       p->room[part + 1] = room;
     });
@@ -179,11 +180,13 @@ extern "C" int nk_fill(nk_fill_params *p) {
       int32_t *note = p->notes + p->room[part];
       for (int64_t m = first; m < last; ++m) {
         const int32_t *before = note;
-        nk::visit_tiles(p->sorted + m * NK_SPLAT_SIZE, p->width, p->height, [&](int tile, unsigned rows) {
-          *note = tile << 8 | static_cast<int>(rows);
-          note += rows != 0;
-          counts[tile] += rows != 0;
-        });
+        if (m + nk::kAhead < last) nk::prefetch_splat(p->splats, p->order[m + nk::kAhead]);
+        nk::visit_tiles(p->splats + int64_t(p->order[m]) * NK_SPLAT_SIZE, p->width, p->height,
+                        [&](int tile, unsigned rows) {
+                          *note = tile << 8 | static_cast<int>(rows);
+                          note += rows != 0;
+                          counts[tile] += rows != 0;
+                        });
         p->tiles_of_splat[m] = static_cast<int32_t>(note - before);
       }
     });
@@ -205,7 +208,7 @@ extern "C" int nk_fill(nk_fill_params *p) {
       for (int64_t m = first; m < last; ++m) {
         for (int32_t k = 0; k < p->tiles_of_splat[m]; ++k, ++note) {
           const int32_t at = next[*note >> 8]++;
-          p->ranks[at] = static_cast<int32_t>(m);
+          p->indices[at] = p->order[m];
           p->rows[at] = static_cast<uint8_t>(*note & 0xff);
         }
       }

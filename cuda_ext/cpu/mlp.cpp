@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "../math/lanes.h"
+#include "../math/activation.h"
 #include "../nerfkit.h"
 #include "buffer.h"
 #include "denormals.h"
@@ -101,8 +101,15 @@ void add_outer(const float *v_y, const float *x_rows, int out, int in, float *v_
     }
 }
 
-void rectify(float *values, int count) {
-  for (int i = 0; i < count; i += kLanes) store(values + i, max(load(values + i), 0.0f));
+void activate(int kind, float *values, int count) {
+  if (kind == NK_OUTPUT_LINEAR) return;
+  for (int i = 0; i < count; i += kLanes) store(values + i, activation(kind, load(values + i)));
+}
+
+// Turns the gradient of the values y behind an activation into that of what lies before it.
+void activate_vjp(int kind, const float *y, float *gradient, int count) {
+  if (kind == NK_OUTPUT_LINEAR) return;
+  for (int i = 0; i < count; i += kLanes) store(gradient + i, activation_vjp(kind, load(y + i), load(gradient + i)));
 }
 
 // The input of a block of samples as rows [kBlock][pad]: as they lie in memory where that is the same, else in `rows`.
@@ -129,13 +136,13 @@ void store_block(const float *block, int count, int width, float *rows) {
   transpose(block, kBlock, count, width, rows, width);
 }
 
-// Fills the activations of every layer, the input being there already. Returns those of the last one.
-float *forward(const Network &net, const float *weights, float *activations) {
+// Fills the activations of the first `layers` layers, the input being there already. Returns those of the last one.
+float *forward(const Network &net, int layers, int output, const float *weights, float *activations) {
   float *x = activations;
-  for (int l = 0; l < net.layers(); ++l) {
+  for (int l = 0; l < layers; ++l) {
     float *y = x + net.widths[l] * kBlock;
     multiply(weights + net.pad_at[l], net.widths[l + 1], net.widths[l], x, y);
-    if (l + 1 < net.layers()) rectify(y, net.widths[l + 1] * kBlock);
+    activate(l + 1 < net.layers() ? NK_OUTPUT_RELU : output, y, net.widths[l + 1] * kBlock);
     x = y;
   }
   return x;
@@ -161,8 +168,7 @@ struct Backward {
       multiply(transposed + net.pad_at[l], l > 0 ? in : padded(wanted, kRows), out, gradient.data(), next.data());
       gradient.swap(next);
       if (l == 0) return;
-      for (float *g = gradient.data(); g < gradient.data() + in * kBlock; g += kLanes)
-        store(g, select(load(x + (g - gradient.data())) > 0.0f, load(g), Lanes{}));
+      activate_vjp(NK_OUTPUT_RELU, x, gradient.data(), in * kBlock);
     }
   }
 };
@@ -185,7 +191,7 @@ extern "C" int nk_mlp_fwd(const nk_mlp_params *p) {
         const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
         const float *input = nk::input_rows(p, first, count, net.widths[0], rows.data());
         nk::transpose(input, net.widths[0], net.widths[0], nk::kBlock, activations.data(), nk::kBlock);
-        const float *last = nk::forward(net, weights.data(), activations.data());
+        const float *last = nk::forward(net, net.layers(), p->activation, weights.data(), activations.data());
         nk::store_block(last, count, p->O, p->output + first * p->O);
       }
     }
@@ -208,8 +214,11 @@ extern "C" int nk_mlp_bwd(const nk_mlp_grad_params *p) {
         const int count = static_cast<int>(std::min<int64_t>(nk::kBlock, p->S - first));
         const float *input = nk::input_rows(p, first, count, net.widths[0], mine.input.data());
         nk::transpose(input, net.widths[0], net.widths[0], nk::kBlock, mine.activations.data(), nk::kBlock);
-        nk::forward(net, weights.data(), mine.activations.data());
+        // What the last layer puts out is of no use to the gradient of a linear one.
+        const int layers = net.layers() - (p->activation == NK_OUTPUT_LINEAR);
+        const float *last = nk::forward(net, layers, p->activation, weights.data(), mine.activations.data());
         nk::load_block(p->grad_output + first * p->O, count, p->O, net.widths.back(), mine.gradient.data());
+        nk::activate_vjp(p->activation, last, mine.gradient.data(), net.widths.back() * nk::kBlock);
         mine.pass_back(net, transposed.data(), input, p->grad_shared ? p->I + p->J : p->grad_input ? p->I : 0);
         const float *grad = mine.gradient.data();
         if (p->grad_input) nk::store_block(grad, count, p->I, p->grad_input + first * p->I);

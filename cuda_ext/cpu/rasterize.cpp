@@ -178,7 +178,7 @@ NK_HD bool is_full(const Lanes (&transmittance)[kVectors]) {
 // The splats of a tile are known ahead of time, but lie anywhere in memory.
 template <class Params>
 inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
-  if (at < end) __builtin_prefetch(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE);
+  if (at < end) __builtin_prefetch(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE);
 }
 
 constexpr int kAhead = 6;           // instances between prefetch and use
@@ -197,7 +197,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
   open_tile(range, transmittance);
   const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
   const auto prepare = [&](int32_t at) NK_INLINE {
-    return TileSplat(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
+    return TileSplat(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
                      Span(p->rows[at]).first);
   };
   TileSplat next = begin < end ? prepare(begin) : TileSplat{};
@@ -205,7 +205,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
   for (; at < end; ++at) {
     if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(transmittance)) break;
     prefetch_splat(p, at + kAhead, end);
-    const float *splat = p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE;
+    const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
     const Span span(p->rows[at]);
     TileSplat s = next;
     next = prepare(at + 1 < end ? at + 1 : at);
@@ -271,7 +271,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     unrolled<kVectors>([&](auto v) NK_INLINE { behind[v] -= g.vector(v) * (1.0f - alpha.vector(v)); });
   }
   const auto prepare = [&](int32_t at) NK_INLINE {
-    return TileSplat(p->sorted + int64_t(p->ranks[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
+    return TileSplat(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
                      Span(p->rows[at]).first);
   };
   TileSplat next = prepare(begin);
@@ -282,9 +282,9 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
   };
   for (int32_t at = begin; at < end; ++at) {
     prefetch_splat(p, at + kAhead, end);
-    if (at + kAhead < end) __builtin_prefetch(moments + int64_t(p->ranks[at + kAhead]) * kMoments, 1);
-    const int32_t rank = p->ranks[at];
-    const float *splat = p->sorted + int64_t(rank) * NK_SPLAT_SIZE;
+    if (at + kAhead < end) __builtin_prefetch(moments + int64_t(p->indices[at + kAhead]) * kMoments, 1);
+    const int64_t index = p->indices[at];
+    const float *splat = p->splats + index * NK_SPLAT_SIZE;
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c2 = splat[NK_SPLAT_C];
     const Span span(p->rows[at]);
     TileSplat s = next;
@@ -334,7 +334,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
       sums[kYY] += s.dy * (v_dy + kStep * sum1[j]) + kStep * kStep * sum2[j];
       sums[kOne] += sum0[j];
     }
-    pending_to = moments + int64_t(rank) * kMoments;
+    pending_to = moments + index * kMoments;
     for (int k = 0; k < kMoments; ++k) pending[k] = sums[k];
   }
   reduce();
@@ -371,22 +371,25 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
   const PixelGrid grid = make_pixel_grid();
   const int threads = p->threads;
   const auto pass_back = p->absolute ? rasterize_tile_vjp<C, true> : rasterize_tile_vjp<C, false>;
+  const auto is_visible = [&](int64_t i) { return p->splats[i * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] > 0.0f; };
   const std::vector<int32_t> first = even_shares(p->walked, p->T, threads);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
       const FlushDenormals flush;
-      float *moments = p->scratch + int64_t(t) * p->M * kMoments;
-      std::memset(moments, 0, sizeof(float) * p->M * kMoments);
+      float *moments = p->scratch + int64_t(t) * p->N * kMoments;
+      for (int64_t i = 0; i < p->N; ++i)
+        if (is_visible(i)) std::memset(moments + i * kMoments, 0, sizeof(float) * kMoments);
       for (int32_t tile = first[t]; tile < first[t + 1]; ++tile) pass_back(p, grid, tile, moments);
     }
 #pragma omp for schedule(static)
-    for (int64_t m = 0; m < p->M; ++m) {
+    for (int64_t i = 0; i < p->N; ++i) {
+      if (!is_visible(i)) continue;
       float total[kMoments] = {};
       for (int t = 0; t < threads; ++t)
-        for (int k = 0; k < kMoments; ++k) total[k] += p->scratch[(int64_t(t) * p->M + m) * kMoments + k];
-      moments_to_grad(p->sorted + m * NK_SPLAT_SIZE, total, p->grad_splats + int64_t(p->order[m]) * NK_SPLAT_SIZE);
+        for (int k = 0; k < kMoments; ++k) total[k] += p->scratch[(int64_t(t) * p->N + i) * kMoments + k];
+      moments_to_grad(p->splats + i * NK_SPLAT_SIZE, total, p->grad_splats + i * NK_SPLAT_SIZE);
     }
   }
 }

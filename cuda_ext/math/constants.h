@@ -13,6 +13,12 @@
 
 #define NK_RESAMPLE_PADDING 1e-5f  // added to every weight: where all are zero, intervals count alike
 
+// What follows the last layer of a small network.
+#define NK_OUTPUT_LINEAR 0
+#define NK_OUTPUT_RELU 1
+#define NK_OUTPUT_EXP 2
+#define NK_OUTPUT_SIGMOID 3
+
 // Camera models, named as in nerfkit/contracts.py.
 #define NK_CAMERA_PINHOLE 0
 #define NK_CAMERA_OPENCV 1

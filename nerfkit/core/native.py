@@ -135,14 +135,14 @@ class _View:
         parts = 1 if threads == 1 else 4 * threads
         tiles = -(-self.width // tile) * -(-self.height // tile)
         size = {"threads": threads, "width": self.width, "height": self.height}
-        sorted_splats, order = torch.empty_like(splats), torch.empty(n, dtype=torch.int32)
+        order = torch.empty(n, dtype=torch.int32)
         room = torch.empty(parts + 1, dtype=torch.int64)
-        out = library().call("nk_bin", **size, splats=splats, order=order, sorted=sorted_splats, room=room)
+        out = library().call("nk_bin", **size, splats=splats, order=order, room=room)
         most = int(room[-1])  # the boxes' tiles: somewhat more than those that the ellipses reach
         lists = {
-            "sorted": sorted_splats,
+            "splats": splats,
             "tile_offsets": torch.empty(tiles + 1, dtype=torch.int32),
-            "ranks": torch.empty(most, dtype=torch.int32),
+            "indices": torch.empty(most, dtype=torch.int32),
             "rows": torch.empty(most, dtype=torch.uint8),
         }
         scratch = {
@@ -150,9 +150,9 @@ class _View:
             "tiles_of_splat": torch.empty(n, dtype=torch.int32),
             "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
         }
-        filled = library().call("nk_fill", **size, T=tiles, M=out.M, room=room, **lists, **scratch)
+        filled = library().call("nk_fill", **size, T=tiles, M=out.M, order=order, room=room, **lists, **scratch)
         self.visible, self.instances = out.M, filled.instances
-        return {**lists, "order": order, "walked": torch.empty(tiles, dtype=torch.int32)}
+        return {**lists, "walked": torch.empty(tiles, dtype=torch.int32)}
 
 
 class _Rasterize(torch.autograd.Function):
@@ -165,7 +165,6 @@ class _Rasterize(torch.autograd.Function):
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
         library().call("nk_project_fwd", **_camera_arguments(view), **inputs, splats=splats)
         lists = view.bin(splats)
-        order = lists.pop("order")
         image = torch.empty(view.channels, view.height, view.width)
         alpha = torch.empty(view.height, view.width)
         median = torch.empty(view.height, view.width) if view.median else None
@@ -173,8 +172,8 @@ class _Rasterize(torch.autograd.Function):
             "nk_rasterize_fwd", threads=_threads(), background=view.background, image=image, alpha=alpha,
             median_depth=median, **lists,
         )  # fmt: skip
-        ctx.view, ctx.inputs, ctx.lists, ctx.order = view, inputs, lists, order
-        ctx.save_for_backward(splats, image, alpha)
+        ctx.view, ctx.inputs, ctx.lists = view, inputs, lists
+        ctx.save_for_backward(image, alpha)
         ctx.mark_non_differentiable(*([median] if median is not None else []))
         ctx.set_materialize_grads(False)
         return image, alpha, median
@@ -182,18 +181,17 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         grad_image, grad_alpha, _ = grads
-        splats, image, alpha = ctx.saved_tensors
-        view, inputs = ctx.view, ctx.inputs
+        image, alpha = ctx.saved_tensors
+        view, inputs, splats = ctx.view, ctx.inputs, ctx.lists["splats"]
         if grad_image is None:
             grad_image = torch.zeros_like(image)
         grad_splats = torch.empty_like(splats)
         library().call(
-            "nk_rasterize_bwd", threads=_threads(), M=view.visible, absolute=int(view.stats is not None),
+            "nk_rasterize_bwd", threads=_threads(), absolute=int(view.stats is not None),
             background=view.background, image=image,
             alpha=alpha, grad_image=grad_image.contiguous(),
             grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
-            scratch=torch.empty(_threads() * view.visible * splats.shape[1]), grad_splats=grad_splats, order=ctx.order,
-            **ctx.lists,
+            scratch=torch.empty(_threads() * splats.numel()), grad_splats=grad_splats, **ctx.lists,
         )  # fmt: skip
         if view.stats is not None:
             library().call(

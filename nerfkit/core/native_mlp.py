@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from nerfkit.core._library import library
+from nerfkit.core.types import Output
+
+_OUTPUTS = get_args(Output)  # in the order of NK_OUTPUT_LINEAR…
 
 
 def mlp(
-    input: Tensor, weights: Tensor, widths: Sequence[int], shared: Tensor | None = None, index: Tensor | None = None
+    input: Tensor,
+    weights: Tensor,
+    widths: Sequence[int],
+    shared: Tensor | None = None,
+    index: Tensor | None = None,
+    output: Output = "linear",
 ) -> Tensor:
     """A multilayer perceptron without biases [S, widths[-1]]: see :func:`nerfkit.core.reference.mlp`.
 
@@ -24,6 +32,7 @@ def mlp(
         widths: of the input, I or I + J, and of what lies behind each layer.
         shared: [B, J] float32, rows that many samples have in common: ``shared[index[s]]`` follows a sample's own.
         index: [S] int32, below B; given together with ``shared``.
+        output: what follows the last layer; exp only of what floats hold the power of.
 
     Raises:
         TypeError, ValueError: an array of another type, shape or layout; an index out of range.
@@ -35,20 +44,21 @@ def mlp(
         lowest, highest = index.aminmax()
         if lowest < 0 or highest >= len(shared):
             raise ValueError(f"mlp: index must lie in 0..{len(shared) - 1}, got {int(lowest)}..{int(highest)}")
-    return _Mlp.apply(input, weights, shared, index, tuple(widths))  # type: ignore[no-any-return, no-untyped-call]
+    numbers = {"widths": torch.tensor(widths, dtype=torch.int32), "activation": _OUTPUTS.index(output)}
+    return _Mlp.apply(input, weights, shared, index, numbers)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Mlp(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, input: Tensor, weights: Tensor, shared: Tensor | None, index: Tensor | None, widths: tuple[int, ...]
+        ctx: Any, input: Tensor, weights: Tensor, shared: Tensor | None, index: Tensor | None, numbers: dict[str, Any]
     ) -> Tensor:
         arrays = {"input": input, "weights": weights, "shared": shared, "index": index}
         arrays = {name: array.detach().contiguous() for name, array in arrays.items() if array is not None}
-        output = torch.empty(len(input), widths[-1])
-        library().call("nk_mlp_fwd", **_numbers(widths), **arrays, output=output)
+        output = torch.empty(len(input), int(numbers["widths"][-1]))
+        library().call("nk_mlp_fwd", threads=torch.get_num_threads(), **numbers, **arrays, output=output)
         ctx.save_for_backward(*arrays.values())
-        ctx.names, ctx.widths = tuple(arrays), widths
+        ctx.names, ctx.numbers = tuple(arrays), numbers
         return output
 
     @staticmethod
@@ -59,14 +69,10 @@ class _Mlp(torch.autograd.Function):
         grad_input = torch.empty_like(arrays["input"]) if ctx.needs_input_grad[0] else None
         of_samples = torch.empty(len(grad), arrays["shared"].shape[1]) if ctx.needs_input_grad[2] else None
         library().call(
-            "nk_mlp_bwd", **_numbers(ctx.widths), **arrays, grad_output=grad.contiguous(), grad_weights=grad_weights,
-            grad_input=grad_input, grad_shared=of_samples,
+            "nk_mlp_bwd", threads=torch.get_num_threads(), **ctx.numbers, **arrays, grad_output=grad.contiguous(),
+            grad_weights=grad_weights, grad_input=grad_input, grad_shared=of_samples,
         )  # fmt: skip
         grad_shared = None
         if of_samples is not None:
             grad_shared = torch.zeros_like(arrays["shared"]).index_add_(0, arrays["index"], of_samples)
         return grad_input, grad_weights, grad_shared, None, None
-
-
-def _numbers(widths: tuple[int, ...]) -> dict[str, Any]:
-    return {"threads": torch.get_num_threads(), "widths": torch.tensor(widths, dtype=torch.int32)}

@@ -31,7 +31,7 @@ class FusedAdam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            columns = group["columns"] if group["columns"] is not None else torch.ones(1)
+            lr = torch.tensor([group["lr"]]) if group["columns"] is None else group["columns"] * group["lr"]
             for param in group["params"]:
                 if param.grad is None:
                     continue
@@ -45,7 +45,7 @@ class FusedAdam(torch.optim.Optimizer):
                     state["m"],
                     state["v"],
                     state["step"],
-                    columns * group["lr"],
+                    lr,
                     group["betas"],
                     group["eps"],
                 )

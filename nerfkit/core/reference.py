@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core._library import constants
+from nerfkit.core.types import Output
 
 _TILE = 16  # the reference's own tiles; their size does not change the picture
 
@@ -165,7 +166,12 @@ def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, 
 
 
 def mlp(
-    input: Tensor, weights: Tensor, widths: Sequence[int], shared: Tensor | None = None, index: Tensor | None = None
+    input: Tensor,
+    weights: Tensor,
+    widths: Sequence[int],
+    shared: Tensor | None = None,
+    index: Tensor | None = None,
+    output: Output = "linear",
 ) -> Tensor:
     """A multilayer perceptron without biases, ReLU behind every layer but the last: [S, widths[-1]].
 
@@ -175,6 +181,7 @@ def mlp(
         widths: of the input, I or I + J, and of what lies behind each layer.
         shared: [B, J], rows that many samples have in common: ``shared[index[s]]`` follows a sample's own.
         index: [S], below B.
+        output: what follows the last layer.
     """
     if shared is not None and index is not None:
         input = torch.cat([input, shared[index.long()]], 1)
@@ -183,7 +190,7 @@ def mlp(
         input = input @ matrix.view(after, before).T
         if layer + 2 < len(widths):
             input = input.relu()
-    return input
+    return input if output == "linear" else getattr(torch, output)(input)  # type: ignore[no-any-return]
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[slice, slice]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 Layers = Literal["rgb", "rgb+depth", "rgb+depth+normal"]
+Output = Literal["linear", "relu", "exp", "sigmoid"]  # what follows a small network's last layer
 CHANNELS: dict[Layers, int] = {"rgb": 3, "rgb+depth": 4, "rgb+depth+normal": 7}
 
 

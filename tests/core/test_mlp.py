@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
+from nerfkit.core.types import Output
 
 
 def network(samples: int, widths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -54,6 +55,32 @@ def test_values_and_gradients_equal_reference_with_shared_inputs(samples: int, o
         assert want.grad is not None and have.grad is not None
         assert samples < 15 or want.grad.norm() > 0
         assert (have.grad.double() - want.grad).norm() <= GRADIENT * want.grad.norm()
+
+
+@pytest.mark.parametrize("output", ["linear", "relu", "exp", "sigmoid"])
+@pytest.mark.parametrize("samples", [1, 70])
+def test_values_and_gradients_equal_reference_behind_every_output(output: Output, samples: int) -> None:
+    widths = (8, 32, 5)
+    exact = [tensor.requires_grad_() for tensor in network(samples, widths)]
+    fast = [tensor.detach().float().requires_grad_() for tensor in exact]
+    expected = reference.mlp(*exact, widths, output=output)
+    got = NativeCore().mlp(*fast, widths, output=output)
+    assert torch.allclose(got.double(), expected, atol=10 * VALUE, rtol=10 * VALUE)
+    expected.square().sum().backward()
+    got.square().sum().backward()
+    for want, have in zip(exact, fast, strict=True):
+        assert want.grad is not None and have.grad is not None
+        assert samples == 1 or want.grad.norm() > 0
+        assert (have.grad.double() - want.grad).norm() <= GRADIENT * want.grad.norm()
+
+
+@pytest.mark.parametrize("output", ["exp", "sigmoid"])
+def test_outputs_stay_finite(output: Output) -> None:
+    x, one = torch.tensor([[-1e4], [1e4]]), torch.ones(1)
+    got = NativeCore().mlp(x, one, (1, 1), output=output)
+    assert got.isfinite().all()
+    assert float(got[0]) < 1e-37
+    assert float(got[1]) == 1 if output == "sigmoid" else float(got[1]) > 1e38
 
 
 def test_shared_rows_out_of_range_are_refused() -> None:
