@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfkit.errors import NerfkitError
+from nerfkit.machine import free_memory
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _ffmpeg() -> Check:
 def _memory() -> Check:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**30
+        free = free_memory() / 2**30
     except (ValueError, OSError):
         return Check("memory", "missing", "unknown on this system")
     return Check("memory", "ok" if total > 3.5 else "problem", f"{total:.1f} GiB, {free:.1f} free")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _USUAL_L2 = 512 << 10
+_USUAL_MEMORY = 4 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 
 
@@ -23,6 +24,14 @@ def level_2_cache(caches: Path = _CACHES) -> int:
     except (OSError, ValueError, KeyError, IndexError):
         pass
     return _USUAL_L2
+
+
+def free_memory() -> int:
+    """Bytes of memory that are free; what is usual where the system doesn't tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (ValueError, OSError):
+        return _USUAL_MEMORY
 
 
 def share_the_cores() -> None:

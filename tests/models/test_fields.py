@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -248,6 +251,61 @@ def test_rays_follow_the_batch_of_samples(ball: Scene, trained: Model) -> None:
     before = trained.sample_count
     trained.losses(0.5, rng)
     assert 0.5 * SMALL.batch < trained.sample_count - before < 1.5 * SMALL.batch
+
+
+def test_the_batch_shrinks_to_fit_into_the_memory(ball: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "nerfkit"):
+        small = Model.create(Config(memory=0.02), ball, choose_core(), torch.device("cpu"))
+    assert 1024 <= small.batch < small.config.batch
+    assert "to fit into 0.02 GiB" in caplog.text
+    half = Model.create(Config(memory=0.01), ball, choose_core(), torch.device("cpu"))
+    assert half.batch == pytest.approx(small.batch / 2, abs=1)
+    with pytest.raises(NerfkitError, match=r"--ngp\.memory 0\.0001: a training step of the ngp model takes at least"):
+        Model.create(Config(memory=0.0001), ball, choose_core(), torch.device("cpu"))
+
+
+_TAKES_MEMORY = """
+import resource, sys, torch
+from nerfkit import models
+from nerfkit.core import choose_core
+from nerfkit.data.scene import Scene
+name, scene, options = sys.argv[1], Scene.load(sys.argv[2]), eval(sys.argv[3])
+used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def train(memory, steps):
+    config = models.config_class(name)(batch=1 << 19, memory=memory, **options)
+    model = models.model_class(name).create(config, scene, choose_core(), torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        sum(model.losses(step / steps, rng).values()).backward()
+        model.optimizer.step()
+        model.optimizer.zero_grad()
+        model.after_step(step / steps)
+    return model
+train(0.02, 3)
+before = used()
+model = train(0.25, 60)
+model.render(scene.views[0].camera)
+print(model.batch, used() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ngp", {"grid_cells": 32, "log2_size": 12}),
+        ("nerf", {"grid_cells": 32}),
+        ("nerf", {"preset": "paper", "depth": 4, "width": 64, "skip": 2, "bf16": False}),
+    ],
+)
+def test_a_training_step_stays_within_its_memory(name: str, options: dict[str, object], tmp_path: Path) -> None:
+    scene = write_ball(tmp_path / "scene")
+    command = [sys.executable, "-c", _TAKES_MEMORY, name, str(scene), repr(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    batch, gib = map(float, done.stdout.split())
+    assert batch < 1 << 19
+    assert 0.02 < gib < 0.25, "neither more than was allowed, nor next to nothing"
 
 
 def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) -> None:

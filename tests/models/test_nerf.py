@@ -88,6 +88,24 @@ def test_bfloat16_is_near_float32() -> None:
     assert weight.grad is not None and weight.grad.dtype == torch.float32
 
 
+def test_wide_products_come_in_few_sizes() -> None:
+    network = WideNetwork(
+        9, 9, Config(preset="paper", depth=2, width=8).with_preset(), torch.Generator().manual_seed(0)
+    )
+    points, of_ray = torch.randn(3000, 9), torch.randn(2, 9)
+    sizes = set()
+    for count in range(1, 3001, 7):
+        hidden = network.hidden(points[:count])
+        assert count <= len(hidden) < count + max(64, count / 8)
+        sizes.add(len(hidden))
+    assert len(sizes) < 40
+    short, long = network.hidden(points[:100]), network.hidden(points[:3000])
+    torch.testing.assert_close(short[:100], long[:100])
+    index = torch.arange(3000) % 2
+    colors = [network.color(short, of_ray, index[:100]), network.color(long, of_ray, index)]
+    torch.testing.assert_close(colors[0][:100], colors[1][:100])
+
+
 def test_options_that_are_given_win_over_the_preset() -> None:
     config = Config(preset="paper", depth=3, lr=0.1).with_preset()
     assert (config.depth, config.lr, config.width, config.loss) == (3, 0.1, 256, "l2")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,5 +78,30 @@ def test_stopped_and_resumed_gives_equal_bytes(
         patched.setattr(model_class, "after_step", stop_in_the_middle)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / "run", config)
+    assert 0 < load(newest(Run.open(tmp_path / "run"))).step < 30
+    assert newest(fit(tmp_path / "run", config, resume=True)).read_bytes() == newest(whole).read_bytes()
+
+
+_DIES = """
+import os, pickle, signal, sys
+from nerfkit import models
+from nerfkit.train.fit import fit
+config = pickle.load(open(sys.argv[1], "rb"))
+model_class = models.model_class(config.model)
+after_step = model_class.after_step
+def die(model, progress):
+    after_step(model, progress)
+    if progress >= 0.7:
+        os.kill(os.getpid(), signal.SIGKILL)
+model_class.after_step = die
+fit(sys.argv[2], config)
+"""
+
+
+def test_killed_and_resumed_gives_equal_bytes(whole: Run, config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "config").write_bytes(pickle.dumps(config))
+    command = [sys.executable, "-c", _DIES, str(tmp_path / "config"), str(tmp_path / "run")]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 0 < load(newest(Run.open(tmp_path / "run"))).step < 30
     assert newest(fit(tmp_path / "run", config, resume=True)).read_bytes() == newest(whole).read_bytes()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nerfkit.machine import free_memory
+
 
 @dataclass
 class FieldConfig:
@@ -23,7 +25,10 @@ class FieldConfig:
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
     renders see their mean."""
     batch: int = 1 << 16
-    """Samples of a training step; the number of rays follows. Less takes less memory."""
+    """Samples of a training step; the number of rays follows."""
+    memory: float | None = None
+    """Most GiB that a training step's samples, or those of a picture's part, may take: the batch shrinks to fit
+    (default: half of what is free; a run keeps its own)."""
     samples: int | None = None
     """Steps along the diagonal of the (inner) cube, where rays are marched (default: 512 in a box, 256 in a contracted
     space)."""
@@ -37,3 +42,7 @@ class FieldConfig:
     """What is left of the learning rate at the end."""
     lr_from: float = 0.3
     """Progress at which the learning rate begins to fall."""
+
+    def __post_init__(self) -> None:
+        if self.memory is None:  # now, so that a resumed run takes the same batches
+            self.memory = round(free_memory() / 2**31, 2)

@@ -17,6 +17,7 @@ from nerfkit.models.fields.space import Space
 class Field(Protocol):
     """What is learned: density and colour at local points (:class:`nerfkit.models.fields.space.Space`)."""
 
+    sample_bytes: int  # that training keeps of a sample, until its gradient is known
     cones: bool  # whether it is averaged over pixels' cones: looked at with variances
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
@@ -73,6 +74,8 @@ class Sampler(Protocol):
     """Where along rays a field is looked at."""
 
     space: Space
+    looks_ahead: bool  # whether density is looked at in more places than are drawn
+    usual_samples: int  # of a ray, before anything is known
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         """Draws rays [R]; the last result is the picture, earlier ones are trained along with it.

@@ -23,10 +23,12 @@ _CONE = 1 / 256  # step over distance, where space has no end
 class Marcher:
     """Marches rays; what nothing can be seen of is not shaded."""
 
+    looks_ahead = True
+
     def __init__(self, space: Space, possible: Tensor, core: RenderCore, samples: int, near: float):
         """Args: possible: [K, G, G, G] bool, cells that may hold something. samples: along the cube's diagonal."""
         least = 2 * space.half * 3**0.5 / samples
-        self.space, self.core, self.near = space, core, near
+        self.space, self.core, self.near, self.usual_samples = space, core, near, samples
         self.steps = Steps(least, least * 2**space.cascades, _CONE if space.contracted else 0.0)
         self.occupied = OccupiedSpace(space, possible, least)
         self.first_look = _FIRST_LOOK if space.contracted else _LOOK_EVERY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,9 +22,13 @@ from nerfkit.progress import ProgressSink, quiet
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
+log = logging.getLogger("nerfkit")
+
 _FIRST_RAYS = 256
+_FEWEST_SAMPLES = 1024
 _MOST_RAYS = 1 << 15
-_MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded
+_MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded…
+_LOOKED_AT_SHARE = 3  # …and leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
 _NORMAL_REACH = 0.02  # of the space's half side: over which a surface's direction is looked for
 _EMPTY = 1e-3  # opacity of a pixel that shows nothing
@@ -45,9 +50,29 @@ class FieldModel:
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
         self.batches = PixelBatches(scene, core)
-        self.ray_count = _FIRST_RAYS
+        self.batch = self._fitting_batch()
+        self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
+
+    def _fitting_batch(self) -> int:
+        """Samples of a training step: as many as are asked for, or fit into the memory."""
+        assert self.config.memory is not None
+        ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
+        of_sample = self.field.sample_bytes * (1 + ahead)
+        most = int(self.config.memory * 2**30 / of_sample)
+        if most < _FEWEST_SAMPLES:
+            raise NerfkitError(
+                f"--{self.name}.memory {self.config.memory}: a training step of the {self.name} model takes at least "
+                f"{_FEWEST_SAMPLES * of_sample / 2**30:.2f} GiB; give it more, or a smaller network"
+            )
+        if most < self.config.batch:
+            log.info("a training step takes %d samples instead of %d, to fit into %.2f GiB", most, self.config.batch,
+                     self.config.memory)  # fmt: skip
+        return min(self.config.batch, most)
+
+    def _first_rays(self) -> int:
+        return max(1, min(self.batch // self.sampler.usual_samples, _FIRST_RAYS))
 
     # --- training -----------------------------------------------------------------------------------------
 
@@ -85,8 +110,8 @@ class FieldModel:
         shaded = max(1, sum(drawn.shaded for drawn in passes))
         looked_at = max(1, sum(drawn.looked_at for drawn in passes))
         self.sample_count += shaded
-        share = min(self.config.batch / shaded, _MARCHED_PER_SAMPLE * self.config.batch / looked_at, 2.0)
-        self.ray_count = max(16, min(int(rays * share), _MOST_RAYS))
+        share = min(self.batch / shaded, _MARCHED_PER_SAMPLE * self.batch / looked_at, 2.0)
+        self.ray_count = max(1, min(int(rays * share), _MOST_RAYS))
 
     def after_backward(self, progress: float) -> None:
         """Nothing."""
@@ -125,7 +150,7 @@ class FieldModel:
         pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2)
         forward = camera.world_from_cam[0, :3, 2]
         parts: list[dict[str, Tensor]] = []
-        done, count = 0, _FIRST_RAYS
+        done, count = 0, self._first_rays()
         while done < len(pixels):
             part = pixels[done : done + count]
             rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64), part)
@@ -133,8 +158,8 @@ class FieldModel:
             drawn = self.sampler.draw(self.field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
             done += len(part)
-            share = self.config.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
-            count = max(16, min(int(len(part) * min(share, 4.0)), _MOST_RAYS))
+            share = self.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
+            count = max(1, min(int(len(part) * min(share, 2.0)), _MOST_RAYS))
             progress("pixels", done, len(pixels))
         out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}

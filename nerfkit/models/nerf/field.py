@@ -13,6 +13,7 @@ from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.networks import Network, SmallNetwork, WideNetwork
 
 _LARGEST_LOG = 12.0
+_GLUE = 100  # numbers kept for a sample's place, colour and gradients, at most
 
 
 class NerfField:
@@ -30,16 +31,18 @@ class NerfField:
             WideNetwork(*widths, config, rng) if config.preset == "paper" else SmallNetwork(*widths, config, core, rng)
         )
         self.params = self.network.params | self.appearance.params
+        self.sample_bytes = 4 * (_GLUE + 2 * widths[0]) + self.network.sample_bytes
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
-        return self._density_of(self.network.hidden(self._encode(xyz_local, variance)))
+        return self._density_of(self.network.hidden(self._encode(xyz_local, variance)))[: len(xyz_local)]
 
     def shade(
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         hidden = self.network.hidden(self._encode(xyz_local, variance))
         of_ray = self.appearance.beside(self.core.frequency_encode(rays.directions, self.direction_frequencies), rays)
-        return self._density_of(hidden), torch.sigmoid(self.network.color(hidden, of_ray[ray_index]))
+        density, color = self._density_of(hidden), self.network.color(hidden, of_ray, ray_index)
+        return density[: len(xyz_local)], color[: len(xyz_local)]
 
     def _encode(self, xyz_local: Tensor, variance: Tensor | None) -> Tensor:
         if not self.cones:

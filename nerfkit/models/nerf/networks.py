@@ -16,9 +16,13 @@ GEOMETRY = 16  # outputs of the small density network; the first is the raw dens
 
 
 class Network(Protocol):
-    """From encoded points to what is known of them, and from there to raw density and raw colour."""
+    """From encoded points to what is known of them, and from there to raw density and colour.
+
+    It may put rows behind those it is given, and give back as many: only the first ones mean anything.
+    """
 
     params: dict[str, Tensor]
+    sample_bytes: int  # that training keeps of a sample
 
     def hidden(self, points: Tensor) -> Tensor: ...
 
@@ -26,8 +30,8 @@ class Network(Protocol):
         """[S], any sign."""
         ...
 
-    def color(self, hidden: Tensor, directions: Tensor) -> Tensor:
-        """[S, 3], any sign."""
+    def color(self, hidden: Tensor, of_ray: Tensor, ray_index: Tensor) -> Tensor:
+        """[S, 3] in [0, 1]; what is told of rays [R, D] goes with the samples of each."""
         ...
 
 
@@ -48,12 +52,15 @@ class WideNetwork:
         layers["feature"] = (width, width)
         layers["direction"] = (width + directions, width // 2)
         layers["color"] = (width // 2, 3)
+        # Of each layer its input and output, its output's gradient, and copies on the way.
+        self.sample_bytes = (3 if self.bf16 else 4) * sum(before + 3 * after for before, after in layers.values())
         self.params: dict[str, Tensor] = {}
         for name, (before, after) in layers.items():
             self.params[f"{name}.weight"] = _glorot(before, after, rng).view(after, before).requires_grad_()
             self.params[f"{name}.bias"] = torch.zeros(after).requires_grad_()
 
     def hidden(self, points: Tensor) -> Tensor:
+        points = _in_few_sizes(points)
         hidden = points
         for index in range(self.depth):
             if index and index == self.skip:
@@ -64,13 +71,24 @@ class WideNetwork:
     def density(self, hidden: Tensor) -> Tensor:
         return self._layer("density", hidden)[:, 0].float()
 
-    def color(self, hidden: Tensor, directions: Tensor) -> Tensor:
+    def color(self, hidden: Tensor, of_ray: Tensor, ray_index: Tensor) -> Tensor:
         feature = self._layer("feature", hidden)
-        seen = self._layer("direction", torch.cat([feature, directions.to(feature.dtype)], 1)).relu()
-        return self._layer("color", seen).float()
+        directions = _in_few_sizes(of_ray.to(feature.dtype)[ray_index])
+        seen = self._layer("direction", torch.cat([feature, directions], 1)).relu()
+        return torch.sigmoid(self._layer("color", seen).float())
 
     def _layer(self, name: str, input: Tensor) -> Tensor:
         return dense(input, self.params[f"{name}.weight"], self.params[f"{name}.bias"], self.bf16)
+
+
+def _in_few_sizes(rows: Tensor) -> Tensor:
+    """Rows [S, W] and zeros behind them, so that S is one of eight numbers between two powers of two.
+
+    oneDNN compiles its bfloat16 products for each size anew and keeps them: hundreds of megabytes for batches that
+    are never of one size.
+    """
+    step = 1 << max(len(rows).bit_length() - 4, 6)
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % step))
 
 
 class SmallNetwork:
@@ -81,6 +99,7 @@ class SmallNetwork:
         self.core = core
         self.density_widths = (points, *[config.width] * config.depth, GEOMETRY)
         self.color_widths = (GEOMETRY + directions, config.width, 3)
+        self.sample_bytes = 4 * 3 * GEOMETRY  # the core computes what lies between anew
         self.params = {
             name: torch.cat([_glorot(before, after, rng) for before, after in pairwise(widths)]).requires_grad_()
             for name, widths in (("density", self.density_widths), ("color", self.color_widths))
@@ -92,8 +111,8 @@ class SmallNetwork:
     def density(self, hidden: Tensor) -> Tensor:
         return hidden[:, 0]
 
-    def color(self, hidden: Tensor, directions: Tensor) -> Tensor:
-        return self.core.mlp(torch.cat([hidden, directions], 1), self.params["color"], self.color_widths)
+    def color(self, hidden: Tensor, of_ray: Tensor, ray_index: Tensor) -> Tensor:
+        return self.core.mlp(hidden, self.params["color"], self.color_widths, of_ray, ray_index, output="sigmoid")
 
 
 def _glorot(before: int, after: int, rng: torch.Generator) -> Tensor:

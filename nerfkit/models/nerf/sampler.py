@@ -18,12 +18,15 @@ _BELOW_ONE = 1 - 2.0**-24
 class CoarseToFine:
     """Draws a coarse field at stratified samples, and the fine one at these and at more by the coarse weights."""
 
+    looks_ahead = False
+
     def __init__(
         self, space: Space, field: Field, core: RenderCore, near: float, coarse: int, fine: int, disparity: bool
     ):
         """Args: field: the coarse one. disparity: samples lie evenly in inverse distance beyond the inner half side."""
         self.space, self.field, self.core, self.near = space, field, core, near
         self.coarse, self.fine, self.disparity = coarse, fine, disparity
+        self.usual_samples = 2 * coarse + fine
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         ranges = self.space.ranges(rays_local, self.near)

@@ -33,6 +33,7 @@ class Config(FieldConfig):
     """Degree of the spherical harmonics that directions are given as, 0 to 3."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.log2_size is None:  # now, so that the run's config.toml tells what its checkpoints hold
             entries = level_2_cache() // (4 * max(1, self.features))
             self.log2_size = min(max(entries.bit_length() - 1, _SIZES[0]), _SIZES[1])

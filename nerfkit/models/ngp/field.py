@@ -16,6 +16,7 @@ from nerfkit.models.ngp.config import Config
 
 _GEOMETRY = 16  # outputs of the density network; the first is the logarithm of density
 _LARGEST_LOG = 12.0
+_GLUE = 100  # numbers kept for a sample's place, colour and gradients, at most
 
 
 class NgpField:
@@ -32,6 +33,7 @@ class NgpField:
         directions = (config.sh_degree + 1) ** 2 + config.appearance
         self.density_widths = (self.grid.width, config.width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
+        self.sample_bytes = 4 * (_GLUE + 2 * self.grid.width + 3 * _GEOMETRY)
         table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
         self.params = {
             "table": table.requires_grad_(),
@@ -48,8 +50,8 @@ class NgpField:
     ) -> tuple[Tensor, Tensor]:
         geometry = self._geometry(xyz_local)
         of_ray = self.appearance.beside(sh_basis(rays.directions, self.sh_degree), rays)
-        colors = self.core.mlp(geometry, self.params["color"], self.color_widths, of_ray, ray_index)
-        return self._density_of(geometry), torch.sigmoid(colors)
+        colors = self.core.mlp(geometry, self.params["color"], self.color_widths, of_ray, ray_index, output="sigmoid")
+        return self._density_of(geometry), colors
 
     def _geometry(self, xyz_local: Tensor) -> Tensor:
         features = self.core.hash_encode(self.space.to_unit(xyz_local), self.params["table"], self.grid)
