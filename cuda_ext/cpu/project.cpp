@@ -47,6 +47,12 @@ struct Columns {
   void write(float *rows, int64_t width, int count) const {
     transpose(at[0], kLanes, count, static_cast<int>(width), rows, width);
   }
+  // For what is large and read only much later; the thread has to finish these stores.
+  void write_past_caches(float *rows, int64_t width, int count) const {
+    if (count < kLanes || width % kLanes != 0 || reinterpret_cast<uintptr_t>(rows) % sizeof(Lanes) != 0)
+      return write(rows, width, count);
+    transpose<true>(at[0], kLanes, count, static_cast<int>(width), rows, width);
+  }
 };
 using SplatColumns = Columns<NK_SPLAT_SIZE>;
 using ShColumns = Columns<3 * 16>;
@@ -156,7 +162,7 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
     grad_sh.set(3 * k + 2, basis[k] * v_color.z);
   }
   for (int k = 3 * coefficients; k < width; ++k) grad_sh.set(k, zero);
-  grad_sh.write(p->grad_sh + i * width, width, count);
+  grad_sh.write_past_caches(p->grad_sh + i * width, width, count);
   const Vec3<Lanes> v_direction = sh_basis_vjp(p->degree, direction, v_basis);
   v_mean = v_mean + inverse_length * (v_direction - dot(v_direction, direction) * direction);
 
@@ -192,9 +198,13 @@ extern "C" int nk_project_fwd(const nk_project_params *p) {
 extern "C" int nk_project_bwd(const nk_project_grad_params *p) {
   return nk::guarded("nk_project_bwd", [&] {
     const nk::Camera cam = nk::make_camera(p->cam_from_world, p->intrinsics, p->width, p->height);
-#pragma omp parallel for num_threads(p->threads) schedule(static)
-    for (int64_t i = 0; i < p->N; i += nk::kLanes)
-      nk::project_block_vjp(p, cam, i, std::min<int64_t>(nk::kLanes, p->N - i));
+#pragma omp parallel num_threads(p->threads)
+    {
+#pragma omp for schedule(static) nowait
+      for (int64_t i = 0; i < p->N; i += nk::kLanes)
+        nk::project_block_vjp(p, cam, i, std::min<int64_t>(nk::kLanes, p->N - i));
+      nk::finish_stores_past_caches();
+    }
   });
 }
 

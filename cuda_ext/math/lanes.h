@@ -103,6 +103,25 @@ NK_HD Lanes load(const float *p) {
 }
 NK_HD void store(float *p, Lanes a) { std::memcpy(p, &a, sizeof(a)); }
 
+// Writes a whole vector's place past the caches: what was there isn't read first, and nothing else makes way for it.
+// Other threads see it after `finish_stores_past_caches` in this one.
+NK_HD void store_past_caches(float *p, Lanes a) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  _mm512_stream_ps(p, __m512(a));
+#elif defined(__AVX__) && NK_LANES == 8
+  _mm256_stream_ps(p, __m256(a));
+#elif defined(__SSE2__) && NK_LANES == 4
+  _mm_stream_ps(p, __m128(a));
+#else
+  store(p, a);
+#endif
+}
+NK_HD void finish_stores_past_caches() {
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+}
+
 // The lanes p[0], p[stride], p[2 stride]…; the first `count` of them, zero in the rest.
 NK_HD Lanes load_strided(const float *p, int64_t stride, int count) {
   Lanes out = {};
