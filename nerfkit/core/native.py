@@ -230,7 +230,8 @@ class _Photometric(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return ctx.grad * grads[0], None, None
+        scale = float(grads[0])
+        return ctx.grad if scale == 1 else ctx.grad * scale, None, None
 
 
 def operator_names() -> Sequence[str]:
