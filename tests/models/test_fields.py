@@ -265,12 +265,12 @@ def test_the_batch_shrinks_to_fit_into_the_memory(ball: Scene, caplog: pytest.Lo
 
 
 _TAKES_MEMORY = """
-import resource, sys, torch
+import re, sys, torch
 from nerfkit import models
 from nerfkit.core import choose_core
 from nerfkit.data.scene import Scene
 name, scene, options = sys.argv[1], Scene.load(sys.argv[2]), eval(sys.argv[3])
-used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+used = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 2**20
 def train(memory, steps):
     config = models.config_class(name)(batch=1 << 19, memory=memory, **options)
     model = models.model_class(name).create(config, scene, choose_core(), torch.device("cpu"))

@@ -84,6 +84,7 @@ def test_stopped_and_resumed_gives_equal_bytes(
 
 _DIES = """
 import os, pickle, signal, sys
+from pathlib import Path
 from nerfkit import models
 from nerfkit.train.fit import fit
 config = pickle.load(open(sys.argv[1], "rb"))
@@ -94,7 +95,7 @@ def die(model, progress):
     if progress >= 0.7:
         os.kill(os.getpid(), signal.SIGKILL)
 model_class.after_step = die
-fit(sys.argv[2], config)
+fit(Path(sys.argv[2]), config)
 """
 
 

@@ -72,6 +72,9 @@ class FieldModel:
         return min(self.config.batch, most)
 
     def _first_rays(self) -> int:
+        """Rays to begin with; as many as surely fit where memory is short."""
+        if self.batch == self.config.batch:
+            return _FIRST_RAYS
         return max(1, min(self.batch // self.sampler.usual_samples, _FIRST_RAYS))
 
     # --- training -----------------------------------------------------------------------------------------
