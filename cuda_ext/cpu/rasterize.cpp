@@ -142,6 +142,10 @@ struct alignas(64) Plane {
     const float *from = image + int64_t(r.y) * width + r.x;
     for (int y = 0; y < r.height; ++y, from += width) copy_row(at + y * NK_TILE, from, r.width);
   }
+  // One value in the part of the tile that lies in the image; zero outside.
+  Plane(const TileRange &r, float value) : at{} {
+    for (int y = 0; y < r.height; ++y) std::fill_n(at + y * NK_TILE, r.width, value);
+  }
   NK_HD explicit Plane(const Lanes (&vectors)[kVectors]) {
     unrolled<kVectors>([&](auto v) NK_INLINE { store(at + v * kLanes, vectors[v]); });
   }
@@ -164,8 +168,7 @@ struct alignas(64) Plane {
 
 // Transmittance 1 inside the image and 0 outside, where nothing is left to draw.
 NK_HD void open_tile(const TileRange &r, Lanes (&transmittance)[kVectors]) {
-  static const std::vector<float> ones(kPixels, 1.0f);
-  const Plane inside({0, 0, r.width, r.height}, ones.data(), NK_TILE);
+  const Plane inside(r, 1.0f);
   unrolled<kVectors>([&](auto v) NK_INLINE { transmittance[v] = inside.vector(v); });
 }
 
@@ -179,6 +182,14 @@ NK_HD bool is_full(const Lanes (&transmittance)[kVectors]) {
 template <class Params>
 inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
   if (at < end) __builtin_prefetch(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE);
+}
+
+// The splat of an instance over its tile. Both passes set up the next one while they draw another, since its
+// exponentials take long and need nothing that is being drawn.
+template <class Params>
+NK_HD TileSplat prepare(const Params *p, const PixelGrid &grid, const TileRange &range, int32_t at) {
+  const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
+  return TileSplat(splat, grid, range.x, range.y, Span(p->rows[at]).first);
 }
 
 constexpr int kAhead = 6;           // instances between prefetch and use
@@ -196,11 +207,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
   Lanes transmittance[kVectors], channels[C][kVectors] = {}, median[kVectors] = {};
   open_tile(range, transmittance);
   const int32_t begin = p->tile_offsets[tile], end = p->tile_offsets[tile + 1];
-  const auto prepare = [&](int32_t at) NK_INLINE {
-    return TileSplat(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
-                     Span(p->rows[at]).first);
-  };
-  TileSplat next = begin < end ? prepare(begin) : TileSplat{};
+  TileSplat next = begin < end ? prepare(p, grid, range, begin) : TileSplat{};
   int32_t at = begin;
   for (; at < end; ++at) {
     if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(transmittance)) break;
@@ -208,7 +215,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
     const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
     const Span span(p->rows[at]);
     TileSplat s = next;
-    next = prepare(at + 1 < end ? at + 1 : at);
+    next = prepare(p, grid, range, at + 1 < end ? at + 1 : at);
     Lanes color[C];
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for_groups(span, [&](auto group) NK_INLINE {
@@ -270,11 +277,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     const Plane g(range, p->grad_alpha, p->W), alpha(range, p->alpha, p->W);
     unrolled<kVectors>([&](auto v) NK_INLINE { behind[v] -= g.vector(v) * (1.0f - alpha.vector(v)); });
   }
-  const auto prepare = [&](int32_t at) NK_INLINE {
-    return TileSplat(p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE, grid, range.x, range.y,
-                     Span(p->rows[at]).first);
-  };
-  TileSplat next = prepare(begin);
+  TileSplat next = prepare(p, grid, range, begin);
   Lanes pending[kMoments] = {};
   float *pending_to = moments;
   const auto reduce = [&]() NK_INLINE {
@@ -288,7 +291,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c2 = splat[NK_SPLAT_C];
     const Span span(p->rows[at]);
     TileSplat s = next;
-    next = prepare(at + 1 < end ? at + 1 : at);
+    next = prepare(p, grid, range, at + 1 < end ? at + 1 : at);
     reduce();
     // Sums over the groups of v = v_power, and of v times the group's number (from the first one on) and its square.
     Lanes color[C], sum0[kVectorsPerRow] = {}, sum1[kVectorsPerRow] = {}, sum2[kVectorsPerRow] = {};

@@ -17,7 +17,7 @@ from nerfkit.models.fields.space import Space
 class Field(Protocol):
     """What is learned: density and colour at local points (:class:`nerfkit.models.fields.space.Space`)."""
 
-    sample_bytes: int  # that training keeps of a sample, until its gradient is known
+    sample_bytes: int  # that it keeps of a sample in training, until its gradient is known
     cones: bool  # whether it is averaged over pixels' cones: looked at with variances
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:

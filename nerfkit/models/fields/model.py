@@ -26,6 +26,7 @@ log = logging.getLogger("nerfkit")
 
 _FIRST_RAYS = 256
 _FEWEST_SAMPLES = 1024
+_SAMPLE_BYTES = 400  # for a sample's place, colour and gradients, whatever the field
 _MOST_RAYS = 1 << 15
 _MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded…
 _LOOKED_AT_SHARE = 3  # …and leave a third as much behind
@@ -59,7 +60,7 @@ class FieldModel:
         """Samples of a training step: as many as are asked for, or fit into the memory."""
         assert self.config.memory is not None
         ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
-        of_sample = self.field.sample_bytes * (1 + ahead)
+        of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
         most = int(self.config.memory * 2**30 / of_sample)
         if most < _FEWEST_SAMPLES:
             raise NerfkitError(

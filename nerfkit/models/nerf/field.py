@@ -13,7 +13,6 @@ from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.networks import Network, SmallNetwork, WideNetwork
 
 _LARGEST_LOG = 12.0
-_GLUE = 100  # numbers kept for a sample's place, colour and gradients, at most
 
 
 class NerfField:
@@ -31,7 +30,7 @@ class NerfField:
             WideNetwork(*widths, config, rng) if config.preset == "paper" else SmallNetwork(*widths, config, core, rng)
         )
         self.params = self.network.params | self.appearance.params
-        self.sample_bytes = 4 * (_GLUE + 2 * widths[0]) + self.network.sample_bytes
+        self.sample_bytes = 4 * 2 * widths[0] + self.network.sample_bytes
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
         return self._density_of(self.network.hidden(self._encode(xyz_local, variance)))[: len(xyz_local)]

@@ -16,7 +16,6 @@ from nerfkit.models.ngp.config import Config
 
 _GEOMETRY = 16  # outputs of the density network; the first is the logarithm of density
 _LARGEST_LOG = 12.0
-_GLUE = 100  # numbers kept for a sample's place, colour and gradients, at most
 
 
 class NgpField:
@@ -33,7 +32,7 @@ class NgpField:
         directions = (config.sh_degree + 1) ** 2 + config.appearance
         self.density_widths = (self.grid.width, config.width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
-        self.sample_bytes = 4 * (_GLUE + 2 * self.grid.width + 3 * _GEOMETRY)
+        self.sample_bytes = 4 * (2 * self.grid.width + 3 * _GEOMETRY)
         table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
         self.params = {
             "table": table.requires_grad_(),
