@@ -29,7 +29,7 @@ class Options(MeshOptions):
     device: str = "auto"
     """Where the model is rendered: auto, cpu or cuda."""
     backend: str = "auto"
-    """Render core."""
+    """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Options:
     device: str = "auto"
     """Where to run: auto, cpu or cuda."""
     backend: str = "auto"
-    """Render core (see nerfkit doctor)."""
+    """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from nerfkit.core.backends import BACKENDS, obstacle
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
     import torch
 
-    from nerfkit.core.native import NativeCore
+    from nerfkit.contracts import RenderCore
 
-BACKENDS = ("auto", "nerfkit")
+log = logging.getLogger("nerfkit")
 
 
-def choose_core(backend: str = "auto", device: torch.device | str = "cpu") -> NativeCore:
+def choose_core(backend: str = "auto", device: torch.device | str = "cpu") -> RenderCore:
     """The render core for a backend name and a device.
 
+    ``auto`` is nerfkit's own where its library is there for the device, else the reference, with a warning. What
+    gsplat and tiny-cuda-nn don't do is done by the core that ``auto`` gives.
+
     Raises:
-        NerfkitError: no such backend, a device the backend has no kernels for, or a library that is not built.
+        NerfkitError: no such backend, a device the backend has no kernels for, or a library or package that is missing.
     """
-    if backend not in BACKENDS:
-        raise NerfkitError(f"--backend {backend}: no such backend; choose one of {', '.join(BACKENDS)}")
-    if str(device) not in ("cpu", "auto"):
-        raise NerfkitError(f"--device {device}: the render core has kernels for the CPU only so far; use --device cpu")
+    if backend not in ("auto", *BACKENDS):
+        raise NerfkitError(f"--backend {backend}: no such backend; choose one of {', '.join(('auto', *BACKENDS))}")
+    found = obstacle("nerfkit" if backend == "auto" else backend, device)
+    if backend == "auto" and found is not None:
+        log.warning("%s; meanwhile PyTorch's own operators do its work, which is slow", found)
+        backend = "reference"
+    elif found is not None:
+        raise NerfkitError(found)
+    if backend == "gsplat":
+        from nerfkit.core.gsplat import GsplatCore
+
+        return GsplatCore(choose_core("auto", device))
+    if backend == "tcnn":
+        from nerfkit.core.tcnn import TcnnCore
+
+        return TcnnCore(choose_core("auto", device))
+    if backend == "reference":
+        from nerfkit.core.reference_core import ReferenceCore
+
+        return ReferenceCore()
     from nerfkit.core.native import NativeCore
 
     return NativeCore()

@@ -29,7 +29,7 @@ class Occupancy:
 
     def unpack(self) -> Tensor:
         """The cells [K, G, G, G] bool."""
-        cells = np.unpackbits(self.bits.numpy(), bitorder="little").astype(bool)
+        cells = np.unpackbits(self.bits.cpu().numpy(), bitorder="little").astype(bool)
         return torch.from_numpy(cells).view(self.levels, self.cells, self.cells, self.cells)
 
     @property

@@ -6,7 +6,7 @@ this file is written for speed beyond culling whole tiles of splats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -76,12 +76,25 @@ def sh_basis(directions: Tensor, degree: int) -> Tensor:
     return torch.stack(terms, -1)
 
 
+def colors_from(center: Tensor, gaussians: Gaussians, degree: int) -> Tensor:
+    """The colours [N, 3] that Gaussians have seen from a point [3]."""
+    basis = sh_basis(torch.nn.functional.normalize(gaussians.means - center, dim=-1), degree)
+    return (0.5 + torch.einsum("nk,nkc->nc", basis, gaussians.sh[:, : basis.shape[1]])).clamp_min(0)
+
+
+def normals_towards(center: Tensor, gaussians: Gaussians) -> Tensor:
+    """The Gaussians' shortest axes [N, 3], turned towards a point [3]."""
+    shortest = gaussians.scales.argmin(-1)
+    normals = rotation_of(gaussians.quats).gather(2, shortest[:, None, None].expand(-1, 3, 1))[:, :, 0]
+    away = ((center - gaussians.means) * normals).sum(-1, keepdim=True) < 0
+    return torch.where(away, -normals, normals)
+
+
 def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.01) -> Splats:
     """Projects Gaussians to splats: EWA splatting (Zwicker et al. 2001, eq. 29-32) and SH colours.
 
     The 2D covariance is ``J W Sigma W^T J^T + 0.3 I``, with J the Jacobian of the perspective division at the
-    mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view. The normal is the shortest axis,
-    turned towards the camera.
+    mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view.
     """
     c = constants()
     cam_from_world = camera.cam_from_world[0]
@@ -107,15 +120,7 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     conics = torch.stack([cov_yy, -cov_xy, cov_xx], -1) / determinant[:, None]
 
     center = camera.world_from_cam[0, :3, 3]
-    directions = torch.nn.functional.normalize(gaussians.means - center, dim=-1)
-    basis = sh_basis(directions, degree)
-    colors = (0.5 + torch.einsum("nk,nkc->nc", basis, gaussians.sh[:, : basis.shape[1]])).clamp_min(0)
-
-    shortest = gaussians.scales.argmin(-1)
-    normals = axes[torch.arange(len(gaussians)), :, shortest]
-    away = ((center - gaussians.means) * normals).sum(-1, keepdim=True) < 0
-    normals = torch.where(away, -normals, normals)
-
+    colors, normals = colors_from(center, gaussians, degree), normals_towards(center, gaussians)
     means = torch.stack([fx * x + cx, fy * y + cy], -1)
     cut = 2 * torch.log((gaussians.opacities / c["ALPHA_MIN"]).clamp_min(1))
     extents = torch.stack([(cut * cov_xx).sqrt(), (cut * cov_yy).sqrt()], -1).detach()
@@ -155,14 +160,15 @@ def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, 
     Returns:
         The sums ``sum_i w_i v_i`` [R, C], the transmittance left [R], and the weights [S].
     """
-    clamped = alphas.clamp_max(constants()["ALPHA_MAX"])
-    sums, left, weights = [values.new_zeros(0, values.shape[1])], [alphas.new_zeros(0)], [alphas.new_zeros(0)]
-    for begin, end in pairwise(offsets.tolist()):
-        of_ray, rest = compositing_weights(clamped[None, begin:end])
-        sums.append(of_ray @ values[begin:end])
-        left.append(rest)
-        weights.append(of_ray[0])
-    return torch.cat(sums), torch.cat(left), torch.cat(weights)
+    counts = offsets.diff()
+    place = torch.arange(int(counts.max()) if len(counts) else 0, device=offsets.device)  # along a ray
+    exists = place < counts[:, None]  # [R, S]: rays of fewer samples are filled up with empty ones
+    padded = alphas.new_zeros(exists.shape).masked_scatter(exists, alphas.clamp_max(constants()["ALPHA_MAX"]))
+    of_rays, left = compositing_weights(padded)
+    weights = of_rays[exists]
+    ray = torch.arange(len(counts), device=offsets.device).repeat_interleave(counts)
+    sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, ray, weights[:, None] * values)
+    return sums, left, weights
 
 
 def mlp(
@@ -193,43 +199,80 @@ def mlp(
     return input if output == "linear" else getattr(torch, output)(input)  # type: ignore[no-any-return]
 
 
-def _tiles(width: int, height: int) -> Iterator[tuple[slice, slice]]:
-    for y in range(0, height, _TILE):
-        for x in range(0, width, _TILE):
-            yield slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width))
+@dataclass(frozen=True)
+class Tile:
+    """P pixels, row by row, and the S splats that may reach them, near to far."""
+
+    rows: int
+    columns: int
+    chosen: Tensor  # [S] of all splats
+    away: Tensor  # [P, S, 2] from the splats' means to the pixels' centres
+    weights: Tensor  # [P, S]
+    left: Tensor  # [P] transmittance
 
 
-def rasterize(splats: Splats, width: int, height: int, background: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Draws splats, near to far: planes [C, H, W] and alpha [H, W].
+def tiles(splats: Splats, width: int, height: int) -> list[list[Tile]]:
+    """What each pixel sees of the splats, in rows of tiles.
 
     ``alpha_i(p) = min(ALPHA_MAX, opacity_i exp(-(a dx^2 + c dy^2) / 2 - b dx dy))`` (Kerbl et al. 2023, eq. 3).
+    """
+    near_to_far = torch.argsort(splats.depths, stable=True)
+    order = near_to_far[splats.visible[near_to_far]]
+    return [
+        [
+            _tile(splats, order, range(x, min(x + _TILE, width)), range(y, min(y + _TILE, height)))
+            for x in range(0, width, _TILE)
+        ]
+        for y in range(0, height, _TILE)
+    ]
+
+
+def _tile(splats: Splats, order: Tensor, xs: range, ys: range) -> Tile:
+    low, high = (splats.means - splats.extents).detach(), (splats.means + splats.extents).detach()
+    touches = (high[order, 0] >= xs.start) & (low[order, 0] <= xs.stop)
+    touches &= (high[order, 1] >= ys.start) & (low[order, 1] <= ys.stop)
+    chosen = order[touches]
+    pixels = torch.cartesian_prod(torch.tensor(ys), torch.tensor(xs)).flip(1).to(low) + 0.5  # [P, 2]
+    away = pixels[:, None] - splats.means[chosen]
+    a, b, c = splats.conics[chosen].unbind(-1)
+    power = -(a * away[..., 0] ** 2 + c * away[..., 1] ** 2) / 2 - b * away[..., 0] * away[..., 1]
+    alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
+    weights, left = compositing_weights(torch.where(alphas >= constants()["ALPHA_MIN"], alphas, 0))
+    return Tile(len(ys), len(xs), chosen, away, weights, left)
+
+
+def _planes(seen: list[list[Tile]], of_tile: Callable[[Tile], Tensor]) -> Tensor:
+    """Puts together what a function knows of each tile's pixels, [P, C]: planes [C, H, W]."""
+    return torch.cat(
+        [torch.cat([of_tile(tile).T.unflatten(1, (tile.rows, tile.columns)) for tile in row], 2) for row in seen], 1
+    )
+
+
+def draw(seen: list[list[Tile]], splats: Splats, background: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Planes [C, H, W] and alpha [H, W] of what is seen.
+
     C is 3 (rgb over the background), 4 (and depth) or 7 (and normal); depth and normal are weighted sums.
     """
     values = torch.cat([splats.colors, splats.depths[:, None], splats.normals], -1)[:, :channels]
-    near_to_far = torch.argsort(splats.depths, stable=True)
-    order = near_to_far[splats.visible[near_to_far]]
-    low, high = (splats.means - splats.extents).detach(), (splats.means + splats.extents).detach()
-    image_rows: dict[int, list[Tensor]] = {}
-    alpha_rows: dict[int, list[Tensor]] = {}
-    for ys, xs in _tiles(width, height):
-        y, x = torch.meshgrid(torch.arange(ys.start, ys.stop), torch.arange(xs.start, xs.stop), indexing="ij")
-        pixels = torch.stack([x.flatten(), y.flatten()], -1).to(low) + 0.5  # [P, 2]
-        touches = (high[order, 0] >= xs.start) & (low[order, 0] <= xs.stop)
-        touches &= (high[order, 1] >= ys.start) & (low[order, 1] <= ys.stop)
-        chosen = order[touches]
-        d = pixels[:, None] - splats.means[chosen]  # [P, S, 2]
-        a, b, c = splats.conics[chosen].unbind(-1)
-        power = -(a * d[..., 0] ** 2 + c * d[..., 1] ** 2) / 2 - b * d[..., 0] * d[..., 1]
-        alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
-        weights, left = compositing_weights(torch.where(alphas >= constants()["ALPHA_MIN"], alphas, 0))
-        sums = weights @ values[chosen]
-        rgb = sums[:, :3] + left[:, None] * background
-        planes = torch.cat([rgb, sums[:, 3:]], -1).T.reshape(channels, *y.shape)
-        image_rows.setdefault(ys.start, []).append(planes)
-        alpha_rows.setdefault(ys.start, []).append((1 - left).reshape(y.shape))
-    image = torch.cat([torch.cat(row, -1) for row in image_rows.values()], -2)
-    alpha = torch.cat([torch.cat(row, -1) for row in alpha_rows.values()], -2)
-    return image, alpha
+    behind = torch.nn.functional.pad(background, (0, channels - 3))
+    image = _planes(seen, lambda tile: tile.weights @ values[tile.chosen] + tile.left[:, None] * behind)
+    return image, 1 - _planes(seen, lambda tile: tile.left[:, None])[0]
+
+
+def median_depth(seen: list[list[Tile]], splats: Splats) -> Tensor:
+    """The depth [H, W] of the splat behind which less than half the light is left; 0 where there is none."""
+
+    def of_tile(tile: Tile) -> Tensor:
+        passed = tile.weights.cumsum(1) > 0.5
+        first = passed & (passed.cumsum(1) == 1)
+        return (first * splats.depths[tile.chosen]).sum(1, keepdim=True)
+
+    return _planes(seen, of_tile)[0]
+
+
+def rasterize(splats: Splats, width: int, height: int, background: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Draws splats, near to far: planes [C, H, W] and alpha [H, W]; see :func:`tiles` and :func:`draw`."""
+    return draw(tiles(splats, width, height), splats, background, channels)
 
 
 def absolute_mean_gradients(splats: Splats, width: int, height: int, background: Tensor, grad_image: Tensor) -> Tensor:
@@ -245,21 +288,22 @@ def absolute_mean_gradients(splats: Splats, width: int, height: int, background:
     return total
 
 
-def ssim_window(dtype: torch.dtype = torch.float64) -> Tensor:
+def ssim_window(dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Tensor:
     """The 11-tap Gaussian window of sigma 1.5 [11] (Wang et al. 2004, section III-B)."""
-    x = torch.arange(-5, 6, dtype=dtype)
+    x = torch.arange(-5, 6, dtype=dtype, device=device)
     window = torch.exp(-(x**2) / (2 * 1.5**2))
     return window / window.sum()
 
 
+def blur(planes: Tensor) -> Tensor:
+    """Planes [C, H, W] averaged over SSIM's window, with zero padding."""
+    window = ssim_window(planes.dtype, planes.device)
+    rows = torch.nn.functional.conv2d(planes[:, None], window[None, None, None, :], padding=(0, 5))
+    return torch.nn.functional.conv2d(rows, window[None, None, :, None], padding=(5, 0))[:, 0]
+
+
 def ssim_map(image: Tensor, target: Tensor) -> Tensor:
     """SSIM at every pixel of planes [C, H, W] (Wang et al. 2004, eq. 13), zero padding."""
-    window = ssim_window(image.dtype)
-
-    def blur(planes: Tensor) -> Tensor:
-        rows = torch.nn.functional.conv2d(planes[:, None], window[None, None, None, :], padding=(0, 5))
-        return torch.nn.functional.conv2d(rows, window[None, None, :, None], padding=(5, 0))[:, 0]
-
     mx, my = blur(image), blur(target)
     sxx = blur(image * image) - mx * mx
     syy = blur(target * target) - my * my
@@ -273,6 +317,7 @@ def photometric_loss(image: Tensor, target: Tensor, ssim_weight: float) -> Tenso
     return (1 - ssim_weight) * (image - target).abs().mean() + ssim_weight * (1 - ssim_map(image, target).mean())
 
 
+@torch.no_grad()
 def adam(
     param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float], epsilon: float
 ) -> None:

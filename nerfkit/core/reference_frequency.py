@@ -17,7 +17,7 @@ def frequency_encode(x: Tensor, frequencies: int, variance: Tensor | None = None
     distribution with that diagonal covariance, and the result is the mean of its encoding: each sine and cosine is
     multiplied by ``exp(-4^j variance / 2)``.
     """
-    scales = 2.0 ** torch.arange(frequencies, dtype=x.dtype)[:, None]  # [L, 1]
+    scales = 2.0 ** torch.arange(frequencies, dtype=x.dtype, device=x.device)[:, None]  # [L, 1]
     phases = x[:, None] * scales  # [S, L, 3]
     bands = torch.stack([phases.sin(), phases.cos()], 2)  # [S, L, 2, 3]
     if variance is not None:

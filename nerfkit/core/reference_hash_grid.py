@@ -28,7 +28,7 @@ def hash_encode(positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor:
         along = scaled - cell
         total = table.new_zeros(len(positions), grid.features)
         for vertex in range(8):
-            offset = torch.tensor([vertex & 1, vertex >> 1 & 1, vertex >> 2])
+            offset = cell.new_tensor([vertex & 1, vertex >> 1 & 1, vertex >> 2])
             weight = torch.where(offset.bool(), along, 1 - along).prod(1)
             total = total + weight[:, None] * table[first + _entry(cell + offset, resolution, end - first)]
         features.append(total)

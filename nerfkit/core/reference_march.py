@@ -21,11 +21,11 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
     many steps as it takes to leave the cell. The cell is one of the finest level that holds the point and whose cells
     are not smaller than the step. Outside of all levels there is nothing.
     """
-    occupied = grid.unpack()
+    occupied = grid.unpack().to(ranges.device)
     t = ranges[:, 0] + jitter * (ranges[:, 0] * steps.cone).clamp(steps.least, steps.most)
-    counts = torch.zeros(len(t), dtype=torch.int64)
+    counts = torch.zeros(len(t), dtype=torch.int64, device=t.device)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
-    left = torch.arange(len(t))
+    left = torch.arange(len(t), device=t.device)
     while True:
         left = left[(t[left] < ranges[left, 1]) & (counts[left] < steps.most_samples)]
         if len(left) == 0:
@@ -38,7 +38,7 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         counts[sampled] += 1
         skip = torch.where(inside, step, step * ((exits / step).floor() + 1))
         t[left] = t[left] + skip
-    return _packed(found, counts)
+    return _packed(found, counts, t)
 
 
 def _look_up(
@@ -46,7 +46,7 @@ def _look_up(
 ) -> tuple[Tensor, Tensor]:
     """Whether points [L, 3] lie in occupied cells [L], and the distance to where the ray leaves the cell [L]."""
     largest = points.abs().amax(1)
-    halves = grid.half * 2.0 ** torch.arange(grid.levels + 1)
+    halves = grid.half * 2.0 ** torch.arange(grid.levels + 1, device=points.device)
     level = (largest[:, None] >= halves[None, :-1]).sum(1)
     large_enough = (step[:, None] * grid.cells > 2 * halves[None, : grid.levels - 1]).sum(1)
     level = torch.where(level < grid.levels, torch.maximum(level, large_enough), level)
@@ -62,8 +62,8 @@ def _look_up(
     return occupied[level, z, y, x] & ~outside, torch.where(outside, 0, exits.clamp_min(0))
 
 
-def _packed(found: list[tuple[Tensor, Tensor, Tensor]], counts: Tensor) -> Samples:
-    rays, starts, ends = (torch.cat(parts) for parts in zip(*found)) if found else (torch.zeros(0),) * 3
+def _packed(found: list[tuple[Tensor, Tensor, Tensor]], counts: Tensor, t: Tensor) -> Samples:
+    rays, starts, ends = (torch.cat(parts) for parts in zip(*found)) if found else (t.new_zeros(0),) * 3
     order = torch.argsort(rays, stable=True)  # each round went once over the rays, near to far
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
     return Samples(starts[order], ends[order], offsets, rays[order].int())

@@ -41,7 +41,7 @@ class TrainConfig:
     device: str = "auto"
     """Where to train: auto, cpu, cuda or cuda:N."""
     backend: str = "auto"
-    """The render core to use (see nerfkit doctor)."""
+    """The render core to use: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
     threads: int | None = None
     """CPU threads (default: all cores). Results are equal only for an equal number of threads."""
     eval_every: float = 0.25

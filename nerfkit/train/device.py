@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from nerfkit.core import choose_core
+from nerfkit.core.backends import obstacle
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
-    from nerfkit.core.native import NativeCore
+    from nerfkit.contracts import RenderCore
 
 
-def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, NativeCore]:
-    """The device and the core for it; ``auto`` takes the CPU where the backend has no kernels for the GPU.
+def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, RenderCore]:
+    """The device and the core for it; ``auto`` takes the CPU where nerfkit has no kernels for the GPU.
 
     Raises:
         NerfkitError: no such device or backend, or one that can't run here.
     """
     place = choose_device(device)
-    try:
-        return place, choose_core(backend, place)
-    except NerfkitError:
-        if device != "auto" or place.type == "cpu":
-            raise
-        return torch.device("cpu"), choose_core(backend, "cpu")
+    if device == "auto" and backend in ("auto", "nerfkit") and obstacle("nerfkit", place) is not None:
+        place = torch.device("cpu")
+    return place, choose_core(backend, place)
 
 
 def choose_device(name: str = "auto") -> torch.device:

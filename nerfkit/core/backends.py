@@ -1,0 +1,75 @@
+"""Which backends there are, and what stands in the way of each of them here."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nerfkit.errors import NerfkitError
+
+if TYPE_CHECKING:
+    import torch
+
+BACKENDS = {
+    "nerfkit": "the default: nerfkit's own kernels, on the CPU",
+    "gsplat": "gsplat rasterizes; nerfkit does the rest",
+    "tcnn": "tiny-cuda-nn encodes and runs small networks; nerfkit does the rest",
+    "reference": "PyTorch's own operators, on any device: slow, to check the others with",
+}
+_OTHERWISE = "use --backend nerfkit"
+
+
+def obstacle(backend: str, device: torch.device | str = "auto") -> str | None:
+    """Why a backend can't run on a device, and what to do about it; None where it can. ``auto``: on any device here."""
+    kind = str(device).partition(":")[0]
+    if backend == "nerfkit":
+        return _of_nerfkit(str(device))
+    if backend in ("gsplat", "tcnn"):
+        return _of_peer(backend, kind)
+    return None
+
+
+def _of_nerfkit(device: str) -> str | None:
+    from nerfkit.core._library import library
+
+    if device not in ("cpu", "auto"):
+        return f"--device {device}: the render core has kernels for the CPU only so far; use --device cpu"
+    try:
+        library()
+    except NerfkitError as error:
+        return str(error)
+    return None
+
+
+def _of_peer(backend: str, kind: str) -> str | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"--backend {backend}: needs an NVIDIA GPU, and torch sees none; {_OTHERWISE}"
+    if kind not in ("cuda", "auto"):
+        return f"--backend {backend}: runs on NVIDIA GPUs only; leave out --device {kind} or {_OTHERWISE}"
+    return _gsplat_is_missing() if backend == "gsplat" else _tcnn_is_missing()
+
+
+def _gsplat_is_missing() -> str | None:
+    found = importlib.util.find_spec("gsplat")
+    if found is None:
+        return f"--backend gsplat: gsplat is not installed; pip install 'nerfkit[gsplat]' or {_OTHERWISE}"
+    compiled = any(True for folder in found.submodule_search_locations or () for _ in Path(folder).glob("csrc*.so"))
+    if not compiled and shutil.which("nvcc") is None:
+        return (
+            "--backend gsplat: gsplat compiles its kernels at first use and finds no nvcc; install the CUDA toolkit, "
+            f"or a wheel that has them from https://docs.gsplat.studio/whl, or {_OTHERWISE}"
+        )
+    return None
+
+
+def _tcnn_is_missing() -> str | None:
+    if importlib.util.find_spec("tinycudann") is not None:
+        return None
+    return (
+        "--backend tcnn: tiny-cuda-nn is not installed, and not on PyPI; with nvcc and torch installed, pip install "
+        f"'git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch' or {_OTHERWISE}"
+    )

@@ -1,0 +1,112 @@
+"""gsplat as a rasterizer (Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting"); version 1.5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Cameras, Gaussians, RenderCore
+from nerfkit.core import reference
+from nerfkit.core._library import constants
+from nerfkit.core.arguments import checked_degree
+from nerfkit.core.delegate import Delegating
+from nerfkit.core.types import Layers, Rasterized, SplatStats
+
+
+class GsplatCore(Delegating):
+    """Rasterizes through ``gsplat.rasterization``; everything else is done by another core.
+
+    Conventions agree: quaternions w x y z of any length, SH in the Inria order, pixel centres at +0.5, the blur added
+    to the 2D covariance, the clamped linearisation, the cut at 1/255, absolute gradients. What gsplat does otherwise:
+
+    - a splat's alpha ends at 0.999, not at ALPHA_MAX: splats more opaque than that differ by up to 0.009 where they
+      are densest;
+    - the splat that would fill a pixel is left out, not drawn: up to 1e-4 of what lies behind is missing;
+    - a splat counts as visible where its box, in whole pixels, touches the image; tiles are 16 pixels wide;
+    - the gradients' sums have no fixed order: runs don't repeat to the byte;
+    - there is no median depth: calls that ask for it are left to the other core as a whole.
+    """
+
+    name = "gsplat"
+
+    def __init__(self, rest: RenderCore):
+        super().__init__(rest)
+        import gsplat
+
+        self._rasterization = gsplat.rasterization
+
+    def rasterize(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        background: Tensor,
+        *,
+        degree: int | None = None,
+        layers: Layers = "rgb",
+        near: float = 0.01,
+        median_depth: bool = False,
+        stats: SplatStats | None = None,
+    ) -> Rasterized:
+        """Draws Gaussians: see :meth:`nerfkit.core.native.NativeCore.rasterize`."""
+        degree = checked_degree(gaussians, camera, degree)
+        if median_depth or len(gaussians) == 0:
+            return self.rest.rasterize(
+                gaussians, camera, background, degree=degree, layers=layers, near=near, median_depth=median_depth,
+                stats=stats,
+            )  # fmt: skip
+        means = gaussians.means
+        pose = camera.cam_from_world.to(means)
+        if layers == "rgb+depth+normal":  # more than colours: gsplat takes what it shall draw as it is
+            values, sh_degree = _features(gaussians, camera, degree), None
+        else:
+            values, sh_degree = gaussians.sh, degree
+        behind = torch.nn.functional.pad(background.to(means), (0, 0 if sh_degree is not None else 3))
+        drawn, alpha, known = self._rasterization(
+            means, gaussians.quats, gaussians.scales, gaussians.opacities, values, pose, _matrices(camera).to(means),
+            camera.width, camera.height, near_plane=near, eps2d=constants()["SCREEN_BLUR"], sh_degree=sh_degree,
+            packed=False, backgrounds=behind[None], render_mode="RGB" if layers == "rgb" else "RGB+D",
+            absgrad=stats is not None,
+        )  # fmt: skip
+        instances = len(known["flatten_ids"])
+        if instances == 0:  # gsplat leaves pictures unwritten that nothing is seen in
+            whole = torch.ones_like(alpha, dtype=torch.bool)
+            drawn = drawn.masked_fill(whole, 0) + torch.nn.functional.pad(behind, (0, drawn.shape[3] - len(behind)))
+            alpha = alpha.masked_fill(whole, 0)
+        visible = (known["radii"][0] > 0).all(-1)
+        if stats is not None:
+            _gather(stats, known["means2d"], visible, camera)
+        planes = drawn[0].permute(2, 0, 1)  # rgb, (normal,) depth
+        if sh_degree is None:
+            planes = torch.cat([planes[:3], planes[6:], planes[3:6]])
+        return Rasterized(planes.contiguous(), alpha[0, :, :, 0], None, int(visible.sum()), instances)
+
+
+def _matrices(camera: Cameras) -> Tensor:
+    """The intrinsics as matrices: [C, 3, 3]."""
+    fx, fy, cx, cy = camera.intrinsics.unbind(1)
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    rows = [[fx, zero, cx], [zero, fy, cy], [zero, zero, one]]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def _features(gaussians: Gaussians, camera: Cameras, degree: int) -> Tensor:
+    """What each Gaussian shows the camera: rgb and normal [N, 6]."""
+    center = camera.world_from_cam[0, :3, 3].to(gaussians.means)
+    return torch.cat(
+        [reference.colors_from(center, gaussians, degree), reference.normals_towards(center, gaussians)], 1
+    )
+
+
+def _gather(stats: SplatStats, means: Tensor, visible: Tensor, camera: Cameras) -> None:
+    """Lets the backward pass add to the statistics what gsplat leaves at the projected means [1, N, 2]."""
+    half = means.new_tensor([camera.width / 2, camera.height / 2])
+    held: list[Any] = [means]  # let go of by the hook: a tensor's hook that holds the tensor keeps it for ever
+
+    def add(grad: Tensor) -> None:
+        stats.grad_sum += torch.where(visible, (held.pop().absgrad[0] * half).norm(dim=1), 0)
+        stats.count += visible
+
+    if means.requires_grad:
+        means.register_hook(add)
