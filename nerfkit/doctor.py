@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nerfkit.core.backends import BACKENDS, obstacle
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import free_memory
 
@@ -34,13 +35,6 @@ OPTIONAL = (
     Package("fast_simplification", "fast-simplification", "mesh decimation", "pip install 'nerfkit[mesh]'"),
     Package("lpips", "lpips", "the LPIPS metric in evaluations", "pip install 'nerfkit[lpips]'"),
     Package("viser", "viser", "the live viewer", "pip install 'nerfkit[viewer]'"),
-    Package("gsplat", "gsplat", "gsplat as an alternative rasterizer (NVIDIA GPU)", "pip install 'nerfkit[gsplat]'"),
-    Package(
-        "tinycudann",
-        "tinycudann",
-        "tiny-cuda-nn as an alternative for hash grids and MLPs (NVIDIA GPU)",
-        "not on PyPI: build its PyTorch bindings from the NVlabs/tiny-cuda-nn sources, with nvcc and torch installed",
-    ),  # fmt: skip
 )
 
 
@@ -57,9 +51,15 @@ class Check:
 def checks(folder: Path = Path()) -> list[Check]:
     """Everything worth knowing; takes about two seconds, most of it to import torch."""
     return [
-        _python(), *_torch(), _cpu(), _core(), _gpu(), *(_package(package) for package in OPTIONAL), _pycolmap(),
-        _ffmpeg(), _memory(), _disk(folder),
+        _python(), *_torch(), _cpu(), _core(), _gpu(), *(_backend(name) for name in BACKENDS),
+        *(_package(package) for package in OPTIONAL), _pycolmap(), _ffmpeg(), _memory(), _disk(folder),
     ]  # fmt: skip
+
+
+def usable_backends(found: list[Check]) -> list[str]:
+    """What ``--backend`` takes here."""
+    names = [check.name.removeprefix("backend ") for check in found if check.state == "ok"]
+    return [name for name in BACKENDS if name in names]
 
 
 def report(folder: Path = Path()) -> dict[str, Any]:
@@ -105,6 +105,14 @@ def _gpu() -> Check:
     if torch.cuda.is_available():
         return Check("gpu", "ok", torch.cuda.get_device_name(0), "nerfkit's own kernels run on the CPU so far")
     return Check("gpu", "missing", "none that torch can use", "not needed: everything runs on the CPU")
+
+
+def _backend(name: str) -> Check:
+    """Whether ``--backend name`` works here."""
+    found = obstacle(name)
+    if found is None:
+        return Check(f"backend {name}", "ok", BACKENDS[name])
+    return Check(f"backend {name}", "missing", BACKENDS[name], "see render core" if name == "nerfkit" else found)
 
 
 def _package(package: Package) -> Check:

@@ -29,5 +29,6 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(f"[bold red]to mend: {', '.join(problems)}[/]" if problems else "[green]nerfkit is ready[/]")
     return {
         "ready": not problems,
+        "backends": doctor.usable_backends(found),
         "checks": {c.name: {"state": c.state, "value": c.value, "hint": c.hint} for c in found},
     }

@@ -28,11 +28,17 @@ def choose_core(backend: str = "auto", device: torch.device | str = "cpu") -> Re
     if backend not in ("auto", *BACKENDS):
         raise NerfkitError(f"--backend {backend}: no such backend; choose one of {', '.join(('auto', *BACKENDS))}")
     found = obstacle("nerfkit" if backend == "auto" else backend, device)
-    if backend == "auto" and found is not None:
+    if found is None:
+        return _make("nerfkit" if backend == "auto" else backend, device)
+    if backend == "auto":
         log.warning("%s; meanwhile PyTorch's own operators do its work, which is slow", found)
-        backend = "reference"
-    elif found is not None:
-        raise NerfkitError(found)
+        return _make("reference", device)
+    raise NerfkitError(
+        found if backend == "nerfkit" else f"--backend {backend}: {found}; --backend nerfkit works without"
+    )
+
+
+def _make(backend: str, device: torch.device | str) -> RenderCore:
     if backend == "gsplat":
         from nerfkit.core.gsplat import GsplatCore
 

@@ -18,7 +18,6 @@ BACKENDS = {
     "tcnn": "tiny-cuda-nn encodes and runs small networks; nerfkit does the rest",
     "reference": "PyTorch's own operators, on any device: slow, to check the others with",
 }
-_OTHERWISE = "use --backend nerfkit"
 
 
 def obstacle(backend: str, device: torch.device | str = "auto") -> str | None:
@@ -47,29 +46,29 @@ def _of_peer(backend: str, kind: str) -> str | None:
     import torch
 
     if not torch.cuda.is_available():
-        return f"--backend {backend}: needs an NVIDIA GPU, and torch sees none; {_OTHERWISE}"
+        return "needs an NVIDIA GPU, and torch sees none"
     if kind not in ("cuda", "auto"):
-        return f"--backend {backend}: runs on NVIDIA GPUs only; leave out --device {kind} or {_OTHERWISE}"
-    return _gsplat_is_missing() if backend == "gsplat" else _tcnn_is_missing()
+        return f"runs on NVIDIA GPUs, not on --device {kind}"
+    return _of_gsplat() if backend == "gsplat" else _of_tcnn()
 
 
-def _gsplat_is_missing() -> str | None:
+def _of_gsplat() -> str | None:
     found = importlib.util.find_spec("gsplat")
     if found is None:
-        return f"--backend gsplat: gsplat is not installed; pip install 'nerfkit[gsplat]' or {_OTHERWISE}"
+        return "gsplat is not installed: pip install 'nerfkit[gsplat]'"
     compiled = any(True for folder in found.submodule_search_locations or () for _ in Path(folder).glob("csrc*.so"))
     if not compiled and shutil.which("nvcc") is None:
         return (
-            "--backend gsplat: gsplat compiles its kernels at first use and finds no nvcc; install the CUDA toolkit, "
-            f"or a wheel that has them from https://docs.gsplat.studio/whl, or {_OTHERWISE}"
+            "gsplat compiles its kernels at first use and finds no nvcc: install the CUDA toolkit, or a wheel that has "
+            "them from https://docs.gsplat.studio/whl"
         )
     return None
 
 
-def _tcnn_is_missing() -> str | None:
+def _of_tcnn() -> str | None:
     if importlib.util.find_spec("tinycudann") is not None:
         return None
     return (
-        "--backend tcnn: tiny-cuda-nn is not installed, and not on PyPI; with nvcc and torch installed, pip install "
-        f"'git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch' or {_OTHERWISE}"
+        "tiny-cuda-nn is not installed, and not on PyPI: with nvcc and torch there, pip install --no-build-isolation "
+        "'git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch'"
     )

@@ -23,7 +23,8 @@ class GsplatCore(Delegating):
 
     - a splat's alpha ends at 0.999, not at ALPHA_MAX: splats more opaque than that differ by up to 0.009 where they
       are densest;
-    - the splat that would fill a pixel is left out, not drawn: up to 1e-4 of what lies behind is missing;
+    - the splat that would fill a pixel (transmittance 1e-4) is left out, not drawn: 1e-4 a / (1 - a) of it is missing
+      at most, with a its alpha;
     - a splat counts as visible where its box, in whole pixels, touches the image; tiles are 16 pixels wide;
     - the gradients' sums have no fixed order: runs don't repeat to the byte;
     - there is no median depth: calls that ask for it are left to the other core as a whole.
@@ -105,8 +106,9 @@ def _gather(stats: SplatStats, means: Tensor, visible: Tensor, camera: Cameras) 
     held: list[Any] = [means]  # let go of by the hook: a tensor's hook that holds the tensor keeps it for ever
 
     def add(grad: Tensor) -> None:
-        stats.grad_sum += torch.where(visible, (held.pop().absgrad[0] * half).norm(dim=1), 0)
-        stats.count += visible
+        pull = (held.pop().absgrad[0] * half).norm(dim=1)
+        stats.grad_sum += torch.where(visible, pull, 0).to(stats.grad_sum)
+        stats.count += visible.to(stats.count)
 
     if means.requires_grad:
         means.register_hook(add)

@@ -102,7 +102,7 @@ def _gather(stats: SplatStats, splats: reference.Splats, seen: list[reference.Ti
 
     def of_means(grad: Tensor) -> None:
         stats.grad_sum += torch.where(visible, (pull * half).norm(dim=1), 0).to(stats.grad_sum)
-        stats.count += visible
+        stats.count += visible.to(stats.count)
 
     for tile in seen:
         tile.away.register_hook(functools.partial(of_pixels, tile.chosen))

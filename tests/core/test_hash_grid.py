@@ -9,6 +9,8 @@ import torch
 from tolerances import GRADIENT, VALUE
 from torch import Tensor
 
+from core.cores import cores
+from nerfkit.contracts import RenderCore
 from nerfkit.core import reference_hash_grid
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.native import NativeCore
@@ -23,26 +25,28 @@ def inputs(grid: HashGrid, samples: int) -> tuple[Tensor, Tensor]:
     return positions.float().double(), torch.randn(grid.entries, grid.features, generator=rng, dtype=torch.float64)
 
 
+@cores("nerfkit", "tcnn", "tcnn stand-in")
 @pytest.mark.parametrize("samples", [0, 1, 7, 8, 9, 1500])
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
-def test_values_equal_reference(samples: int, features: int) -> None:
+def test_values_equal_reference(core: RenderCore, samples: int, features: int) -> None:
     grid = HashGrid(levels=5, features=features, log2_size=9, coarsest=3, finest=70)
     positions, table = inputs(grid, samples)
     expected = reference_hash_grid.hash_encode(positions, table, grid)
-    got = NativeCore().hash_encode(positions.float(), table.float(), grid)
+    got = core.hash_encode(positions.float(), table.float(), grid)
     assert got.shape == (samples, 5 * features)
     # In single precision a position is known to 6e-8, that is, to 4e-6 of a cell on the finest level.
     assert torch.allclose(got.double(), expected, atol=3 * VALUE)
 
 
+@cores("nerfkit", "tcnn", "tcnn stand-in")
 @pytest.mark.parametrize("samples", [1, 9, 700])
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
-def test_gradients_equal_reference(samples: int, features: int) -> None:
+def test_gradients_equal_reference(core: RenderCore, samples: int, features: int) -> None:
     grid = HashGrid(levels=4, features=features, log2_size=8, coarsest=2, finest=33)
     exact = [tensor.clone().requires_grad_() for tensor in inputs(grid, samples)]
     fast = [tensor.detach().float().requires_grad_() for tensor in exact]
     expected = reference_hash_grid.hash_encode(*exact, grid)
-    got = NativeCore().hash_encode(*fast, grid)
+    got = core.hash_encode(*fast, grid)
     v = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (expected * v).sum().backward()
     (got * v.float()).sum().backward()

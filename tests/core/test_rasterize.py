@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tolerances import FLIP, FLIP_SHARE, GRADIENT, VALUE
+from tolerances import FILLED, FLIP, FLIP_SHARE, GRADIENT, VALUE
 from torch import Tensor
 
+from core.cores import cores, fit_for
 from core.scenes import FIELDS, camera, gaussians, leaves
-from nerfkit.contracts import Cameras, Gaussians
+from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
 from nerfkit.core.types import CHANNELS, Layers, SplatStats
@@ -21,28 +22,29 @@ def draw_reference(g: Gaussians, view: Cameras, layers: Layers, degree: int = 3)
     return reference.rasterize(splats, view.width, view.height, BACKGROUND, CHANNELS[layers])
 
 
-def assert_images_close(got: Tensor, expected: Tensor, splat_depth: float = 5.0) -> None:
+def assert_images_close(core: RenderCore, got: Tensor, expected: Tensor, splat_depth: float = 5.0) -> None:
     """Equal within VALUE, but for a few pixels where a splat is on either side of the cut."""
     difference = (got.double() - expected).abs()
     scale = torch.ones(len(expected), 1, 1, dtype=torch.float64)
     scale[3:] = splat_depth
-    off = (difference > VALUE * scale).any(0)
+    off = (difference > (FILLED if core.name == "gsplat" else VALUE) * scale).any(0)
     assert off.double().mean() <= FLIP_SHARE
     assert (difference <= FLIP * scale * 1.5).all()
 
 
+@cores("nerfkit", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("layers", list(CHANNELS))
 @pytest.mark.parametrize(
     ("count", "size"), [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40))]
 )
-def test_image_equals_reference(count: int, size: tuple[int, int], layers: Layers) -> None:
-    g, view = gaussians(count, seed=count), camera(*size)
+def test_image_equals_reference(core: RenderCore, count: int, size: tuple[int, int], layers: Layers) -> None:
+    g, view = fit_for(core, gaussians(count, seed=count)), camera(*size)
     expected, alpha = draw_reference(g, view, layers)
-    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, layers=layers)
+    drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, layers=layers)
     if count >= 17:
         assert alpha.mean() > 0.1, "an empty image proves nothing"
-    assert_images_close(drawn.image, expected)
-    assert_images_close(drawn.alpha[None], alpha[None])
+    assert_images_close(core, drawn.image, expected)
+    assert_images_close(core, drawn.alpha[None], alpha[None])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -67,18 +69,19 @@ def test_needles_equal_reference(seed: int) -> None:
         assert (got - want).norm() <= 50 * GRADIENT * want.norm(), name
 
 
+@cores("nerfkit", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("layers", list(CHANNELS))
 @pytest.mark.parametrize(("count", "size"), [(7, (33, 20)), (16, (8, 8)), (300, (53, 41))])
-def test_gradients_equal_reference(count: int, size: tuple[int, int], layers: Layers) -> None:
-    g, view = gaussians(count, seed=count + 1), camera(*size)
+def test_gradients_equal_reference(core: RenderCore, count: int, size: tuple[int, int], layers: Layers) -> None:
+    g, view = fit_for(core, gaussians(count, seed=count + 1)), camera(*size)
     rng = torch.Generator().manual_seed(count)
     exact, fast = leaves(g, torch.float64), leaves(g, torch.float32)
     image, alpha = draw_reference(exact, view, layers)
     v_image = torch.randn(image.shape, generator=rng, dtype=torch.float64)
     v_alpha = torch.randn(alpha.shape, generator=rng, dtype=torch.float64)
-    assert alpha.mean() > 0.05, "an empty image proves nothing"
+    assert alpha.mean() > 0.03, "an empty image proves nothing"
     ((image * v_image).sum() + (alpha * v_alpha).sum()).backward()
-    drawn = NativeCore().rasterize(fast, view, BACKGROUND, layers=layers)
+    drawn = core.rasterize(fast, view, BACKGROUND, layers=layers)
     ((drawn.image * v_image.float()).sum() + (drawn.alpha * v_alpha.float()).sum()).backward()
     for name in FIELDS:
         expected, got = getattr(exact, name).grad, getattr(fast, name).grad.double()
@@ -86,12 +89,13 @@ def test_gradients_equal_reference(count: int, size: tuple[int, int], layers: La
         assert (got - expected).norm() <= GRADIENT * expected.norm(), name
 
 
+@cores("nerfkit", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
-def test_sh_degree(degree: int) -> None:
-    g, view = gaussians(60, degree=3), camera(24, 24)
+def test_sh_degree(core: RenderCore, degree: int) -> None:
+    g, view = fit_for(core, gaussians(60, degree=3)), camera(24, 24)
     expected, _ = draw_reference(g, view, "rgb", degree)
-    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, degree=degree)
-    assert_images_close(drawn.image, expected)
+    drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, degree=degree)
+    assert_images_close(core, drawn.image, expected)
 
 
 def test_reference_gradients_equal_finite_differences() -> None:
@@ -110,29 +114,32 @@ def test_reference_gradients_equal_finite_differences() -> None:
     assert torch.autograd.gradcheck(draw, inputs, eps=1e-6, atol=1e-5)
 
 
-def test_no_gaussians_and_none_in_view() -> None:
+@cores("nerfkit", "reference", "gsplat", "gsplat stand-in")
+def test_no_gaussians_and_none_in_view(core: RenderCore) -> None:
     empty = leaves(gaussians(0), torch.float32)
-    drawn = NativeCore().rasterize(empty, camera(9, 5), BACKGROUND)
+    drawn = core.rasterize(empty, camera(9, 5), BACKGROUND)
     assert torch.allclose(drawn.image, BACKGROUND.float()[:, None, None].expand(3, 5, 9))
     assert (drawn.alpha == 0).all()
     behind = gaussians(20)
     behind = leaves(
         Gaussians(behind.means + torch.tensor([0, -9.0, 0]), *(getattr(behind, n) for n in FIELDS[1:])), torch.float32
     )
-    drawn = NativeCore().rasterize(behind, camera(9, 5), BACKGROUND)
+    drawn = core.rasterize(behind, camera(9, 5), BACKGROUND)
     drawn.image.sum().backward()
     assert drawn.visible == 0
     assert all((getattr(behind, name).grad == 0).all() for name in FIELDS)
+    assert torch.allclose(drawn.image, BACKGROUND.float()[:, None, None].expand(3, 5, 9))
 
 
-def test_median_depth_lies_at_the_first_opaque_surface() -> None:
+@cores("nerfkit", "reference", "gsplat", "gsplat stand-in")
+def test_median_depth_lies_at_the_first_opaque_surface(core: RenderCore) -> None:
     view = camera(16, 16)
     center = view.world_from_cam[0, :3, 3]
     forward = view.world_from_cam[0, :3, 2]
     means = torch.stack([center + 1.5 * forward, center + 2.5 * forward])
     wide = Gaussians(means, torch.tensor([[1.0, 0, 0, 0]] * 2).double(), torch.full((2, 3), 3.0).double(),
                      torch.tensor([0.4, 0.9]).double(), torch.zeros(2, 1, 3).double())  # fmt: skip
-    drawn = NativeCore().rasterize(leaves(wide, torch.float32), view, BACKGROUND, layers="rgb+depth", median_depth=True)
+    drawn = core.rasterize(leaves(wide, torch.float32), view, BACKGROUND, layers="rgb+depth", median_depth=True)
     assert drawn.median_depth is not None
     assert torch.allclose(drawn.median_depth, torch.full((16, 16), 2.5), atol=1e-5)
 
@@ -175,18 +182,21 @@ def test_hostile_values_neither_crash_nor_spread() -> None:
     assert clean.std() > 0.01
 
 
+@cores("nerfkit", "reference", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("seed", range(4))
-def test_stats_are_absolute_screen_gradients(seed: int) -> None:
-    g, view = gaussians(50, seed), camera(20, 15)
+def test_stats_are_absolute_screen_gradients(core: RenderCore, seed: int) -> None:
+    g, view = fit_for(core, gaussians(50, seed)), camera(20, 15)
     stats = SplatStats.zeros(50)
-    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND, stats=stats)
+    drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, stats=stats)
     v = torch.randn(drawn.image.shape, generator=torch.Generator().manual_seed(seed))
     (drawn.image * v).sum().backward()
     splats = reference.project(leaves(g, torch.float64), view, 3)
     pull = reference.absolute_mean_gradients(splats, 20, 15, BACKGROUND, v.double())
     expected = (pull * torch.tensor([10.0, 7.5])).norm(dim=1) * splats.visible
     assert (stats.grad_sum.double() - expected).norm() <= GRADIENT * expected.norm()
-    assert torch.equal(stats.count.bool(), splats.visible)
+    counted = stats.count.bool()
+    assert counted[splats.visible].all()
+    assert core.name == "gsplat" or torch.equal(counted, splats.visible)  # whose boxes are whole pixels
 
 
 def test_wrong_arguments_are_named() -> None:
