@@ -50,6 +50,7 @@ Options = make_dataclass(
 def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     import json
 
+    from nerfkit.train.device import check
     from nerfkit.train.fit import fit
     from nerfkit.train.run import Run
 
@@ -59,6 +60,7 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
         same_scene(config.scene, Run.open(out))
     else:
         Run.check_free(out, overwrite=options.overwrite)
+        check(config.device, config.backend)  # before minutes go into poses
         config.scene = posed(config.scene, config.images, out, console)
     try:
         with TrainBar(console) as monitor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from nerfkit.core.backends import BACKENDS, obstacle
-from nerfkit.errors import NerfkitError
+from nerfkit.core.backends import obstacle, require
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +24,14 @@ def choose_core(backend: str = "auto", device: torch.device | str = "cpu") -> Re
     Raises:
         NerfkitError: no such backend, a device the backend has no kernels for, or a library or package that is missing.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise NerfkitError(f"--backend {backend}: no such backend; choose one of {', '.join(('auto', *BACKENDS))}")
-    found = obstacle("nerfkit" if backend == "auto" else backend, device)
+    require(backend, device)
+    if backend != "auto":
+        return _make(backend, device)
+    found = obstacle("nerfkit", device)
     if found is None:
-        return _make("nerfkit" if backend == "auto" else backend, device)
-    if backend == "auto":
-        log.warning("%s; meanwhile PyTorch's own operators do its work, which is slow", found)
-        return _make("reference", device)
-    raise NerfkitError(
-        found if backend == "nerfkit" else f"--backend {backend}: {found}; --backend nerfkit works without"
-    )
+        return _make("nerfkit", device)
+    log.warning("%s; meanwhile PyTorch's own operators do its work, which is slow", found)
+    return _make("reference", device)
 
 
 def _make(backend: str, device: torch.device | str) -> RenderCore:

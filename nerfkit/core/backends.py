@@ -20,6 +20,17 @@ BACKENDS = {
 }
 
 
+def require(backend: str, device: torch.device | str = "auto") -> None:
+    """Raises NerfkitError: no such backend, or one that can't run on the device; ``auto`` always can."""
+    if backend not in ("auto", *BACKENDS):
+        raise NerfkitError(f"--backend {backend}: no such backend; choose one of {', '.join(('auto', *BACKENDS))}")
+    found = None if backend == "auto" else obstacle(backend, device)
+    if found is not None:
+        raise NerfkitError(
+            found if backend == "nerfkit" else f"--backend {backend}: {found}; --backend nerfkit works without"
+        )
+
+
 def obstacle(backend: str, device: torch.device | str = "auto") -> str | None:
     """Why a backend can't run on a device, and what to do about it; None where it can. ``auto``: on any device here."""
     kind = str(device).partition(":")[0]

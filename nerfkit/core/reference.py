@@ -232,7 +232,7 @@ def _tile(splats: Splats, order: Tensor, xs: range, ys: range) -> Tile:
     touches = (high[order, 0] >= xs.start) & (low[order, 0] <= xs.stop)
     touches &= (high[order, 1] >= ys.start) & (low[order, 1] <= ys.stop)
     chosen = order[touches]
-    pixels = torch.cartesian_prod(torch.tensor(ys), torch.tensor(xs)).flip(1).to(low) + 0.5  # [P, 2]
+    pixels = torch.cartesian_prod(low.new_tensor(ys), low.new_tensor(xs)).flip(1) + 0.5  # [P, 2]
     away = pixels[:, None] - splats.means[chosen]
     a, b, c = splats.conics[chosen].unbind(-1)
     power = -(a * away[..., 0] ** 2 + c * away[..., 1] ** 2) / 2 - b * away[..., 0] * away[..., 1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nerfkit.core import choose_core
-from nerfkit.core.backends import obstacle
+from nerfkit.core.backends import obstacle, require
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
@@ -20,10 +20,21 @@ def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, R
     Raises:
         NerfkitError: no such device or backend, or one that can't run here.
     """
+    place = check(device, backend)
+    return place, choose_core(backend, place)
+
+
+def check(device: str = "auto", backend: str = "auto") -> torch.device:
+    """The device that :func:`choose` takes, without a core to go with it.
+
+    Raises:
+        NerfkitError: no such device or backend, or one that can't run here.
+    """
     place = choose_device(device)
     if device == "auto" and backend in ("auto", "nerfkit") and obstacle("nerfkit", place) is not None:
         place = torch.device("cpu")
-    return place, choose_core(backend, place)
+    require(backend, place)
+    return place
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
 from core import stand_ins
