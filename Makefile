@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast bench lint format cuda clients clean
+.PHONY: setup demo test test-fast bench lint format cuda emulated clients clean
 
 setup: $(VENV)/.installed
 
@@ -53,6 +53,10 @@ format: setup
 # Compiles the CUDA side, and what it will share with the CPU, where nvcc is. Needs no GPU.
 cuda:
 	bash scripts/compile_cuda.sh
+
+# The CUDA kernels for a CPU, to test them without a GPU: cuda_ext/emulation/engine.cpp.
+emulated:
+	@$(MAKE) --no-print-directory -f cuda_ext/emulation/Makefile OUT=build/emulated
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

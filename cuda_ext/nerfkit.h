@@ -8,6 +8,10 @@
  *   - "or NULL" after the shape marks an optional array;
  *   - float is float32, uint8_t, int32_t and int64_t are what they say; arrays are contiguous, C order;
  *   - arrays that are not const are written.
+ * Arrays of a GPU's library lie in device memory, the small ones too, and calls return before their work is done. A
+ * call that returns NK_NEEDS_SCRATCH has done nothing: give it nk_scratch_needed() bytes and call again. Where only the
+ * kernel can see that an argument is wrong (offsets that do not rise), the call skips what it concerns, and it or a
+ * later call returns the error.
  * Images are planes [C, H, W]; pixel (x, y) has its centre at (x + 0.5, y + 0.5). */
 #ifndef NERFKIT_H
 #define NERFKIT_H
@@ -26,6 +30,11 @@ NK_API int32_t nk_abi_version(void);
 NK_API int32_t nk_lanes(void);
 NK_API const char *nk_error(void);               /* of this thread's last failure */
 NK_API int64_t nk_params_size(const char *name); /* sizeof(struct NAME), -1 if unknown */
+
+/* Of a GPU's library; a CPU's takes them and does nothing. All three concern the calling thread. */
+NK_API void nk_use_stream(void *stream);                 /* the cudaStream_t of the calls that follow */
+NK_API void nk_use_scratch(void *memory, int64_t bytes); /* device memory those calls may use, on that stream */
+NK_API int64_t nk_scratch_needed(void);                  /* bytes that the last call wanted */
 
 /* Projects Gaussians to splats (EWA) and evaluates their colours. */
 typedef struct nk_project_params {

@@ -2,17 +2,14 @@
 #include "../math/adam.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "../error.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 extern "C" int nk_adam(const nk_adam_params *p) {
   return nk::guarded("nk_adam", [&] {
-    const double step = static_cast<double>(p->step);
-    const nk::AdamStep s = {p->beta1, p->beta2, static_cast<float>(1.0 / (1.0 - std::pow(double(p->beta1), step))),
-                            static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(double(p->beta2), step))), p->epsilon};
+    const nk::AdamStep s = nk::adam_step(p->beta1, p->beta2, p->epsilon, p->step);
     // The learning rates, wrapped around so that a vector can be read from any position in the period.
     std::vector<float> lr(p->L + nk::kLanes);
     for (size_t i = 0; i < lr.size(); ++i) lr[i] = p->lr[i % p->L];

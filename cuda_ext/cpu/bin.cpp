@@ -14,9 +14,9 @@
 #include <immintrin.h>
 #endif
 
+#include "../error.h"
 #include "../math/lanes.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {

@@ -2,16 +2,13 @@
 #include "../math/frequency.h"
 
 #include <algorithm>
-#include <stdexcept>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
-
-// From x of about one on, 2^24 x is a whole number in single precision: its sine says nothing of where x lies.
-constexpr int kMostFrequencies = 24;
 
 void encode(const nk_frequency_encode_params *p, int64_t first, int count) {
   for (int axis = 0; axis < 3; ++axis) {
@@ -51,8 +48,7 @@ void encode_vjp(const nk_frequency_encode_grad_params *p, int64_t first, int cou
 // Calls work(first sample, how many) for all blocks of lanes.
 template <class Params, class Work>
 void for_blocks(const Params *p, Work work) {
-  if (p->L < 0 || p->L > kMostFrequencies) throw std::invalid_argument("frequencies must be 0 to 24");
-  if (p->W != 3 + 6 * p->L) throw std::invalid_argument("features must have 3 + 6 * frequencies columns");
+  check_frequency(p);
   const int64_t blocks = (p->S + int64_t(kLanes) - 1) / kLanes;
 #pragma omp parallel for num_threads(p->threads) schedule(static)
   for (int64_t block = 0; block < blocks; ++block) {

@@ -11,8 +11,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
@@ -50,13 +51,10 @@ float dot(typename Entry<Features>::Type a, typename Entry<Features>::Type b) {
 
 template <class Params>
 GridLevel level_of(const Params *p, int l) {
-  const int64_t n = p->resolutions[l] + int64_t(1), size = int64_t(p->offsets[l + 1]) - p->offsets[l];
-  if (n < 2 || size < 1 || p->offsets[l] < 0 || p->offsets[l + 1] > p->P)
-    throw std::invalid_argument("level " + std::to_string(l) + " has no valid resolution or entries");
-  if (size >= n * n * n) return {p->resolutions[l], p->offsets[l], 0};
-  if (size < 2 || (size & (size - 1)) != 0)
-    throw std::invalid_argument("level " + std::to_string(l) + " is hashed, and its size is no power of two");
-  return {p->resolutions[l], p->offsets[l], static_cast<int>(size - 1)};
+  GridLevel level;
+  if (!grid_level(p->resolutions[l], p->offsets[l], p->offsets[l + 1], p->P, &level))
+    throw std::invalid_argument("level " + std::to_string(l) + " has no valid resolution or number of entries");
+  return level;
 }
 
 // What the samples [first, first + count) of one vector read on a level; lanes beyond `count` repeat sample zero.
@@ -159,24 +157,8 @@ void encode_vjp(const nk_hash_encode_grad_params *p) {
 // Refuses what the loops could not survive: exceptions may not leave a parallel region.
 template <class Params>
 void check(const Params *p) {
-  if (p->LF != p->L * p->F) throw std::invalid_argument("features must have levels * features columns");
+  check_hash_encode(p);
   for (int l = 0; l < p->L; ++l) level_of(p, l);
-}
-
-// Calls fn(std::integral_constant) for the number of features.
-template <class Fn>
-void with_features(int features, Fn fn) {
-  switch (features) {
-    case 1:
-      return fn(std::integral_constant<int, 1>());
-    case 2:
-      return fn(std::integral_constant<int, 2>());
-    case 4:
-      return fn(std::integral_constant<int, 4>());
-    case 8:
-      return fn(std::integral_constant<int, 8>());
-  }
-  throw std::invalid_argument("an entry must have 1, 2, 4 or 8 features");
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 // Marches rays through the occupancy grid: once to count their samples, and once more to write them.
 #include <cstdint>
-#include <stdexcept>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../math/ray_march.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
@@ -12,10 +12,7 @@ namespace {
 // Calls visit(ray, sample of the ray, start, end) for all samples, and count(ray, samples) at each ray's end.
 template <class Params, class Visit, class Count>
 void march_all(const Params *p, Visit visit, Count count) {
-  if (p->G < 8 || p->G % 8 != 0 || int64_t(p->B) * 8 != int64_t(p->K) * p->G * p->G * p->G)
-    throw std::invalid_argument("the grid must have K * G^3 bits, with G a multiple of 8");
-  if (!(p->least_step > 0.0f) || p->most_step < p->least_step)
-    throw std::invalid_argument("steps must be positive, the least at most the largest");
+  check_march(p);
   const OccupancyGrid grid = {p->bits, p->K, p->G, p->half};
   const MarchSteps steps = {p->cone, p->least_step, p->most_step};
 #pragma omp parallel for num_threads(p->threads) schedule(dynamic, 64)

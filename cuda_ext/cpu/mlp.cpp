@@ -10,11 +10,11 @@
 #include <stdexcept>
 #include <vector>
 
+#include "../error.h"
 #include "../math/activation.h"
 #include "../nerfkit.h"
 #include "buffer.h"
 #include "denormals.h"
-#include "error.h"
 #include "transpose.h"
 
 namespace nk {

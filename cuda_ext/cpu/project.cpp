@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../error.h"
 #include "../math/gaussian.h"
 #include "../math/spherical_harmonics.h"
 #include "../nerfkit.h"
-#include "error.h"
 #include "transpose.h"
 
 namespace nk {
@@ -204,20 +204,6 @@ extern "C" int nk_project_bwd(const nk_project_grad_params *p) {
       for (int64_t i = 0; i < p->N; i += nk::kLanes)
         nk::project_block_vjp(p, cam, i, std::min<int64_t>(nk::kLanes, p->N - i));
       nk::finish_stores_past_caches();
-    }
-  });
-}
-
-extern "C" int nk_splat_stats(const nk_splat_stats_params *p) {
-  return nk::guarded("nk_splat_stats", [&] {
-    const float half_width = 0.5f * p->width, half_height = 0.5f * p->height;
-#pragma omp parallel for num_threads(p->threads) schedule(static)
-    for (int64_t i = 0; i < p->N; ++i) {
-      const float *splat = p->splats + i * NK_SPLAT_SIZE, *grad = p->grad_splats + i * NK_SPLAT_SIZE;
-      if (splat[NK_SPLAT_DEPTH] == 0.0f) continue;
-      const float x = grad[NK_GRAD_ABS_X] * half_width, y = grad[NK_GRAD_ABS_Y] * half_height;
-      p->grad_sum[i] += nk::sqrt(x * x + y * y);
-      p->count[i] += 1.0f;
     }
   });
 }

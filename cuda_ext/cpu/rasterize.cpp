@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "../error.h"
 #include "../math/compositing.h"
 #include "../nerfkit.h"
 #include "denormals.h"
-#include "error.h"
 
 namespace nk {
 namespace {

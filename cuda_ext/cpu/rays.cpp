@@ -8,25 +8,22 @@
 #include <string>
 #include <vector>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../math/camera.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
 
-constexpr int kPose = 12, kParameters = kPose + 8;  // of a camera: rows of [R | t], intrinsics, distortion
-
-// Refuses what the loops could not survive, and says which model is meant: without distortion there is only one.
+// Refuses what the loops could not survive, and says which model is meant.
 template <class Params>
 int checked_model(const Params *p) {
-  if (p->model < NK_CAMERA_PINHOLE || p->model > NK_CAMERA_EQUIRECT)
-    throw std::invalid_argument("no camera model has the number " + std::to_string(p->model));
   for (int64_t r = 0; r < p->R; ++r)
     if (p->camera_index[r] < 0 || p->camera_index[r] >= p->C)
       throw std::invalid_argument("camera_index must be 0 to " + std::to_string(p->C - 1) + ", got " +
                                   std::to_string(p->camera_index[r]) + " for ray " + std::to_string(r));
-  return p->distortion || p->model == NK_CAMERA_EQUIRECT ? p->model : NK_CAMERA_PINHOLE;
+  return camera_model(p);
 }
 
 // The rays from `first` on, with their cameras; lanes past `count` repeat the first.
@@ -67,19 +64,14 @@ void cast(const nk_rays_params *p, int model, int64_t first, int count) {
   store_strided(p->radii + first, 1, count, cone_radius(model, block.lens, p->width, block.ray));
 }
 
-// Adds to sums [C, kParameters].
+// Adds to sums [C, kCameraParameters].
 void cast_vjp(const nk_rays_grad_params *p, int model, int64_t first, int count, double *sums) {
   const Block block(p, model, first, count);
-  const Vec3<Lanes> *row = block.rotation.row, &d = block.ray.direction;
-  const Vec3<Lanes> v_origin = load_vectors(p->grad_origins + 3 * first, count);
-  const Vec3<Lanes> v = load_vectors(p->grad_directions + 3 * first, count);
-  const Lens<Lanes> v_lens = pixel_ray_vjp(model, block.lens, block.ray, v.x * row[0] + v.y * row[1] + v.z * row[2]);
-  const Lanes columns[kParameters] = {v.x * d.x, v.x * d.y,   v.x * d.z,   v_origin.x,  v.y * d.x,
-                                      v.y * d.y, v.y * d.z,   v_origin.y,  v.z * d.x,   v.z * d.y,
-                                      v.z * d.z, v_origin.z,  v_lens.fx,   v_lens.fy,   v_lens.cx,
-                                      v_lens.cy, v_lens.k[0], v_lens.k[1], v_lens.k[2], v_lens.k[3]};
+  Lanes columns[kCameraParameters];
+  camera_ray_vjp(model, block.lens, block.rotation, block.ray, load_vectors(p->grad_origins + 3 * first, count),
+                 load_vectors(p->grad_directions + 3 * first, count), columns);
   for (int lane = 0; lane < count; ++lane)
-    for (int k = 0; k < kParameters; ++k) sums[block.camera[lane] * kParameters + k] += columns[k][lane];
+    for (int k = 0; k < kCameraParameters; ++k) sums[block.camera[lane] * kCameraParameters + k] += columns[k][lane];
 }
 
 }  // namespace
@@ -97,7 +89,7 @@ extern "C" int nk_rays_fwd(const nk_rays_params *p) {
 extern "C" int nk_rays_bwd(const nk_rays_grad_params *p) {
   return nk::guarded("nk_rays_bwd", [&] {
     const int model = nk::checked_model(p);
-    const int64_t blocks = (int64_t(p->R) + nk::kLanes - 1) / nk::kLanes, size = int64_t(p->C) * nk::kParameters;
+    const int64_t blocks = (int64_t(p->R) + nk::kLanes - 1) / nk::kLanes, size = int64_t(p->C) * nk::kCameraParameters;
     std::vector<std::vector<double>> of_thread(p->threads, std::vector<double>(size, 0.0));
 #pragma omp parallel for num_threads(p->threads) schedule(static, 1)
     for (int t = 0; t < p->threads; ++t)
@@ -109,16 +101,16 @@ extern "C" int nk_rays_bwd(const nk_rays_grad_params *p) {
     for (int64_t i = 0; i < size; ++i) {
       double total = 0.0;
       for (const auto &sums : of_thread) total += sums[i];
-      const int64_t camera = i / nk::kParameters;
-      const int k = static_cast<int>(i % nk::kParameters);
-      if (k < nk::kPose)
+      const int64_t camera = i / nk::kCameraParameters;
+      const int k = static_cast<int>(i % nk::kCameraParameters);
+      if (k < nk::kPoseParameters)
         p->grad_world_from_cam[16 * camera + k] = static_cast<float>(total);
-      else if (k < nk::kPose + 4)
-        p->grad_intrinsics[4 * camera + k - nk::kPose] = static_cast<float>(total);
+      else if (k < nk::kPoseParameters + 4)
+        p->grad_intrinsics[4 * camera + k - nk::kPoseParameters] = static_cast<float>(total);
       else if (p->grad_distortion)
-        p->grad_distortion[4 * camera + k - nk::kPose - 4] = static_cast<float>(total);
+        p->grad_distortion[4 * camera + k - nk::kPoseParameters - 4] = static_cast<float>(total);
     }
     for (int64_t camera = 0; camera < p->C; ++camera)
-      std::fill_n(p->grad_world_from_cam + 16 * camera + nk::kPose, 4, 0.0f);
+      std::fill_n(p->grad_world_from_cam + 16 * camera + nk::kPoseParameters, 4, 0.0f);
   });
 }

@@ -3,13 +3,13 @@
 
 #include <stdexcept>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 extern "C" int nk_resample(const nk_resample_params *p) {
   return nk::guarded("nk_resample", [&] {
-    if (p->N < 1 || p->N1 != p->N + 1)
-      throw std::invalid_argument("edges must have one more column than weights, which must have at least one");
+    nk::check_resample(p);
     bool ascends = true;  // exceptions may not leave a parallel region
 #pragma omp parallel for num_threads(p->threads) schedule(static) reduction(&& : ascends)
     for (int64_t ray = 0; ray < p->R; ++ray)

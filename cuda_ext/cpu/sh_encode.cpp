@@ -1,10 +1,10 @@
 // Spherical harmonics of directions and back; a lane is a direction.
 #include <algorithm>
-#include <stdexcept>
 
+#include "../checks.h"
+#include "../error.h"
 #include "../math/spherical_harmonics.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
@@ -31,30 +31,16 @@ struct Block {
 };
 
 // Calls work(Block, first direction, how many) for all blocks of lanes.
-template <int Degree, class Params, class Work>
-void for_blocks(const Params *p, Work work) {
-  if (p->K != Block<Degree>::kBasis) throw std::invalid_argument("features must have (degree + 1)^2 columns");
-  const int64_t blocks = (p->S + int64_t(kLanes) - 1) / kLanes;
-#pragma omp parallel for num_threads(p->threads) schedule(static)
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t first = block * kLanes;
-    work(Block<Degree>(), first, static_cast<int>(std::min<int64_t>(kLanes, p->S - first)));
-  }
-}
-
 template <class Params, class Work>
 void encode(const Params *p, Work work) {
-  switch (p->degree) {
-    case 0:
-      return for_blocks<0>(p, work);
-    case 1:
-      return for_blocks<1>(p, work);
-    case 2:
-      return for_blocks<2>(p, work);
-    case 3:
-      return for_blocks<3>(p, work);
-  }
-  throw std::invalid_argument("the degree must be 0, 1, 2 or 3");
+  with_degree(p, [&](auto degree) {
+    const int64_t blocks = (p->S + int64_t(kLanes) - 1) / kLanes;
+#pragma omp parallel for num_threads(p->threads) schedule(static)
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t first = block * kLanes;
+      work(Block<degree>(), first, static_cast<int>(std::min<int64_t>(kLanes, p->S - first)));
+    }
+  });
 }
 
 }  // namespace

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "../error.h"
 #include "../nerfkit.h"
 #include "buffer.h"
-#include "error.h"
 
 namespace nk {
 namespace {

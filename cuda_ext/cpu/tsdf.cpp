@@ -2,25 +2,11 @@
 // depend on their number.
 #include "../math/tsdf.h"
 
-#include "../math/linalg.h"
+#include "../error.h"
 #include "../nerfkit.h"
-#include "error.h"
 
 namespace nk {
 namespace {
-
-struct Projection {
-  Mat3<float> rotation;  // cam_from_world
-  Vec3<float> translation;
-  float fx, fy, cx, cy;
-
-  explicit Projection(const nk_tsdf_params &p)
-      : fx(p.intrinsics[0]), fy(p.intrinsics[1]), cx(p.intrinsics[2]), cy(p.intrinsics[3]) {
-    const float *m = p.cam_from_world;
-    for (int i = 0; i < 3; ++i) rotation.row[i] = {m[4 * i], m[4 * i + 1], m[4 * i + 2]};
-    translation = {m[3], m[7], m[11]};
-  }
-};
 
 // What the camera sees at kLanes voxels: 0 depth where nothing.
 struct Observation {
@@ -44,15 +30,8 @@ void observe(const nk_tsdf_params &p, const Lanes &u, const Lanes &v, const IntL
   }
 }
 
-void average_color(const nk_tsdf_params &p, int64_t voxel, int64_t pixel, float weight) {
-  float *color = p.color + 4 * voxel;
-  const float share = weight / max(color[3] + weight, 1e-20f);
-  for (int c = 0; c < 3; ++c) color[c] += share * (p.rgb[3 * pixel + c] - color[c]);
-  color[3] += weight;
-}
-
 // The voxels z .. z + count of a row, whose camera coordinates are x_cam.
-void integrate(const nk_tsdf_params &p, const Projection &camera, const Vec3<Lanes> &x_cam, int64_t voxel, int count) {
+void integrate(const nk_tsdf_params &p, const DepthCamera &camera, const Vec3<Lanes> &x_cam, int64_t voxel, int count) {
   const IntLanes in_front = x_cam.z > 0.0f;
   const Lanes inverse_z = 1.0f / select(in_front, x_cam.z, Lanes{} + 1.0f);
   const Lanes u = camera.fx * x_cam.x * inverse_z + camera.cx, v = camera.fy * x_cam.y * inverse_z + camera.cy;
@@ -71,7 +50,7 @@ void integrate(const nk_tsdf_params &p, const Projection &camera, const Vec3<Lan
   store_strided(p.weight + voxel, 1, count, weight);
   const IntLanes near = used & (sdf <= p.truncation);
   for (int i = 0; i < count; ++i)
-    if (near[i]) average_color(p, voxel + i, seen.pixel[i], w[i]);
+    if (near[i]) average_color(p.color + 4 * (voxel + i), p.rgb + 3 * seen.pixel[i], w[i]);
 }
 
 }  // namespace
@@ -81,7 +60,7 @@ extern "C" int nk_tsdf_fwd(const nk_tsdf_params *params) {
   using namespace nk;
   return guarded("nk_tsdf_fwd", [&] {
     const nk_tsdf_params &p = *params;
-    const Projection camera(p);
+    const DepthCamera camera = make_depth_camera(p.cam_from_world, p.intrinsics);
     Lanes ramp;
     for (int i = 0; i < kLanes; ++i) ramp[i] = static_cast<float>(i);
 #pragma omp parallel for num_threads(p.threads) schedule(dynamic, 1)

@@ -208,6 +208,30 @@ NK_HD Lens<F> pixel_ray_vjp(int model, const Lens<F> &lens, const PixelRay<F> &r
   return out;
 }
 
+// What the gradients of a ray's origin and direction add to the parameters of its camera: the rows of [R | t] of the
+// pose, world from camera, then fx fy cx cy and the distortion.
+constexpr int kPoseParameters = 12, kCameraParameters = kPoseParameters + 8;
+
+template <class F>
+NK_HD void camera_ray_vjp(int model, const Lens<F> &lens, const Mat3<F> &rotation, const PixelRay<F> &ray,
+                          const Vec3<F> &v_origin, const Vec3<F> &v_direction, F *v) {
+  const Vec3<F> *row = rotation.row, &d = ray.direction;
+  const F v_out[3] = {v_direction.x, v_direction.y, v_direction.z}, v_center[3] = {v_origin.x, v_origin.y, v_origin.z};
+  for (int i = 0; i < 3; ++i) {
+    v[4 * i] = v_out[i] * d.x;
+    v[4 * i + 1] = v_out[i] * d.y;
+    v[4 * i + 2] = v_out[i] * d.z;
+    v[4 * i + 3] = v_center[i];
+  }
+  const Vec3<F> v_camera = v_out[0] * row[0] + v_out[1] * row[1] + v_out[2] * row[2];
+  const Lens<F> v_lens = pixel_ray_vjp(model, lens, ray, v_camera);
+  v[12] = v_lens.fx;
+  v[13] = v_lens.fy;
+  v[14] = v_lens.cx;
+  v[15] = v_lens.cy;
+  for (int i = 0; i < 4; ++i) v[16 + i] = v_lens.k[i];
+}
+
 // The radius at distance 1 of the cone that stands for a pixel: 2 / sqrt(12) of the pixel's side there (Barron et al.
 // 2021, section 3.1). At distance 1 from a camera other than a panorama the pixel is 1 / (fx |n|) wide.
 template <class F>

@@ -4,6 +4,8 @@
 // out = sum_i w_i c_i + T_end background (Max 1995, eq. 3; Mildenhall et al. 2020, eq. 3).
 #pragma once
 
+#include <cstdint>
+
 #include "constants.h"
 #include "lanes.h"
 
@@ -34,6 +36,59 @@ NK_HD F composite_vjp_log(F alpha, F weight, F g_dot_c, F *behind) {
   const F own = weight * g_dot_c;
   *behind = *behind - own;
   return own - alpha * reciprocal(1.0f - alpha) * *behind;
+}
+
+// --- along a ray of packed samples [begin, end) ------------------------------------------------------------
+
+// Params is nk_composite_params. The values of a ray that is full are never read: a marcher may leave them out of what
+// it computes. kChannels is C where the compiler shall know it, so that the sums stay in registers; else 0.
+template <int kChannels, class Params>
+NK_HD void composite_ray(const Params &p, int64_t ray, int64_t begin, int64_t end) {
+  float own[kChannels ? kChannels : 1] = {};
+  float *sums = kChannels ? own : p.sums + ray * p.C;
+  const int channels = kChannels ? kChannels : p.C;
+  for (int c = 0; c < channels; ++c) sums[c] = 0.0f;
+  float t = 1.0f;
+  int64_t i = begin;
+  for (; i < end && t > NK_TRANSMITTANCE_MIN; ++i) {
+    float alpha = min(p.alphas[i], NK_ALPHA_MAX);
+    const float weight = composite(true, &alpha, &t);
+    p.weights[i] = weight;
+    for (int c = 0; c < channels; ++c) sums[c] += weight * p.values[i * channels + c];
+  }
+  for (; i < end; ++i) p.weights[i] = 0.0f;
+  for (int c = 0; c < kChannels; ++c) p.sums[ray * channels + c] = own[c];
+  p.transmittance[ray] = t;
+}
+
+// Params is nk_composite_grad_params. What lies behind a sample is the ray's total less what has been passed, as in the
+// rasterizer.
+template <int kChannels, class Params>
+NK_HD void composite_ray_vjp(const Params &p, int64_t ray, int64_t begin, int64_t end) {
+  const int channels = kChannels ? kChannels : p.C;
+  const float *grad = p.grad_sums + ray * channels;
+  float behind = p.grad_transmittance ? p.grad_transmittance[ray] * p.transmittance[ray] : 0.0f;
+  for (int c = 0; c < channels; ++c) behind += grad[c] * p.sums[ray * channels + c];
+  if (p.grad_weights)
+    for (int64_t i = begin; i < end; ++i) behind += p.grad_weights[i] * p.weights[i];
+  float t = 1.0f;
+  int64_t i = begin;
+  for (; i < end && t > NK_TRANSMITTANCE_MIN; ++i) {
+    const float before = t, raw = p.alphas[i];
+    float alpha = min(raw, NK_ALPHA_MAX);
+    const float weight = composite(true, &alpha, &t);
+    float g_dot_v = p.grad_weights ? p.grad_weights[i] : 0.0f;
+    for (int c = 0; c < channels; ++c) {
+      g_dot_v += grad[c] * p.values[i * channels + c];
+      p.grad_values[i * channels + c] = weight * grad[c];
+    }
+    const float v_alpha = composite_vjp(alpha, weight, before, g_dot_v, &behind);
+    p.grad_alphas[i] = raw <= NK_ALPHA_MAX ? v_alpha : 0.0f;
+  }
+  for (; i < end; ++i) {
+    p.grad_alphas[i] = 0.0f;
+    for (int c = 0; c < channels; ++c) p.grad_values[i * channels + c] = 0.0f;
+  }
 }
 
 }  // namespace nk

@@ -2,7 +2,9 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 1
+#define NK_ABI_VERSION 2
+
+#define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 
 #define NK_TILE 8                     // pixels along a tile's side
 #define NK_ALPHA_MIN (1.0f / 255.0f)  // contributions below are not drawn (Kerbl et al. 2023, appendix C)

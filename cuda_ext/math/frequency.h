@@ -6,6 +6,9 @@
 
 namespace nk {
 
+// From x of about one on, 2^24 x is a whole number in single precision: its sine says nothing of where x lies.
+constexpr int kMostFrequencies = 24;
+
 // sin(scale x) and cos(scale x).
 template <class F>
 NK_HD void frequency_band(F x, float scale, F *sine, F *cosine) {

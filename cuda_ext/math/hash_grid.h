@@ -6,6 +6,8 @@
 // two. A point's feature is trilinearly interpolated between the entries of the eight vertices around it.
 #pragma once
 
+#include <cstdint>
+
 #include "lanes.h"
 
 namespace nk {
@@ -15,6 +17,15 @@ struct GridLevel {
   int first;       // the level's first entry in the table
   int mask;        // size - 1 where entries are hashed, 0 where every vertex has its own
 };
+
+// The level with the entries [first, end) of a table of `entries`; whether it is one that reads nothing else.
+NK_HD bool grid_level(int resolution, int first, int end, int entries, GridLevel *level) {
+  const int64_t n = int64_t(resolution) + 1, size = int64_t(end) - first;
+  *level = {resolution, first, static_cast<int>(size - 1)};
+  if (n < 2 || size < 1 || first < 0 || end > entries) return false;
+  if (size >= n * n * n) level->mask = 0;
+  return level->mask == 0 || (size > 1 && (size & (size - 1)) == 0);
+}
 
 // The cell of [0, 1] in which x lies, and how far along the cell, in [0, 1]. What lies outside is moved to the border.
 template <class F>

@@ -1,7 +1,10 @@
 // Truncated signed distance fusion (Curless & Levoy 1996, section 3): reference in nerfkit/core/reference_tsdf.py.
 #pragma once
 
+#include <cstdint>
+
 #include "lanes.h"
+#include "linalg.h"
 
 namespace nk {
 
@@ -34,6 +37,25 @@ NK_HD void average(F *mean, F *total, F value, F w) {
   const F sum = *total + w;
   *mean = *mean + w / max(sum, F{} + 1e-20f) * (value - *mean);
   *total = sum;
+}
+
+// The pinhole camera of a depth map.
+struct DepthCamera {
+  Mat3<float> rotation;  // cam_from_world
+  Vec3<float> translation;
+  float fx, fy, cx, cy;
+};
+
+NK_HD DepthCamera make_depth_camera(const float *cam_from_world, const float *intrinsics) {
+  const float *m = cam_from_world, *k = intrinsics;
+  return {{{{m[0], m[1], m[2]}, {m[4], m[5], m[6]}, {m[8], m[9], m[10]}}}, {m[3], m[7], m[11]}, k[0], k[1], k[2], k[3]};
+}
+
+// Of a voxel's colour [4], r g b and their weight, with a pixel [3].
+NK_HD void average_color(float *color, const uint8_t *pixel, float weight) {
+  const float share = weight / max(color[3] + weight, 1e-20f);
+  for (int c = 0; c < 3; ++c) color[c] += share * (pixel[c] - color[c]);
+  color[3] += weight;
 }
 
 }  // namespace nk

@@ -129,8 +129,11 @@ class Library:
         text = header_path().read_text()
         self._dll = ctypes.CDLL(str(path))  # after `import torch`: both use torch's OpenMP runtime
         self._dll.nk_error.restype = ctypes.c_char_p
-        self._dll.nk_params_size.restype = ctypes.c_int64
+        self._dll.nk_params_size.restype = self._dll.nk_scratch_needed.restype = ctypes.c_int64
+        self._dll.nk_use_stream.argtypes, self._dll.nk_use_stream.restype = [ctypes.c_void_p], None
+        self._dll.nk_use_scratch.argtypes, self._dll.nk_use_scratch.restype = [ctypes.c_void_p, ctypes.c_int64], None
         self.lanes: int = self._dll.nk_lanes()
+        self._scratch: dict[tuple[torch.device, int], Tensor] = {}  # by device and stream
         version, expected = self._dll.nk_abi_version(), int(constants()["ABI_VERSION"])
         if version != expected:
             raise NerfkitError(
@@ -141,7 +144,8 @@ class Library:
         self._operators = {}
         for function, params in re.findall(r"NK_API int (nk_\w+)\((?:const )?(nk_\w+) \*p\);", text):
             fields, structure = structs[params]
-            self._operators[function] = _Operator(function, params, fields, structure, getattr(self._dll, function))
+            code = getattr(self._dll, function, None)  # None: this library has no such kernel
+            self._operators[function] = _Operator(function, params, fields, structure, code)
 
     def _structure(self, name: str, fields: tuple[_Field, ...]) -> tuple[tuple[_Field, ...], Any]:
         layout = [(f.name, ctypes.c_void_p if f.shape is not None else _SCALARS[f.ctype]) for f in fields]
@@ -166,13 +170,38 @@ class Library:
         Raises:
             TypeError, ValueError: an argument is missing, unknown, or of the wrong type, shape or layout.
             RuntimeError: the operator failed.
+            NotImplementedError: this library has no such operator (a RuntimeError too).
         """
         operator = self._operators[function]
+        if operator.function is None:
+            raise NotImplementedError(f"{self.path} has no {function}")
         params = bind(operator.name, operator.fields, operator.structure, arguments)
         _dump(function, arguments)
-        if operator.function(ctypes.byref(params)) != 0:
-            raise RuntimeError(self._dll.nk_error().decode())
+        device = next(
+            (a.device for a in arguments.values() if isinstance(a, Tensor) and a.is_cuda), torch.device("cpu")
+        )
+        self._run(operator, params, device)
         return params
+
+    def _run(self, operator: _Operator, params: Any, device: torch.device) -> None:
+        """Calls an operator on the device's current stream, with as much scratch memory as it turns out to want."""
+        stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+        scratch = self._scratch.get((device, stream))
+        self._dll.nk_use_stream(stream)
+        self._use_scratch(scratch)
+        status = operator.function(ctypes.byref(params))
+        if status == int(constants()["NEEDS_SCRATCH"]):
+            needed = self._dll.nk_scratch_needed()
+            self._scratch.pop((device, stream), None)  # may be given back before the larger one is taken
+            scratch = torch.empty(needed + needed // 2, dtype=torch.uint8, device=device)
+            self._scratch[device, stream] = scratch
+            self._use_scratch(scratch)
+            status = operator.function(ctypes.byref(params))
+        if status != 0:
+            raise RuntimeError(self._dll.nk_error().decode())
+
+    def _use_scratch(self, scratch: Tensor | None) -> None:
+        self._dll.nk_use_scratch(*((scratch.data_ptr(), scratch.numel()) if scratch is not None else (None, 0)))
 
 
 def bind(name: str, fields: tuple[_Field, ...], structure: Any, arguments: Mapping[str, Any]) -> Any:

@@ -52,6 +52,7 @@ def test_reference_by_hand_and_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda w: distortion(w, t_start, t_end, offsets), [weights.requires_grad_()])
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_with_any_number_of_threads() -> None:
     weights, t_start, t_end, offsets = samples([30, 0, 7] * 100)
 

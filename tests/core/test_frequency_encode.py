@@ -70,6 +70,7 @@ def test_reference_gradients_equal_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda p: frequency_encode(p, 3, variance), [x.requires_grad_()])
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_with_any_number_of_threads() -> None:
     def work() -> list[Tensor]:
         x, variance = inputs(1000)

@@ -77,6 +77,7 @@ def test_resolutions_grow_from_the_coarsest_to_the_finest() -> None:
     assert HashGrid(levels=1).resolutions.tolist() == [16]
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_with_any_number_of_threads() -> None:
     grid = HashGrid(levels=8, features=4, log2_size=10, coarsest=4, finest=200)
     positions, table = (tensor.float() for tensor in inputs(grid, 3000))

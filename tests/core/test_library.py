@@ -104,12 +104,14 @@ def test_dump_saves_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert torch.equal(load_file(file)["target"], target)
 
 
+@pytest.mark.cpu_only
 def test_missing_library_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NERFKIT_ISA", "none")
     with pytest.raises(_library.NerfkitError, match=r"libnerfkit_none.so is not built .* run `make setup`"):
         _library.library.__wrapped__()
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("lanes", [4, 16])
 def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) -> None:
     """The sources with other lane widths, compiled for this machine: also what its CPU would not choose."""

@@ -144,6 +144,7 @@ def test_median_depth_lies_at_the_first_opaque_surface(core: RenderCore) -> None
     assert torch.allclose(drawn.median_depth, torch.full((16, 16), 2.5), atol=1e-5)
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_on_every_run_and_close_with_other_threads() -> None:
     g, view = gaussians(500), camera(70, 50)
 

@@ -174,6 +174,7 @@ def test_gradients_come_in_the_cameras_precision() -> None:
     assert all(leaf.grad is not None and leaf.grad.dtype == torch.float64 for leaf in given)
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_on_every_run() -> None:
     index, pixels = some_pixels(3000)
 

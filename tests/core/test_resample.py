@@ -73,6 +73,7 @@ def test_the_result_carries_no_gradient() -> None:
     assert not NativeCore().resample(edges, weights.requires_grad_(), u).requires_grad
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_with_any_number_of_threads() -> None:
     asked = [tensor.float() for tensor in inputs(200, 40, 30)]
     same_bytes_with_any_number_of_threads(lambda: [NativeCore().resample(*asked)])

@@ -53,6 +53,7 @@ def _legendre(count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(x), torch.from_numpy(w)
 
 
+@pytest.mark.cpu_only
 def test_same_bytes_with_any_number_of_threads() -> None:
     def work() -> list[Tensor]:
         leaf = directions(1000).float().requires_grad_()

@@ -77,6 +77,7 @@ def test_kernel_equals_reference_on_a_rough_depth_map() -> None:
         assert (difference > 1e-4 * (255 if name == "color" else 1)).float().mean() < 1e-4, name
 
 
+@pytest.mark.cpu_only
 def test_kernel_gives_the_same_bytes_for_any_number_of_threads() -> None:
     depth, rgb, camera = rough_view()
     threads, results = torch.get_num_threads(), []

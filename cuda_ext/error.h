@@ -5,9 +5,14 @@
 #include <new>
 #include <string>
 
+#include "math/constants.h"
+
 namespace nk {
 
 void set_error(const std::string &message);
+
+// Thrown before anything is launched by an operator that was given less scratch memory than it needs.
+struct NeedsScratch {};
 
 // Runs an operator's body; exceptions become error codes, since none may cross the C ABI.
 template <class Body>
@@ -15,6 +20,9 @@ int guarded(const char *name, Body body) {
   try {
     body();
     return 0;
+  } catch (const NeedsScratch &) {
+    set_error(std::string(name) + ": needs more scratch memory (nk_use_scratch)");
+    return NK_NEEDS_SCRATCH;
   } catch (const std::bad_alloc &) {
     set_error(std::string(name) + ": out of memory");
     return 2;

@@ -1,0 +1,83 @@
+// What operators on every device refuse by their numbers alone. Params is an operator's struct.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "math/constants.h"
+#include "math/frequency.h"
+
+namespace nk {
+
+inline void require(bool good, const char *message) {
+  if (!good) throw std::invalid_argument(message);
+}
+
+template <class Params>
+void check_frequency(const Params *p) {
+  require(p->L >= 0 && p->L <= kMostFrequencies, "frequencies must be 0 to 24");
+  require(p->W == 3 + 6 * p->L, "features must have 3 + 6 * frequencies columns");
+}
+
+template <class Params>
+void check_hash_encode(const Params *p) {
+  require(p->LF == p->L * p->F, "features must have levels * features columns");
+}
+
+template <class Params>
+void check_march(const Params *p) {
+  require(p->G >= 8 && p->G % 8 == 0 && int64_t(p->B) * 8 == int64_t(p->K) * p->G * p->G * p->G,
+          "the grid must have K * G^3 bits, with G a multiple of 8");
+  require(p->least_step > 0.0f && p->most_step >= p->least_step,
+          "steps must be positive, the least at most the largest");
+}
+
+template <class Params>
+void check_resample(const Params *p) {
+  require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");
+}
+
+// The model that is meant: without distortion there is only one.
+template <class Params>
+int camera_model(const Params *p) {
+  if (p->model < NK_CAMERA_PINHOLE || p->model > NK_CAMERA_EQUIRECT)
+    throw std::invalid_argument("no camera model has the number " + std::to_string(p->model));
+  return p->distortion || p->model == NK_CAMERA_EQUIRECT ? p->model : NK_CAMERA_PINHOLE;
+}
+
+// Calls work(std::integral_constant) with the degree of spherical harmonics, for the compiler to know it.
+template <class Params, class Work>
+void with_degree(const Params *p, Work work) {
+  require(p->degree >= 0 && p->degree <= 3, "the degree must be 0, 1, 2 or 3");
+  require(p->K == (p->degree + 1) * (p->degree + 1), "features must have (degree + 1)^2 columns");
+  switch (p->degree) {
+    case 0:
+      return work(std::integral_constant<int, 0>());
+    case 1:
+      return work(std::integral_constant<int, 1>());
+    case 2:
+      return work(std::integral_constant<int, 2>());
+    default:
+      return work(std::integral_constant<int, 3>());
+  }
+}
+
+// Calls work(std::integral_constant) with the number of features of an entry.
+template <class Work>
+void with_features(int features, Work work) {
+  switch (features) {
+    case 1:
+      return work(std::integral_constant<int, 1>());
+    case 2:
+      return work(std::integral_constant<int, 2>());
+    case 4:
+      return work(std::integral_constant<int, 4>());
+    case 8:
+      return work(std::integral_constant<int, 8>());
+  }
+  throw std::invalid_argument("an entry must have 1, 2, 4 or 8 features");
+}
+
+}  // namespace nk
