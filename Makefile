@@ -43,16 +43,16 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'cuda_ext/*.h' 'cuda_ext/*.cpp' 'cuda_ext/*.cu')
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.h' '*.cpp' '*.cu')
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'cuda_ext/*.h' 'cuda_ext/*.cpp' 'cuda_ext/*.cu')
+	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
 
 # Compiles the CUDA side, and what it will share with the CPU, where nvcc is. Needs no GPU.
 cuda:
-	bash scripts/compile_cuda.sh
+	$(PYTHON) scripts/compile_cuda.py
 
 # The CUDA kernels for a CPU, to test them without a GPU: cuda_ext/emulation/engine.cpp.
 emulated:

@@ -11,6 +11,7 @@ namespace nk {
 namespace {
 
 constexpr int kBlock = 256;
+constexpr int kPositionsBlock = 128;  // whose threads need more registers
 constexpr int kVertices = 8;
 
 // An entry's features, which lie together: read and written by as few instructions as there are for it.
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(kBlock) hash_table_vjp(nk_hash_encode_grad_par
 }
 
 template <int kFeatures>
-__global__ void __launch_bounds__(kBlock) hash_positions_vjp(nk_hash_encode_grad_params p, Fault *note) {
+__global__ void __launch_bounds__(kPositionsBlock) hash_positions_vjp(nk_hash_encode_grad_params p, Fault *note) {
   const int64_t sample = thread_number();
   if (sample >= p.S) return;
   float v_point[3] = {};
@@ -121,7 +122,7 @@ extern "C" int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p) {
       fill_zero(p->grad_table, int64_t(sizeof(float)) * p->P * kFeatures);
       NK_LAUNCH(hash_table_vjp<kFeatures>, grid, kBlock, 0, *p, fault_note());
       if (p->grad_positions)
-        NK_LAUNCH(hash_positions_vjp<kFeatures>, blocks(p->S, kBlock), kBlock, 0, *p, fault_note());
+        NK_LAUNCH(hash_positions_vjp<kFeatures>, blocks(p->S, kPositionsBlock), kPositionsBlock, 0, *p, fault_note());
     });
   });
 }

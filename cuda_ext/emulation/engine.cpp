@@ -288,7 +288,7 @@ void meet_lanes(const char *operation, Site site, unsigned mask, void *mine, Com
   fiber.mine = mine;
   void *brought[kWarp] = {};
   bool all = true;
-  for (int lane = 0; lane < kWarp && all; ++lane) {
+  for (int lane = kWarp - 1; lane >= 0 && all; --lane) {  // who comes last is most often the last one
     if (!(mask >> lane & 1)) continue;
     all = first + lane < threads && meet(fiber, fibers[first + lane]);
     if (all) brought[lane] = fibers[first + lane].mine;

@@ -116,7 +116,7 @@ MISTAKES = {
 BETWEEN = r"the same word of shared memory, \w+ \+ \d+ bytes with no barrier between them"
 RACES = {
     "missing_barrier": f"thread 31 read and thread 32 writes {AT} {BETWEEN}",
-    "missing_warp_barrier": f"thread \\d+ read and thread \\d+ writes {AT} {BETWEEN}",
+    "missing_warp_barrier": f"thread 31 wrote and thread 30 reads {AT} {BETWEEN}",
     "overwrite_what_was_read": f"thread 62 read and thread 63 writes {AT} {BETWEEN}",
     "same_word_of_two_blocks": r"thread 0 of block \(0, 0, 0\) wrote and thread 0 of block \(1, 0, 0\) writes "
     f"{AT} the same word of global memory; nothing orders blocks",
