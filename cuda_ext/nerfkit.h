@@ -8,10 +8,10 @@
  *   - "or NULL" after the shape marks an optional array;
  *   - float is float32, uint8_t, int32_t and int64_t are what they say; arrays are contiguous, C order;
  *   - arrays that are not const are written.
- * Arrays of a GPU's library lie in device memory, the small ones too, and calls return before their work is done. A
- * call that returns NK_NEEDS_SCRATCH has done nothing: give it nk_scratch_needed() bytes and call again. Where only the
- * kernel can see that an argument is wrong (offsets that do not rise), the call skips what it concerns, and it or a
- * later call returns the error.
+ * Arrays of a GPU's library lie in device memory, the small ones too, unless "on the host" follows the shape, and calls
+ * return before their work is done. A call that returns NK_NEEDS_SCRATCH has done nothing: give it nk_scratch_needed()
+ * bytes and call again. Where only the kernel can see that an argument is wrong (offsets that do not rise), the call
+ * skips what it concerns, and it or a later call returns the error.
  * Images are planes [C, H, W]; pixel (x, y) has its centre at (x + 0.5, y + 0.5). */
 #ifndef NERFKIT_H
 #define NERFKIT_H

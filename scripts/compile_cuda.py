@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CUDA = ROOT / "cuda_ext" / "cuda"
@@ -149,8 +150,8 @@ def _by_kernel(kernels: list[Kernel]) -> dict[tuple[str, str], list[Kernel]]:
 
 
 def _write_limits(kernels: list[Kernel], everything: bool) -> None:
-    limits = {} if everything or not LIMITS.exists() else tomllib.loads(LIMITS.read_text())
-    limits = {source: names for source, names in limits.items() if isinstance(names, dict)}
+    old = {} if everything or not LIMITS.exists() else tomllib.loads(LIMITS.read_text())
+    limits: dict[str, dict[str, int]] = {source: names for source, names in old.items() if isinstance(names, dict)}
     for source in {kernel.source for kernel in kernels}:
         limits[source] = {}
     for (source, name), found in _by_kernel(kernels).items():
@@ -165,8 +166,8 @@ def _write_limits(kernels: list[Kernel], everything: bool) -> None:
 
 
 def _beyond_limits(kernels: list[Kernel], everything: bool) -> list[str]:
-    limits = tomllib.loads(LIMITS.read_text()) if LIMITS.exists() else {"nvcc": ""}
-    same = limits.pop("nvcc") == _release()
+    limits: dict[str, Any] = tomllib.loads(LIMITS.read_text()) if LIMITS.exists() else {}
+    same = limits.pop("nvcc", "") == _release()
     groups, errors = _by_kernel(kernels), []
     for (source, name), found in groups.items():
         limit = limits.get(source, {}).get(name)

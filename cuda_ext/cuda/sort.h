@@ -25,6 +25,11 @@
 
 namespace nk {
 
+inline int checked_count(int64_t n) {
+  if (n < 0 || n > 0x7fffffff) throw std::invalid_argument("cannot scan or sort " + std::to_string(n) + " numbers");
+  return static_cast<int>(n);
+}
+
 #ifdef __CUDACC__
 
 // CUB's algorithms, asked with no memory, say how much they want, and asked again run.
@@ -33,7 +38,7 @@ namespace nk {
 template <class T>
 class ExclusiveSum {
  public:
-  ExclusiveSum(Scratch &scratch, int64_t n) : n_(static_cast<int>(n)) {
+  ExclusiveSum(Scratch &scratch, int64_t n) : n_(checked_count(n)) {
     check_cuda(call(nullptr, bytes_, nullptr, nullptr), "exclusive sum");
     memory_ = scratch.take<char>(static_cast<int64_t>(bytes_));
   }
@@ -56,7 +61,7 @@ class ExclusiveSum {
 class PairSort {
  public:
   PairSort(Scratch &scratch, int64_t n, int begin_bit, int end_bit)
-      : n_(static_cast<int>(n)), begin_bit_(begin_bit), end_bit_(end_bit) {
+      : n_(checked_count(n)), begin_bit_(begin_bit), end_bit_(end_bit) {
     check_cuda(call(nullptr, bytes_, nullptr, nullptr, nullptr, nullptr), "radix sort");
     memory_ = scratch.take<char>(static_cast<int64_t>(bytes_));
   }
@@ -81,7 +86,7 @@ class PairSort {
 template <class T>
 class Maximum {
  public:
-  Maximum(Scratch &scratch, int64_t n) : n_(static_cast<int>(n)) {
+  Maximum(Scratch &scratch, int64_t n) : n_(checked_count(n)) {
     check_cuda(call(nullptr, bytes_, nullptr, nullptr), "maximum");
     memory_ = scratch.take<char>(static_cast<int64_t>(bytes_));
   }
@@ -106,7 +111,7 @@ class Maximum {
 template <class T>
 class ExclusiveSum {
  public:
-  ExclusiveSum(Scratch &scratch, int64_t n) : n_(n) { scratch.take<char>(1); }
+  ExclusiveSum(Scratch &scratch, int64_t n) : n_(checked_count(n)) { scratch.take<char>(1); }
   void run(const T *in, T *out) const {
     require_scratch();
     std::exclusive_scan(in, in + n_, out, T{});
@@ -118,7 +123,8 @@ class ExclusiveSum {
 
 class PairSort {
  public:
-  PairSort(Scratch &scratch, int64_t n, int begin_bit, int end_bit) : n_(n), begin_bit_(begin_bit), end_bit_(end_bit) {
+  PairSort(Scratch &scratch, int64_t n, int begin_bit, int end_bit)
+      : n_(checked_count(n)), begin_bit_(begin_bit), end_bit_(end_bit) {
     scratch.take<char>(1);
   }
   void run(const uint32_t *keys, const int32_t *values, uint32_t *sorted_keys, int32_t *sorted_values) const {
@@ -142,7 +148,7 @@ class PairSort {
 template <class T>
 class Maximum {
  public:
-  Maximum(Scratch &scratch, int64_t n) : n_(n) { scratch.take<char>(1); }
+  Maximum(Scratch &scratch, int64_t n) : n_(checked_count(n)) { scratch.take<char>(1); }
   void run(const T *in, T *out) const {
     require_scratch();
     *out = n_ ? *std::max_element(in, in + n_) : std::numeric_limits<T>::lowest();

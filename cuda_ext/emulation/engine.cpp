@@ -9,7 +9,8 @@
 // What this can't show, since threads run one at a time and in order on an x86 or Arm core:
 //   - the order in which memory becomes visible to other threads, blocks and the host (fences, volatile);
 //   - how warps are really scheduled: waiting for another block (spinning on a flag) never ends here, or only here;
-//   - speed, occupancy, registers, bank conflicts, coalescing; the size of a stack and the depth of recursion;
+//   - speed, occupancy, registers and __launch_bounds__, bank conflicts, coalescing; the size of a stack and the depth
+//   of recursion;
 //   - rounding: fused multiply-add, the fast approximations (__expf, rsqrtf…), which are exact here, denormals, the
 //   order
 //     of atomic sums, and the order and precision in which tensor cores add up;
@@ -108,7 +109,7 @@ void run_fiber() {
   running->body(running->context);
   own_code = true;
   fibers[current].state = State::kDone;
-  fibers[current].stack.leave_forever();
+  fibers[current].stack.leave_forever(true);
 }
 
 void resume(int number) {
@@ -302,7 +303,7 @@ void meet_lanes(const char *operation, Site site, unsigned mask, void *mine, Com
 void fail(const std::string &what) {
   own_code = true;
   running->error = std::string("kernel ") + running->kernel + ", block " + block_name(running_block()) + ": " + what;
-  fibers[current].stack.leave_forever();
+  fibers[current].stack.leave_forever(false);
   std::abort();
 }
 

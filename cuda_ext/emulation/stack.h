@@ -77,9 +77,8 @@ class Stack {
   // `work` begins at the next `enter`; whatever ran here before is forgotten.
   void start(void (*work)()) {
     if (!memory_) memory_ = map();
-#ifdef __SANITIZE_ADDRESS__
-    __asan_unpoison_memory_region(memory_, kBytes);
-#endif
+    allow_all(memory_, finished_ ? kLastFrames : kBytes);
+    finished_ = false;
     work_ = work;
     context_.start(memory_, kBytes, begin);
   }
@@ -98,8 +97,9 @@ class Stack {
     finish_change(fake_, nullptr, nullptr);
   }
 
-  // Not entered again before the next `start`.
-  void leave_forever() {
+  // Not entered again before the next `start`. `finished`: no function is left on this stack but `work` itself.
+  void leave_forever(bool finished) {
+    finished_ = finished;
     start_change(nullptr, outside_memory_, outside_bytes_);
     Context::change(&context_, &outside_);
   }
@@ -110,7 +110,8 @@ class Stack {
   }
 
  private:
-  static constexpr size_t kBytes = 64 * 1024, kGuard = 64 * 1024, kMost = 1024;
+  static constexpr size_t kBytes = 256 * 1024, kGuard = 64 * 1024, kMost = 1024;
+  static constexpr size_t kLastFrames = 4096;  // of `work` and what it calls to leave
 
   // All stacks lie in one piece of address space, of which the system gives what is used. Below each lies a gap that
   // can't be touched.
@@ -134,6 +135,10 @@ class Stack {
   }
 
 #ifdef __SANITIZE_ADDRESS__
+  // What functions that never returned marked as theirs, in the highest bytes of a stack.
+  static void allow_all(void *memory, size_t bytes) {
+    __asan_unpoison_memory_region(static_cast<char *>(memory) + kBytes - bytes, bytes);
+  }
   static void start_change(void **fake, const void *bottom, size_t bytes) {
     __sanitizer_start_switch_fiber(fake, bottom, bytes);
   }
@@ -141,6 +146,7 @@ class Stack {
     __sanitizer_finish_switch_fiber(fake, bottom, bytes);
   }
 #else
+  static void allow_all(void *, size_t) {}
   static void start_change(void **, const void *, size_t) {}
   static void finish_change(void *, const void **, size_t *) {}
 #endif
@@ -153,6 +159,7 @@ class Stack {
 
   void *memory_ = nullptr;
   void *fake_ = nullptr;
+  bool finished_ = true;
   void (*work_)() = nullptr;
   Context context_ = {};
 };

@@ -47,6 +47,7 @@ class _Field:
     ctype: str
     shape: tuple[str, ...] | None  # None: a number
     optional: bool
+    on_host: bool = False  # not in a GPU's memory: an array that the operator itself reads or writes
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,14 @@ def parse_header(text: str) -> dict[str, tuple[_Field, ...]]:
     for name, body in re.findall(r"typedef struct (nk_\w+_params) \{(.*?)\} \1;", text, re.DOTALL):
         fields = []
         for line in body.strip().splitlines():
-            match = re.match(r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?)?", line)
+            match = re.match(
+                r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?( on the host)?)?", line
+            )
             if match is None:
                 raise ValueError(f"nerfkit.h: {name}: cannot read the line {line.strip()!r}")
-            ctype, star, field, shape, optional = match.groups()
+            ctype, star, field, shape, optional, on_host = match.groups()
             sizes = tuple(size.strip() for size in shape.split(",")) if star and shape is not None else None
-            fields.append(_Field(field, ctype, sizes, optional is not None))
+            fields.append(_Field(field, ctype, sizes, optional is not None, on_host is not None))
         structs[name] = tuple(fields)
     return structs
 
@@ -177,31 +180,47 @@ class Library:
             raise NotImplementedError(f"{self.path} has no {function}")
         params = bind(operator.name, operator.fields, operator.structure, arguments)
         _dump(function, arguments)
-        device = next(
-            (a.device for a in arguments.values() if isinstance(a, Tensor) and a.is_cuda), torch.device("cpu")
-        )
-        self._run(operator, params, device)
-        return params
-
-    def _run(self, operator: _Operator, params: Any, device: torch.device) -> None:
-        """Calls an operator on the device's current stream, with as much scratch memory as it turns out to want."""
-        stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-        scratch = self._scratch.get((device, stream))
-        self._dll.nk_use_stream(stream)
-        self._use_scratch(scratch)
-        status = operator.function(ctypes.byref(params))
-        if status == int(constants()["NEEDS_SCRATCH"]):
-            needed = self._dll.nk_scratch_needed()
-            self._scratch.pop((device, stream), None)  # may be given back before the larger one is taken
-            scratch = torch.empty(needed + needed // 2, dtype=torch.uint8, device=device)
-            self._scratch[device, stream] = scratch
-            self._use_scratch(scratch)
+        if self.lanes > 1:
             status = operator.function(ctypes.byref(params))
+        else:
+            status = self._run_on_gpu(operator, params, _device(operator, arguments))
         if status != 0:
             raise RuntimeError(self._dll.nk_error().decode())
+        return params
+
+    def _run_on_gpu(self, operator: _Operator, params: Any, device: torch.device) -> int:
+        """Calls an operator on the device's current stream, with as much scratch memory as it turns out to want."""
+        if device.type == "cuda" and torch.cuda.current_device() != device.index:
+            with torch.cuda.device(device):
+                return self._run_on_gpu(operator, params, device)
+        stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+        self._dll.nk_use_stream(stream)
+        self._use_scratch(self._scratch.get((device, stream)))
+        status = int(operator.function(ctypes.byref(params)))
+        if status != int(constants()["NEEDS_SCRATCH"]):
+            return status
+        needed = self._dll.nk_scratch_needed()
+        self._scratch.pop((device, stream), None)  # may be given back before the larger one is taken
+        self._scratch[device, stream] = torch.empty(needed + needed // 2, dtype=torch.uint8, device=device)
+        self._use_scratch(self._scratch[device, stream])
+        return int(operator.function(ctypes.byref(params)))
 
     def _use_scratch(self, scratch: Tensor | None) -> None:
         self._dll.nk_use_scratch(*((scratch.data_ptr(), scratch.numel()) if scratch is not None else (None, 0)))
+
+
+def _device(operator: _Operator, arguments: Mapping[str, Any]) -> torch.device:
+    """Where the arrays of a call lie: all on one device, but for those that the header leaves on the host."""
+    host = torch.device("cpu")
+    tensors = [
+        (field, arguments[field.name]) for field in operator.fields if isinstance(arguments.get(field.name), Tensor)
+    ]
+    device = next((tensor.device for field, tensor in tensors if not field.on_host), host)
+    for field, tensor in tensors:
+        wanted = host if field.on_host else device
+        if tensor.device != wanted:
+            raise ValueError(f"{operator.name}: {field.name} must be on {wanted}, got {tensor.device}")
+    return device
 
 
 def bind(name: str, fields: tuple[_Field, ...], structure: Any, arguments: Mapping[str, Any]) -> Any:

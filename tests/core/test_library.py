@@ -80,6 +80,24 @@ def test_arrays_are_checked_before_the_call() -> None:
         library().call("nk_ssim_target", **{**arguments, "sigma": 2})
 
 
+def test_arrays_of_a_gpu_lie_on_one_device() -> None:
+    """But for those that the header leaves on the host. "meta" stands for the GPU."""
+    text = """typedef struct nk_some_params {
+  int32_t N;
+  const float *x;   /* [N] */
+  const int *sizes; /* [2] on the host; of something */
+  float *y;         /* [N] or NULL on the host */
+} nk_some_params;"""
+    fields = parse_header(text)["nk_some_params"]
+    assert [field.on_host for field in fields] == [False, False, True, True]
+    operator = _library._Operator("nk_some", "nk_some_params", fields, None, None)
+    gpu, cpu = torch.empty(3, device="meta"), torch.empty(3)
+    assert _library._device(operator, {"x": gpu, "sizes": cpu, "y": None}) == gpu.device
+    assert _library._device(operator, {"sizes": cpu}) == cpu.device
+    with pytest.raises(ValueError, match="nk_some: sizes must be on cpu, got meta"):
+        _library._device(operator, {"x": gpu, "sizes": gpu})
+
+
 def test_failures_come_back_as_exceptions() -> None:
     h = w = 8
     arrays = {
