@@ -1,7 +1,9 @@
 """Every CUDA kernel without a GPU: the operator tests on the emulated library, and what the emulation itself finds.
 
 `make emulated` builds the kernels for the CPU twice: under AddressSanitizer and UBSan, and watched for races
-(cuda_ext/emulation/). The tests of the operators then run on each in a process of their own.
+(cuda_ext/emulation/). The tests of the operators then run on each in a process of their own. Some of them by hand:
+
+    make emulated && .venv/bin/python tests/core/test_emulation.py races tests/core/test_hash_grid.py -k gradients
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +44,12 @@ def environment(kind: str) -> dict[str, str]:
     if kind == "races":
         return dict(os.environ)
     preloaded = [_compilers_library("libasan.so"), _compilers_library("libstdc++.so.6")]
-    return {**os.environ, "LD_PRELOAD": " ".join(preloaded), "ASAN_OPTIONS": "detect_leaks=0"}
+    return {
+        **os.environ,
+        "LD_PRELOAD": " ".join(preloaded),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # aborting shows which test it was
+        "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
+    }
 
 
 def _compilers_library(name: str) -> str:
@@ -49,15 +57,24 @@ def _compilers_library(name: str) -> str:
     return found.stdout.strip()
 
 
+def run_operator_tests(kind: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """pytest in a process of its own, whose core is an emulated library."""
+    return subprocess.run(
+        # What a sanitizer says isn't captured, since it ends the process.
+        [sys.executable, "-m", "pytest", "--capture=sys", "-m", "not (cpu_only or gpu)", *arguments],
+        env={**environment(kind), "NERFKIT_LIBRARY": str(BUILD / f"libnerfkit_{kind}.so")},
+        cwd=ROOT,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_operators_equal_their_references(built: Path, kind: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not (cpu_only or gpu)", *TESTS],
-        env={**environment(kind), "NERFKIT_LIBRARY": str(built / f"libnerfkit_{kind}.so")},
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-6000:]
+    result = run_operator_tests(kind, "-q", "-p", "no:cacheprovider", *TESTS, capture_output=True)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-12000:]
     assert int(result.stdout.rsplit(" passed", 1)[0].split()[-1]) > 400, "too few tests have run to prove anything"
 
 
@@ -198,4 +215,6 @@ def test_sorts_and_scans(built: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] in KINDS:
+        sys.exit(run_operator_tests(*sys.argv[1:]).returncode)
     run_fault(*sys.argv[1:])
