@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from nerfkit.contracts import Cameras, Gaussians
+from nerfkit.core.hash_grid import HashGrid
+
+
+def check_table(table: Tensor, grid: HashGrid) -> None:
+    """Raises ValueError: a hash grid's table of another shape than [entries, features]."""
+    if tuple(table.shape) != (grid.entries, grid.features):
+        raise ValueError(f"hash_encode: table must be {[grid.entries, grid.features]}, got {list(table.shape)}")
 
 
 def checked_degree(gaussians: Gaussians, camera: Cameras, degree: int | None) -> int:

@@ -102,13 +102,10 @@ def _features(gaussians: Gaussians, camera: Cameras, degree: int) -> Tensor:
 
 def _gather(stats: SplatStats, means: Tensor, visible: Tensor, camera: Cameras) -> None:
     """Lets the backward pass add to the statistics what gsplat leaves at the projected means [1, N, 2]."""
-    half = means.new_tensor([camera.width / 2, camera.height / 2])
     held: list[Any] = [means]  # let go of by the hook: a tensor's hook that holds the tensor keeps it for ever
 
     def add(grad: Tensor) -> None:
-        pull = (held.pop().absgrad[0] * half).norm(dim=1)
-        stats.grad_sum += torch.where(visible, pull, 0).to(stats.grad_sum)
-        stats.count += visible.to(stats.count)
+        stats.add(held.pop().absgrad[0], visible, camera.width, camera.height)
 
     if means.requires_grad:
         means.register_hook(add)

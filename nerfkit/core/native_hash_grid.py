@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.core._library import library
+from nerfkit.core.arguments import check_table
 from nerfkit.core.hash_grid import HashGrid
 
 
@@ -23,8 +24,7 @@ def hash_encode(positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor:
     Raises:
         TypeError, ValueError: an array of another type, shape or layout.
     """
-    if tuple(table.shape) != (grid.entries, grid.features):
-        raise ValueError(f"hash_encode: table must be {[grid.entries, grid.features]}, got {list(table.shape)}")
+    check_table(table, grid)
     return _HashEncode.apply(positions, table, grid)  # type: ignore[no-any-return, no-untyped-call]
 
 

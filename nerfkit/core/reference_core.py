@@ -95,14 +95,13 @@ def _gather(stats: SplatStats, splats: reference.Splats, seen: list[reference.Ti
     The gradients of the offsets to single pixels pass by first, then that of the means, which is their sum.
     """
     pull = torch.zeros_like(splats.means)
-    visible, half = splats.visible, pull.new_tensor([camera.width / 2, camera.height / 2])
+    visible = splats.visible
 
     def of_pixels(chosen: Tensor, grad: Tensor) -> None:
         pull.index_add_(0, chosen, grad.abs().sum(0))
 
     def of_means(grad: Tensor) -> None:
-        stats.grad_sum += torch.where(visible, (pull * half).norm(dim=1), 0).to(stats.grad_sum)
-        stats.count += visible.to(stats.count)
+        stats.add(pull, visible, camera.width, camera.height)
 
     for tile in seen:
         tile.away.register_hook(functools.partial(of_pixels, tile.chosen))

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from nerfkit.contracts import RenderCore
+from nerfkit.core.arguments import check_table
 from nerfkit.core.delegate import Delegating
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.types import Output
@@ -55,8 +56,7 @@ class TcnnCore(Delegating):
 
     def hash_encode(self, positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor:
         """Features [S, L F]: see :func:`nerfkit.core.reference_hash_grid.hash_encode`."""
-        if tuple(table.shape) != (grid.entries, grid.features):
-            raise ValueError(f"hash_encode: table must be {[grid.entries, grid.features]}, got {list(table.shape)}")
+        check_table(table, grid)
         if len(positions) == 0:  # no kernel is launched for nothing
             return self.rest.hash_encode(positions, table, grid)
         inside = positions.clamp(0, 1)

@@ -35,6 +35,12 @@ class SplatStats:
     def zeros(cls, count: int, device: torch.device | str = "cpu") -> SplatStats:
         return cls(*(torch.zeros(count, device=device) for _ in range(2)))
 
+    def add(self, absolute: Tensor, visible: Tensor, width: int, height: int) -> None:
+        """One view: the means' absolute gradients [N, 2], by pixels, and which splats [N] were drawn."""
+        pull = (absolute * absolute.new_tensor([width / 2, height / 2])).norm(dim=1)
+        self.grad_sum += torch.where(visible, pull, 0).to(self.grad_sum)
+        self.count += visible.to(self.count)
+
 
 @dataclass(frozen=True)
 class Target:
