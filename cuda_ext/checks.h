@@ -34,6 +34,12 @@ void check_march(const Params *p) {
           "steps must be positive, the least at most the largest");
 }
 
+// The length of `offsets`; what they hold, only the device itself can see.
+template <class Params>
+void check_rays(const Params *p) {
+  require(p->R1 == int64_t(p->R) + 1, "offsets must have one entry more than there are rays");
+}
+
 template <class Params>
 void check_resample(const Params *p) {
   require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");

@@ -36,6 +36,7 @@ extern "C" int nk_march_count(const nk_march_count_params *p) {
 
 extern "C" int nk_march_fill(const nk_march_fill_params *p) {
   return nk::guarded("nk_march_fill", [&] {
+    nk::check_rays(p);
     nk::march_all(
         p,
         [&](int64_t ray, int i, float start, float end) {

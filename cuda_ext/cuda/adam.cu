@@ -1,6 +1,4 @@
 // The fused Adam update: memory-bound, so that a thread moves four numbers at a time where they are aligned.
-#include <cmath>
-
 #include "../math/adam.h"
 #include "launch.h"
 

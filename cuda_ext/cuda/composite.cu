@@ -1,5 +1,6 @@
 // Compositing along rays of packed samples; a thread is a ray. Its sums are in the rasterizer's order, so that both
 // give the same bits. The usual numbers of channels are known to the compiler, which keeps the sums in registers.
+#include "../checks.h"
 #include "../math/compositing.h"
 #include "launch.h"
 
@@ -25,10 +26,9 @@ __global__ void __launch_bounds__(kBlock) composite_rays_vjp(nk_composite_grad_p
 }
 
 // Calls work(std::integral_constant) with the number of channels, or 0 for an unusual one.
-template <class Params, class Work>
-void with_channels(const Params *p, Work work) {
-  if (p->R1 != int64_t(p->R) + 1) throw std::invalid_argument("offsets must have one entry more than there are rays");
-  switch (p->C) {
+template <class Work>
+void with_channels(int channels, Work work) {
+  switch (channels) {
     case 1:
       return work(std::integral_constant<int, 1>());
     case 3:
@@ -46,7 +46,8 @@ void with_channels(const Params *p, Work work) {
 extern "C" int nk_composite_fwd(const nk_composite_params *p) {
   using namespace nk;
   return on_device("nk_composite_fwd", [&] {
-    with_channels(p, [&](auto channels) {
+    check_rays(p);
+    with_channels(p->C, [&](auto channels) {
       NK_LAUNCH(composite_rays<decltype(channels)::value>, blocks(p->R, kBlock), kBlock, 0, *p, fault_note());
     });
   });
@@ -55,7 +56,8 @@ extern "C" int nk_composite_fwd(const nk_composite_params *p) {
 extern "C" int nk_composite_bwd(const nk_composite_grad_params *p) {
   using namespace nk;
   return on_device("nk_composite_bwd", [&] {
-    with_channels(p, [&](auto channels) {
+    check_rays(p);
+    with_channels(p->C, [&](auto channels) {
       NK_LAUNCH(composite_rays_vjp<decltype(channels)::value>, blocks(p->R, kBlock), kBlock, 0, *p, fault_note());
     });
   });

@@ -1,4 +1,5 @@
 // The distortion loss of packed samples; a thread is a ray.
+#include "../checks.h"
 #include "../math/distortion.h"
 #include "launch.h"
 
@@ -19,11 +20,6 @@ __global__ void __launch_bounds__(kBlock) distortion_of_rays_vjp(nk_distortion_g
   if (ray >= p.R) return;
   const SampleRange own = samples_of_ray(p.offsets, ray, p.R, p.S, note);
   distortion_of_ray_vjp(p, p.grad_loss[ray], own.begin, own.end);
-}
-
-template <class Params>
-void check_rays(const Params *p) {
-  if (p->R1 != int64_t(p->R) + 1) throw std::invalid_argument("offsets must have one entry more than there are rays");
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ extern "C" int nk_march_fill(const nk_march_fill_params *p) {
   using namespace nk;
   return on_device("nk_march_fill", [&] {
     check_march(p);
+    check_rays(p);
     NK_LAUNCH(march_fill, blocks(p->R, kBlock), kBlock, 0, *p, fault_note());
   });
 }

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays
 from nerfkit.core import reference_march
+from nerfkit.core._library import library
 from nerfkit.core.native import NativeCore
 from nerfkit.core.occupancy import Occupancy, Steps
 
@@ -111,3 +112,16 @@ def test_wrong_arguments_are_named() -> None:
         Occupancy.pack(torch.ones(1, 6, 6, 6, dtype=torch.bool), 1.0)
     with pytest.raises(ValueError, match=r"jitter must be \[R\] with R=5"):
         NativeCore().march(rays, ranges, jitter[:3], some_grid(1, 8, 0.5), Steps(0.1, 0.1))
+
+
+def test_offsets_of_other_rays_are_refused() -> None:
+    """They would lead out of the array."""
+    rays, ranges, jitter = some_rays(3, 1.5)
+    grid = some_grid(1, 8, 1.0)
+    arrays = {"origins": rays.origins, "directions": rays.directions, "ranges": ranges, "jitter": jitter}
+    samples = {"t_start": torch.empty(4), "t_end": torch.empty(4), "ray_index": torch.empty(4, dtype=torch.int32)}
+    with pytest.raises(RuntimeError, match="nk_march_fill: offsets must have one entry more than there are rays"):
+        library().call(
+            "nk_march_fill", threads=1, K=1, G=8, half=1.0, cone=0.0, least_step=0.1, most_step=0.1, most_samples=9,
+            bits=grid.bits, offsets=torch.tensor([0, 2, 4], dtype=torch.int32), **arrays, **samples,
+        )  # fmt: skip
