@@ -79,7 +79,7 @@ def test_gradients_equal_reference(core: RenderCore, count: int, size: tuple[int
     image, alpha = draw_reference(exact, view, layers)
     v_image = torch.randn(image.shape, generator=rng, dtype=torch.float64)
     v_alpha = torch.randn(alpha.shape, generator=rng, dtype=torch.float64)
-    assert alpha.mean() > 0.03, "an empty image proves nothing"
+    assert alpha.mean() > (0.03 if core.name == "gsplat" else 0.05), "an empty image proves nothing"
     ((image * v_image).sum() + (alpha * v_alpha).sum()).backward()
     drawn = core.rasterize(fast, view, BACKGROUND, layers=layers)
     ((drawn.image * v_image.float()).sum() + (drawn.alpha * v_alpha.float()).sum()).backward()
