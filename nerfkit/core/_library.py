@@ -162,13 +162,19 @@ class Library:
         return fields, structure
 
     @property
+    def threads(self) -> int:
+        """How many threads an operator uses: PyTorch's number; a GPU's operators don't count theirs."""
+        return torch.get_num_threads() if self.lanes > 1 else 1
+
+    @property
     def operators(self) -> tuple[str, ...]:
         return tuple(self._operators)
 
     def call(self, function: str, /, **arguments: Any) -> Any:
         """Runs an operator and returns its params struct (for the numbers it puts out).
 
-        Sizes are taken from the arrays' shapes; a size no array determines is an argument like any number.
+        Sizes are taken from the arrays' shapes; a size no array determines is an argument like any number. Without
+        ``threads`` there are as many as PyTorch uses.
 
         Raises:
             TypeError, ValueError: an argument is missing, unknown, or of the wrong type, shape or layout.
@@ -178,6 +184,7 @@ class Library:
         operator = self._operators[function]
         if operator.function is None:
             raise NotImplementedError(f"{self.path} has no {function}")
+        arguments.setdefault("threads", self.threads)
         params = bind(operator.name, operator.fields, operator.structure, arguments)
         _dump(function, arguments)
         if self.lanes > 1:
@@ -297,22 +304,40 @@ def _dump(function: str, arguments: Mapping[str, Any]) -> None:
 
 
 @functools.cache
-def library() -> Library:
-    """The library for this CPU.
+def library(kind: str = "cpu") -> Library:
+    """The library for this CPU, or with ``cuda`` for NVIDIA's GPUs.
 
     Raises:
         NerfkitError: it was not built, or was built from other sources than this package.
     """
+    if kind == "cuda":
+        return Library(_find("cuda", "build with nvcc there, or NERFKIT_CUDA=ON"), "cuda", "the arrays are on a GPU")
     if given := os.environ.get("NERFKIT_LIBRARY"):
         return Library(Path(given), Path(given).stem.rpartition("_")[2], "NERFKIT_LIBRARY names it")
     isa, reason = _choose()
-    for folder in _search_folders():
-        path = folder / f"libnerfkit_{isa}.so"
-        if path.exists():
-            return Library(path, isa, reason)
-    raise NerfkitError(
-        f"libnerfkit_{isa}.so is not built ({reason}); run `make setup` in a checkout, or `pip install nerfkit` again"
-    )
+    return Library(_find(isa, reason), isa, reason)
+
+
+def _find(isa: str, reason: str) -> Path:
+    paths = [folder / f"libnerfkit_{isa}.so" for folder in _search_folders()]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        raise NerfkitError(
+            f"libnerfkit_{isa}.so is not built ({reason}); run `make setup` in a checkout, or `pip install nerfkit` "
+            "again"
+        )
+    return found
+
+
+def library_of(tensor: Tensor) -> Library:
+    """The library that works where a tensor lies."""
+    return library("cuda") if tensor.is_cuda else library()  # which are what it remembers: a call each
+
+
+def call(function: str, /, **arguments: Any) -> Any:
+    """Runs an operator on the device that its first array lies on: see :meth:`Library.call`."""
+    first = next(value for value in arguments.values() if isinstance(value, Tensor))
+    return library_of(first).call(function, **arguments)
 
 
 def describe() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 
 
 def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,7 +40,7 @@ class _Composite(torch.autograd.Function):
             "transmittance": torch.empty(rays),
             "weights": torch.empty(len(alphas)),
         }
-        library().call("nk_composite_fwd", threads=torch.get_num_threads(), **inputs, **results)
+        call("nk_composite_fwd", **inputs, **results)
         ctx.inputs = inputs
         ctx.save_for_backward(*results.values())
         ctx.set_materialize_grads(False)
@@ -51,8 +51,8 @@ class _Composite(torch.autograd.Function):
         sums, transmittance, weights = ctx.saved_tensors
         grad_sums, grad_transmittance, grad_weights = (None if g is None else g.contiguous() for g in grads)
         out = {f"grad_{name}": torch.empty_like(ctx.inputs[name]) for name in ("alphas", "values")}
-        library().call(
-            "nk_composite_bwd", threads=torch.get_num_threads(), **ctx.inputs, sums=sums, transmittance=transmittance,
+        call(
+            "nk_composite_bwd", **ctx.inputs, sums=sums, transmittance=transmittance,
             weights=weights, grad_sums=torch.zeros_like(sums) if grad_sums is None else grad_sums,
             grad_transmittance=grad_transmittance, grad_weights=grad_weights, **out,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 
 
 def distortion(weights: Tensor, t_start: Tensor, t_end: Tensor, offsets: Tensor) -> Tensor:
@@ -33,20 +33,18 @@ class _Distortion(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, t_start: Tensor, t_end: Tensor, offsets: Tensor) -> Tensor:
         inputs = [tensor.detach().contiguous() for tensor in (weights, t_start, t_end, offsets)]
         loss = torch.empty(len(offsets) - 1)
-        library().call("nk_distortion_fwd", **_arguments(*inputs), loss=loss)
+        call("nk_distortion_fwd", **_arguments(*inputs), loss=loss)
         ctx.save_for_backward(*inputs)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         out = torch.empty_like(ctx.saved_tensors[0])
-        library().call(
-            "nk_distortion_bwd", **_arguments(*ctx.saved_tensors), grad_loss=grads[0].contiguous(), grad_weights=out
-        )
+        call("nk_distortion_bwd", **_arguments(*ctx.saved_tensors), grad_loss=grads[0].contiguous(), grad_weights=out)
         return out, None, None, None
 
 
 def _arguments(weights: Tensor, t_start: Tensor, t_end: Tensor, offsets: Tensor) -> dict[str, Any]:
     return {
-        "threads": torch.get_num_threads(), "weights": weights, "t_start": t_start, "t_end": t_end, "offsets": offsets,
+        "weights": weights, "t_start": t_start, "t_end": t_end, "offsets": offsets,
     }  # fmt: skip

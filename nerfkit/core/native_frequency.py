@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 
 _MOST_FREQUENCIES = 24  # 2^24 x has no fraction left in single precision
 
@@ -38,8 +38,8 @@ class _FrequencyEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, frequencies: int, variance: Tensor | None) -> Tensor:
         features = torch.empty(len(x), 3 + 6 * frequencies)
-        library().call(
-            "nk_frequency_encode_fwd", threads=torch.get_num_threads(), L=frequencies, features=features,
+        call(
+            "nk_frequency_encode_fwd", L=frequencies, features=features,
             positions=x.detach().contiguous(), variances=None if variance is None else variance.detach().contiguous(),
         )  # fmt: skip
         ctx.save_for_backward(features)
@@ -50,8 +50,8 @@ class _FrequencyEncode(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (features,) = ctx.saved_tensors
         out = torch.empty(len(features), 3)
-        library().call(
-            "nk_frequency_encode_bwd", threads=torch.get_num_threads(), L=ctx.frequencies, features=features,
+        call(
+            "nk_frequency_encode_bwd", L=ctx.frequencies, features=features,
             grad_features=grads[0].contiguous(), grad_positions=out,
         )  # fmt: skip
         return out, None, None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 from nerfkit.core.arguments import check_table
 from nerfkit.core.hash_grid import HashGrid
 
@@ -33,7 +33,7 @@ class _HashEncode(torch.autograd.Function):
     def forward(ctx: Any, positions: Tensor, table: Tensor, grid: HashGrid) -> Tensor:
         positions, table = positions.detach().contiguous(), table.detach().contiguous()
         features = torch.empty(len(positions), grid.width)
-        library().call("nk_hash_encode_fwd", **_arguments(positions, table, grid), features=features)
+        call("nk_hash_encode_fwd", **_arguments(positions, table, grid), features=features)
         ctx.save_for_backward(positions, table)
         ctx.grid = grid
         return features
@@ -44,7 +44,7 @@ class _HashEncode(torch.autograd.Function):
         positions, table = ctx.saved_tensors
         grad_table = torch.empty_like(table)
         grad_positions = torch.empty_like(positions) if ctx.needs_input_grad[0] else None
-        library().call(
+        call(
             "nk_hash_encode_bwd", **_arguments(positions, table, ctx.grid), grad_features=grad.contiguous(),
             grad_table=grad_table, grad_positions=grad_positions,
         )  # fmt: skip
@@ -53,6 +53,6 @@ class _HashEncode(torch.autograd.Function):
 
 def _arguments(positions: Tensor, table: Tensor, grid: HashGrid) -> dict[str, Any]:
     return {
-        "threads": torch.get_num_threads(), "positions": positions, "table": table,
+        "positions": positions, "table": table,
         "resolutions": grid.resolutions, "offsets": grid.offsets,
     }  # fmt: skip

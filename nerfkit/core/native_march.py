@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 from nerfkit.core.occupancy import Occupancy, Steps
 
 
@@ -23,18 +23,18 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         RuntimeError: steps that are not positive.
     """
     common = {
-        "threads": torch.get_num_threads(), "K": grid.levels, "G": grid.cells, "half": grid.half, "bits": grid.bits,
+        "K": grid.levels, "G": grid.cells, "half": grid.half, "bits": grid.bits,
         "cone": steps.cone, "least_step": steps.least, "most_step": steps.most, "most_samples": steps.most_samples,
         "origins": rays.origins.contiguous(), "directions": rays.directions.contiguous(),
         "ranges": ranges.contiguous(), "jitter": jitter.contiguous(),
     }  # fmt: skip
     counts = torch.empty(len(ranges), dtype=torch.int32)
-    library().call("nk_march_count", **common, counts=counts)
+    call("nk_march_count", **common, counts=counts)
     offsets = torch.zeros(len(ranges) + 1, dtype=torch.int32)
     torch.cumsum(counts, 0, out=offsets[1:])
     total = int(offsets[-1])
     t_start, t_end, ray_index = torch.empty(total), torch.empty(total), torch.empty(total, dtype=torch.int32)
-    library().call(
+    call(
         "nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index
     )  # fmt: skip
     return Samples(t_start, t_end, offsets, ray_index)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 from nerfkit.core.types import Output
 
 _OUTPUTS = get_args(Output)  # in the order of NK_OUTPUT_LINEAR…
@@ -56,7 +56,7 @@ class _Mlp(torch.autograd.Function):
         arrays = {"input": input, "weights": weights, "shared": shared, "index": index}
         arrays = {name: array.detach().contiguous() for name, array in arrays.items() if array is not None}
         output = torch.empty(len(input), int(numbers["widths"][-1]))
-        library().call("nk_mlp_fwd", threads=torch.get_num_threads(), **numbers, **arrays, output=output)
+        call("nk_mlp_fwd", **numbers, **arrays, output=output)
         ctx.save_for_backward(*arrays.values())
         ctx.names, ctx.numbers = tuple(arrays), numbers
         return output
@@ -68,8 +68,8 @@ class _Mlp(torch.autograd.Function):
         grad_weights = torch.empty_like(arrays["weights"])
         grad_input = torch.empty_like(arrays["input"]) if ctx.needs_input_grad[0] else None
         of_samples = torch.empty(len(grad), arrays["shared"].shape[1]) if ctx.needs_input_grad[2] else None
-        library().call(
-            "nk_mlp_bwd", threads=torch.get_num_threads(), **ctx.numbers, **arrays, grad_output=grad.contiguous(),
+        call(
+            "nk_mlp_bwd", **ctx.numbers, **arrays, grad_output=grad.contiguous(),
             grad_weights=grad_weights, grad_input=grad_input, grad_shared=of_samples,
         )  # fmt: skip
         grad_shared = None

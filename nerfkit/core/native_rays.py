@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Rays
-from nerfkit.core._library import constants, library
+from nerfkit.core._library import call, constants
 
 
 def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
@@ -45,13 +45,13 @@ class _Rays(torch.autograd.Function):
             "camera_index": camera_index, "pixels": pixels,
         }  # fmt: skip
         ctx.arguments = {
-            "threads": torch.get_num_threads(), "width": cameras.width, "height": cameras.height,
+            "width": cameras.width, "height": cameras.height,
             "model": int(constants()[f"CAMERA_{cameras.model.upper()}"]),
             **{name: None if array is None else array.detach().contiguous() for name, array in arrays.items()},
         }  # fmt: skip
         count = len(pixels)
         origins, directions, radii = torch.empty(count, 3), torch.empty(count, 3), torch.empty(count)
-        library().call("nk_rays_fwd", **ctx.arguments, origins=origins, directions=directions, radii=radii)
+        call("nk_rays_fwd", **ctx.arguments, origins=origins, directions=directions, radii=radii)
         ctx.mark_non_differentiable(radii)
         return origins, directions, radii
 
@@ -60,7 +60,7 @@ class _Rays(torch.autograd.Function):
         names = ("world_from_cam", "intrinsics", "distortion")
         inputs = {name: ctx.arguments[name] for name in names}
         out = {f"grad_{name}": None if array is None else torch.empty_like(array) for name, array in inputs.items()}
-        library().call(
+        call(
             "nk_rays_bwd", **ctx.arguments, grad_origins=grads[0].contiguous(), grad_directions=grads[1].contiguous(),
             **out,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 
 
 def resample(edges: Tensor, weights: Tensor, u: Tensor) -> Tensor:
@@ -23,8 +23,8 @@ def resample(edges: Tensor, weights: Tensor, u: Tensor) -> Tensor:
         RuntimeError: no interval, edges that do not fit the weights, or a row of u that does not ascend.
     """
     t = torch.empty(u.shape)
-    library().call(
-        "nk_resample", threads=torch.get_num_threads(), edges=edges.detach().contiguous(),
+    call(
+        "nk_resample", edges=edges.detach().contiguous(),
         weights=weights.detach().contiguous(), u=u.detach().contiguous(), t=t,
     )  # fmt: skip
     return t

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 
 
 def sh_encode(directions: Tensor, degree: int) -> Tensor:
@@ -33,7 +33,7 @@ class _ShEncode(torch.autograd.Function):
     def forward(ctx: Any, directions: Tensor, degree: int) -> Tensor:
         directions = directions.detach().contiguous()
         features = torch.empty(len(directions), (degree + 1) ** 2)
-        library().call("nk_sh_encode_fwd", **_arguments(directions, degree), features=features)
+        call("nk_sh_encode_fwd", **_arguments(directions, degree), features=features)
         ctx.save_for_backward(directions)
         ctx.degree = degree
         return features
@@ -42,7 +42,7 @@ class _ShEncode(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (directions,) = ctx.saved_tensors
         out = torch.empty_like(directions)
-        library().call(
+        call(
             "nk_sh_encode_bwd", **_arguments(directions, ctx.degree), grad_features=grads[0].contiguous(),
             grad_directions=out,
         )  # fmt: skip
@@ -50,4 +50,4 @@ class _ShEncode(torch.autograd.Function):
 
 
 def _arguments(directions: Tensor, degree: int) -> dict[str, Any]:
-    return {"threads": torch.get_num_threads(), "directions": directions, "degree": degree}
+    return {"directions": directions, "degree": degree}

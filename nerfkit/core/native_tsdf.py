@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
-from nerfkit.core._library import library
+from nerfkit.core._library import call
 from nerfkit.core.volume import Volume
 
 
@@ -28,9 +27,8 @@ def tsdf_integrate(
         raise ValueError(f"tsdf_integrate: expected one pinhole camera, got {len(camera)} of model {camera.model}")
     if depth.shape != (camera.height, camera.width):
         raise ValueError(f"tsdf_integrate: depth must be [{camera.height}, {camera.width}], got {list(depth.shape)}")
-    library().call(
+    call(
         "nk_tsdf_fwd",
-        threads=torch.get_num_threads(),
         voxel_size=volume.voxel_size,
         truncation=volume.truncation,
         origin=volume.origin,
