@@ -3,8 +3,7 @@
 #include <cstring>
 
 #include "../error.h"
-#include "../math/gaussian.h"
-#include "../math/spherical_harmonics.h"
+#include "../math/splat.h"
 #include "../nerfkit.h"
 #include "transpose.h"
 
@@ -24,13 +23,6 @@ Gaussian<Lanes> load_gaussians(const Params *p, int64_t i, int count) {
   return g;
 }
 
-// The unit direction from the camera to the mean, and 1 / the distance.
-Vec3<Lanes> view_direction(const Camera &cam, const Vec3<Lanes> &mean, Lanes *inverse_length) {
-  const Vec3<Lanes> d = {mean.x - cam.center.x, mean.y - cam.center.y, mean.z - cam.center.z};
-  *inverse_length = 1.0f / sqrt(dot(d, d) + 1e-20f);
-  return *inverse_length * d;
-}
-
 // A lane for each row of an array: vector k holds column k of `count` rows, and zero in the lanes past them.
 template <int kColumns>
 struct Columns {
@@ -42,7 +34,7 @@ struct Columns {
   }
   Columns() = default;
 
-  Lanes operator[](int k) const { return load(at[k]); }
+  Lanes operator()(int k) const { return load(at[k]); }
   void set(int k, Lanes value) { store(at[k], value); }
   void write(float *rows, int64_t width, int count) const {
     transpose(at[0], kLanes, count, static_cast<int>(width), rows, width);
@@ -57,39 +49,24 @@ struct Columns {
 using SplatColumns = Columns<NK_SPLAT_SIZE>;
 using ShColumns = Columns<3 * 16>;
 
-// Colour before the clamp at zero: 0.5 + sum_k basis_k sh_k.
-Vec3<Lanes> evaluate_sh(const ShColumns &sh, int coefficients, const Lanes *basis) {
-  Vec3<Lanes> color = {Lanes{} + 0.5f, Lanes{} + 0.5f, Lanes{} + 0.5f};
-  for (int k = 0; k < coefficients; ++k) {
-    color.x += basis[k] * sh[3 * k];
-    color.y += basis[k] * sh[3 * k + 1];
-    color.z += basis[k] * sh[3 * k + 2];
-  }
-  return color;
-}
-
 void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int count) {
   const Gaussian<Lanes> g = load_gaussians(p, i, count);
   const Lanes opacity = load_strided(p->opacities + i, 1, count);
   ProjectionState<Lanes> state;
   const Projected<Lanes> s = project(cam, g, &state);
 
-  const Lanes cut = (2.0f * 0.69314718f) * log2(max(opacity, 1e-30f) / NK_ALPHA_MIN);
-  const Lanes extent_x = sqrt(max(cut, 0.0f) * s.cov_xx), extent_y = sqrt(max(cut, 0.0f) * s.cov_yy);
+  const Footprint<Lanes> reach = footprint(s, opacity, p->near, p->width, p->height);
   const Lanes zero = {};
-  const IntLanes visible = (s.depth > p->near) & (opacity >= NK_ALPHA_MIN) & (s.x + extent_x > 0.0f) &
-                           (s.x - extent_x < float(p->width)) & (s.y + extent_y > 0.0f) &
-                           (s.y - extent_y < float(p->height));
-  const Lanes depth = select(visible, s.depth, zero);
+  const Lanes depth = select(reach.visible, s.depth, zero);
   float *out = p->splats + i * NK_SPLAT_SIZE;
-  if (!any(visible)) {
+  if (!any(reach.visible)) {
     for (int lane = 0; lane < count; ++lane) out[lane * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] = 0.0f;
     return;
   }
   Lanes basis[16], inverse_length;
   sh_basis(p->degree, view_direction(cam, g.mean, &inverse_length), basis);
   const int coefficients = (p->degree + 1) * (p->degree + 1);
-  const Vec3<Lanes> color = evaluate_sh(ShColumns(p->sh + i * p->K * 3, p->K * 3, count), coefficients, basis);
+  const Vec3<Lanes> color = sh_color(coefficients, basis, ShColumns(p->sh + i * p->K * 3, p->K * 3, count));
 
   const Lanes values[NK_SPLAT_SIZE] = {s.x,
                                        s.y,
@@ -104,9 +81,9 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
                                        s.normal.x,
                                        s.normal.y,
                                        s.normal.z,
-                                       extent_x,
-                                       extent_y,
-                                       cut};
+                                       reach.extent_x,
+                                       reach.extent_y,
+                                       reach.cut};
   SplatColumns columns;
   for (int k = 0; k < NK_SPLAT_SIZE; ++k) columns.set(k, values[k]);
   columns.write(out, NK_SPLAT_SIZE, count);
@@ -127,7 +104,7 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
   const SplatColumns splats(splat_rows, NK_SPLAT_SIZE, count);
   const SplatColumns grads(p->grad_splats + i * NK_SPLAT_SIZE, NK_SPLAT_SIZE, count);
   const Lanes zero = {};
-  const auto grad = [&](int k) { return select(drawn, grads[k], zero); };
+  const auto grad = [&](int k) { return select(drawn, grads(k), zero); };
 
   Gaussian<Lanes> g = load_gaussians(p, i, count);
   ProjectionState<Lanes> state;
@@ -143,28 +120,17 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
   Quat<Lanes> v_quat;
   project_vjp(cam, g, s, state, v, &v_mean, &v_quat, &v_scale);
 
-  // Colour: clamped channels pass nothing on; the rest goes to the coefficients, the view direction and,
-  // through its normalisation, the mean.
-  const int coefficients = (p->degree + 1) * (p->degree + 1);
+  // Clamped channels pass nothing on.
+  const auto color_grad = [&](int c) {
+    return select(splats(NK_SPLAT_COLOR + c) > 0.0f, grad(NK_SPLAT_COLOR + c), zero);
+  };
   const int64_t width = p->K * 3;
-  Lanes basis[16], v_basis[16], inverse_length;
-  const Vec3<Lanes> direction = view_direction(cam, g.mean, &inverse_length);
-  sh_basis(p->degree, direction, basis);
-  const Vec3<Lanes> v_color = {select(splats[NK_SPLAT_COLOR] > 0.0f, grad(NK_SPLAT_COLOR), zero),
-                               select(splats[NK_SPLAT_COLOR + 1] > 0.0f, grad(NK_SPLAT_COLOR + 1), zero),
-                               select(splats[NK_SPLAT_COLOR + 2] > 0.0f, grad(NK_SPLAT_COLOR + 2), zero)};
   const ShColumns sh(p->sh + i * width, width, count);
   ShColumns grad_sh;
-  for (int k = 0; k < coefficients; ++k) {
-    v_basis[k] = v_color.x * sh[3 * k] + v_color.y * sh[3 * k + 1] + v_color.z * sh[3 * k + 2];
-    grad_sh.set(3 * k, basis[k] * v_color.x);
-    grad_sh.set(3 * k + 1, basis[k] * v_color.y);
-    grad_sh.set(3 * k + 2, basis[k] * v_color.z);
-  }
-  for (int k = 3 * coefficients; k < width; ++k) grad_sh.set(k, zero);
+  v_mean = v_mean + sh_color_vjp<Lanes>(cam, g.mean, p->degree, {color_grad(0), color_grad(1), color_grad(2)}, sh,
+                                        [&](int k, Lanes value) { grad_sh.set(k, value); });
+  for (int k = 3 * (p->degree + 1) * (p->degree + 1); k < width; ++k) grad_sh.set(k, zero);
   grad_sh.write_past_caches(p->grad_sh + i * width, width, count);
-  const Vec3<Lanes> v_direction = sh_basis_vjp(p->degree, direction, v_basis);
-  v_mean = v_mean + inverse_length * (v_direction - dot(v_direction, direction) * direction);
 
   // Culled lanes may hold infinities: they are set to zero here, not multiplied by it.
   const auto put = [&](float *to, int64_t width, Lanes value) {

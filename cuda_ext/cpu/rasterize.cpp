@@ -14,6 +14,7 @@
 
 #include "../error.h"
 #include "../math/compositing.h"
+#include "../math/splat.h"
 #include "../nerfkit.h"
 #include "denormals.h"
 
@@ -27,8 +28,6 @@ constexpr int kRowGroups = NK_TILE / kRowsPerVector;
 constexpr int kVectors = kPixels / kLanes;
 // Four vectors without a branch cost less than finding out which of them a splat reaches.
 constexpr bool kWholeTiles = kVectors <= 4;
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLog2AlphaMin = -7.9943534368588578f;  // log2(NK_ALPHA_MIN)
 
 // Pixel centres relative to the tile's corner, for the vectors of a row group and for the first one's rows.
 struct PixelGrid {
@@ -91,7 +90,7 @@ struct TileSplat {
   NK_HD TileSplat(const float *splat, const PixelGrid &grid, float corner_x, float corner_y, int group) {
     constexpr float kStep = kRowsPerVector;
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
-    const float log_opacity = (0.5f * kLog2E) * splat[NK_SPLAT_CUT] + (kLog2AlphaMin + kLog2Scale);
+    const float log_opacity = log2_opacity(splat) + kLog2Scale;
     const float quadratic = (-0.5f * kLog2E) * c;
     dy = grid.y - (splat[NK_SPLAT_Y] - corner_y - kStep * group);
     for (int j = 0; j < kVectorsPerRow; ++j) {
@@ -196,11 +195,6 @@ constexpr int kAhead = 6;           // instances between prefetch and use
 constexpr int kFullTestEvery = 16;  // instances between two looks at whether anything is left to draw
 constexpr int kTileCost = 8;        // of opening and closing a tile, in instances
 
-// The splat column of channel c: rgb, depth, normal.
-constexpr int channel_column(int c) {
-  return c < 3 ? NK_SPLAT_COLOR + c : c == 3 ? NK_SPLAT_DEPTH : NK_SPLAT_NORMAL + c - 4;
-}
-
 template <int C, bool Median>
 void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int tile) {
   const TileRange range = tile_range(tile, p->W, p->H);
@@ -253,10 +247,6 @@ void rasterize(const nk_rasterize_params *p) {
     draw(p, grid, tile);
   }
 }
-
-// The columns of a thread's gradient buffer: sums over pixels of v = v_power = v_alpha alpha and its products
-// with dx, dy, which turn into gradients of mean, conic and opacity only at the end (they are linear).
-enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kAbsX = 13, kAbsY, kMoments = 16 };
 
 template <int C, bool Absolute>
 void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments) {
@@ -341,21 +331,6 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     for (int k = 0; k < kMoments; ++k) pending[k] = sums[k];
   }
   reduce();
-}
-
-// Moments to gradients, with power = -(a dx^2 + c dy^2) / 2 - b dx dy and dx = pixel - mean.
-void moments_to_grad(const float *splat, const float *m, float *grad) {
-  const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c = splat[NK_SPLAT_C];
-  grad[NK_SPLAT_CUT] = 0.0f;
-  grad[NK_SPLAT_X] = a * m[kX] + b * m[kY];
-  grad[NK_SPLAT_Y] = b * m[kX] + c * m[kY];
-  grad[NK_SPLAT_A] = -0.5f * m[kXX];
-  grad[NK_SPLAT_B] = -m[kXY];
-  grad[NK_SPLAT_C] = -0.5f * m[kYY];
-  grad[NK_SPLAT_OPACITY] = m[kOne] / splat[NK_SPLAT_OPACITY];
-  for (int c = 0; c < 7; ++c) grad[channel_column(c)] = m[kChannels + c];
-  grad[NK_GRAD_ABS_X] = m[kAbsX];
-  grad[NK_GRAD_ABS_Y] = m[kAbsY];
 }
 
 // Tiles from `first[t]` to `first[t + 1]` are the work of thread t: about as many instances as any other's.
