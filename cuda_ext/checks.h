@@ -15,6 +15,8 @@ inline void require(bool good, const char *message) {
   if (!good) throw std::invalid_argument(message);
 }
 
+inline bool is_aligned(const void *array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; }
+
 template <class Params>
 void check_frequency(const Params *p) {
   require(p->L >= 0 && p->L <= kMostFrequencies, "frequencies must be 0 to 24");
@@ -40,6 +42,35 @@ void check_rays(const Params *p) {
   require(p->R1 == int64_t(p->R) + 1, "offsets must have one entry more than there are rays");
 }
 
+// A note of an instance is its tile and, in the lowest 8 bits, the parts of it that the splat reaches.
+template <class Params>
+void check_tiles(const Params *p) {
+  if (p->T >= 1 << 23) throw std::length_error("more than 2^23 tiles; render a smaller image");
+}
+
+inline void check_pairs(int64_t pairs) {
+  if (pairs > INT32_MAX) throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
+}
+
+template <class Params>
+void check_median(const Params *p) {
+  require(!p->median_depth || p->C > 3, "the median depth needs the depth among the channels");
+}
+
+// Calls work(std::integral_constant) with the number of channels that the rasterizer draws.
+template <class Work>
+void with_layers(int channels, Work work) {
+  switch (channels) {
+    case 3:
+      return work(std::integral_constant<int, 3>());
+    case 4:
+      return work(std::integral_constant<int, 4>());
+    case 7:
+      return work(std::integral_constant<int, 7>());
+  }
+  throw std::invalid_argument("channels must be 3, 4 or 7");
+}
+
 template <class Params>
 void check_resample(const Params *p) {
   require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");
@@ -53,21 +84,31 @@ int camera_model(const Params *p) {
   return p->distortion || p->model == NK_CAMERA_EQUIRECT ? p->model : NK_CAMERA_PINHOLE;
 }
 
-// Calls work(std::integral_constant) with the degree of spherical harmonics, for the compiler to know it.
-template <class Params, class Work>
-void with_degree(const Params *p, Work work) {
-  require(p->degree >= 0 && p->degree <= 3, "the degree must be 0, 1, 2 or 3");
-  require(p->K == (p->degree + 1) * (p->degree + 1), "features must have (degree + 1)^2 columns");
-  switch (p->degree) {
+// Calls work(std::integral_constant) with a degree of spherical harmonics, for the compiler to know it.
+template <class Work>
+void with_degree(int degree, Work work) {
+  switch (degree) {
     case 0:
       return work(std::integral_constant<int, 0>());
     case 1:
       return work(std::integral_constant<int, 1>());
     case 2:
       return work(std::integral_constant<int, 2>());
-    default:
+    case 3:
       return work(std::integral_constant<int, 3>());
   }
+  throw std::invalid_argument("the degree must be 0, 1, 2 or 3");
+}
+
+template <class Params>
+void check_sh_encode(const Params *p) {
+  require(p->K == (p->degree + 1) * (p->degree + 1), "features must have (degree + 1)^2 columns");
+}
+
+// Of Gaussians, which may have more coefficients than are used.
+template <class Params>
+void check_sh(const Params *p) {
+  require(p->K >= (p->degree + 1) * (p->degree + 1), "sh must have (degree + 1)^2 coefficients or more");
 }
 
 // Calls work(std::integral_constant) with the number of features of an entry.

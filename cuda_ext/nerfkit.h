@@ -28,6 +28,7 @@ extern "C" {
 
 NK_API int32_t nk_abi_version(void);
 NK_API int32_t nk_lanes(void);
+NK_API int32_t nk_tile(void);                    /* pixels along the side of a tile of this library's rasterizer */
 NK_API const char *nk_error(void);               /* of this thread's last failure */
 NK_API int64_t nk_params_size(const char *name); /* sizeof(struct NAME), -1 if unknown */
 
@@ -50,8 +51,8 @@ typedef struct nk_project_params {
   const float *scales;         /* [N, 3] */
   const float *opacities;      /* [N] */
   const float *sh;             /* [N, K, 3] */
-  const float *cam_from_world; /* [4, 4] */
-  const float *intrinsics;     /* [4] fx fy cx cy */
+  const float *cam_from_world; /* [4, 4] on the host */
+  const float *intrinsics;     /* [4] on the host; fx fy cx cy */
   float *splats;               /* [N, NK_SPLAT_SIZE] */
 } nk_project_params;
 NK_API int nk_project_fwd(const nk_project_params *p);
@@ -70,8 +71,8 @@ typedef struct nk_project_grad_params {
   const float *scales;         /* [N, 3] */
   const float *opacities;      /* [N] */
   const float *sh;             /* [N, K, 3] */
-  const float *cam_from_world; /* [4, 4] */
-  const float *intrinsics;     /* [4] */
+  const float *cam_from_world; /* [4, 4] on the host */
+  const float *intrinsics;     /* [4] on the host */
   const float *splats;         /* [N, NK_SPLAT_SIZE] as nk_project_fwd wrote them */
   const float *grad_splats;    /* [N, NK_SPLAT_SIZE] */
   float *grad_means;           /* [N, 3] */
@@ -82,17 +83,19 @@ typedef struct nk_project_grad_params {
 } nk_project_grad_params;
 NK_API int nk_project_bwd(const nk_project_grad_params *p);
 
-/* Sorts the visible splats by depth. */
+/* Sorts the visible splats by depth and says how many (splat, tile) pairs they need room for. The one call that waits
+ * for a GPU, since memory has to be found for the pairs. */
 typedef struct nk_bin_params {
   int32_t threads;
   int32_t N;
   int32_t M; /* visible splats: out */
   int32_t width;
   int32_t height;
-  int32_t parts1;      /* parts + 1; a part of the sorted splats is the work of one thread at a time */
+  int32_t parts1; /* parts + 1; a part of the sorted splats is the work of one thread at a time: on a GPU N parts */
+  int64_t pairs;  /* room that nk_fill needs: out */
   const float *splats; /* [N, NK_SPLAT_SIZE] */
   int32_t *order;      /* [N] the visible splats, near to far: order[0 .. M] */
-  int64_t *room;       /* [parts1] tiles in the bounding boxes of each part's splats, running sums */
+  int64_t *room;       /* [parts1] pairs that each part's splats need room for, running sums */
 } nk_bin_params;
 NK_API int nk_bin(nk_bin_params *p);
 
@@ -107,18 +110,18 @@ typedef struct nk_fill_params {
   int32_t height;
   int32_t T1;              /* T + 1 */
   int32_t TP;              /* tiles * parts */
-  int32_t I;               /* room for instances: the last of `room` */
+  int32_t I;               /* room for instances: nk_bin's pairs */
   int32_t parts1;          /* parts + 1 */
   int64_t instances;       /* out, at most I */
   const float *splats;     /* [N, NK_SPLAT_SIZE] */
   const int32_t *order;    /* [N] from nk_bin */
   const int64_t *room;     /* [parts1] from nk_bin */
-  int32_t *notes;          /* [I] scratch */
-  int32_t *tiles_of_splat; /* [N] scratch */
-  int32_t *part_counts;    /* [TP] scratch */
+  int32_t *notes;          /* [I] or NULL; scratch of a CPU, like the next two */
+  int32_t *tiles_of_splat; /* [N] or NULL */
+  int32_t *part_counts;    /* [TP] or NULL */
   int32_t *tile_offsets;   /* [T1] */
   int32_t *indices;        /* [I] the splat of each instance */
-  uint8_t *rows;           /* [I] bit r: the splat reaches row r of the tile */
+  uint8_t *reach;          /* [I] bit r: the splat reaches part r of the tile, a row, or on a GPU 8x4 pixels */
 } nk_fill_params;
 NK_API int nk_fill(nk_fill_params *p);
 
@@ -135,9 +138,9 @@ typedef struct nk_rasterize_params {
   const float *splats;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *indices;      /* [I] */
-  const uint8_t *rows;         /* [I] */
+  const uint8_t *reach;        /* [I] */
   int32_t *walked;             /* [T] the instances of each tile that were drawn before it was full: out */
-  const float *background;     /* [3] behind the rgb channels */
+  const float *background;     /* [3] on the host; behind the rgb channels */
   float *image;                /* [C, H, W] */
   float *alpha;                /* [H, W] */
   float *median_depth;         /* [H, W] or NULL; depth where the transmittance falls below 0.5, else 0 */
@@ -158,16 +161,15 @@ typedef struct nk_rasterize_grad_params {
   const float *splats;         /* [N, NK_SPLAT_SIZE] */
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *indices;      /* [I] */
-  const uint8_t *rows;         /* [I] */
+  const uint8_t *reach;        /* [I] */
   const int32_t *walked;       /* [T] from nk_rasterize_fwd */
-  const float *background;     /* [3] */
   const float *image;          /* [C, H, W] */
   const float *alpha;          /* [H, W] */
   const float *grad_image;     /* [C, H, W] */
   const float *grad_alpha;     /* [H, W] or NULL */
   int64_t S;                   /* threads * N * NK_SPLAT_SIZE */
-  float *scratch;              /* [S] one gradient buffer a thread */
-  float *grad_splats;          /* [N, NK_SPLAT_SIZE] not written for culled splats */
+  float *scratch;              /* [S] or NULL; one gradient buffer a thread of a CPU */
+  float *grad_splats;          /* [N, NK_SPLAT_SIZE] of culled splats anything */
 } nk_rasterize_grad_params;
 NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
 

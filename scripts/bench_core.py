@@ -102,7 +102,7 @@ def pairs_per_pixel(model: Model) -> tuple[float, float]:
         for index in model.scene.train:
             camera = model.scene.views[index].camera
             model.render(camera)
-            rows = found["rows"][: int(found["tile_offsets"][-1])]
+            rows = found["reach"][: int(found["tile_offsets"][-1])]
             by_rows += tile * bits[rows.long()].sum().item()
             by_tiles += tile * tile * len(rows)
             pixels += camera.width * camera.height

@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <stdexcept>
 #include <vector>
 
 #ifdef __AVX__
 #include <immintrin.h>
 #endif
 
+#include "../checks.h"
 #include "../error.h"
 #include "../math/lanes.h"
 #include "../nerfkit.h"
@@ -128,8 +128,6 @@ void radix_sort(std::vector<Keyed> *items, std::vector<Keyed> *scratch) {
   }
 }
 
-constexpr int32_t kMostTiles = 1 << 23;  // a note is a tile and, in its lowest 8 bits, rows
-
 // The depth order in even parts; fn(part, its first splat, the one behind its last), in parallel.
 template <class Fn>
 void for_parts(int64_t visible, int parts, int threads, Fn fn) {
@@ -164,14 +162,16 @@ extern "C" int nk_bin(nk_bin_params *p) {
       p->room[part + 1] = room;
     });
     for (int part = 0; part < parts; ++part) p->room[part + 1] += p->room[part];
-    if (p->room[parts] > INT32_MAX)
-      throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
+    p->pairs = p->room[parts];
+    nk::check_pairs(p->pairs);
   });
 }
 
 extern "C" int nk_fill(nk_fill_params *p) {
   return nk::guarded("nk_fill", [&] {
-    if (p->T >= nk::kMostTiles) throw std::length_error("more than 2^23 tiles; render a smaller image");
+    nk::check_tiles(p);
+    nk::require(p->part_counts && (p->I == 0 || (p->notes && p->tiles_of_splat)),
+                "notes, tiles_of_splat and part_counts are needed");
     const int parts = p->parts1 - 1;
     const auto counts_of = [&](int part) { return p->part_counts + int64_t(part) * p->T; };
     nk::for_parts(p->M, parts, p->threads, [&](int part, int64_t first, int64_t last) {
@@ -209,7 +209,7 @@ extern "C" int nk_fill(nk_fill_params *p) {
         for (int32_t k = 0; k < p->tiles_of_splat[m]; ++k, ++note) {
           const int32_t at = next[*note >> 8]++;
           p->indices[at] = p->order[m];
-          p->rows[at] = static_cast<uint8_t>(*note & 0xff);
+          p->reach[at] = static_cast<uint8_t>(*note & 0xff);
         }
       }
     });

@@ -8,10 +8,10 @@
 // tiles: no atomics, and the same bytes on every run with the same number of threads.
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "../checks.h"
 #include "../error.h"
 #include "../math/compositing.h"
 #include "../math/splat.h"
@@ -188,7 +188,7 @@ inline void prefetch_splat(const Params *p, int32_t at, int32_t end) {
 template <class Params>
 NK_HD TileSplat prepare(const Params *p, const PixelGrid &grid, const TileRange &range, int32_t at) {
   const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
-  return TileSplat(splat, grid, range.x, range.y, Span(p->rows[at]).first);
+  return TileSplat(splat, grid, range.x, range.y, Span(p->reach[at]).first);
 }
 
 constexpr int kAhead = 6;           // instances between prefetch and use
@@ -207,7 +207,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
     if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(transmittance)) break;
     prefetch_splat(p, at + kAhead, end);
     const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
-    const Span span(p->rows[at]);
+    const Span span(p->reach[at]);
     TileSplat s = next;
     next = prepare(p, grid, range, at + 1 < end ? at + 1 : at);
     Lanes color[C];
@@ -279,7 +279,7 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     const int64_t index = p->indices[at];
     const float *splat = p->splats + index * NK_SPLAT_SIZE;
     const float a = splat[NK_SPLAT_A], b = splat[NK_SPLAT_B], c2 = splat[NK_SPLAT_C];
-    const Span span(p->rows[at]);
+    const Span span(p->reach[at]);
     TileSplat s = next;
     next = prepare(p, grid, range, at + 1 < end ? at + 1 : at);
     reduce();
@@ -377,28 +377,14 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
 
 extern "C" int nk_rasterize_fwd(const nk_rasterize_params *p) {
   return nk::guarded("nk_rasterize_fwd", [&] {
-    switch (p->C) {
-      case 3:
-        return nk::rasterize<3>(p);
-      case 4:
-        return nk::rasterize<4>(p);
-      case 7:
-        return nk::rasterize<7>(p);
-    }
-    throw std::invalid_argument("channels must be 3, 4 or 7");
+    nk::check_median(p);
+    nk::with_layers(p->C, [&](auto channels) { nk::rasterize<decltype(channels)::value>(p); });
   });
 }
 
 extern "C" int nk_rasterize_bwd(const nk_rasterize_grad_params *p) {
   return nk::guarded("nk_rasterize_bwd", [&] {
-    switch (p->C) {
-      case 3:
-        return nk::rasterize_vjp<3>(p);
-      case 4:
-        return nk::rasterize_vjp<4>(p);
-      case 7:
-        return nk::rasterize_vjp<7>(p);
-    }
-    throw std::invalid_argument("channels must be 3, 4 or 7");
+    nk::require(p->scratch || p->N == 0, "scratch is needed");
+    nk::with_layers(p->C, [&](auto channels) { nk::rasterize_vjp<decltype(channels)::value>(p); });
   });
 }

@@ -33,7 +33,8 @@ struct Block {
 // Calls work(Block, first direction, how many) for all blocks of lanes.
 template <class Params, class Work>
 void encode(const Params *p, Work work) {
-  with_degree(p, [&](auto degree) {
+  check_sh_encode(p);
+  with_degree(p->degree, [&](auto degree) {
     const int64_t blocks = (p->S + int64_t(kLanes) - 1) / kLanes;
 #pragma omp parallel for num_threads(p->threads) schedule(static)
     for (int64_t block = 0; block < blocks; ++block) {

@@ -1,6 +1,7 @@
 // What the library says about itself; the calling thread's stream and scratch memory; the launches' helpers.
 #include "../library.h"
 #include "launch.h"
+#include "tile.h"
 
 namespace nk {
 namespace {
@@ -139,6 +140,7 @@ Fault *fault_note() {
 extern "C" {
 
 int32_t nk_lanes(void) { return 1; }
+int32_t nk_tile(void) { return nk::kTile; }
 void nk_use_stream(void *stream) { nk::use_stream(stream); }
 void nk_use_scratch(void *memory, int64_t bytes) {
   nk::call.memory = memory;

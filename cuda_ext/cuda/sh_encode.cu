@@ -44,15 +44,18 @@ __global__ void __launch_bounds__(kBlock) sh_encode_vjp(nk_sh_encode_grad_params
 extern "C" int nk_sh_encode_fwd(const nk_sh_encode_params *p) {
   using namespace nk;
   return on_device("nk_sh_encode_fwd", [&] {
-    with_degree(
-        p, [&](auto degree) { NK_LAUNCH(sh_encode<decltype(degree)::value>, blocks(p->S, kBlock), kBlock, 0, *p); });
+    check_sh_encode(p);
+    with_degree(p->degree, [&](auto degree) {
+      NK_LAUNCH(sh_encode<decltype(degree)::value>, blocks(p->S, kBlock), kBlock, 0, *p);
+    });
   });
 }
 
 extern "C" int nk_sh_encode_bwd(const nk_sh_encode_grad_params *p) {
   using namespace nk;
   return on_device("nk_sh_encode_bwd", [&] {
-    with_degree(p, [&](auto degree) {
+    check_sh_encode(p);
+    with_degree(p->degree, [&](auto degree) {
       NK_LAUNCH(sh_encode_vjp<decltype(degree)::value>, blocks(p->S, kBlock), kBlock, 0, *p);
     });
   });

@@ -2,11 +2,11 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 2
+#define NK_ABI_VERSION 3
 
 #define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 
-#define NK_TILE 8                     // pixels along a tile's side
+#define NK_TILE 8                     // pixels along the side of a CPU's tile
 #define NK_ALPHA_MIN (1.0f / 255.0f)  // contributions below are not drawn (Kerbl et al. 2023, appendix C)
 #define NK_ALPHA_MAX 0.99f            // keeps 1 - alpha away from zero in the backward pass
 #define NK_TRANSMITTANCE_MIN 1e-4f    // a pixel with less than this left is full

@@ -273,6 +273,28 @@ NK_HD Lanes reciprocal(Lanes x) {
 }
 #endif
 
+#ifdef __CUDACC__
+// By the GPU's own instructions, which are good to 2^-22. The host has no use for them.
+NK_HD float exp2_or_zero(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return select(x >= -126.0f, exp2(x), 0.0f);
+#endif
+}
+NK_HD float reciprocal(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return 1.0f / x;
+#endif
+}
+#endif
+
 // log2(x) for normal x > 0: exponent bits, and log2(m) = (2 / ln 2) atanh((m - 1) / (m + 1)) for the mantissa
 // m in [sqrt(1/2), sqrt(2)) by its series to the ninth power (absolute error 1e-7).
 template <class F>

@@ -136,6 +136,7 @@ class Library:
         self._dll.nk_use_stream.argtypes, self._dll.nk_use_stream.restype = [ctypes.c_void_p], None
         self._dll.nk_use_scratch.argtypes, self._dll.nk_use_scratch.restype = [ctypes.c_void_p, ctypes.c_int64], None
         self.lanes: int = self._dll.nk_lanes()
+        self.tile: int = self._dll.nk_tile()  # pixels along the side of the rasterizer's tiles
         self._scratch: dict[tuple[torch.device, int], Tensor] = {}  # by device and stream
         version, expected = self._dll.nk_abi_version(), int(constants()["ABI_VERSION"])
         if version != expected:

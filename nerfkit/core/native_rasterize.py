@@ -46,7 +46,7 @@ def rasterize(
         raise ValueError(
             f"rasterize: SH degree {degree} needs {(degree + 1) ** 2} coefficients, got {gaussians.sh.shape[1]}"
         )
-    view = _View(camera, background.to(torch.float32).contiguous(), degree, CHANNELS[layers], near, median_depth, stats)
+    view = _View(camera, _on_host(background), degree, CHANNELS[layers], near, median_depth, stats)
     g = gaussians
     image, alpha, median = _Rasterize.apply(g.means, g.quats, g.scales, g.opacities, g.sh, view)
     return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances)
@@ -59,8 +59,8 @@ class _View:
         self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, median: bool,
         stats: SplatStats | None,
     ):  # fmt: skip
-        self.cam_from_world = camera.cam_from_world[0].to(torch.float32).contiguous()
-        self.intrinsics = camera.intrinsics[0].to(torch.float32).contiguous()
+        self.cam_from_world = _on_host(camera.cam_from_world[0])
+        self.intrinsics = _on_host(camera.intrinsics[0])
         self.width, self.height = camera.width, camera.height
         self.background, self.degree, self.channels, self.near = background, degree, channels, near
         self.median, self.stats = median, stats
@@ -68,28 +68,39 @@ class _View:
 
     def bin(self, splats: Tensor) -> dict[str, Tensor]:
         """Sorts splats [N, 16] by depth and lists them by tile."""
-        n, threads, tile = len(splats), library_of(splats).threads, int(constants()["TILE"])
-        parts = 1 if threads == 1 else 4 * threads
-        tiles = -(-self.width // tile) * -(-self.height // tile)
+        n, own = len(splats), library_of(splats)
+        on_gpu = own.lanes == 1
+        tiles = -(-self.width // own.tile) * -(-self.height // own.tile)
+        parts = n if on_gpu else 1 if own.threads == 1 else 4 * own.threads
         size = {"width": self.width, "height": self.height}
-        order = torch.empty(n, dtype=torch.int32)
-        room = torch.empty(parts + 1, dtype=torch.int64)
+        order = _new(splats, n, dtype=torch.int32)
+        room = _new(splats, parts + 1, dtype=torch.int64)
         out = call("nk_bin", **size, splats=splats, order=order, room=room)
-        most = int(room[-1])  # the boxes' tiles: somewhat more than those that the ellipses reach
         lists = {
             "splats": splats,
-            "tile_offsets": torch.empty(tiles + 1, dtype=torch.int32),
-            "indices": torch.empty(most, dtype=torch.int32),
-            "rows": torch.empty(most, dtype=torch.uint8),
+            "tile_offsets": _new(splats, tiles + 1, dtype=torch.int32),
+            "indices": _new(splats, out.pairs, dtype=torch.int32),
+            "reach": _new(splats, out.pairs, dtype=torch.uint8),
         }
-        scratch = {
-            "notes": torch.empty(most, dtype=torch.int32),
-            "tiles_of_splat": torch.empty(n, dtype=torch.int32),
-            "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
-        }
+        scratch = {}
+        if not on_gpu:
+            scratch = {
+                "notes": torch.empty(out.pairs, dtype=torch.int32),
+                "tiles_of_splat": torch.empty(n, dtype=torch.int32),
+                "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
+            }
         filled = call("nk_fill", **size, T=tiles, M=out.M, order=order, room=room, **lists, **scratch)
         self.visible, self.instances = out.M, filled.instances
-        return {**lists, "walked": torch.empty(tiles, dtype=torch.int32)}
+        return {**lists, "walked": _new(splats, tiles, dtype=torch.int32)}
+
+
+def _on_host(values: Tensor) -> Tensor:
+    """Small numbers that a kernel gets by value; waits for the device if they lie on one."""
+    return values.to("cpu", torch.float32).contiguous()
+
+
+def _new(like: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=like.device)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -97,17 +108,16 @@ class _Rasterize(torch.autograd.Function):
     def forward(
         ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: _View
     ) -> Any:
-        splats = torch.empty(len(means), int(constants()["SPLAT_SIZE"]))
+        splats = _new(means, len(means), int(constants()["SPLAT_SIZE"]))
         inputs = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "sh": sh}
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
-        call("nk_project_fwd", **_camera_arguments(view), **inputs, splats=splats)
+        call("nk_project_fwd", **inputs, splats=splats, **_camera_arguments(view))
         lists = view.bin(splats)
-        image = torch.empty(view.channels, view.height, view.width)
-        alpha = torch.empty(view.height, view.width)
-        median = torch.empty(view.height, view.width) if view.median else None
+        image = _new(means, view.channels, view.height, view.width)
+        alpha = _new(means, view.height, view.width)
+        median = _new(means, view.height, view.width) if view.median else None
         call(
-            "nk_rasterize_fwd", background=view.background, image=image, alpha=alpha,
-            median_depth=median, **lists,
+            "nk_rasterize_fwd", **lists, image=image, alpha=alpha, median_depth=median, background=view.background,
         )  # fmt: skip
         ctx.view, ctx.inputs, ctx.lists = view, inputs, lists
         ctx.save_for_backward(image, alpha)
@@ -123,12 +133,11 @@ class _Rasterize(torch.autograd.Function):
         if grad_image is None:
             grad_image = torch.zeros_like(image)
         grad_splats = torch.empty_like(splats)
+        own = library_of(splats)
         call(
-            "nk_rasterize_bwd", absolute=int(view.stats is not None),
-            background=view.background, image=image,
-            alpha=alpha, grad_image=grad_image.contiguous(),
-            grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
-            scratch=torch.empty(library_of(splats).threads * splats.numel()), grad_splats=grad_splats, **ctx.lists,
+            "nk_rasterize_bwd", absolute=int(view.stats is not None), **ctx.lists, image=image, alpha=alpha,
+            grad_image=grad_image.contiguous(), grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
+            scratch=None if own.lanes == 1 else torch.empty(own.threads * splats.numel()), grad_splats=grad_splats,
         )  # fmt: skip
         if view.stats is not None:
             call(
@@ -136,7 +145,7 @@ class _Rasterize(torch.autograd.Function):
                 grad_splats=grad_splats, **vars(view.stats),
             )  # fmt: skip
         out = {f"grad_{name}": torch.empty_like(tensor) for name, tensor in inputs.items()}
-        call("nk_project_bwd", **_camera_arguments(view), **inputs, splats=splats, grad_splats=grad_splats, **out)
+        call("nk_project_bwd", **inputs, splats=splats, grad_splats=grad_splats, **out, **_camera_arguments(view))
         return *out.values(), None
 
 

@@ -102,7 +102,7 @@ def test_failures_come_back_as_exceptions() -> None:
     h = w = 8
     arrays = {
         "splats": torch.empty(0, 16), "tile_offsets": torch.zeros(2, dtype=torch.int32),
-        "indices": torch.empty(0, dtype=torch.int32), "rows": torch.empty(0, dtype=torch.uint8),
+        "indices": torch.empty(0, dtype=torch.int32), "reach": torch.empty(0, dtype=torch.uint8),
         "background": torch.zeros(3), "walked": torch.zeros(1, dtype=torch.int32),
         "image": torch.empty(5, h, w), "alpha": torch.empty(h, w),
     }  # fmt: skip

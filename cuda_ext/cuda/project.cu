@@ -1,0 +1,204 @@
+// Projection of Gaussians to splats and back; a thread is a Gaussian.
+//
+// What memory holds of a Gaussian is most of the work: 236 bytes with SH of degree 3, of which a culled one reads 40.
+// SH coefficients are read and written 16 bytes at a time where their rows allow it.
+#include "../checks.h"
+#include "../math/splat.h"
+#include "launch.h"
+
+namespace nk {
+namespace {
+
+constexpr int kBlock = 128;
+
+template <class Params>
+Camera camera_of(const Params *p) {
+  return make_camera(p->cam_from_world, p->intrinsics, p->width, p->height);
+}
+
+template <class Params>
+NK_DEVICE Gaussian<float> load_gaussian(const Params &p, int64_t i) {
+  const float *m = p.means + 3 * i, *s = p.scales + 3 * i;
+  const float4 q = *reinterpret_cast<const float4 *>(p.quats + 4 * i);
+  return {{m[0], m[1], m[2]}, {q.x, q.y, q.z, q.w}, {s[0], s[1], s[2]}};
+}
+
+NK_DEVICE void store_splat(float *to, const float *values) {
+  for (int k = 0; k < NK_SPLAT_SIZE; k += 4)
+    *reinterpret_cast<float4 *>(to + k) = make_float4(values[k], values[k + 1], values[k + 2], values[k + 3]);
+}
+
+NK_DEVICE void load_splat(const float *from, float *values) {
+  for (int k = 0; k < NK_SPLAT_SIZE; k += 4) {
+    const float4 v = *reinterpret_cast<const float4 *>(from + k);
+    values[k] = v.x;
+    values[k + 1] = v.y;
+    values[k + 2] = v.z;
+    values[k + 3] = v.w;
+  }
+}
+
+constexpr int coefficients_of(int degree) { return (degree + 1) * (degree + 1); }
+
+// The first `kCount` numbers of a Gaussian's row of SH coefficients, in registers.
+template <int kCount>
+struct ShRow {
+  float at[kCount];
+
+  NK_DEVICE ShRow(const float *row, bool by_fours) {
+    if (by_fours && kCount % 4 == 0)
+      for (int k = 0; k < kCount; k += 4) {
+        const float4 v = *reinterpret_cast<const float4 *>(row + k);
+        at[k] = v.x;
+        at[k + 1] = v.y;
+        at[k + 2] = v.z;
+        at[k + 3] = v.w;
+      }
+    else
+      for (int k = 0; k < kCount; ++k) at[k] = row[k];
+  }
+  NK_DEVICE float operator()(int k) const { return at[k]; }
+};
+
+// Whether rows begin at multiples of 16 bytes.
+template <class Params>
+NK_DEVICE bool by_fours(const Params &p) {
+  return p.K * 3 % 4 == 0;
+}
+
+// What is read and written 16 bytes at a time.
+template <class Params>
+void check_project(const Params *p) {
+  check_sh(p);
+  require(is_aligned(p->quats) && is_aligned(p->sh) && is_aligned(p->splats),
+          "quats, sh and splats must begin at multiples of 16 bytes");
+}
+
+template <int kDegree>
+__global__ void __launch_bounds__(kBlock) project_gaussians(nk_project_params p, Camera cam) {
+  const int64_t i = thread_number();
+  if (i >= p.N) return;
+  const Gaussian<float> g = load_gaussian(p, i);
+  const float opacity = p.opacities[i];
+  ProjectionState<float> state;
+  const Projected<float> s = project(cam, g, &state);
+  const Footprint<float> reach = footprint(s, opacity, p.near, p.width, p.height);
+  float *out = p.splats + i * NK_SPLAT_SIZE;
+  if (!reach.visible) {
+    out[NK_SPLAT_DEPTH] = 0.0f;
+    return;
+  }
+  constexpr int kCoefficients = coefficients_of(kDegree);
+  float basis[kCoefficients], inverse_length;
+  sh_basis(kDegree, view_direction(cam, g.mean, &inverse_length), basis);
+  const ShRow<3 * kCoefficients> sh(p.sh + i * p.K * 3, by_fours(p));
+  const Vec3<float> color = sh_color(kCoefficients, basis, sh);
+  const float values[NK_SPLAT_SIZE] = {s.x,
+                                       s.y,
+                                       s.a,
+                                       s.b,
+                                       s.c,
+                                       opacity,
+                                       s.depth,
+                                       max(color.x, 0.0f),
+                                       max(color.y, 0.0f),
+                                       max(color.z, 0.0f),
+                                       s.normal.x,
+                                       s.normal.y,
+                                       s.normal.z,
+                                       reach.extent_x,
+                                       reach.extent_y,
+                                       reach.cut};
+  store_splat(out, values);
+}
+
+// Writes a row of SH gradients; what lies beyond the degree is zero.
+template <int kCount>
+NK_DEVICE void store_sh(float *row, const float *values, int width, bool by_fours) {
+  int k = 0;
+  if (by_fours && kCount % 4 == 0)
+    for (; k < kCount; k += 4)
+      *reinterpret_cast<float4 *>(row + k) = make_float4(values[k], values[k + 1], values[k + 2], values[k + 3]);
+  else
+    for (; k < kCount; ++k) row[k] = values[k];
+  for (k = kCount; k < width; ++k) row[k] = 0.0f;
+}
+
+NK_DEVICE void store_gradients(const nk_project_grad_params &p, int64_t i, const Vec3<float> &v_mean,
+                               const Quat<float> &v_quat, const Vec3<float> &v_scale, float v_opacity) {
+  float *mean = p.grad_means + 3 * i, *scale = p.grad_scales + 3 * i;
+  mean[0] = v_mean.x;
+  mean[1] = v_mean.y;
+  mean[2] = v_mean.z;
+  scale[0] = v_scale.x;
+  scale[1] = v_scale.y;
+  scale[2] = v_scale.z;
+  *reinterpret_cast<float4 *>(p.grad_quats + 4 * i) = make_float4(v_quat.w, v_quat.x, v_quat.y, v_quat.z);
+  p.grad_opacities[i] = v_opacity;
+}
+
+template <int kDegree>
+__global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_params p, Camera cam) {
+  const int64_t i = thread_number();
+  if (i >= p.N) return;
+  constexpr int kNumbers = 3 * coefficients_of(kDegree);
+  const int width = 3 * p.K;
+  float *grad_sh = p.grad_sh + i * width;
+  if (p.splats[i * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] == 0.0f) {
+    const float zeros[kNumbers] = {};
+    store_sh<kNumbers>(grad_sh, zeros, width, by_fours(p));
+    store_gradients(p, i, {}, {}, {}, 0.0f);
+    return;
+  }
+  float splat[NK_SPLAT_SIZE], grad[NK_SPLAT_SIZE];
+  load_splat(p.splats + i * NK_SPLAT_SIZE, splat);
+  load_splat(p.grad_splats + i * NK_SPLAT_SIZE, grad);
+  const Gaussian<float> g = load_gaussian(p, i);
+  // Clamped channels pass nothing on.
+  const auto color_grad = [&](int c) { return splat[NK_SPLAT_COLOR + c] > 0.0f ? grad[NK_SPLAT_COLOR + c] : 0.0f; };
+  float out_sh[kNumbers];
+  const ShRow<kNumbers> sh(p.sh + i * width, by_fours(p));
+  const Vec3<float> v_by_color =
+      sh_color_vjp<float>(cam, g.mean, kDegree, {color_grad(0), color_grad(1), color_grad(2)}, sh,
+                          [&](int k, float value) { out_sh[k] = value; });
+  store_sh<kNumbers>(grad_sh, out_sh, width, by_fours(p));
+
+  ProjectionState<float> state;
+  const Projected<float> s = project(cam, g, &state);
+  const ProjectedGrad<float> v = {grad[NK_SPLAT_X],
+                                  grad[NK_SPLAT_Y],
+                                  grad[NK_SPLAT_A],
+                                  grad[NK_SPLAT_B],
+                                  grad[NK_SPLAT_C],
+                                  grad[NK_SPLAT_DEPTH],
+                                  {grad[NK_SPLAT_NORMAL], grad[NK_SPLAT_NORMAL + 1], grad[NK_SPLAT_NORMAL + 2]}};
+  Vec3<float> v_mean, v_scale;
+  Quat<float> v_quat;
+  project_vjp(cam, g, s, state, v, &v_mean, &v_quat, &v_scale);
+  store_gradients(p, i, v_mean + v_by_color, v_quat, v_scale, grad[NK_SPLAT_OPACITY]);
+}
+
+}  // namespace
+}  // namespace nk
+
+extern "C" int nk_project_fwd(const nk_project_params *p) {
+  using namespace nk;
+  return on_device("nk_project_fwd", [&] {
+    check_project(p);
+    with_degree(p->degree, [&](auto degree) {
+      NK_LAUNCH(project_gaussians<decltype(degree)::value>, blocks(p->N, kBlock), kBlock, 0, *p, camera_of(p));
+    });
+  });
+}
+
+extern "C" int nk_project_bwd(const nk_project_grad_params *p) {
+  using namespace nk;
+  return on_device("nk_project_bwd", [&] {
+    check_project(p);
+    require(is_aligned(p->grad_quats) && is_aligned(p->grad_sh) && is_aligned(p->grad_splats),
+            "the gradients of quats, sh and splats must begin at multiples of 16 bytes");
+    with_degree(p->degree, [&](auto degree) {
+      NK_LAUNCH(project_gaussians_vjp<decltype(degree)::value>, blocks(p->N, kBlock), kBlock, 0, *p, camera_of(p));
+    });
+  });
+}
