@@ -211,9 +211,7 @@ typedef struct nk_photometric_params {
   const float *target;      /* [C, H, W] y */
   const float *mean;        /* [C, H, W] from nk_ssim_target */
   const float *mean_square; /* [C, H, W] from nk_ssim_target */
-  int64_t S;                /* 3 C H W */
-  float *scratch;           /* [S] */
-  double *sums;             /* [2] mean |x - y|, mean SSIM */
+  double *sums;             /* [3] mean |x - y|, mean SSIM, the loss */
   float *grad_image;        /* [C, H, W] or NULL */
 } nk_photometric_params;
 NK_API int nk_photometric(const nk_photometric_params *p);

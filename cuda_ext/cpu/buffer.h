@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <vector>
 
 #include "../math/lanes.h"
@@ -20,5 +23,19 @@ class Buffer {
  private:
   std::vector<Lanes> vectors_;
 };
+
+struct Free {
+  void operator()(float *memory) const { std::free(memory); }
+};
+
+// The same for numbers that are written before they are read, by many threads: each page comes to the one that writes
+// it first.
+typedef std::unique_ptr<float[], Free> UnsetBuffer;
+inline UnsetBuffer unset_buffer(int64_t size) {
+  constexpr size_t kLine = 64;
+  void *memory = std::aligned_alloc(kLine, (static_cast<size_t>(size) * sizeof(float) / kLine + 1) * kLine);
+  if (!memory) throw std::bad_alloc();
+  return UnsetBuffer(static_cast<float *>(memory));
+}
 
 }  // namespace nk

@@ -118,8 +118,8 @@ struct RowSums {
   double l1, ssim;
 };
 
-// Sweep one, for a strip: row sums, and the derivative maps d_mean, d_square, d_product in p->scratch.
-void derivatives(const nk_photometric_params *p, int c, int y0, int y1, RowSums *sums) {
+// Sweep one, for a strip: row sums, and unless `maps` is null the derivative maps d_mean, d_square, d_product there.
+void derivatives(const nk_photometric_params *p, int c, int y0, int y1, RowSums *sums, float *maps) {
   const int64_t plane = int64_t(c) * p->H * p->W, all = int64_t(p->C) * p->H * p->W;
   const auto fill = [&](int y, float **rows) {
     const float *image = p->image + plane + int64_t(y) * p->W, *target = p->target + plane + int64_t(y) * p->W;
@@ -142,23 +142,24 @@ void derivatives(const nk_photometric_params *p, int c, int y0, int y1, RowSums 
         for (int i = count; i < kLanes; ++i) value[i] = 0.0f;
       similarity += value;
       l1 += max(difference, -difference);
-      store_part(p->scratch + row + x, count, d_mean);
-      store_part(p->scratch + all + row + x, count, d_square);
-      store_part(p->scratch + 2 * all + row + x, count, d_product);
+      if (!maps) return;
+      store_part(maps + row + x, count, d_mean);
+      store_part(maps + all + row + x, count, d_square);
+      store_part(maps + 2 * all + row + x, count, d_product);
     });
     sums[int64_t(c) * p->H + y] = {sum(l1), sum(similarity)};
   };
   blur<3>(p->W, p->H, y0, y1, fill, emit);
 }
 
-// Sweep two: v_x = -w/n (B d_mean + 2 x B d_square + y B d_product) + (1 - w)/n sign(x - y).
-void gradient(const nk_photometric_params *p, int c, int y0, int y1) {
+// Sweep two: the image's gradient from the derivative maps.
+void gradient(const nk_photometric_params *p, int c, int y0, int y1, const float *maps) {
   const int64_t plane = int64_t(c) * p->H * p->W, all = int64_t(p->C) * p->H * p->W;
   const float by_ssim = -p->ssim_weight / static_cast<float>(all);
   const float by_l1 = (1.0f - p->ssim_weight) / static_cast<float>(all);
   const auto fill = [&](int y, float **rows) {
     for (int m = 0; m < 3; ++m) {
-      const float *map = p->scratch + m * all + plane + int64_t(y) * p->W;
+      const float *map = maps + m * all + plane + int64_t(y) * p->W;
       std::copy(map, map + p->W, rows[m]);
     }
   };
@@ -166,29 +167,28 @@ void gradient(const nk_photometric_params *p, int c, int y0, int y1) {
     const int64_t row = plane + int64_t(y) * p->W;
     for_lanes(p->W, [&](int x, int count) {
       const Lanes image = load_part(p->image + row + x, count), target = load_part(p->target + row + x, count);
-      const Lanes zero = {}, one = zero + 1.0f;
-      const Lanes sign = select(image > target, one, select(image < target, -one, zero));
-      const Lanes grad =
-          by_ssim * (load(blurred[0] + x) + 2.0f * image * load(blurred[1] + x) + target * load(blurred[2] + x)) +
-          by_l1 * sign;
-      store_part(p->grad_image + row + x, count, grad);
+      store_part(p->grad_image + row + x, count,
+                 photometric_vjp(image, target, load(blurred[0] + x), load(blurred[1] + x), load(blurred[2] + x),
+                                 by_ssim, by_l1));
     });
   };
   blur<3>(p->W, p->H, y0, y1, fill, emit);
 }
 
 void photometric(const nk_photometric_params *p) {
+  const int64_t n = int64_t(p->C) * p->H * p->W;
   std::vector<RowSums> rows(int64_t(p->C) * p->H);
-  for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) { derivatives(p, c, y0, y1, rows.data()); });
+  const UnsetBuffer maps = p->grad_image ? unset_buffer(3 * n) : nullptr;
+  for_strips(p->C, p->H, p->threads,
+             [&](int c, int y0, int y1) { derivatives(p, c, y0, y1, rows.data(), maps.get()); });
   double l1 = 0, similarity = 0;  // row by row, so that the sum does not depend on the threads
   for (const RowSums &row : rows) {
     l1 += row.l1;
     similarity += row.ssim;
   }
-  const double n = double(p->C) * p->H * p->W;
-  p->sums[0] = l1 / n;
-  p->sums[1] = similarity / n;
-  if (p->grad_image) for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) { gradient(p, c, y0, y1); });
+  photometric_sums(l1, similarity, static_cast<double>(n), p->ssim_weight, p->sums);
+  if (!p->grad_image) return;
+  for_strips(p->C, p->H, p->threads, [&](int c, int y0, int y1) { gradient(p, c, y0, y1, maps.get()); });
 }
 
 }  // namespace

@@ -29,4 +29,21 @@ NK_HD F ssim(F mx, F xx, F xy, F my, F yy, F *d_mx, F *d_xx, F *d_xy) {
   return value;
 }
 
+// The loss's derivative with respect to x, given those of SSIM with respect to the blurred x, x^2 and x y, blurred
+// themselves: the window is symmetric, so that blurring is its own adjoint. Of C H W = n numbers, by_ssim = -w/n and
+// by_l1 = (1 - w)/n.
+template <class F>
+NK_HD F photometric_vjp(F x, F y, F d_mx, F d_xx, F d_xy, float by_ssim, float by_l1) {
+  const F zero = {}, one = zero + 1.0f;
+  const F sign = select(x > y, one, select(x < y, -one, zero));
+  return by_ssim * (d_mx + 2.0f * x * d_xx + y * d_xy) + by_l1 * sign;
+}
+
+// Fills sums: mean |x - y|, mean SSIM and the loss, of the sums over n numbers.
+NK_HD void photometric_sums(double l1, double similarity, double n, double ssim_weight, double *sums) {
+  sums[0] = l1 / n;
+  sums[1] = similarity / n;
+  sums[2] = (1.0 - ssim_weight) * sums[0] + ssim_weight * (1.0 - sums[1]);
+}
+
 }  // namespace nk

@@ -28,18 +28,18 @@ class _Photometric(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, target: Target, ssim_weight: float) -> Tensor:
-        sums = torch.empty(2, dtype=torch.float64)
+        sums = image.new_empty(3, dtype=torch.float64)
         grad = torch.empty_like(image) if image.requires_grad else None
         call(
             "nk_photometric", ssim_weight=ssim_weight, image=image.detach(), target=target.planes,
-            mean=target.mean, mean_square=target.mean_square, scratch=torch.empty(3 * image.numel()), sums=sums,
-            grad_image=grad,
+            mean=target.mean, mean_square=target.mean_square, sums=sums, grad_image=grad,
         )  # fmt: skip
         ctx.grad = grad
-        l1, similarity = sums.tolist()
-        return image.new_tensor((1 - ssim_weight) * l1 + ssim_weight * (1 - similarity))
+        return sums[2].to(image.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        scale = float(grads[0])
-        return ctx.grad if scale == 1 else ctx.grad * scale, None, None
+        (scale,) = grads
+        # Whether a scale on a GPU is 1 isn't asked, since the answer would have to be waited for.
+        unchanged = scale.device.type == "cpu" and scale.item() == 1
+        return ctx.grad if unchanged else ctx.grad * scale, None, None

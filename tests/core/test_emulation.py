@@ -25,9 +25,7 @@ BUILD = ROOT / "build" / "emulated"
 KINDS = ("emulated", "races")
 TESTS = ["tests/core", "tests/mesh/test_tsdf.py"]
 # Operators without a kernel so far, whose tests are skipped here (conftest.py).
-TO_COME = {
-    "nk_ssim_target", "nk_photometric", "nk_mlp_fwd", "nk_mlp_bwd",
-}  # fmt: skip
+TO_COME = {"nk_mlp_fwd", "nk_mlp_bwd"}
 
 pytestmark = pytest.mark.cpu_only
 

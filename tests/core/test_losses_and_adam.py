@@ -5,27 +5,60 @@ from __future__ import annotations
 import pytest
 import torch
 from tolerances import GRADIENT, VALUE
+from torch import Tensor
 
 from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
 from nerfkit.core.optim import FusedAdam
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 11), (8, 8), (17, 33), (70, 45)])
+# Smaller than a kernel's tile, of several tiles beside and below each other, none a multiple of anything.
+SIZES = [(1, 1), (3, 11), (7, 5), (8, 8), (17, 33), (33, 65), (70, 45), (9, 130), (34, 245)]
+
+
+def _planes(*shape: int) -> tuple[Tensor, Tensor]:
+    """A target in [0, 1] and an image unlike it, in double precision."""
+    rng = torch.Generator().manual_seed(shape[1])
+    target = torch.rand(shape, generator=rng, dtype=torch.float64)
+    return target, (target + 0.3 * torch.randn(shape, generator=rng, dtype=torch.float64)).requires_grad_()
+
+
+@pytest.mark.parametrize(
+    "shape", [(channels, *size) for channels in (3, 1) for size in SIZES] + [(330, 40, 2)], ids=str
+)
 @pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
-def test_photometric_loss(size: tuple[int, int], weight: float) -> None:
-    rng = torch.Generator().manual_seed(size[0])
-    target = torch.rand(3, *size, generator=rng, dtype=torch.float64)
-    image = (target + 0.3 * torch.randn(3, *size, generator=rng, dtype=torch.float64)).requires_grad_()
+def test_photometric_loss(shape: tuple[int, int, int], weight: float) -> None:
+    target, image = _planes(*shape)
     expected = reference.photometric_loss(image, target, weight)
     expected.backward()
     core = NativeCore()
-    fast = image.detach().float().requires_grad_()
-    loss = core.photometric_loss(fast, core.target(target.float()), weight)
+    fast, prepared = image.detach().float().requires_grad_(), core.target(target.float())
+    loss = core.photometric_loss(fast, prepared, weight)
     (3 * loss).backward()
     assert loss.item() == pytest.approx(expected.item(), abs=VALUE)
     assert image.grad is not None and fast.grad is not None
+    # Entry by entry too: a seam between two tiles is little beside the whole.
     assert (fast.grad.double() / 3 - image.grad).norm() <= GRADIENT * image.grad.norm()
+    assert (fast.grad.double() / 3 - image.grad).abs().max() <= 10 * GRADIENT * image.grad.abs().max()
+    assert core.photometric_loss(fast.detach(), prepared, weight).item() == pytest.approx(expected.item(), abs=VALUE)
+    assert (prepared.mean - reference.blur(target)).abs().max() <= VALUE
+    assert (prepared.mean_square - reference.blur(target * target)).abs().max() <= VALUE
+
+
+def test_photometric_loss_is_the_same_every_time_and_scales() -> None:
+    target, image = _planes(3, 70, 130)
+    core, results = NativeCore(), []
+    for scale in (1.0, 1.0, 0.5):
+        fast = image.detach().float().requires_grad_()
+        loss = core.photometric_loss(fast, core.target(target.float()), 0.2)
+        (scale * loss).backward(retain_graph=True)
+        assert fast.grad is not None
+        once = fast.grad.clone()
+        (scale * loss).backward()  # again, as if the first time had not been
+        assert torch.equal(fast.grad, 2 * once)
+        results.append((loss.item(), once))
+    assert results[0][0] == results[1][0] == results[2][0]
+    assert torch.equal(results[0][1], results[1][1]) and torch.equal(results[0][1], 2 * results[2][1])
 
 
 def test_reference_ssim_gradient_equals_finite_differences() -> None:
