@@ -155,8 +155,7 @@ void derivatives(const nk_photometric_params *p, int c, int y0, int y1, RowSums 
 // Sweep two: the image's gradient from the derivative maps.
 void gradient(const nk_photometric_params *p, int c, int y0, int y1, const float *maps) {
   const int64_t plane = int64_t(c) * p->H * p->W, all = int64_t(p->C) * p->H * p->W;
-  const float by_ssim = -p->ssim_weight / static_cast<float>(all);
-  const float by_l1 = (1.0f - p->ssim_weight) / static_cast<float>(all);
+  const PhotometricWeights weights = photometric_weights(p->ssim_weight, all);
   const auto fill = [&](int y, float **rows) {
     for (int m = 0; m < 3; ++m) {
       const float *map = maps + m * all + plane + int64_t(y) * p->W;
@@ -167,9 +166,9 @@ void gradient(const nk_photometric_params *p, int c, int y0, int y1, const float
     const int64_t row = plane + int64_t(y) * p->W;
     for_lanes(p->W, [&](int x, int count) {
       const Lanes image = load_part(p->image + row + x, count), target = load_part(p->target + row + x, count);
-      store_part(p->grad_image + row + x, count,
-                 photometric_vjp(image, target, load(blurred[0] + x), load(blurred[1] + x), load(blurred[2] + x),
-                                 by_ssim, by_l1));
+      store_part(
+          p->grad_image + row + x, count,
+          photometric_vjp(image, target, load(blurred[0] + x), load(blurred[1] + x), load(blurred[2] + x), weights));
     });
   };
   blur<3>(p->W, p->H, y0, y1, fill, emit);

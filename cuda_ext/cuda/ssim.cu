@@ -7,23 +7,26 @@
 //   2. turns those into SSIM and its three derivatives, and leaves these in shared memory;
 //   3. blurs the derivatives that the row before left there along the row, pushes them into three more filters, and
 //      writes the gradient of the row five further above, whose x and y are still in shared memory.
-// So neither moments nor derivatives ever go through device memory: a pixel costs four floats read and one written,
-// where a sweep for the derivatives and one for the gradient move thirteen, and both would wait for memory. The
-// price are the rows and columns around a tile that its neighbours compute as well: 10 of 128 columns, and about 20
-// rows a tile, for which tiles are made as tall as there are blocks to fill a GPU with.
+// Neither moments nor derivatives ever go through device memory: a pixel costs four floats read and one written, where
+// a sweep for the derivatives and one for the gradient move thirteen and wait for them. The price are the rows and
+// columns around a tile that its neighbours compute as well: 10 of 128 columns, and 20 rows a tile, half of which need
+// step 1 alone. Tiles are as tall as leaves enough of them to fill a GPU.
 //
-// A filter holds the sums of the ten rows to come, each short of what later rows add, so that a row is eleven
-// multiply-adds and the sums move up by themselves: acc[i] = weight * v + acc[i + 1]. A ring of eleven rows needs either
-// moves, or eleven copies of the loop, more than the instruction cache holds. Six filters of two pixels are 120
-// registers; 6 blocks of 64 threads fit an SM of 64 K registers. With two pixels a thread there are multiply-adds enough
-// that don't wait for each other for that to do, and the row of 12 values around both is 6 loads of 8 bytes from shared
-// memory, without bank conflicts, not 22 of 4, of which an SM does one for every four multiply-adds. Small blocks are
-// spread evenly over the SMs, and wait for few warps at the barrier, of which there is one a row: rows of the images lie
-// in a ring, those of the derivatives in two buffers. The images' next row is on its way in registers meanwhile.
-#include "../math/ssim.h"
-
+// A filter holds sums of the ten rows to come, each short of what later rows will add: a new row is eleven
+// multiply-adds, acc[i] = weight * v + acc[i + 1], and the sums move up by themselves. A ring of the last eleven rows
+// would need moves, or eleven copies of the loop, more than an instruction cache holds. Six filters of two pixels are
+// 120 registers of 168, the most with which 6 blocks of 64 threads fit an SM. Those 12 warps do, since two pixels a
+// thread are multiply-adds enough that don't wait for each other. Two pixels also read their 12 numbers of a row by 6
+// loads of 8 bytes, without bank conflicts: by 11 of 4 bytes each, shared memory, which answers one load in the time of
+// four multiply-adds, would set the pace. 18 KiB of it a block let 6 blocks in from sm_80 on (5 on sm_86 and sm_89).
+// Small blocks spread evenly over the SMs, and few warps wait for each other at the barrier, one a row: the images'
+// rows lie in a ring, those of the derivatives in two buffers, and the images' next row is on its way in registers
+// meanwhile.
+//
+// Sums are added up tile by tile in double precision, always in the same order, so that equal images give equal bits.
 #include <utility>
 
+#include "../math/ssim.h"
 #include "launch.h"
 
 namespace nk {
@@ -31,11 +34,12 @@ namespace {
 
 constexpr int kBlock = 64, kBlocksPerSm = 6;
 constexpr int kTaps = 2 * kSsimRadius + 1;
-constexpr int kColumns = 2 * kBlock;                  // that a block blurs
-constexpr int kInputs = kColumns + 2 * kSsimRadius;   // columns of the images around them
-constexpr int kOwned = kColumns - 2 * kSsimRadius;    // columns whose derivatives it can blur
-constexpr int kEnoughBlocks = 640;                    // an A100 holds 648 at a time, an H100 792
-constexpr int kLeastRows = 32, kMostRows = 256;       // of a tile
+constexpr int kColumns = 2 * kBlock;                 // that a block blurs
+constexpr int kInputs = kColumns + 2 * kSsimRadius;  // columns of the images around them
+constexpr int kOwned = kColumns - 2 * kSsimRadius;   // columns whose derivatives it can blur
+constexpr int kMap = kColumns + kTaps + 1;           // a row of derivatives, and what threads past kOwned read
+constexpr int kEnoughBlocks = 640;                   // an A100 holds 648 at a time, an H100 792
+constexpr int kLeastRows = 32, kMostRows = 256;      // of a tile
 constexpr int kSumBlock = 256;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
@@ -165,9 +169,8 @@ class ColumnBlur {
  public:
   NK_DEVICE float2 push(float2 v) {
     const float2 out = {kWeight<0> * v.x + sums_[0].x, kWeight<0> * v.y + sums_[0].y};
-    unrolled<kTaps - 2>([&](auto i) {
-      sums_[i] = {kWeight<i + 1> * v.x + sums_[i + 1].x, kWeight<i + 1> * v.y + sums_[i + 1].y};
-    });
+    unrolled<kTaps - 2>(
+        [&](auto i) { sums_[i] = {kWeight<i + 1> * v.x + sums_[i + 1].x, kWeight<i + 1> * v.y + sums_[i + 1].y}; });
     sums_[kTaps - 2] = {kWeight<kTaps - 1> * v.x, kWeight<kTaps - 1> * v.y};
     return out;
   }
@@ -267,34 +270,37 @@ class KnownMoments {
 // The blurred derivatives of SSIM, and with them the gradient.
 class GradientRows {
  public:
-  NK_DEVICE GradientRows(const nk_photometric_params &p, int64_t plane, int x)
-      : out_(p.grad_image), plane_(plane), x_(x), width_(p.W) {
-    const float n = static_cast<float>(int64_t(p.C) * p.H * p.W);
-    by_ssim_ = -p.ssim_weight / n;
-    by_l1_ = (1.0f - p.ssim_weight) / n;
-  }
+  // For the pixels x and x + 1, as far as they lie before x_end.
+  NK_DEVICE GradientRows(const nk_photometric_params &p, PhotometricWeights weights, int64_t plane, int x, int x_end)
+      : weights_(weights),
+        out_(p.grad_image),
+        at_(plane + x),
+        width_(p.W),
+        has_first_(x < x_end),
+        has_second_(x + 1 < x_end) {}
 
-  // Takes the three derivatives of the next row, from p on, where each of them lies kColumns after the one before.
+  // Takes the three derivatives of the next row, from p on, where each of them lies kMap after the one before.
   NK_DEVICE void push(const float *p) {
-    unrolled<3>([&](auto m) { blurred_[m] = down_[m].push(blur_row(p + m * kColumns)); });
+    unrolled<3>([&](auto m) { blurred_[m] = down_[m].push(blur_row(p + m * kMap)); });
   }
 
   // Writes row y, which is the one kSsimRadius before that pushed last, given both images' numbers there.
   NK_DEVICE void write(int y, float2 image, float2 target) const {
-    float *const to = out_ + plane_ + int64_t(y) * width_ + x_;
-    if (x_ < width_)
-      to[0] = photometric_vjp(image.x, target.x, blurred_[0].x, blurred_[1].x, blurred_[2].x, by_ssim_, by_l1_);
-    if (x_ + 1 < width_)
-      to[1] = photometric_vjp(image.y, target.y, blurred_[0].y, blurred_[1].y, blurred_[2].y, by_ssim_, by_l1_);
+    float *const to = out_ + at_ + int64_t(y) * width_;
+    const float first = photometric_vjp(image.x, target.x, blurred_[0].x, blurred_[1].x, blurred_[2].x, weights_);
+    const float second = photometric_vjp(image.y, target.y, blurred_[0].y, blurred_[1].y, blurred_[2].y, weights_);
+    if (has_first_) to[0] = first;
+    if (has_second_) to[1] = second;
   }
 
  private:
   ColumnBlur down_[3];
   float2 blurred_[3];
-  float by_ssim_, by_l1_;
+  PhotometricWeights weights_;
   float *out_;
-  int64_t plane_;
-  int x_, width_;
+  int64_t at_;
+  int width_;
+  bool has_first_, has_second_;
 };
 
 // Blurs x, x^2 and x y along the row, and gives x - y.
@@ -313,24 +319,24 @@ NK_DEVICE void blur_moments(const float *image, const float *target, float2 (&mo
 // Writes the sums over each tile, and with kGradient the gradient.
 template <bool kGradient>
 __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
-    photometric_tile(nk_photometric_params p, Tiling tiling, Sums *sums) {
+    photometric_tile(nk_photometric_params p, PhotometricWeights weights, Tiling tiling, Sums *sums) {
   constexpr int kMargin = kGradient ? kSsimRadius : 0;  // the rows and columns around a tile whose SSIM matters
   constexpr int kReach = kMargin + kSsimRadius;
   // Rows of the images that are kept: the newest, the one whose gradient is written, what is between, and one that
   // slower threads may still read while the newest is written.
   constexpr int kSlots = kGradient ? 2 * kSsimRadius + 3 : 2;
   NK_SHARED(float, rows, kSlots * 2 * kInputs);
-  NK_SHARED(float, maps, kGradient ? 2 * 3 * kColumns : 1);
+  NK_SHARED(float, maps, kGradient ? 2 * 3 * kMap : 1);
   const Tile tile = own_tile(tiling, p.H);
   const int64_t plane = int64_t(tile.channel) * p.H * p.W;
-  const int mine = 2 * static_cast<int>(threadIdx.x), x = tile.x - kMargin + mine, x_end = tile.x + tiling.columns;
+  const int mine = 2 * static_cast<int>(threadIdx.x), x = tile.x - kMargin + mine;
+  const int x_end = min(tile.x + tiling.columns, p.W);
   const float *const images[] = {p.image, p.target};
   InputRows<2> input(images, plane, p.W, p.H, tile.x - kReach, tile.y0 - kReach);
   KnownMoments known(p, plane, x);
-  const bool owns_first = known.has_first() && x >= tile.x && x < x_end;
-  const bool owns_second = known.has_second() && x + 1 >= tile.x && x + 1 < x_end;
+  const bool owns_first = x >= tile.x && x < x_end, owns_second = x + 1 >= tile.x && x + 1 < x_end;
   ColumnBlur down[3];
-  GradientRows gradient(p, plane, tile.x + mine);
+  GradientRows gradient(p, weights, plane, tile.x + mine, x_end);
   float l1 = 0.0f, similarity = 0.0f;
   int slot = 0, newest_maps = 0;
   input.fetch();
@@ -351,10 +357,10 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
 
     if (middle >= tile.y0 - kMargin) {
       float2 d[3];
-      const float first = ssim(moments[0].x, moments[1].x, moments[2].x, known.mean.x, known.square.x, &d[0].x, &d[1].x,
-                               &d[2].x);
-      const float second = ssim(moments[0].y, moments[1].y, moments[2].y, known.mean.y, known.square.y, &d[0].y,
-                                &d[1].y, &d[2].y);
+      const float first =
+          ssim(moments[0].x, moments[1].x, moments[2].x, known.mean.x, known.square.x, &d[0].x, &d[1].x, &d[2].x);
+      const float second =
+          ssim(moments[0].y, moments[1].y, moments[2].y, known.mean.y, known.square.y, &d[0].y, &d[1].y, &d[2].y);
       if (middle >= tile.y0 && middle < tile.y1) {
         similarity += owns_first ? first : 0.0f;
         similarity += owns_second ? second : 0.0f;
@@ -363,7 +369,7 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
         const bool exists = middle >= 0 && middle < p.H;
         const bool first_exists = exists && known.has_first(), second_exists = exists && known.has_second();
         unrolled<3>([&](auto m) {
-          float2 *const to = reinterpret_cast<float2 *>(maps + (3 * newest_maps + m) * kColumns + mine);
+          float2 *const to = reinterpret_cast<float2 *>(maps + (3 * newest_maps + m) * kMap + mine);
           *to = {first_exists ? d[m].x : 0.0f, second_exists ? d[m].y : 0.0f};
         });
       }
@@ -371,8 +377,8 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
 
     if constexpr (kGradient) {
       newest_maps = 1 - newest_maps;  // which are now those of the row before
-      if (middle > tile.y0 - kMargin && mine < kOwned) {
-        gradient.push(maps + 3 * newest_maps * kColumns + mine);
+      if (middle > tile.y0 - kMargin) {
+        gradient.push(maps + 3 * newest_maps * kMap + mine);
         const int out = middle - 1 - kSsimRadius;
         if (out >= tile.y0) {
           const int oldest = slot + 2 < kSlots ? slot + 2 : slot + 2 - kSlots;
@@ -417,10 +423,11 @@ extern "C" int nk_photometric(const nk_photometric_params *p) {
     Scratch scratch;
     Sums *sums = scratch.take<Sums>(tiling.count);
     const unsigned grid = blocks(tiling.count, 1);
+    const PhotometricWeights weights = photometric_weights(p->ssim_weight, int64_t(p->C) * p->H * p->W);
     if (p->grad_image)
-      NK_LAUNCH(photometric_tile<true>, grid, kBlock, 0, *p, tiling, sums);
+      NK_LAUNCH(photometric_tile<true>, grid, kBlock, 0, *p, weights, tiling, sums);
     else
-      NK_LAUNCH(photometric_tile<false>, grid, kBlock, 0, *p, tiling, sums);
+      NK_LAUNCH(photometric_tile<false>, grid, kBlock, 0, *p, weights, tiling, sums);
     NK_LAUNCH(add_tiles, 1, kSumBlock, 0, *p, sums, tiling.count);
   });
 }

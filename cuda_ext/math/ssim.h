@@ -29,14 +29,21 @@ NK_HD F ssim(F mx, F xx, F xy, F my, F yy, F *d_mx, F *d_xx, F *d_xy) {
   return value;
 }
 
+// The loss's derivatives with respect to SSIM and |x - y| at a pixel, one of n numbers.
+struct PhotometricWeights {
+  float ssim, l1;
+};
+inline PhotometricWeights photometric_weights(float ssim_weight, int64_t n) {
+  return {-ssim_weight / static_cast<float>(n), (1.0f - ssim_weight) / static_cast<float>(n)};
+}
+
 // The loss's derivative with respect to x, given those of SSIM with respect to the blurred x, x^2 and x y, blurred
-// themselves: the window is symmetric, so that blurring is its own adjoint. Of C H W = n numbers, by_ssim = -w/n and
-// by_l1 = (1 - w)/n.
+// themselves: the window is symmetric, so that blurring is its own adjoint.
 template <class F>
-NK_HD F photometric_vjp(F x, F y, F d_mx, F d_xx, F d_xy, float by_ssim, float by_l1) {
-  const F zero = {}, one = zero + 1.0f;
-  const F sign = select(x > y, one, select(x < y, -one, zero));
-  return by_ssim * (d_mx + 2.0f * x * d_xx + y * d_xy) + by_l1 * sign;
+NK_HD F photometric_vjp(F x, F y, F d_mx, F d_xx, F d_xy, PhotometricWeights weights) {
+  const F zero = {}, up = zero + weights.l1;
+  const F by_l1 = select(x > y, up, select(x < y, -up, zero));
+  return weights.ssim * (d_mx + 2.0f * x * d_xx + y * d_xy) + by_l1;
 }
 
 // Fills sums: mean |x - y|, mean SSIM and the loss, of the sums over n numbers.
