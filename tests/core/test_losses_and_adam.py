@@ -11,7 +11,6 @@ from nerfkit.core import reference
 from nerfkit.core.native import NativeCore
 from nerfkit.core.optim import FusedAdam
 
-
 # Smaller than a kernel's tile, of several tiles beside and below each other, none a multiple of anything.
 SIZES = [(1, 1), (3, 11), (7, 5), (8, 8), (17, 33), (33, 65), (70, 45), (9, 130), (34, 245)]
 
