@@ -87,6 +87,24 @@ NK_DEVICE Tile own_tile(const Tiling &tiling, int H) {
   return {row / tiling.chunks, block % tiling.strips * tiling.columns, y0, min(y0 + tiling.rows, H)};
 }
 
+// Of the pixels x and x + 1 those that lie in a range of columns.
+struct Mask {
+  bool first, second;
+};
+NK_DEVICE Mask between(int x, int begin, int end) { return {x >= begin && x < end, x + 1 >= begin && x + 1 < end}; }
+NK_DEVICE float2 kept(Mask mask, float2 v) { return {mask.first ? v.x : 0.0f, mask.second ? v.y : 0.0f}; }
+NK_DEVICE void add(float2 v, float2 *sum) {
+  sum->x += v.x;
+  sum->y += v.y;
+}
+NK_DEVICE float2 load(const float *from, Mask mask) {
+  return {mask.first ? from[0] : 0.0f, mask.second ? from[1] : 0.0f};
+}
+NK_DEVICE void store(float *to, Mask mask, float2 v) {
+  if (mask.first) to[0] = v.x;
+  if (mask.second) to[1] = v.y;
+}
+
 // --- blurring ------------------------------------------------------------------------------------------------
 
 // Rows of kImages planes on their way to shared memory, zero outside of the image.
@@ -188,6 +206,7 @@ __global__ void __launch_bounds__(kBlock) ssim_target(nk_ssim_target_params p, T
   const int mine = 2 * static_cast<int>(threadIdx.x), x = tile.x + mine;
   const float *const images[] = {p.target};
   InputRows<1> input(images, plane, p.W, p.H, tile.x - kSsimRadius, tile.y0 - kSsimRadius);
+  const Mask inside = between(x, 0, p.W);
   ColumnBlur means, squares;
   int slot = 0;
   input.fetch();
@@ -204,14 +223,10 @@ __global__ void __launch_bounds__(kBlock) ssim_target(nk_ssim_target_params p, T
         rows + slot * kInputs + mine);
     mean = means.push(mean);
     square = squares.push(square);
-    const int64_t at = plane + int64_t(y) * p.W + x;
-    if (y >= tile.y0 && x < p.W) {
-      p.mean[at] = mean.x;
-      p.mean_square[at] = square.x;
-    }
-    if (y >= tile.y0 && x + 1 < p.W) {
-      p.mean[at + 1] = mean.y;
-      p.mean_square[at + 1] = square.y;
+    if (y >= tile.y0) {
+      const int64_t at = plane + int64_t(y) * p.W + x;
+      store(p.mean + at, inside, mean);
+      store(p.mean_square + at, inside, square);
     }
     slot = 1 - slot;
   }
@@ -247,24 +262,32 @@ NK_DEVICE Sums block_sums(Sums own) {
 class KnownMoments {
  public:
   NK_DEVICE KnownMoments(const nk_photometric_params &p, int64_t plane, int x)
-      : mean_(p.mean), square_(p.mean_square), plane_(plane), width_(p.W), height_(p.H), x_(x) {}
+      : mean_(p.mean), square_(p.mean_square), at_(plane + x), width_(p.W), height_(p.H), inside_(between(x, 0, p.W)) {}
 
   // Loads row y, where it is in the image, into registers.
   NK_DEVICE void fetch(int y) {
-    const bool exists = y >= 0 && y < height_, first = exists && has_first(), second = exists && has_second();
-    const int64_t at = plane_ + int64_t(y) * width_ + x_;
-    mean = {first ? mean_[at] : 0.0f, second ? mean_[at + 1] : 0.0f};
-    square = {first ? square_[at] : 0.0f, second ? square_[at + 1] : 0.0f};
+    const int64_t at = at_ + int64_t(y) * width_;
+    mean = load(mean_ + at, of_row(y));
+    square = load(square_ + at, of_row(y));
   }
-  NK_DEVICE bool has_first() const { return x_ >= 0 && x_ < width_; }
-  NK_DEVICE bool has_second() const { return x_ + 1 >= 0 && x_ + 1 < width_; }
+  // The pixels that are in the image.
+  NK_DEVICE Mask of_row(int y) const {
+    const bool exists = y >= 0 && y < height_;
+    return {exists && inside_.first, exists && inside_.second};
+  }
+  // Their SSIM, and its derivatives with respect to the image's moments.
+  NK_DEVICE float2 similarity(const float2 (&moments)[3], float2 (&d)[3]) const {
+    return {ssim(moments[0].x, moments[1].x, moments[2].x, mean.x, square.x, &d[0].x, &d[1].x, &d[2].x),
+            ssim(moments[0].y, moments[1].y, moments[2].y, mean.y, square.y, &d[0].y, &d[1].y, &d[2].y)};
+  }
 
   float2 mean, square;
 
  private:
   const float *mean_, *square_;
-  int64_t plane_;
-  int width_, height_, x_;
+  int64_t at_;
+  int width_, height_;
+  Mask inside_;
 };
 
 // The blurred derivatives of SSIM, and with them the gradient.
@@ -272,12 +295,7 @@ class GradientRows {
  public:
   // For the pixels x and x + 1, as far as they lie before x_end.
   NK_DEVICE GradientRows(const nk_photometric_params &p, PhotometricWeights weights, int64_t plane, int x, int x_end)
-      : weights_(weights),
-        out_(p.grad_image),
-        at_(plane + x),
-        width_(p.W),
-        has_first_(x < x_end),
-        has_second_(x + 1 < x_end) {}
+      : weights_(weights), out_(p.grad_image), at_(plane + x), width_(p.W), owned_(between(x, 0, x_end)) {}
 
   // Takes the three derivatives of the next row, from p on, where each of them lies kMap after the one before.
   NK_DEVICE void push(const float *p) {
@@ -286,11 +304,9 @@ class GradientRows {
 
   // Writes row y, which is the one kSsimRadius before that pushed last, given both images' numbers there.
   NK_DEVICE void write(int y, float2 image, float2 target) const {
-    float *const to = out_ + at_ + int64_t(y) * width_;
     const float first = photometric_vjp(image.x, target.x, blurred_[0].x, blurred_[1].x, blurred_[2].x, weights_);
     const float second = photometric_vjp(image.y, target.y, blurred_[0].y, blurred_[1].y, blurred_[2].y, weights_);
-    if (has_first_) to[0] = first;
-    if (has_second_) to[1] = second;
+    store(out_ + at_ + int64_t(y) * width_, owned_, {first, second});
   }
 
  private:
@@ -300,7 +316,7 @@ class GradientRows {
   float *out_;
   int64_t at_;
   int width_;
-  bool has_first_, has_second_;
+  Mask owned_;
 };
 
 // Blurs x, x^2 and x y along the row, and gives x - y.
@@ -334,10 +350,10 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
   const float *const images[] = {p.image, p.target};
   InputRows<2> input(images, plane, p.W, p.H, tile.x - kReach, tile.y0 - kReach);
   KnownMoments known(p, plane, x);
-  const bool owns_first = x >= tile.x && x < x_end, owns_second = x + 1 >= tile.x && x + 1 < x_end;
+  const Mask owned = between(x, tile.x, x_end);
   ColumnBlur down[3];
   GradientRows gradient(p, weights, plane, tile.x + mine, x_end);
-  float l1 = 0.0f, similarity = 0.0f;
+  float2 l1 = {}, similarity = {};
   int slot = 0, newest_maps = 0;
   input.fetch();
   for (int y = tile.y0 - kReach; y < tile.y1 + kReach + kGradient; ++y) {  // the row that comes in
@@ -349,29 +365,17 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
     __syncthreads();
     float2 moments[3] = {}, difference;
     blur_moments(row + mine, row + kInputs + mine, moments, &difference);
-    if (y >= tile.y0 && y < tile.y1) {
-      l1 += owns_first ? abs(difference.x) : 0.0f;
-      l1 += owns_second ? abs(difference.y) : 0.0f;
-    }
+    if (y >= tile.y0 && y < tile.y1) add(kept(owned, {abs(difference.x), abs(difference.y)}), &l1);
     unrolled<3>([&](auto m) { moments[m] = down[m].push(moments[m]); });
 
     if (middle >= tile.y0 - kMargin) {
       float2 d[3];
-      const float first =
-          ssim(moments[0].x, moments[1].x, moments[2].x, known.mean.x, known.square.x, &d[0].x, &d[1].x, &d[2].x);
-      const float second =
-          ssim(moments[0].y, moments[1].y, moments[2].y, known.mean.y, known.square.y, &d[0].y, &d[1].y, &d[2].y);
-      if (middle >= tile.y0 && middle < tile.y1) {
-        similarity += owns_first ? first : 0.0f;
-        similarity += owns_second ? second : 0.0f;
-      }
+      const float2 values = known.similarity(moments, d);
+      if (middle >= tile.y0 && middle < tile.y1) add(kept(owned, values), &similarity);
       if constexpr (kGradient) {
-        const bool exists = middle >= 0 && middle < p.H;
-        const bool first_exists = exists && known.has_first(), second_exists = exists && known.has_second();
-        unrolled<3>([&](auto m) {
-          float2 *const to = reinterpret_cast<float2 *>(maps + (3 * newest_maps + m) * kMap + mine);
-          *to = {first_exists ? d[m].x : 0.0f, second_exists ? d[m].y : 0.0f};
-        });
+        float *const to = maps + 3 * newest_maps * kMap + mine;
+        const Mask there = known.of_row(middle);
+        unrolled<3>([&](auto m) { *reinterpret_cast<float2 *>(to + m * kMap) = kept(there, d[m]); });
       }
     }
 
@@ -389,7 +393,7 @@ __global__ void __launch_bounds__(kBlock, kBlocksPerSm)
     }
     slot = slot + 1 < kSlots ? slot + 1 : 0;
   }
-  const Sums all = block_sums<kBlock>({l1, similarity});
+  const Sums all = block_sums<kBlock>({double(l1.x) + l1.y, double(similarity.x) + similarity.y});
   if (threadIdx.x == 0) sums[blockIdx.x] = all;
 }
 
