@@ -2,7 +2,7 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 2
+#define NK_ABI_VERSION 3
 
 #define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 
@@ -20,6 +20,8 @@
 #define NK_OUTPUT_RELU 1
 #define NK_OUTPUT_EXP 2
 #define NK_OUTPUT_SIGMOID 3
+
+#define NK_ADAM_RATES 64  // most learning rates of one parameter: they travel with the kernel
 
 // Camera models, named as in nerfkit/contracts.py.
 #define NK_CAMERA_PINHOLE 0

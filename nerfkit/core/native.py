@@ -22,7 +22,7 @@ from nerfkit.core.native_tsdf import tsdf_integrate
 
 
 class NativeCore:
-    """The render core through nerfkit's own kernels, on the CPU."""
+    """The render core through nerfkit's own kernels, on the device that its arguments lie on."""
 
     name = "nerfkit"
     composite = staticmethod(composite)
@@ -39,8 +39,9 @@ class NativeCore:
     target = staticmethod(target)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
-    def __init__(self) -> None:
-        library()  # fail here, where the message can still be of use
+    def __init__(self, kind: str = "cpu") -> None:
+        """Args: kind: of device that will be worked on, cpu or cuda."""
+        library(kind)  # fail here, where the message can still be of use
 
     def adam(
         self,
@@ -53,7 +54,8 @@ class NativeCore:
         betas: tuple[float, float],
         epsilon: float,
     ) -> None:
-        """One Adam step in place (Kingma & Ba 2015); ``lr`` [L] repeats over the parameter's entries."""
+        """One Adam step in place (Kingma & Ba 2015); ``lr`` [L], at most 64 on the CPU, repeats over the parameter's
+        entries."""
         call(
             "nk_adam", param=param.detach().view(-1), grad=grad.reshape(-1), m=m.view(-1),
             v=v.view(-1), step=step, lr=lr, beta1=betas[0], beta2=betas[1], epsilon=epsilon,
