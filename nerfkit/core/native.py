@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from nerfkit.core._library import call, library
+from nerfkit.core import _library
+from nerfkit.core._library import call
 from nerfkit.core.native_composite import composite
 from nerfkit.core.native_distortion import distortion
 from nerfkit.core.native_frequency import frequency_encode
@@ -41,7 +42,7 @@ class NativeCore:
 
     def __init__(self, kind: str = "cpu") -> None:
         """Args: kind: of device that will be worked on, cpu or cuda."""
-        library(kind)  # fail here, where the message can still be of use
+        _library.library(kind)  # fail here, where the message can still be of use
 
     def adam(
         self,
@@ -64,4 +65,4 @@ class NativeCore:
 
 def operator_names() -> Sequence[str]:
     """The operators of the loaded library, for `nerfkit doctor` and the tests."""
-    return library().operators
+    return _library.library().operators
