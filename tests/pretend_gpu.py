@@ -12,6 +12,7 @@ needs no device of its own; what Python sees is ``cuda``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from nerfkit.core import _library
+from nerfkit.core.hash_grid import HashGrid
+from nerfkit.core.native import NativeCore
+from nerfkit.core.types import SplatStats
 
 CUDA, META, CPU = torch.device("cuda", 0), torch.device("meta"), torch.device("cpu")
 aten = torch.ops.aten
@@ -127,7 +131,7 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = CPU
         moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
-        if moved:
+        if moved and not (kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])):
             self.waits["to the CPU" if not there else "to the GPU"] += 1
         result = func(*tree_map(_held, args), **kwargs)
         if func.overloadpacket is aten.copy_:
@@ -203,6 +207,30 @@ class Library(_library.Library):
         return super().call(function, **{name: _held(value) for name, value in arguments.items()})
 
 
+# Operators whose Python side doesn't know of GPUs yet: they take a detour over the CPU.
+TO_COME = ("rasterize", "target", "photometric_loss", "hash_encode", "mlp")
+
+
+def _over_the_cpu(operator: Any) -> Any:
+    def detour(*args: Any, **options: Any) -> Any:
+        result = operator(*(_moved(arg, CPU) for arg in args), **{k: _moved(v, CPU) for k, v in options.items()})
+        return _moved(result, META)
+
+    return staticmethod(detour)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, SplatStats):  # which is written to
+        return SplatStats(*(_held(tensor) for tensor in vars(value).values()))
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | HashGrid):
+        return dataclasses.replace(
+            value, **{f.name: _moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+        )
+    return value
+
+
 @contextmanager
 def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
     """Gives a count of what a CPU would wait for, by name; it can be cleared on the way."""
@@ -212,10 +240,14 @@ def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
     with monkeypatch.context() as patched:
         patched.setattr(_library, "library", lambda kind="cpu": gpus if kind == "cuda" else own)
         patched.setattr(torch, "Generator", Generator)
+        patched.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+        for operator in TO_COME:
+            patched.setattr(NativeCore, operator, _over_the_cpu(getattr(NativeCore, operator)))
         patched.setattr(torch.cuda, "is_available", lambda: True)
         patched.setattr(torch.cuda, "device_count", lambda: 1)
         patched.setattr(torch.cuda, "get_device_name", lambda device=None: "a GPU that is none")
         patched.setattr(torch.cuda, "mem_get_info", lambda device=None: (8 << 30, 16 << 30))
+        patched.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 5))
         patched.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 1 << 20)
         patched.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.zeros(16, dtype=torch.uint8))
         patched.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
