@@ -18,6 +18,13 @@ inline void require(bool good, const char *message) {
 inline bool is_aligned(const void *array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; }
 
 template <class Params>
+void check_adam(const Params *p) {
+  if (p->L < 1 || p->L > NK_ADAM_RATES)
+    throw std::invalid_argument("there must be 1 to " + std::to_string(NK_ADAM_RATES) + " learning rates, got " +
+                                std::to_string(p->L));
+}
+
+template <class Params>
 void check_frequency(const Params *p) {
   require(p->L >= 0 && p->L <= kMostFrequencies, "frequencies must be 0 to 24");
   require(p->W == 3 + 6 * p->L, "features must have 3 + 6 * frequencies columns");

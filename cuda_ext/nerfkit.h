@@ -225,7 +225,7 @@ typedef struct nk_adam_params {
   float beta2;
   float epsilon;
   int64_t step;      /* 1 at the first update */
-  const float *lr;   /* [L] */
+  const float *lr;   /* [L] on the host, at most NK_ADAM_RATES */
   const float *grad; /* [P] */
   float *param;      /* [P] */
   float *m;          /* [P] */
@@ -243,9 +243,9 @@ typedef struct nk_tsdf_params {
   int32_t W;
   float voxel_size;
   float truncation;
-  const float *origin;         /* [3] centre of voxel (0, 0, 0), scene frame */
-  const float *cam_from_world; /* [4, 4] */
-  const float *intrinsics;     /* [4] fx fy cx cy */
+  const float *origin;         /* [3] on the host; centre of voxel (0, 0, 0), scene frame */
+  const float *cam_from_world; /* [4, 4] on the host */
+  const float *intrinsics;     /* [4] on the host; fx fy cx cy */
   const float *depth;          /* [H, W] z, 0 where nothing is seen */
   const uint8_t *rgb;          /* [H, W, 3] */
   const float *confidence;     /* [H, W] or NULL; weight of each pixel, 0 to skip it */

@@ -51,7 +51,7 @@ class Check:
 def checks(folder: Path = Path()) -> list[Check]:
     """Everything worth knowing; takes about two seconds, most of it to import torch."""
     return [
-        _python(), *_torch(), _cpu(), _core(), _gpu(), *(_backend(name) for name in BACKENDS),
+        _python(), *_torch(), _cpu(), _core(), _gpu(), _gpu_core(), *(_backend(name) for name in BACKENDS),
         *(_package(package) for package in OPTIONAL), _pycolmap(), _ffmpeg(), _memory(), _disk(folder),
     ]  # fmt: skip
 
@@ -103,8 +103,26 @@ def _gpu() -> Check:
     import torch
 
     if torch.cuda.is_available():
-        return Check("gpu", "ok", torch.cuda.get_device_name(0), "nerfkit's own kernels run on the CPU so far")
-    return Check("gpu", "missing", "none that torch can use", "not needed: everything runs on the CPU")
+        return Check("gpu", "ok", torch.cuda.get_device_name(0))
+    hint = "not needed: everything runs on the CPU"
+    if torch.version.cuda is None and shutil.which("nvidia-smi"):
+        hint = "this torch is built without CUDA: install one that has it (https://pytorch.org/get-started/locally)"
+    return Check("gpu", "missing", "none that torch can use", hint)
+
+
+def _gpu_core() -> Check:
+    """nerfkit's kernels for the GPU: missed only where there is one."""
+    import torch
+
+    from nerfkit.core._library import describe
+
+    try:
+        core = describe("cuda")
+    except NerfkitError as error:
+        state = "problem" if "not built" not in str(error) else "missing"
+        hint = str(error) if torch.cuda.is_available() or state == "problem" else ""
+        return Check("gpu core", state, "nerfkit's kernels for NVIDIA GPUs", hint)
+    return Check("gpu core", "ok", f"nerfkit on NVIDIA GPUs: {core['path']}")
 
 
 def _backend(name: str) -> Check:

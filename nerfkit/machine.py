@@ -26,8 +26,12 @@ def level_2_cache(caches: Path = _CACHES) -> int:
     return _USUAL_L2
 
 
-def free_memory() -> int:
-    """Bytes of memory that are free; what is usual where the system doesn't tell."""
+def free_memory(device: str = "cpu") -> int:
+    """Bytes of memory that are free on a device; what is usual where the system doesn't tell."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (ValueError, OSError):

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "../checks.h"
 #include "../error.h"
 #include "../nerfkit.h"
 
 extern "C" int nk_adam(const nk_adam_params *p) {
   return nk::guarded("nk_adam", [&] {
+    nk::check_adam(p);
     const nk::AdamStep s = nk::adam_step(p->beta1, p->beta2, p->epsilon, p->step);
     // The learning rates, wrapped around so that a vector can be read from any position in the period.
     std::vector<float> lr(p->L + nk::kLanes);

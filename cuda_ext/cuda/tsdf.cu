@@ -7,14 +7,20 @@ namespace {
 
 constexpr int kBlock = 256;
 
-__global__ void __launch_bounds__(kBlock) integrate(nk_tsdf_params p) {
+// What comes from the host: part of the launch.
+struct View {
+  DepthCamera camera;
+  Vec3<float> origin;  // of the volume
+};
+
+__global__ void __launch_bounds__(kBlock) integrate(nk_tsdf_params p, View view) {
   const int64_t voxel = thread_number();
   if (voxel >= int64_t(p.X) * p.Y * p.Z) return;
   const int64_t row = voxel / p.Z;
   const int z = static_cast<int>(voxel - row * p.Z), y = static_cast<int>(row % p.Y), x = static_cast<int>(row / p.Y);
-  const DepthCamera camera = make_depth_camera(p.cam_from_world, p.intrinsics);
-  const Vec3<float> x_scene = {p.origin[0] + p.voxel_size * x, p.origin[1] + p.voxel_size * y,
-                               p.origin[2] + p.voxel_size * z};
+  const DepthCamera &camera = view.camera;
+  const Vec3<float> x_scene = {view.origin.x + p.voxel_size * x, view.origin.y + p.voxel_size * y,
+                               view.origin.z + p.voxel_size * z};
   const Vec3<float> x_cam = multiply(camera.rotation, x_scene) + camera.translation;
   if (!(x_cam.z > 0.0f)) return;
   const float inverse_z = 1.0f / x_cam.z;
@@ -33,6 +39,8 @@ __global__ void __launch_bounds__(kBlock) integrate(nk_tsdf_params p) {
 
 extern "C" int nk_tsdf_fwd(const nk_tsdf_params *p) {
   using namespace nk;
-  return on_device("nk_tsdf_fwd",
-                   [&] { NK_LAUNCH(integrate, blocks(int64_t(p->X) * p->Y * p->Z, kBlock), kBlock, 0, *p); });
+  return on_device("nk_tsdf_fwd", [&] {
+    const View view = {make_depth_camera(p->cam_from_world, p->intrinsics), {p->origin[0], p->origin[1], p->origin[2]}};
+    NK_LAUNCH(integrate, blocks(int64_t(p->X) * p->Y * p->Z, kBlock), kBlock, 0, *p, view);
+  });
 }

@@ -21,6 +21,8 @@
 #define NK_OUTPUT_EXP 2
 #define NK_OUTPUT_SIGMOID 3
 
+#define NK_ADAM_RATES 64  // most learning rates of one parameter: they travel with the kernel
+
 // Camera models, named as in nerfkit/contracts.py.
 #define NK_CAMERA_PINHOLE 0
 #define NK_CAMERA_OPENCV 1

@@ -43,7 +43,7 @@ class Options:
     seconds: float = 6.0
     """Length of a video."""
     device: str = "auto"
-    """Where the models are rendered: auto, cpu or cuda."""
+    """Where the models are rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
     """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 

@@ -17,7 +17,7 @@ class Options:
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it."""
     device: str = "auto"
-    """Where the model is rendered: auto, cpu or cuda."""
+    """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
     """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 

@@ -27,7 +27,7 @@ class Options(MeshOptions):
     """original keeps the coordinates of the cameras' world; y turns the mesh upright for engines, which take +Y as up
     (a GLB keeps its coordinates and gets a rotated root node)."""
     device: str = "auto"
-    """Where the model is rendered: auto, cpu or cuda."""
+    """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
     """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 

@@ -40,7 +40,7 @@ class Options:
     seconds: float = 6.0
     """Length of the video."""
     device: str = "auto"
-    """Where the model is rendered: auto, cpu or cuda."""
+    """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
     """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 

@@ -34,7 +34,7 @@ class Options:
     faces: int | None = None
     """Faces of the mesh (default: that of `nerfkit mesh`)."""
     device: str = "auto"
-    """Where to run: auto, cpu or cuda."""
+    """Where to run: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
     """Render core: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
 

@@ -49,4 +49,4 @@ def _make(backend: str, device: torch.device | str) -> RenderCore:
         return ReferenceCore()
     from nerfkit.core.native import NativeCore
 
-    return NativeCore()
+    return NativeCore(str(device).partition(":")[0])

@@ -4,7 +4,8 @@
 each array's comment is checked at every call, so that no operator ever sees an array of another size, type or
 layout than it was written for. Set ``NERFKIT_DUMP=folder`` to save the inputs of every call before it runs:
 after a crash the last file there holds the arguments that caused it. ``NERFKIT_ISA=base|avx2|avx512`` takes another
-library than the best one, ``NERFKIT_LIBRARY=path`` any file.
+library than the best one for the CPU, ``NERFKIT_LIBRARY=path`` any file; ``NERFKIT_LIBRARIES=folder`` is where both the
+CPU's and the GPU's are looked for first.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _DTYPES = {
     "int64_t": torch.int64,
     "uint8_t": torch.uint8,
 }
+_HOST = torch.device("cpu")
 # Best first: library name, what the CPU must know, and its lanes.
 _X86_LIBRARIES = (("avx512", ("avx512f", "avx512bw", "avx512dq", "avx512vl"), 16), ("avx2", ("avx2", "fma", "bmi2"), 8))
 
@@ -121,7 +123,12 @@ def _search_folders() -> list[Path]:
     """Where an installation may have put the libraries: beside this file, or anywhere on the package's path."""
     import nerfkit
 
-    return [Path(__file__).parent, *(Path(folder) / "core" for folder in nerfkit.__path__)]
+    given = os.environ.get("NERFKIT_LIBRARIES")
+    return [
+        *([Path(given)] if given else []),
+        Path(__file__).parent,
+        *(Path(folder) / "core" for folder in nerfkit.__path__),
+    ]
 
 
 class Library:
@@ -129,6 +136,7 @@ class Library:
 
     def __init__(self, path: Path, isa: str, reason: str):
         self.path, self.isa, self.reason = path, isa, reason
+        self.device_type = "cuda" if isa == "cuda" else "cpu"
         text = header_path().read_text()
         self._dll = ctypes.CDLL(str(path))  # after `import torch`: both use torch's OpenMP runtime
         self._dll.nk_error.restype = ctypes.c_char_p
@@ -182,6 +190,13 @@ class Library:
             RuntimeError: the operator failed.
             NotImplementedError: this library has no such operator (a RuntimeError too).
         """
+        device = _device(self._operators[function], arguments)
+        if device.type != self.device_type:
+            raise ValueError(f"{function}: arrays on {device} were given to the library {self.path.name}")
+        return self.run(function, arguments, device)
+
+    def run(self, function: str, arguments: dict[str, Any], device: torch.device) -> Any:
+        """:meth:`call`, where it is known that the arrays lie on ``device``, as they should."""
         operator = self._operators[function]
         if operator.function is None:
             raise NotImplementedError(f"{self.path} has no {function}")
@@ -191,7 +206,7 @@ class Library:
         if self.lanes > 1:
             status = operator.function(ctypes.byref(params))
         else:
-            status = self._run_on_gpu(operator, params, _device(operator, arguments))
+            status = self._run_on_gpu(operator, params, device)
         if status != 0:
             raise RuntimeError(self._dll.nk_error().decode())
         return params
@@ -219,13 +234,12 @@ class Library:
 
 def _device(operator: _Operator, arguments: Mapping[str, Any]) -> torch.device:
     """Where the arrays of a call lie: all on one device, but for those that the header leaves on the host."""
-    host = torch.device("cpu")
     tensors = [
         (field, arguments[field.name]) for field in operator.fields if isinstance(arguments.get(field.name), Tensor)
     ]
-    device = next((tensor.device for field, tensor in tensors if not field.on_host), host)
+    device = next((tensor.device for field, tensor in tensors if not field.on_host), _HOST)
     for field, tensor in tensors:
-        wanted = host if field.on_host else device
+        wanted = _HOST if field.on_host else device
         if tensor.device != wanted:
             raise ValueError(f"{operator.name}: {field.name} must be on {wanted}, got {tensor.device}")
     return device
@@ -312,21 +326,26 @@ def library(kind: str = "cpu") -> Library:
         NerfkitError: it was not built, or was built from other sources than this package.
     """
     if kind == "cuda":
-        return Library(_find("cuda", "build with nvcc there, or NERFKIT_CUDA=ON"), "cuda", "the arrays are on a GPU")
+        return Library(_find("cuda", _NO_CUDA), "cuda", "the arrays are on a GPU")
     if given := os.environ.get("NERFKIT_LIBRARY"):
         return Library(Path(given), Path(given).stem.rpartition("_")[2], "NERFKIT_LIBRARY names it")
     isa, reason = _choose()
-    return Library(_find(isa, reason), isa, reason)
+    missing = f"({reason}); run `make setup` in a checkout, or `pip install nerfkit` again"
+    return Library(_find(isa, missing), isa, reason)
 
 
-def _find(isa: str, reason: str) -> Path:
+_NO_CUDA = (
+    "(nerfkit's kernels for NVIDIA GPUs); with the CUDA toolkit's nvcc on PATH run `NERFKIT_CUDA=ON pip install .` in a "
+    "checkout"
+)
+
+
+def _find(isa: str, missing: str) -> Path:
+    """The file of a library. Raises NerfkitError: there is none; ``missing`` says what it is for and how to get it."""
     paths = [folder / f"libnerfkit_{isa}.so" for folder in _search_folders()]
     found = next((path for path in paths if path.exists()), None)
     if found is None:
-        raise NerfkitError(
-            f"libnerfkit_{isa}.so is not built ({reason}); run `make setup` in a checkout, or `pip install nerfkit` "
-            "again"
-        )
+        raise NerfkitError(f"libnerfkit_{isa}.so is not built {missing}")
     return found
 
 
@@ -336,12 +355,17 @@ def library_of(tensor: Tensor) -> Library:
 
 
 def call(function: str, /, **arguments: Any) -> Any:
-    """Runs an operator on the device that its first array lies on: see :meth:`Library.call`."""
-    first = next(value for value in arguments.values() if isinstance(value, Tensor))
-    return library_of(first).call(function, **arguments)
+    """Runs an operator on the GPU if any of its arrays lies there, else on the CPU: see :meth:`Library.call`."""
+    if _all_on_host(arguments):
+        return library().run(function, arguments, _HOST)
+    return library("cuda").call(function, **arguments)
 
 
-def describe() -> dict[str, Any]:
-    """What `nerfkit doctor` says of the core: isa, path, reason, lanes."""
-    loaded = library()
+def _all_on_host(arguments: Mapping[str, Any]) -> bool:
+    return all([value.is_cpu for value in arguments.values() if isinstance(value, Tensor)])
+
+
+def describe(kind: str = "cpu") -> dict[str, Any]:
+    """What `nerfkit doctor` says of a library of the core: isa, path, reason, lanes."""
+    loaded = library(kind)
     return {"isa": loaded.isa, "path": str(loaded.path), "reason": loaded.reason, "lanes": loaded.lanes}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 BACKENDS = {
-    "nerfkit": "the default: nerfkit's own kernels, on the CPU",
+    "nerfkit": "the default: nerfkit's own kernels, on the CPU or an NVIDIA GPU",
     "gsplat": "gsplat rasterizes; nerfkit does the rest",
     "tcnn": "tiny-cuda-nn encodes and runs small networks; nerfkit does the rest",
     "reference": "PyTorch's own operators, on any device: slow, to check the others with",
@@ -35,19 +35,19 @@ def obstacle(backend: str, device: torch.device | str = "auto") -> str | None:
     """Why a backend can't run on a device, and what to do about it; None where it can. ``auto``: on any device here."""
     kind = str(device).partition(":")[0]
     if backend == "nerfkit":
-        return _of_nerfkit(str(device))
+        return _of_nerfkit("cpu" if kind == "auto" else kind)
     if backend in ("gsplat", "tcnn"):
         return _of_peer(backend, kind)
     return None
 
 
-def _of_nerfkit(device: str) -> str | None:
+def _of_nerfkit(kind: str) -> str | None:
     from nerfkit.core._library import library
 
-    if device not in ("cpu", "auto"):
-        return f"--device {device}: the render core has kernels for the CPU only so far; use --device cpu"
+    if kind not in ("cpu", "cuda"):
+        return f"--device {kind}: nerfkit's kernels run on cpu and cuda"
     try:
-        library()
+        library(kind)
     except NerfkitError as error:
         return str(error)
     return None

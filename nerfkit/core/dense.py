@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,8 +21,10 @@ def dense(input: Tensor, weight: Tensor, bias: Tensor, bf16: bool) -> Tensor:
 
 
 @functools.cache
-def has_bf16() -> bool:
-    """Whether the CPU has instructions for sums of bfloat16 products; without them they are slower than float32's."""
+def has_bf16(device: str = "cpu") -> bool:
+    """Whether a device has instructions for sums of bfloat16 products; without them they are slower than float32's."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from nerfkit.core._library import call, library
+from nerfkit.core import _library
+from nerfkit.core._library import call
 from nerfkit.core.native_composite import composite
 from nerfkit.core.native_distortion import distortion
 from nerfkit.core.native_frequency import frequency_encode
@@ -22,7 +23,7 @@ from nerfkit.core.native_tsdf import tsdf_integrate
 
 
 class NativeCore:
-    """The render core through nerfkit's own kernels, on the CPU."""
+    """The render core through nerfkit's own kernels, on the device that its arguments lie on."""
 
     name = "nerfkit"
     composite = staticmethod(composite)
@@ -39,8 +40,9 @@ class NativeCore:
     target = staticmethod(target)
     tsdf_integrate = staticmethod(tsdf_integrate)
 
-    def __init__(self) -> None:
-        library()  # fail here, where the message can still be of use
+    def __init__(self, kind: str = "cpu") -> None:
+        """Args: kind: of device that will be worked on, cpu or cuda."""
+        _library.library(kind)  # fail here, where the message can still be of use
 
     def adam(
         self,
@@ -53,7 +55,8 @@ class NativeCore:
         betas: tuple[float, float],
         epsilon: float,
     ) -> None:
-        """One Adam step in place (Kingma & Ba 2015); ``lr`` [L] repeats over the parameter's entries."""
+        """One Adam step in place (Kingma & Ba 2015); ``lr`` [L], at most 64 on the CPU, repeats over the parameter's
+        entries."""
         call(
             "nk_adam", param=param.detach().view(-1), grad=grad.reshape(-1), m=m.view(-1),
             v=v.view(-1), step=step, lr=lr, beta1=betas[0], beta2=betas[1], epsilon=epsilon,
@@ -62,4 +65,4 @@ class NativeCore:
 
 def operator_names() -> Sequence[str]:
     """The operators of the loaded library, for `nerfkit doctor` and the tests."""
-    return library().operators
+    return _library.library().operators

@@ -36,9 +36,9 @@ class _Composite(torch.autograd.Function):
         inputs = {"alphas": alphas.detach().contiguous(), "values": values.detach().contiguous(), "offsets": offsets}
         rays = len(offsets) - 1
         results = {
-            "sums": torch.empty(rays, values.shape[1]),
-            "transmittance": torch.empty(rays),
-            "weights": torch.empty(len(alphas)),
+            "sums": alphas.new_empty(rays, values.shape[1]),
+            "transmittance": alphas.new_empty(rays),
+            "weights": alphas.new_empty(len(alphas)),
         }
         call("nk_composite_fwd", **inputs, **results)
         ctx.inputs = inputs

@@ -32,7 +32,7 @@ class _Distortion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, t_start: Tensor, t_end: Tensor, offsets: Tensor) -> Tensor:
         inputs = [tensor.detach().contiguous() for tensor in (weights, t_start, t_end, offsets)]
-        loss = torch.empty(len(offsets) - 1)
+        loss = weights.new_empty(len(offsets) - 1)
         call("nk_distortion_fwd", **_arguments(*inputs), loss=loss)
         ctx.save_for_backward(*inputs)
         return loss

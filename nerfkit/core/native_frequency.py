@@ -37,7 +37,7 @@ class _FrequencyEncode(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frequencies: int, variance: Tensor | None) -> Tensor:
-        features = torch.empty(len(x), 3 + 6 * frequencies)
+        features = x.new_empty(len(x), 3 + 6 * frequencies)
         call(
             "nk_frequency_encode_fwd", L=frequencies, features=features,
             positions=x.detach().contiguous(), variances=None if variance is None else variance.detach().contiguous(),
@@ -49,7 +49,7 @@ class _FrequencyEncode(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (features,) = ctx.saved_tensors
-        out = torch.empty(len(features), 3)
+        out = features.new_empty(len(features), 3)
         call(
             "nk_frequency_encode_bwd", L=ctx.frequencies, features=features,
             grad_features=grads[0].contiguous(), grad_positions=out,

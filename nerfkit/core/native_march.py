@@ -28,12 +28,13 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         "origins": rays.origins.contiguous(), "directions": rays.directions.contiguous(),
         "ranges": ranges.contiguous(), "jitter": jitter.contiguous(),
     }  # fmt: skip
-    counts = torch.empty(len(ranges), dtype=torch.int32)
+    counts = ranges.new_empty(len(ranges), dtype=torch.int32)
     call("nk_march_count", **common, counts=counts)
-    offsets = torch.zeros(len(ranges) + 1, dtype=torch.int32)
+    offsets = ranges.new_zeros(len(ranges) + 1, dtype=torch.int32)
     torch.cumsum(counts, 0, out=offsets[1:])
-    total = int(offsets[-1])
-    t_start, t_end, ray_index = torch.empty(total), torch.empty(total), torch.empty(total, dtype=torch.int32)
+    total = int(offsets[-1])  # the one thing that is waited for
+    t_start, t_end = ranges.new_empty(total), ranges.new_empty(total)
+    ray_index = ranges.new_empty(total, dtype=torch.int32)
     call(
         "nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index
     )  # fmt: skip

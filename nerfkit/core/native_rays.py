@@ -19,7 +19,7 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
     the pixels, and the radii have no gradient. Gradients depend on the number of threads, by rounding only.
 
     Args:
-        cameras: C cameras of any model; their values are taken in single precision.
+        cameras: C cameras of any model; their values are taken in single precision, on the pixels' device.
         camera_index: [R] int64, 0 to C - 1.
         pixels: [R, 2] float32, in pixels, centres at +0.5.
 
@@ -27,9 +27,10 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         TypeError, ValueError: an array of another type, shape or layout.
         RuntimeError: an index of no camera.
     """
-    distortion = None if cameras.distortion is None else cameras.distortion.float()
+    place = {"device": pixels.device, "dtype": torch.float32}
+    distortion = None if cameras.distortion is None else cameras.distortion.to(**place)
     origins, directions, radii = _Rays.apply(  # type: ignore[no-untyped-call]
-        cameras.world_from_cam.float(), cameras.intrinsics.float(), distortion, camera_index, pixels, cameras
+        cameras.world_from_cam.to(**place), cameras.intrinsics.to(**place), distortion, camera_index, pixels, cameras
     )
     return Rays(origins, directions, camera_index, radii)
 
@@ -49,8 +50,8 @@ class _Rays(torch.autograd.Function):
             "model": int(constants()[f"CAMERA_{cameras.model.upper()}"]),
             **{name: None if array is None else array.detach().contiguous() for name, array in arrays.items()},
         }  # fmt: skip
-        count = len(pixels)
-        origins, directions, radii = torch.empty(count, 3), torch.empty(count, 3), torch.empty(count)
+        origins, directions = (pixels.new_empty(len(pixels), 3) for _ in range(2))
+        radii = pixels.new_empty(len(pixels))
         call("nk_rays_fwd", **ctx.arguments, origins=origins, directions=directions, radii=radii)
         ctx.mark_non_differentiable(radii)
         return origins, directions, radii

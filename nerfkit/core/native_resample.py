@@ -22,7 +22,7 @@ def resample(edges: Tensor, weights: Tensor, u: Tensor) -> Tensor:
         TypeError, ValueError: an array of another type, shape or layout.
         RuntimeError: no interval, edges that do not fit the weights, or a row of u that does not ascend.
     """
-    t = torch.empty(u.shape)
+    t = torch.empty_like(u, memory_format=torch.contiguous_format)
     call(
         "nk_resample", edges=edges.detach().contiguous(),
         weights=weights.detach().contiguous(), u=u.detach().contiguous(), t=t,

@@ -32,7 +32,7 @@ class _ShEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, directions: Tensor, degree: int) -> Tensor:
         directions = directions.detach().contiguous()
-        features = torch.empty(len(directions), (degree + 1) ** 2)
+        features = directions.new_empty(len(directions), (degree + 1) ** 2)
         call("nk_sh_encode_fwd", **_arguments(directions, degree), features=features)
         ctx.save_for_backward(directions)
         ctx.degree = degree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
@@ -32,8 +33,8 @@ def tsdf_integrate(
         voxel_size=volume.voxel_size,
         truncation=volume.truncation,
         origin=volume.origin,
-        cam_from_world=camera.cam_from_world[0].float().contiguous(),
-        intrinsics=camera.intrinsics[0].float().contiguous(),
+        cam_from_world=camera.cam_from_world[0].to("cpu", torch.float32).contiguous(),
+        intrinsics=camera.intrinsics[0].to("cpu", torch.float32).contiguous(),
         depth=depth.contiguous(),
         rgb=rgb.contiguous(),
         confidence=None if weight is None else weight.contiguous(),

@@ -20,17 +20,25 @@ class Occupancy:
 
     @classmethod
     def pack(cls, occupied: Tensor, half: float) -> Occupancy:
-        """Packs cells [K, G, G, G] bool, by level, z, y and x; G must be a multiple of 8."""
+        """Packs cells [K, G, G, G] bool, by level, z, y and x, where they lie; G must be a multiple of 8."""
         levels, cells = occupied.shape[:2]
         if cells % 8 or tuple(occupied.shape) != (levels, cells, cells, cells):
             raise ValueError(f"occupancy: cells must be [K, G, G, G], G a multiple of 8; got {list(occupied.shape)}")
-        bits = np.packbits(occupied.cpu().numpy().astype(bool), bitorder="little")
-        return cls(torch.from_numpy(bits), levels, cells, half)
+        if occupied.is_cpu:
+            bits = torch.from_numpy(np.packbits(occupied.numpy().astype(bool), bitorder="little"))
+        else:
+            places = torch.arange(8, dtype=torch.uint8, device=occupied.device)
+            bits = (occupied.reshape(-1, 8).to(torch.uint8) << places).sum(1, dtype=torch.uint8)
+        return cls(bits, levels, cells, half)
 
     def unpack(self) -> Tensor:
         """The cells [K, G, G, G] bool."""
-        cells = np.unpackbits(self.bits.cpu().numpy(), bitorder="little").astype(bool)
-        return torch.from_numpy(cells).view(self.levels, self.cells, self.cells, self.cells)
+        if self.bits.is_cpu:
+            cells = torch.from_numpy(np.unpackbits(self.bits.numpy(), bitorder="little").astype(bool))
+        else:
+            places = torch.arange(8, dtype=torch.uint8, device=self.bits.device)
+            cells = (self.bits[:, None] >> places & 1).bool()
+        return cells.view(self.levels, self.cells, self.cells, self.cells)
 
     @property
     def outer_half(self) -> float:

@@ -15,7 +15,8 @@ class FusedAdam(torch.optim.Optimizer):
     """Adam (Kingma & Ba 2015) with one pass over memory per step, and a learning rate per column if wanted.
 
     A group's ``lr`` is a float; ``columns`` [L], when given, multiplies it and repeats over the parameter's
-    entries (L divides its size): SH coefficients use it to let the higher ones learn more slowly.
+    entries (L divides its size, and is 64 at most): SH coefficients use it to let the higher ones learn more slowly.
+    It lies on the CPU, wherever the parameters do.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class FusedAdam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            # On the CPU wherever the parameters are: the core hands them to its kernel by value.
             lr = torch.tensor([group["lr"]]) if group["columns"] is None else group["columns"] * group["lr"]
             for param in group["params"]:
                 if param.grad is None:

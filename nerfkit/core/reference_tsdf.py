@@ -88,7 +88,7 @@ def _project(volume: Volume, slab: slice, camera: Cameras) -> tuple[Tensor, Tens
     """Pixel coordinates and depths of the voxel centres of a slab."""
     axes = [torch.arange(n, dtype=torch.float32, device=volume.tsdf.device) for n in volume.shape]
     x, y, z = (volume.origin[a] + volume.voxel_size * axes[a] for a in range(3))
-    cam_from_world = camera.cam_from_world[0].float()
+    cam_from_world = camera.cam_from_world[0].float()  # single numbers of the CPU go with any device's tensors
     x, y, z = x[slab][:, None, None], y[None, :, None], z[None, None, :]
     cam = [m[0] * x + m[1] * y + m[2] * z + m[3] for m in cam_from_world[:3]]
     fx, fy, cx, cy = camera.intrinsics[0].float()

@@ -18,7 +18,7 @@ class Volume:
     their own: a voxel at a silhouette is in free space for some cameras, and those see the background.
     """
 
-    origin: Tensor  # [3] float32, centre of voxel (0, 0, 0), scene frame
+    origin: Tensor  # [3] float32, centre of voxel (0, 0, 0), scene frame; on the CPU, wherever the voxels are
     voxel_size: float  # scene units
     truncation: float  # scene units
     tsdf: Tensor  # [X, Y, Z] float32
@@ -32,11 +32,11 @@ class Volume:
         shape: tuple[int, int, int],
         voxel_size: float,
         truncation: float,
+        device: torch.device | str = "cpu",
     ) -> Volume:
-        """A volume that nothing was integrated into: 24 bytes a voxel."""
-        device = origin.device
+        """A volume that nothing was integrated into: 24 bytes a voxel on the device."""
         return cls(
-            origin.float(),
+            origin.to("cpu", torch.float32),
             float(voxel_size),
             float(truncation),
             torch.ones(shape, device=device),

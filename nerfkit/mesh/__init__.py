@@ -53,7 +53,7 @@ def extract(
     if options.source == "density":
         mesh = _from_density(model, scene, options, progress, seconds)
     else:
-        mesh = _from_depth(model, scene, options, integrate or _core_integrate(), progress, seconds)
+        mesh = _from_depth(model, scene, options, integrate or _core_integrate(model), progress, seconds)
     mesh = geometry.transformed(mesh, scene.scene_from_world.inverse())
     with _stage("clean", seconds, progress):
         if options.bounds is not None:
@@ -92,10 +92,11 @@ def _from_density(
     return mesh
 
 
-def _core_integrate() -> Integrate:
+def _core_integrate(model: SceneModel) -> Integrate:
     from nerfkit.core import choose_core
+    from nerfkit.mesh.density import device_of
 
-    return choose_core().tsdf_integrate
+    return choose_core(device=device_of(model)).tsdf_integrate
 
 
 @contextmanager

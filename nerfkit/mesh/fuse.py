@@ -12,6 +12,7 @@ from nerfkit.contracts import Cameras, Channel, Rendering, SceneModel
 from nerfkit.core.volume import Volume
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.bounds import scene_grid
+from nerfkit.mesh.density import device_of
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.progress import ProgressSink, quiet
 
@@ -43,28 +44,28 @@ def fuse(
     progress: ProgressSink = quiet,
 ) -> Volume:
     """Renders ``model`` at the training views of ``scene``, and at no others, and fuses what it shows."""
-    volume = empty_volume(scene, options)
+    volume = empty_volume(scene, options, device_of(model))
     for done, index in enumerate(scene.train):
         progress("fuse", done, len(scene.train))
         camera = _scaled(scene.views[index].camera, options.image_scale)
         rendering = model.render(camera, _CHANNELS, progress)
-        depth = pick_depth(rendering, options.depth).cpu()
+        depth = pick_depth(rendering, options.depth)
         assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
-        weight = confidence(depth, rendering.alpha.cpu(), camera, options)
-        rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        weight = confidence(depth, rendering.alpha, camera, options)
+        rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8)
         integrate(volume, depth, rgb, camera, weight)
     progress("fuse", len(scene.train), len(scene.train))
     return volume
 
 
-def empty_volume(scene: Scene, options: MeshOptions) -> Volume:
-    """The volume over the box that the options ask for.
+def empty_volume(scene: Scene, options: MeshOptions, device: torch.device | str = "cpu") -> Volume:
+    """The volume over the box that the options ask for, on the device.
 
     Raises:
         NerfkitError: it would not fit into memory.
     """
     origin, shape, voxel_size = scene_grid(scene, options, _BYTES_PER_VOXEL)
-    return Volume.empty(origin, shape, voxel_size, options.truncation * voxel_size)
+    return Volume.empty(origin, shape, voxel_size, options.truncation * voxel_size, device)
 
 
 def pick_depth(rendering: Rendering, choice: str) -> Tensor:

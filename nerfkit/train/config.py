@@ -39,7 +39,8 @@ class TrainConfig:
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda or cuda:N."""
+    """Where to train: cpu, cuda, cuda:N, or auto, which is a GPU where torch sees one and nerfkit's CUDA library is
+    built, else the CPU (see nerfkit doctor)."""
     backend: str = "auto"
     """The render core to use: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
     threads: int | None = None

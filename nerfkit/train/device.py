@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
     from nerfkit.contracts import RenderCore
 
 
+log = logging.getLogger("nerfkit")
+
+
 def choose(device: str = "auto", backend: str = "auto") -> tuple[torch.device, RenderCore]:
-    """The device and the core for it; ``auto`` takes the CPU where nerfkit has no kernels for the GPU.
+    """The device and the core for it; ``auto`` takes the CPU where nerfkit's kernels for the GPU aren't built.
 
     Raises:
         NerfkitError: no such device or backend, or one that can't run here.
@@ -31,10 +36,18 @@ def check(device: str = "auto", backend: str = "auto") -> torch.device:
         NerfkitError: no such device or backend, or one that can't run here.
     """
     place = choose_device(device)
-    if device == "auto" and backend in ("auto", "nerfkit") and obstacle("nerfkit", place) is not None:
-        place = torch.device("cpu")
+    if device == "auto" and place.type == "cuda" and backend in ("auto", "nerfkit"):
+        missing = obstacle("nerfkit", place)
+        if missing is not None:
+            _warn(f"the GPU is left idle: {missing}")
+            place = torch.device("cpu")
     require(backend, place)
     return place
+
+
+@functools.cache  # so that it is said once
+def _warn(words: str) -> None:
+    log.warning(words)
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -64,13 +64,13 @@ def fit(
         Run.create(path, run.config, overwrite=overwrite)
         scene.save(path)
 
-    rng = seed_everything(run.config.seed, device)
+    rng = seed_everything(run.config.seed)
     model = models.model_class(run.config.model).create(run.config.model_options, scene, core, device)
     clock = Clock(run.config.steps, run.config.budget_seconds)
     if resume:
-        restore(run, model, clock, rng)
+        restore(run, model, clock, rng, device)
     held_out = [scene.views[index] for index in scene.held_out]
-    Trainer(run, model, clock, rng, held_out, monitor).train()
+    Trainer(run, model, clock, rng, held_out, monitor, device).train()
     write_metrics(run, model, scene, core.name, str(device), progress)
     write_report(run)
     return run
@@ -91,15 +91,15 @@ def open_scene(run: Run, resume: bool) -> Scene:
     )
 
 
-def seed_everything(seed: int, device: torch.device) -> torch.Generator:
-    """Seeds the global generators, which models may use, and gives the one that draws their batches."""
+def seed_everything(seed: int) -> torch.Generator:
+    """Seeds the global generators of all devices, which models may use, and gives the one that draws their batches."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    return torch.Generator(device).manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
 
 
-def restore(run: Run, model: SceneModel, clock: Clock, rng: torch.Generator) -> None:
+def restore(run: Run, model: SceneModel, clock: Clock, rng: torch.Generator, device: torch.device) -> None:
     """Brings model, clock and random numbers to where the newest good checkpoint has them."""
     if not checkpoint.list_newest_first(run.checkpoints):
         log.warning("%s: stopped before its first checkpoint; starting from the beginning", run.path)
@@ -107,5 +107,5 @@ def restore(run: Run, model: SceneModel, clock: Clock, rng: torch.Generator) -> 
         return
     saved = checkpoint.load_newest(run.checkpoints)
     model.load_state_dict(saved.state["model"])
-    set_random_state(rng, saved.state["random"])
+    set_random_state(rng, saved.state["random"], device)
     clock.step, clock.earlier = saved.step, run.cut_log(saved.step)

@@ -21,13 +21,14 @@ from nerfkit.train.run import Run
 
 BAD_STEPS = 5  # in a row, before a run goes back to its last checkpoint
 RECOVERIES = 3  # before it gives up
+_CPU = torch.device("cpu")
 
 log = logging.getLogger("nerfkit")
 
 
 @dataclass
 class Trainer:
-    """Trains ``model`` until ``clock`` is done. ``rng`` lives on the model's device and feeds its batches."""
+    """Trains ``model``, which is on ``device``, until ``clock`` is done. ``rng`` lives on the CPU and feeds its batches."""
 
     run: Run
     model: SceneModel
@@ -35,6 +36,7 @@ class Trainer:
     rng: torch.Generator
     held_out: Sequence[View] = ()
     monitor: TrainMonitor = silent
+    device: torch.device = _CPU
     bad_steps: int = field(default=0, init=False)  # in a row
     recoveries: int = field(default=0, init=False)
     _losses: Mapping[str, Tensor] = field(default_factory=dict, init=False)
@@ -104,7 +106,7 @@ class Trainer:
         log.warning("%s; going on with the model of step %d", diverged, saved.step)
 
     def evaluate(self) -> None:
-        devices = [self.rng.device] if self.rng.device.type == "cuda" else []
+        devices = [self.device] if self.device.type == "cuda" else []
         with self.clock.paused(), torch.random.fork_rng(devices):
             scores = evaluate(self.model, self.held_out)
         if self.held_out:
@@ -118,7 +120,7 @@ class Trainer:
         with self.clock.paused():
             if self._losses and self._logged != self.clock.step:
                 self.write_log()
-            state = {"model": self.model.state_dict(), "random": random_state(self.rng)}
+            state = {"model": self.model.state_dict(), "random": random_state(self.rng, self.device)}
             checkpoint.save(self.run.checkpoints, checkpoint.Checkpoint(self.run.config.model, self.clock.step, state))
 
     def write_log(self) -> None:
@@ -152,16 +154,15 @@ class Speed:
         return self.value
 
 
-def random_state(rng: torch.Generator) -> dict[str, Tensor]:
+def random_state(rng: torch.Generator, device: torch.device = _CPU) -> dict[str, Tensor]:
     """The state of everything random: the trainer's generator, and torch's own, which models may use."""
     state = {"batches": rng.get_state(), "torch": torch.get_rng_state()}
-    return state | ({"cuda": torch.cuda.get_rng_state(rng.device)} if rng.device.type == "cuda" else {})
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_random_state(rng: torch.Generator, state: Mapping[str, Tensor]) -> None:
-    """Undoes :func:`random_state`. A run resumed on another kind of device goes on from its seed's own numbers."""
-    if ("cuda" in state) == (rng.device.type == "cuda"):
-        rng.set_state(state["batches"])
+def set_random_state(rng: torch.Generator, state: Mapping[str, Tensor], device: torch.device = _CPU) -> None:
+    """Undoes :func:`random_state`. On another kind of device than before, that device's own numbers are other ones."""
+    rng.set_state(state["batches"])
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and rng.device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], rng.device)
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

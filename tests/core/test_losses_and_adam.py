@@ -91,3 +91,11 @@ def test_adam_equals_reference_and_torch(shape: tuple[int, ...], columns: int) -
     assert (fast.double() - param).abs().max() < 1e-5
     if columns == 1:
         assert (param - peer_param).abs().max() < 1e-7  # torch's lr is a double, ours a float
+
+
+@pytest.mark.parametrize("rates", [0, 65])
+def test_a_parameter_has_1_to_64_learning_rates(rates: int) -> None:
+    """They travel with the kernel."""
+    param, grad, m, v = (torch.zeros(2 * rates) for _ in range(4))
+    with pytest.raises(RuntimeError, match=f"nk_adam: there must be 1 to 64 learning rates, got {rates}"):
+        NativeCore().adam(param, grad, m, v, 1, torch.ones(rates), (0.9, 0.999), 1e-8)

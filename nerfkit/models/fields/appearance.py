@@ -14,10 +14,10 @@ class Appearance:
     Renders, which are no photo's, see the mean of all.
     """
 
-    def __init__(self, photos: int, size: int):
+    def __init__(self, photos: int, size: int, device: torch.device | str = "cpu"):
         """Args: size: numbers of a photo; with 0 there is nothing to learn."""
         self.size = size
-        self.params = {"appearance": torch.zeros(photos, size).requires_grad_()} if size else {}
+        self.params = {"appearance": torch.zeros(photos, size, device=device).requires_grad_()} if size else {}
 
     def beside(self, directions: Tensor, rays: Rays) -> Tensor:
         """What the colour network is told of rays: directions as encoded [R, D], then the numbers [R, D + size]."""

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Rays, RenderCore
+from nerfkit.data.resident import ResidentPixels
+from nerfkit.models.devices import cameras_on, generator_on, sent
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
+_CPU = torch.device("cpu")
 _PHOTOS = 32  # a batch takes pixels of this many, so that no more need to be decoded for it
 
 
@@ -30,39 +33,66 @@ class Batch:
 class PixelBatches:
     """Draws pixels: photos in random passes over all of them, places at random."""
 
-    def __init__(self, scene: Scene, core: RenderCore):
-        self.scene, self.core = scene, core
-        views = [scene.views[index] for index in scene.train]
-        self.cameras = Cameras(  # sizes differ between photos, but rays don't ask for them
-            torch.cat([view.camera.world_from_cam for view in views]),
-            torch.cat([view.camera.intrinsics for view in views]),
-            views[0].camera.width,
-            views[0].camera.height,
+    def __init__(self, scene: Scene, core: RenderCore, device: torch.device = _CPU):
+        self.scene, self.core, self.device = scene, core, device
+        self.views = [scene.views[index] for index in scene.train]
+        cameras = Cameras(  # sizes differ between photos, but rays don't ask for them
+            torch.cat([view.camera.world_from_cam for view in self.views]),
+            torch.cat([view.camera.intrinsics for view in self.views]),
+            self.views[0].camera.width,
+            self.views[0].camera.height,
         )
-        self.has_masks = any(view.has_alpha or view.mask_path for view in views)
+        self.cameras = cameras_on(device, cameras)
+        self.has_masks = any(view.has_alpha or view.mask_path for view in self.views)
         self.queue: list[int] = []  # places in scene.train left in this pass
+        self._resident: ResidentPixels | None = None  # made with the first batch: many models only draw
 
     def draw(self, count: int, rng: torch.Generator) -> Batch:
         """About ``count`` pixels: as many of each photo of the batch."""
-        photos = min(_PHOTOS, len(self.scene.train), count)
+        photos = min(_PHOTOS, len(self.views), count)
         of_each = -(-count // photos)
-        pixels, colors, alphas, chosen = [], [], [], []
-        for _ in range(photos):
-            if not self.queue:
-                self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
-            place = self.queue.pop()
-            view = self.scene.views[self.scene.train[place]]
+        places = [self._next_photo(rng) for _ in range(photos)]
+        on_device = sent(torch.tensor(places), self.device)
+        if self._fits():
+            pixels, colors, alphas = self._pixels().draw(on_device, of_each, generator_on(self.device, rng))
+        else:
+            pixels, colors, alphas = self._decoded(places, of_each, rng)
+        index = on_device[:, None].expand(-1, of_each).reshape(-1)
+        rays = self.core.rays(self.cameras, index, pixels)
+        color = colors.float().div_(255)
+        if alphas is None:
+            return Batch(rays, color, None)
+        alpha = alphas.float().div_(255)
+        return Batch(rays, color * alpha[:, None], alpha)
+
+    def _next_photo(self, rng: torch.Generator) -> int:
+        if not self.queue:
+            self.queue = torch.randperm(len(self.views), generator=rng).tolist()
+        return self.queue.pop()
+
+    def _fits(self) -> bool:
+        """Whether the pixels are picked on the GPU: where it has room for all of them."""
+        if self.device.type == "cpu":
+            return False
+        return self._resident is not None or ResidentPixels.fit(self.views, self.has_masks, self.device)
+
+    def _pixels(self) -> ResidentPixels:
+        if self._resident is None:
+            self._resident = ResidentPixels(self.views, self.has_masks, self.device)
+        return self._resident
+
+    def _decoded(
+        self, places: list[int], of_each: int, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As :meth:`ResidentPixels.draw`, from the scene's cache."""
+        pixels, colors, alphas = [], [], []
+        for place in places:
+            view = self.views[place]
             height, width = view.camera.height, view.camera.width
             flat = torch.randint(height * width, (of_each,), generator=rng)
             pixels.append(torch.stack([flat % width, flat // width], 1) + 0.5)
             colors.append(view.image().view(-1, 3)[flat])
             mask = view.mask() if self.has_masks else None
             alphas.append(torch.full((of_each,), 255, dtype=torch.uint8) if mask is None else mask.view(-1)[flat])
-            chosen.append(place)
-        index = torch.tensor(chosen).repeat_interleave(of_each)
-        rays = self.core.rays(self.cameras, index, torch.cat(pixels))
-        color = torch.cat(colors).float().div_(255)
-        if not self.has_masks:
-            return Batch(rays, color, None)
-        alpha = torch.cat(alphas).float().div_(255)
-        return Batch(rays, color * alpha[:, None], alpha)
+        alpha = sent(torch.cat(alphas), self.device) if self.has_masks else None
+        return sent(torch.cat(pixels), self.device), sent(torch.cat(colors), self.device), alpha

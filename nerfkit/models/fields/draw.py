@@ -60,13 +60,13 @@ class Drawn:
     def at_half(self, values: Tensor) -> Tensor:
         """The value [S] of the sample at which half the light is gone: [R], 0 where it never is."""
         offsets, index = self.samples.offsets.long(), self.samples.ray_index.long()
-        running = torch.cat([torch.zeros(1, dtype=torch.float64), self.weights.double().cumsum(0)])
+        running = torch.nn.functional.pad(self.weights.double().cumsum(0), (1, 0))
         before_half = running[1:] - running[offsets[:-1]][index] < 0.5
-        passed = torch.zeros(len(self.rgb), dtype=torch.int64).index_add_(0, index, before_half.long())
+        passed = offsets.new_zeros(len(self.rgb)).index_add_(0, index, before_half.long())
         place = offsets[:-1] + passed
         reached = place < offsets[1:]
         if not bool(reached.any()):
-            return torch.zeros(len(self.rgb))
+            return values.new_zeros(len(self.rgb))
         return torch.where(reached, values[place.clamp_max(len(index) - 1)], 0)
 
 

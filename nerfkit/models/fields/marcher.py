@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
+from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
 from nerfkit.models.fields.occupied import OccupiedSpace
 from nerfkit.models.fields.space import Space
@@ -30,13 +31,16 @@ class Marcher:
         least = 2 * space.half * 3**0.5 / samples
         self.space, self.core, self.near, self.usual_samples = space, core, near, samples
         self.steps = Steps(least, least * 2**space.cascades, _CONE if space.contracted else 0.0)
-        self.occupied = OccupiedSpace(space, possible, least)
+        self.occupied = OccupiedSpace(space, possible, least)  # on the device of the possible cells
         self.first_look = _FIRST_LOOK if space.contracted else _LOOK_EVERY
         self.count = 0  # training steps
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
-        count = len(rays_local.origins)
-        jitter = torch.full((count,), 0.5) if rng is None else torch.rand(count, generator=rng)
+        count, device = len(rays_local.origins), rays_local.origins.device
+        if rng is None:
+            jitter = torch.full((count,), 0.5, device=device)
+        else:
+            jitter = torch.rand(count, generator=generator_on(device, rng), device=device)
         ranges = self.space.ranges(rays_local, self.near)
         samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
         looked_at = len(samples.t_start)
@@ -50,7 +54,7 @@ class Marcher:
         _, _, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)
         has_weight = weights > 0
         places = has_weight.nonzero()[:, 0]
-        running = torch.cat([torch.zeros(1, dtype=torch.int32), has_weight.cumsum(0, dtype=torch.int32)])
+        running = torch.nn.functional.pad(has_weight.cumsum(0, dtype=torch.int32), (1, 0))
         offsets = running[samples.offsets.long()]
         return Samples(samples.t_start[places], samples.t_end[places], offsets, samples.ray_index[places])
 

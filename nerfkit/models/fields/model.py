@@ -14,6 +14,8 @@ from nerfkit import cameras
 from nerfkit.contracts import Cameras, Channel, Rays, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
+from nerfkit.machine import free_memory
+from nerfkit.models.devices import cameras_on, generator_on
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
@@ -41,16 +43,19 @@ class FieldModel:
     name: ClassVar[str]
 
     def __init__(
-        self, config: FieldConfig, scene: Scene, core: RenderCore, sampler: Sampler, field: Field,
+        self, config: FieldConfig, scene: Scene, core: RenderCore, device: torch.device, sampler: Sampler, field: Field,
         groups: list[dict[str, Any]], betas: tuple[float, float],
     ):  # fmt: skip
-        self.config, self.scene, self.core, self.sampler, self.field = config, scene, core, sampler, field
+        """Args: device: where all of this lies."""
+        self.config, self.scene, self.core, self.device = config, scene, core, device
+        self.sampler, self.field = sampler, field
         self.space = sampler.space
         self.optimizer = FusedAdam([{**group, "lr": config.lr} for group in groups], core, betas=betas)
         self.params = {group["name"]: group["params"][0] for group in groups}
         self.optimizers = {"adam": self.optimizer}
-        self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
-        self.batches = PixelBatches(scene, core)
+        light = 1.0 if self._background_kind() in ("random", "white") else 0.0
+        self.background = torch.full((3,), light, device=device)
+        self.batches = PixelBatches(scene, core, device)
         self.batch = self._fitting_batch()
         self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
@@ -61,15 +66,18 @@ class FieldModel:
         assert self.config.memory is not None
         ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
         of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
-        most = int(self.config.memory * 2**30 / of_sample)
+        memory = self.config.memory
+        if self.device.type == "cuda":  # the option's default knows the CPU's memory only
+            memory = min(memory, free_memory(str(self.device)) / 2**31)
+        most = int(memory * 2**30 / of_sample)
         if most < _FEWEST_SAMPLES:
             raise NerfkitError(
-                f"--{self.name}.memory {self.config.memory}: a training step of the {self.name} model takes at least "
+                f"--{self.name}.memory {memory:g}: a training step of the {self.name} model takes at least "
                 f"{_FEWEST_SAMPLES * of_sample / 2**30:.2f} GiB; give it more, or a smaller network"
             )
         if most < self.config.batch:
             log.info("a training step takes %d samples instead of %d, to fit into %.2f GiB", most, self.config.batch,
-                     self.config.memory)  # fmt: skip
+                     memory)  # fmt: skip
         return min(self.config.batch, most)
 
     def _first_rays(self) -> int:
@@ -86,7 +94,9 @@ class FieldModel:
         batch = self.batches.draw(self.ray_count, rng)
         background = self.background
         if self._background_kind() == "random":
-            background = torch.rand(len(batch.colors), 3, generator=rng)
+            background = torch.rand(
+                len(batch.colors), 3, generator=generator_on(self.device, rng), device=self.device
+            )
         target = batch.over(background)
         passes = self.sampler.draw(self.field, self.space.local_rays(batch.rays), rng)
         self._adapt(passes, len(target))
@@ -151,13 +161,14 @@ class FieldModel:
                 "the model is empty: its occupancy grid holds nothing, so that every picture would be blank; train it "
                 "anew, longer or with a lower --lr, and check the scene's poses"
             )
-        pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2)
+        camera = cameras_on(self.device, camera)
+        pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2).to(self.device)
         forward = camera.world_from_cam[0, :3, 2]
         parts: list[dict[str, Tensor]] = []
         done, count = 0, self._first_rays()
         while done < len(pixels):
             part = pixels[done : done + count]
-            rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64), part)
+            rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64, device=self.device), part)
             rays = dataclasses.replace(rays, camera_index=torch.full_like(rays.camera_index, -1))
             drawn = self.sampler.draw(self.field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
@@ -212,8 +223,8 @@ class FieldModel:
     @torch.no_grad()
     def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
         """Colours [P, 3] of scene points [P, 3] seen along unit ``directions`` [P, 3]."""
-        rays = self.space.local_rays(Rays(xyz, directions, torch.full((len(xyz),), -1)))
-        index = torch.arange(len(xyz), dtype=torch.int32)
+        rays = self.space.local_rays(Rays(xyz, directions, torch.full((len(xyz),), -1, device=xyz.device)))
+        index = torch.arange(len(xyz), dtype=torch.int32, device=xyz.device)
         return self.field.shade(self.space.local(xyz), rays, index)[1]
 
     def statistics(self) -> Mapping[str, float]:
@@ -245,7 +256,8 @@ class FieldModel:
             if name in state["moments"]:
                 saved = state["moments"][name]
                 self.optimizer.state[param] = {
-                    "step": int(saved["step"]), "m": saved["m"].clone(), "v": saved["v"].clone(),
+                    "step": int(saved["step"]),
+                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
                 }  # fmt: skip
         for group in self.optimizer.param_groups:
             group["lr"] = state["lr"]

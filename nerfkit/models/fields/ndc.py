@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nerfkit import cameras
 from nerfkit.contracts import Rays
+from nerfkit.models.devices import constant
 from nerfkit.models.fields.space import Space
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class NdcSpace(Space):
 
     def _matrix(self, like: Tensor | Rays) -> Tensor:
         tensor = like.origins if isinstance(like, Rays) else like
-        return tensor.new_tensor(self.cam_from_scene)
+        return constant(self.cam_from_scene, tensor)
 
 
 def ndc_space(scene: Scene) -> NdcSpace | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.core.occupancy import Occupancy
+from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.space import Space
 
 _DECAY = 0.95
@@ -31,7 +32,7 @@ class OccupiedSpace:
         self.space, self.step = space, step
         self.possible = possible  # [K, G, G, G]: cells that photos rule out stay empty
         self.cells = possible.flatten().nonzero()[:, 0]  # of all levels, [M]
-        self.opacities = torch.zeros(len(self.cells))
+        self.opacities = torch.zeros(len(self.cells), device=possible.device)
         self.grid = Occupancy.pack(possible, space.half)
         self.looks = 0
 
@@ -41,9 +42,10 @@ class OccupiedSpace:
         Args:
             density: of local points [P, 3], per scene unit.
         """
+        rng = generator_on(self.cells.device, rng)
         chosen = self._choose(most, rng)
         self.looks += 1
-        found = torch.empty(len(chosen))
+        found = torch.empty(len(chosen), device=chosen.device)
         for part in range(0, len(chosen), 1 << 18):  # in pieces: a field takes about a kilobyte a point
             piece = slice(part, part + (1 << 18))
             found[piece] = density(self._points(self.cells[chosen[piece]], rng))
@@ -53,12 +55,13 @@ class OccupiedSpace:
 
     def _choose(self, most: int, rng: torch.Generator) -> Tensor:
         if len(self.cells) <= most or self.looks == 0:
-            return torch.arange(len(self.cells))
-        any_of_them = torch.randint(len(self.cells), (most // 2,), generator=rng)
+            return torch.arange(len(self.cells), device=self.cells.device)
+        some = {"size": (most // 2,), "generator": rng, "device": self.cells.device}
+        any_of_them = torch.randint(len(self.cells), **some)
         occupied = (self.opacities > self._threshold()).nonzero()[:, 0]
         if len(occupied) == 0:
             return any_of_them
-        again = occupied[torch.randint(len(occupied), (most // 2,), generator=rng)]
+        again = occupied[torch.randint(len(occupied), **some)]
         return torch.cat([any_of_them, again]).unique()
 
     def _points(self, cells: Tensor, rng: torch.Generator) -> Tensor:
@@ -67,13 +70,14 @@ class OccupiedSpace:
         level = cells // side**3
         index = torch.stack([cells % side, cells // side % side, cells // side**2 % side], 1)
         half = self.space.half * 2.0 ** level[:, None]
-        return ((index + torch.rand(len(cells), 3, generator=rng)) / side * 2 - 1) * half
+        within = torch.rand(len(cells), 3, generator=rng, device=cells.device)
+        return ((index + within) / side * 2 - 1) * half
 
-    def _threshold(self) -> float:
-        return min(_OPACITY_MIN, max(_OPACITY_NONE, float(self.opacities.mean())))
+    def _threshold(self) -> Tensor:
+        return self.opacities.mean().clamp(_OPACITY_NONE, _OPACITY_MIN)
 
     def _pack(self) -> None:
-        occupied = torch.zeros(self.possible.numel(), dtype=torch.bool)
+        occupied = torch.zeros(self.possible.numel(), dtype=torch.bool, device=self.possible.device)
         occupied[self.cells] = self.opacities > self._threshold()
         if not bool(occupied.any()):
             log.warning("the field is empty everywhere; looking at all of space again")
@@ -98,7 +102,8 @@ class OccupiedSpace:
         return {"cells": self.cells, "opacities": self.opacities, "bits": self.grid.bits, "looks": self.looks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.cells, self.opacities = state["cells"].clone(), state["opacities"].clone()
+        device = self.possible.device
+        self.cells, self.opacities = (state[name].to(device, copy=True) for name in ("cells", "opacities"))
         self.looks = int(state["looks"])
         grid = self.grid
-        self.grid = Occupancy(state["bits"].clone(), grid.levels, grid.cells, grid.half)
+        self.grid = Occupancy(state["bits"].to(device, copy=True), grid.levels, grid.cells, grid.half)

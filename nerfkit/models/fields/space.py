@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays
+from nerfkit.models.devices import constant
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Space:
 
     def local(self, xyz: Tensor) -> Tensor:
         """Scene points [..., 3] relative to the cube's centre: the frame of its occupancy grid."""
-        return xyz - xyz.new_tensor(self.center)
+        return xyz - constant(self.center, xyz)
 
     def local_rays(self, rays: Rays) -> Rays:
         """Scene rays in the local frame."""

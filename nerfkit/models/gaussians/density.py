@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.reference import rotation_of
 from nerfkit.core.types import SplatStats
+from nerfkit.models.devices import generator_on
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.parameters import Parameters, samples_within, select_rows
 from nerfkit.value_transforms import logit_from_opacity
@@ -50,15 +53,16 @@ def grow_by_gradient(
     split = chosen[largest[chosen] > _CLONE_BELOW]
     clone = chosen[largest[chosen] <= _CLONE_BELOW]
 
+    rng = generator_on(score.device, rng)
     first, second = samples_within(params, split, rng), samples_within(params, split, rng)
     with torch.no_grad():
         shared = 1 - (1 - opacities[clone]).sqrt()
         params["logit_opacities"][clone] = logit_from_opacity(shared)
-        params["log_scales"][split] -= torch.tensor(_SPLIT_SHRINK).log()
+        params["log_scales"][split] -= math.log(_SPLIT_SHRINK)
         params["means"][split] = first
     kept = keep.nonzero()[:, 0]
     rows = torch.cat([kept, clone, split])
-    fresh = torch.cat([torch.zeros(len(kept), dtype=torch.bool), torch.ones(len(clone) + len(split), dtype=torch.bool)])
+    fresh = torch.arange(len(rows), device=rows.device) >= len(kept)
     select_rows(params, optimizer, rows, fresh)
     with torch.no_grad():
         params["means"][len(rows) - len(split) :] = second
@@ -72,6 +76,7 @@ def relocate(config: Config, params: Parameters, optimizer: FusedAdam, target: i
     if len(live) == 0:
         return
     total = max(len(opacities), min(target, int(_MCMC_GROWTH * len(opacities)) + 1))
+    rng = generator_on(live.device, rng)
     picked = live[torch.multinomial(opacities[live], total - len(live), replacement=True, generator=rng)]
     copies = torch.bincount(picked, minlength=len(opacities)) + 1  # how many share each place
     rows = torch.cat([live, picked])
@@ -98,8 +103,8 @@ def shared_opacity_and_scale(opacities: Tensor, copies: Tensor) -> tuple[Tensor,
         o = shared[rows]
         total = torch.zeros_like(o)
         for i in range(1, count + 1):
-            k = torch.arange(i, dtype=torch.float64)
-            binomial = torch.exp(torch.lgamma(torch.tensor(float(i))) - torch.lgamma(k + 1) - torch.lgamma(i - k))
+            k = torch.arange(i, dtype=torch.float64, device=o.device)
+            binomial = torch.exp(math.lgamma(i) - torch.lgamma(k + 1) - torch.lgamma(i - k))
             terms = binomial * (-1) ** k * o[:, None] ** (k + 1) / (k + 1).sqrt()
             total += terms.sum(1)
         denominator[rows] = total
@@ -113,10 +118,12 @@ def add_noise(config: Config, params: Parameters, means_lr: float, rng: torch.Ge
     opacities = torch.sigmoid(params["logit_opacities"])
     strength = torch.sigmoid(-100 * (opacities - 0.005)) * means_lr * config.noise_lr
     factor = rotation_of(params["quats"]) * params["log_scales"].exp()[:, None]  # [N, 3, 3]
-    noise = torch.randn(params["means"].shape, generator=rng)
+    noise = torch.randn(
+        params["means"].shape, generator=generator_on(opacities.device, rng), device=opacities.device
+    )
     params["means"] += strength[:, None] * (factor @ (factor.transpose(1, 2) @ noise[:, :, None]))[:, :, 0]
 
 
 def near_cameras(params: Parameters, centers: Tensor, distance: float) -> Tensor:
     """Gaussians within ``distance`` of a camera centre [C, 3]: floaters that hide the view. Bool [N]."""
-    return torch.cdist(params["means"].detach(), centers).amin(1) < distance
+    return torch.cdist(params["means"].detach(), centers.to(params["means"])).amin(1) < distance

@@ -14,7 +14,9 @@ from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import Layers, SplatStats, Target
+from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.errors import NerfkitError
+from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.parameters import (
@@ -30,9 +32,8 @@ from nerfkit.models.gaussians.parameters import (
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView, Scene
+    from nerfkit.data.scene import Scene
 
-_TARGET_BYTES = 1 << 30  # prepared photos kept in memory
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
 _FEWEST_CAP, _MOST_CAP = 60_000, 100_000
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
@@ -46,7 +47,8 @@ class Model:
     name: ClassVar[str] = "gaussians"
 
     def __init__(self, config: Config, scene: Scene, core: RenderCore, params: Parameters):
-        self.config, self.scene, self.core = config, scene, core
+        """On the device of the parameters; cameras and background stay on the CPU, from where they go with a launch."""
+        self.config, self.scene, self.core, self.device = config, scene, core, params["means"].device
         self.params = {name: params[name].requires_grad_() for name in NAMES}
         rates = {"means": config.means_lr, "quats": config.quats_lr, "log_scales": config.scales_lr,
                  "logit_opacities": config.opacities_lr, "sh": config.sh_lr}  # fmt: skip
@@ -57,13 +59,15 @@ class Model:
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
-        self.stats = SplatStats.zeros(len(self))
+        self.stats = SplatStats.zeros(len(self), self.device)
         self.cap = config.cap or default_cap(scene)
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
         self._targets: OrderedDict[int, Target] = OrderedDict()  # of the photos at the current level
         self._targets_level = 0
+        self._target_room = room_for_photos(self.device)
+        self._photos = ResidentPhotos(self.device)
         self._rng = torch.Generator().manual_seed(0)
 
     @classmethod
@@ -85,7 +89,7 @@ class Model:
         if len(points) > cap:
             chosen = torch.randperm(len(points), generator=rng)[:cap].sort().values
             points, colors = points[chosen], colors[chosen]
-        return cls(config, scene, core, initial(points, colors, config.initial_opacity, rng))
+        return cls(config, scene, core, initial(points, colors, config.initial_opacity, rng, device))
 
     def __len__(self) -> int:
         return len(self.params["means"])
@@ -141,13 +145,13 @@ class Model:
         if self.events % _TIDY_EVERY == 0 or self.events == self.config.densify_events:
             self._remove_floaters()
             sort_along_curve(self.params, self.optimizer)
-        self.stats = SplatStats.zeros(len(self))
+        self.stats = SplatStats.zeros(len(self), self.device)
 
     def _remove_floaters(self) -> None:
         centers = torch.cat([self.scene.views[i].camera.world_from_cam[:, :3, 3] for i in self.scene.train])
         rows = (~density.near_cameras(self.params, centers, _FLOATER_DISTANCE)).nonzero()[:, 0]
         if len(rows) < len(self):
-            select_rows(self.params, self.optimizer, rows, torch.zeros(len(rows), dtype=torch.bool))
+            select_rows(self.params, self.optimizer, rows, torch.zeros_like(rows, dtype=torch.bool))
 
     def _group(self, name: str) -> dict[str, Any]:
         return next(group for group in self.optimizer.param_groups if group["name"] == name)
@@ -174,18 +178,22 @@ class Model:
     def _target(self, index: int, background: Tensor, level: int) -> Target:
         """The photo over the background, prepared for the loss; kept where the background stays the same."""
         if self._background_kind() == "random" and self.scene.has_alpha:
-            return self.core.target(_planes(self.scene.views[index], background, level))
+            return self.core.target(self._planes(index, background, level))
         if level != self._targets_level:
             self._targets.clear()
             self._targets_level = level
         if index in self._targets:
             self._targets.move_to_end(index)
             return self._targets[index]
-        target = self.core.target(_planes(self.scene.views[index], background, level))
+        target = self.core.target(self._planes(index, background, level))
         self._targets[index] = target
-        while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > _TARGET_BYTES:
+        while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > self._target_room:
             self._targets.popitem(last=False)
         return target
+
+    def _planes(self, index: int, background: Tensor, level: int) -> Tensor:
+        view = self.scene.views[index]
+        return _planes(*self._photos.get(view), view.camera, sent(background, self.device), level)
 
     # --- use ----------------------------------------------------------------------------------------------
 
@@ -247,16 +255,17 @@ class Model:
         self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
             name = group["name"]
-            self.params[name] = state["params"][name].clone().requires_grad_()
+            self.params[name] = state["params"][name].to(self.device, copy=True).requires_grad_()
             group["params"] = [self.params[name]]
             group["lr"] = state["rates"][name]
             if name in state["moments"]:
                 saved = state["moments"][name]
                 self.optimizer.state[self.params[name]] = {
-                    "step": int(saved["step"]), "m": saved["m"].clone(), "v": saved["v"].clone(),
+                    "step": int(saved["step"]),
+                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
                 }  # fmt: skip
         self._set_sh_columns()
-        self.stats = SplatStats(**{name: tensor.clone() for name, tensor in state["stats"].items()})
+        self.stats = SplatStats(**{name: tensor.to(self.device, copy=True) for name, tensor in state["stats"].items()})
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
 
@@ -273,14 +282,13 @@ def _halved(camera: Cameras, level: int) -> Cameras:
     return resize(camera, math.ceil(camera.width / shrink), math.ceil(camera.height / shrink)) if shrink > 1 else camera
 
 
-def _planes(view: PhotoView, background: Tensor, level: int) -> Tensor:
+def _planes(photo: Tensor, mask: Tensor | None, full: Cameras, background: Tensor, level: int) -> Tensor:
     """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent, averaged over blocks."""
-    planes = view.image().permute(2, 0, 1).float().div_(255)
-    mask = view.mask()
+    planes = photo.permute(2, 0, 1).float().div_(255)
     if mask is not None:
         alpha = mask.float() / 255
         planes = planes * alpha + background[:, None, None] * (1 - alpha)
-    camera = _halved(view.camera, level)
-    if (camera.width, camera.height) != (view.camera.width, view.camera.height):
+    camera = _halved(full, level)
+    if (camera.width, camera.height) != (full.width, full.height):
         planes = torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
     return planes.contiguous()

@@ -16,8 +16,10 @@ _HIGHER_SH_RATE = 1 / 20  # Kerbl et al. 2023, section 7.1
 Parameters = dict[str, Tensor]
 
 
-def initial(points: Tensor, colors: Tensor, opacity: float, rng: torch.Generator) -> Parameters:
-    """One isotropic Gaussian for each sparse point.
+def initial(
+    points: Tensor, colors: Tensor, opacity: float, rng: torch.Generator, device: torch.device | str = "cpu"
+) -> Parameters:
+    """One isotropic Gaussian for each sparse point, on the device.
 
     Args:
         points: [P, 3] scene frame.
@@ -27,13 +29,14 @@ def initial(points: Tensor, colors: Tensor, opacity: float, rng: torch.Generator
     """
     count = len(points)
     scales = _spacing(points).clamp(1e-4, 0.1)
-    return {
+    made = {
         "means": points.clone(),  # [N, 3]
         "quats": torch.randn(count, 4, generator=rng),  # [N, 4]
         "log_scales": scales.log()[:, None].repeat(1, 3),  # [N, 3]
         "logit_opacities": logit_from_opacity(torch.full((count,), opacity)),  # [N]
         "sh": dc_from_rgb(colors.float() / 255)[:, None, :].clone(),  # [N, 1, 3]: higher degrees are added later
     }
+    return {name: tensor.to(device) for name, tensor in made.items()}
 
 
 def _spacing(points: Tensor, neighbours: int = 3) -> Tensor:
@@ -58,7 +61,7 @@ def activate(params: Parameters) -> Gaussians:
 
 
 def sh_columns(coefficients: int) -> Tensor:
-    """Learning rates of SH coefficients relative to the constant one's [3 K]."""
+    """Learning rates of SH coefficients relative to the constant one's [3 K]; on the CPU, where Adam wants them."""
     columns = torch.full((coefficients, 3), _HIGHER_SH_RATE)
     columns[0] = 1
     return columns.flatten()
@@ -72,7 +75,7 @@ def replace(params: Parameters, optimizer: FusedAdam, name: str, new: Tensor, mo
     def carry(moment: Tensor) -> Tensor:
         kept = moment[moments.clamp_min(0)]
         if kept.shape != new.shape:  # more SH coefficients than before
-            kept = torch.cat([kept, torch.zeros(len(kept), new.shape[1] - kept.shape[1], 3)], 1)
+            kept = torch.cat([kept, kept.new_zeros(len(kept), new.shape[1] - kept.shape[1], 3)], 1)
         kept[moments < 0] = 0
         return kept.contiguous()
 
@@ -90,14 +93,14 @@ def select_rows(params: Parameters, optimizer: FusedAdam, rows: Tensor, fresh: T
 def raise_sh_degree(params: Parameters, optimizer: FusedAdam, degree: int) -> None:
     """Adds the coefficients up to ``degree``, at zero."""
     sh = params["sh"].detach()
-    extra = torch.zeros(len(sh), (degree + 1) ** 2 - sh.shape[1], 3)
-    replace(params, optimizer, "sh", torch.cat([sh, extra], 1), torch.arange(len(sh)))
+    extra = sh.new_zeros(len(sh), (degree + 1) ** 2 - sh.shape[1], 3)
+    replace(params, optimizer, "sh", torch.cat([sh, extra], 1), torch.arange(len(sh), device=sh.device))
 
 
 def samples_within(params: Parameters, rows: Tensor, rng: torch.Generator) -> Tensor:
-    """A point drawn from each Gaussian of ``rows``: [M, 3]."""
+    """A point drawn from each Gaussian of ``rows``: [M, 3]; ``rng`` is of their device."""
     scales = params["log_scales"].detach()[rows].exp()
-    offset = scales * torch.randn(scales.shape, generator=rng)
+    offset = scales * torch.randn(scales.shape, generator=rng, device=scales.device)
     rotations = rotation_of(params["quats"].detach()[rows])
     return params["means"].detach()[rows] + (rotations @ offset[:, :, None])[:, :, 0]
 
@@ -119,4 +122,4 @@ def morton_order(points: Tensor) -> Tensor:
 def sort_along_curve(params: Parameters, optimizer: FusedAdam) -> None:
     """Puts the Gaussians into Morton order: blocks of neighbours are seen, or not, together."""
     order = morton_order(params["means"].detach())
-    select_rows(params, optimizer, order, torch.zeros(len(order), dtype=torch.bool))
+    select_rows(params, optimizer, order, torch.zeros_like(order, dtype=torch.bool))

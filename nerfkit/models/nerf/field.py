@@ -18,16 +18,21 @@ _LARGEST_LOG = 12.0
 class NerfField:
     """Mildenhall et al. 2020, sections 3 and 5.1, with its parameters as leaves."""
 
-    def __init__(self, config: Config, space: Space, photos: int, core: RenderCore, step: float, rng: torch.Generator):
+    def __init__(
+        self, config: Config, space: Space, photos: int, core: RenderCore, step: float, rng: torch.Generator,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
         """Args: photos: that are trained on. step: a sample's usual length, which a point has with ``antialias``."""
         assert config.frequencies is not None and config.activation is not None
         self.space, self.core, self.step = space, core, step
         self.frequencies, self.direction_frequencies = config.frequencies, config.direction_frequencies
         self.activation, self.raw_noise, self.cones = config.activation, config.raw_noise, config.antialias
-        self.appearance = Appearance(photos, config.appearance)
+        self.appearance = Appearance(photos, config.appearance, device)
         widths = 3 + 6 * config.frequencies, 3 + 6 * config.direction_frequencies + config.appearance
         self.network: Network = (
-            WideNetwork(*widths, config, rng) if config.preset == "paper" else SmallNetwork(*widths, config, core, rng)
+            WideNetwork(*widths, config, rng, device)
+            if config.preset == "paper"
+            else SmallNetwork(*widths, config, core, rng, device)
         )
         self.params = self.network.params | self.appearance.params
         self.sample_bytes = 4 * 2 * widths[0] + self.network.sample_bytes
@@ -59,7 +64,7 @@ class NerfField:
         """In units of the space's half side: the same for scenes of any size."""
         raw = self.network.density(hidden)
         if self.raw_noise > 0 and torch.is_grad_enabled():
-            raw = raw + self.raw_noise * torch.randn(raw.shape)
+            raw = raw + self.raw_noise * torch.randn(raw.shape, device=raw.device)
         if self.activation == "relu":
             density = raw.relu()
         elif self.activation == "softplus":

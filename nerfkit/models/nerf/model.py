@@ -39,7 +39,7 @@ class Model(FieldModel):
         rng = torch.Generator().manual_seed(1)
         if config.preset == "paper":
             step = 2 * space.half / (config.coarse + config.fine)
-            coarse, fine = (NerfField(config, space, len(scene.train), core, step, rng) for _ in range(2))
+            coarse, fine = (NerfField(config, space, len(scene.train), core, step, rng, device) for _ in range(2))
             disparity = space.contracted if config.disparity is None else config.disparity
             sampler: Sampler = CoarseToFine(space, coarse, core, config.near, config.coarse, config.fine, disparity)
             params = {f"coarse.{name}": param for name, param in coarse.params.items()}
@@ -47,11 +47,12 @@ class Model(FieldModel):
             betas = (0.9, 0.999)
         else:
             samples = samples_of(space, config)
-            fine = NerfField(config, space, len(scene.train), core, 2 * space.half * 3**0.5 / samples, rng)
-            sampler = Marcher(space, possible, core, samples, config.near)
+            step = 2 * space.half * 3**0.5 / samples
+            fine = NerfField(config, space, len(scene.train), core, step, rng, device)
+            sampler = Marcher(space, possible.to(device), core, samples, config.near)
             params, betas = fine.params, (0.9, 0.99)
         groups = [{"name": name, "params": [param]} for name, param in params.items()]
-        return cls(config, scene, core, sampler, fine, groups, betas=betas)
+        return cls(config, scene, core, device, sampler, fine, groups, betas=betas)
 
 
 def _check(config: Config) -> None:

@@ -38,13 +38,15 @@ class Network(Protocol):
 class WideNetwork:
     """The original network (Mildenhall et al. 2020, figure 7): layers with biases, the point joined again halfway."""
 
-    def __init__(self, points: int, directions: int, config: Config, rng: torch.Generator):
+    def __init__(
+        self, points: int, directions: int, config: Config, rng: torch.Generator, device: torch.device | str = "cpu"
+    ):
         """Args: points, directions: widths of what is told of each."""
         assert config.depth is not None and config.width is not None
         width = config.width
         self.depth = config.depth
         self.skip = config.skip if 0 < config.skip < config.depth else 0
-        self.bf16 = has_bf16() if config.bf16 is None else config.bf16
+        self.bf16 = has_bf16(str(device)) if config.bf16 is None else config.bf16
         layers = {"layer_0": (points, width)}
         for index in range(1, self.depth):
             layers[f"layer_{index}"] = (width + (points if index == self.skip else 0), width)
@@ -56,8 +58,9 @@ class WideNetwork:
         self.sample_bytes = (3 if self.bf16 else 4) * sum(before + 3 * after for before, after in layers.values())
         self.params: dict[str, Tensor] = {}
         for name, (before, after) in layers.items():
-            self.params[f"{name}.weight"] = _glorot(before, after, rng).view(after, before).requires_grad_()
-            self.params[f"{name}.bias"] = torch.zeros(after).requires_grad_()
+            weight = _glorot(before, after, rng).view(after, before)
+            self.params[f"{name}.weight"] = weight.to(device).requires_grad_()
+            self.params[f"{name}.bias"] = torch.zeros(after, device=device).requires_grad_()
 
     def hidden(self, points: Tensor) -> Tensor:
         points = _in_few_sizes(points)
@@ -94,14 +97,17 @@ def _in_few_sizes(rows: Tensor) -> Tensor:
 class SmallNetwork:
     """Two of the core's fused networks, without biases: the encoding's cosines, 1 at the centre, stand in for them."""
 
-    def __init__(self, points: int, directions: int, config: Config, core: RenderCore, rng: torch.Generator):
+    def __init__(
+        self, points: int, directions: int, config: Config, core: RenderCore, rng: torch.Generator,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
         assert config.depth is not None and config.width is not None
         self.core = core
         self.density_widths = (points, *[config.width] * config.depth, GEOMETRY)
         self.color_widths = (GEOMETRY + directions, config.width, 3)
         self.sample_bytes = 4 * 3 * GEOMETRY  # the core computes what lies between anew
         self.params = {
-            name: torch.cat([_glorot(before, after, rng) for before, after in pairwise(widths)]).requires_grad_()
+            name: torch.cat([_glorot(*pair, rng) for pair in pairwise(widths)]).to(device).requires_grad_()
             for name, widths in (("density", self.density_widths), ("color", self.color_widths))
         }
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
+from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite
 from nerfkit.models.fields.space import Space
 
@@ -30,13 +31,14 @@ class CoarseToFine:
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         ranges = self.space.ranges(rays_local, self.near)
+        rng = None if rng is None else generator_on(ranges.device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
         ends = self._warped(ranges[hits])
-        edges = ends[:, :1] + _edges(len(hits), self.coarse, rng) * (ends[:, 1:] - ends[:, :1])
+        edges = ends[:, :1] + _edges(len(hits), self.coarse, rng, ends.device) * (ends[:, 1:] - ends[:, :1])
         first = composite(self.field, rays_local, self._samples(edges, hits, len(ranges)), self.core)
         weights = first.weights.detach().view(len(hits), self.coarse)
         if len(hits):
-            more = self.core.resample(edges, weights, _ascending(len(hits), self.fine, rng))
+            more = self.core.resample(edges, weights, _ascending(len(hits), self.fine, rng, ends.device))
             edges = torch.cat([edges, more], 1).sort(1).values
         second = composite(field, rays_local, self._samples(edges, hits, len(ranges)), self.core)
         return [first, second]
@@ -56,7 +58,7 @@ class CoarseToFine:
     def _samples(self, edges: Tensor, hits: Tensor, rays: int) -> Samples:
         """The intervals between edges [H, N + 1] of the rays ``hits`` [H] of all ``rays``; the others have none."""
         t, count = self._unwarped(edges), edges.shape[1] - 1
-        counts = torch.zeros(rays + 1, dtype=torch.int32)
+        counts = torch.zeros(rays + 1, dtype=torch.int32, device=hits.device)
         counts[hits + 1] = count
         return Samples(
             t[:, :-1].reshape(-1), t[:, 1:].reshape(-1), counts.cumsum(0, dtype=torch.int32),
@@ -69,7 +71,7 @@ class CoarseToFine:
     def holds(self, xyz_local: Tensor) -> Tensor:
         """All points [P, 3] that rays may reach: [P] bool. Nothing outside a box was ever looked at."""
         if self.space.contracted:
-            return torch.ones(len(xyz_local), dtype=torch.bool)
+            return torch.ones(len(xyz_local), dtype=torch.bool, device=xyz_local.device)
         return xyz_local.abs().amax(1) <= self.space.half
 
     @property
@@ -83,15 +85,19 @@ class CoarseToFine:
         """Nothing is kept."""
 
 
-def _edges(rays: int, intervals: int, rng: torch.Generator | None) -> Tensor:
+def _edges(rays: int, intervals: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
     """Ascending places in [0, 1] between ``intervals`` intervals: [rays, intervals + 1]; at random in their strata."""
-    places = (torch.arange(intervals + 1) / intervals).expand(rays, -1)
+    places = (torch.arange(intervals + 1, device=device) / intervals).expand(rays, -1)
     if rng is None:
         return places
-    return (places + (torch.rand(rays, intervals + 1, generator=rng) - 0.5) / intervals).clamp(0, 1).sort(1).values
+    jitter = torch.rand(rays, intervals + 1, generator=rng, device=device) - 0.5
+    return (places + jitter / intervals).clamp(0, 1).sort(1).values
 
 
-def _ascending(rays: int, count: int, rng: torch.Generator | None) -> Tensor:
+def _ascending(rays: int, count: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
     """Numbers in [0, 1), one of each of ``count`` strata: [rays, count]; their middles without ``rng``."""
-    jitter = torch.full((rays, count), 0.5) if rng is None else torch.rand(rays, count, generator=rng)
-    return ((torch.arange(count) + jitter) / count).clamp_max(_BELOW_ONE)
+    if rng is None:
+        jitter = torch.full((rays, count), 0.5, device=device)
+    else:
+        jitter = torch.rand(rays, count, generator=rng, device=device)
+    return ((torch.arange(count, device=device) + jitter) / count).clamp_max(_BELOW_ONE)

@@ -23,21 +23,24 @@ class NgpField:
 
     cones = False
 
-    def __init__(self, config: Config, space: Space, photos: int, core: RenderCore, rng: torch.Generator):
+    def __init__(
+        self, config: Config, space: Space, photos: int, core: RenderCore, rng: torch.Generator,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
         """Args: photos: that are trained on."""
         self.space, self.core, self.sh_degree = space, core, config.sh_degree
         assert config.log2_size is not None
         self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
-        self.appearance = Appearance(photos, config.appearance)
+        self.appearance = Appearance(photos, config.appearance, device)
         directions = (config.sh_degree + 1) ** 2 + config.appearance
         self.density_widths = (self.grid.width, config.width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
         self.sample_bytes = 4 * (2 * self.grid.width + 3 * _GEOMETRY)
         table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
         self.params = {
-            "table": table.requires_grad_(),
-            "density": _weights(self.density_widths, rng).requires_grad_(),
-            "color": _weights(self.color_widths, rng).requires_grad_(),
+            "table": table.to(device).requires_grad_(),
+            "density": _weights(self.density_widths, rng).to(device).requires_grad_(),
+            "color": _weights(self.color_widths, rng).to(device).requires_grad_(),
             **self.appearance.params,
         }
 

@@ -33,10 +33,10 @@ class Model(FieldModel):
         check(config, scene, cls.name)
         _check(config)
         space, possible = space_of(scene, config)
-        field = NgpField(config, space, len(scene.train), core, torch.Generator().manual_seed(1))
-        marcher = Marcher(space, possible, core, samples_of(space, config), config.near)
+        field = NgpField(config, space, len(scene.train), core, torch.Generator().manual_seed(1), device)
+        marcher = Marcher(space, possible.to(device), core, samples_of(space, config), config.near)
         groups = [{"name": name, "params": [param]} for name, param in field.params.items()]
-        return cls(config, scene, core, marcher, field, groups, betas=(0.9, 0.99))
+        return cls(config, scene, core, device, marcher, field, groups, betas=(0.9, 0.99))
 
 
 def _check(config: Config) -> None:

@@ -1,0 +1,255 @@
+"""A GPU that is none: tensors that say they lie on ``cuda`` and are strict about it, with values that a CPU computes.
+
+`with pretend_gpu():` lets `torch.zeros(3, device="cuda")` and everything that follows from it work on a machine without
+a GPU. Every operation whose tensors lie on two devices raises :class:`WrongDevice`, as it would on a real GPU, also
+where PyTorch is lenient (indices); `numpy()` raises too. Operators of the render core run on the CPU's library, once the
+arrays of the call are known to lie where `nerfkit.h` says. So whole trainings run, and must give what the CPU gives.
+What would let the CPU wait for a GPU is counted by name.
+
+How: such a tensor is a subclass that holds a CPU tensor. To PyTorch's C++ side it lies on ``meta``, whose backward pass
+needs no device of its own; what Python sees is ``cuda``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from nerfkit.core import _library
+from nerfkit.core.hash_grid import HashGrid
+from nerfkit.core.native import NativeCore
+from nerfkit.core.types import SplatStats
+
+CUDA, META, CPU = torch.device("cuda", 0), torch.device("meta"), torch.device("cpu")
+aten = torch.ops.aten
+
+
+class WrongDevice(Exception):
+    """An operation got tensors of two devices, or one that it can't take from a GPU."""
+
+
+class OnGpu(Tensor):
+    """A tensor on the GPU that is none."""
+
+    held: Tensor  # the values, on the CPU
+
+    @staticmethod
+    def __new__(cls, held: Tensor) -> OnGpu:
+        made = Tensor._make_wrapper_subclass(
+            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device=META
+        )
+        made.held = held
+        return made
+
+    device = property(lambda self: CUDA)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
+    is_meta = property(lambda self: False)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"OnGpu({self.held})"
+
+    def numpy(self, *, force: bool = False) -> Any:
+        raise WrongDevice("numpy() of a tensor on the GPU")
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def data_ptr(self) -> int:
+        return self.held.data_ptr()
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise WrongDevice(f"{func} of a tensor on the GPU outside of pretend_gpu()")
+
+
+class Generator(torch.Generator):
+    """Random numbers of the GPU that is none."""
+
+    def __new__(cls, device: Any = "cpu") -> Any:
+        made = super().__new__(cls)
+        made.on_gpu = torch.device(device).type == "cuda"
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        return CUDA if self.on_gpu else CPU
+
+    def manual_seed(self, seed: int) -> Any:
+        super().manual_seed(seed)
+        return self
+
+
+# Where the CPU has to know what the GPU computed: it waits.
+WAITS = {aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.equal, aten.is_nonzero, aten._unique2,
+         aten.unique_consecutive, aten.bincount, aten.unique_dim}  # fmt: skip
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self, waits: Counter[str]):
+        super().__init__()
+        self.waits = waits
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        tensors: list[Tensor] = []
+        tree_map(lambda x: tensors.append(x) if isinstance(x, Tensor) else None, (args, kwargs))
+        on_gpu = any(isinstance(tensor, OnGpu) for tensor in tensors)
+        asked = kwargs.get("device")
+        packet = func.overloadpacket
+        if packet in (aten._to_copy, aten.copy_, aten._foreach_copy_):
+            return self._copy(func, args, kwargs)
+        if on_gpu:
+            for tensor in tensors:  # numbers may come from the CPU
+                if not isinstance(tensor, OnGpu) and tensor.ndim > 0:
+                    raise WrongDevice(f"{func}: a tensor {list(tensor.shape)} on the CPU beside others on the GPU")
+        goes_there = on_gpu if asked is None else torch.device(asked).type == "meta"
+        if on_gpu and not goes_there and asked is not None:
+            raise WrongDevice(f"{func}: makes a tensor on {asked} from one on the GPU")
+        if asked is not None and goes_there:
+            kwargs["device"] = CPU
+        if on_gpu and (packet in WAITS or _has_mask(packet, args)):
+            self.waits[str(packet)] += 1
+        result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        if not goes_there:
+            return result
+        return _wrapped(result, _by_held(tensors))
+
+    def _copy(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Between devices too."""
+        asked = kwargs.get("device")
+        there = isinstance(args[0], OnGpu) if asked is None else torch.device(asked).type == "meta"
+        if asked is not None:
+            kwargs["device"] = CPU
+        moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
+        if moved and not (kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])):
+            self.waits["to the CPU" if not there else "to the GPU"] += 1
+        result = func(*tree_map(_held, args), **kwargs)
+        if func.overloadpacket is aten.copy_:
+            return args[0]
+        if moved and result is _held(args[0]):
+            result = result.clone()
+        return OnGpu(result) if there else result
+
+
+def _has_mask(packet: Any, args: Any) -> bool:
+    if packet not in (aten.index, aten.index_put, aten.index_put_):
+        return False
+    return any(index is not None and index.dtype == torch.bool for index in args[1])
+
+
+def _held(value: Any) -> Any:
+    return value.held if isinstance(value, OnGpu) else value
+
+
+def _by_held(tensors: list[Tensor]) -> dict[int, OnGpu]:
+    return {id(tensor.held): tensor for tensor in tensors if isinstance(tensor, OnGpu)}
+
+
+def _wrapped(result: Any, known: dict[int, OnGpu]) -> Any:
+    """What works in place gives the tensor that it was given."""
+
+    def wrap(value: Any) -> Any:
+        return value if not isinstance(value, Tensor) else known[id(value)] if id(value) in known else OnGpu(value)
+
+    return tree_map(wrap, result)
+
+
+class _Devices(TorchFunctionMode):
+    """To C++ the GPU is called ``meta``."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.device:
+            return func(*args, **kwargs)
+        if func in (torch.tensor, torch.as_tensor, Tensor.new_tensor):
+            return _made_of_numbers(func, args, kwargs)
+        generator = kwargs.get("generator")  # here, since to C++ every one is the CPU's
+        if isinstance(generator, torch.Generator):
+            asked = kwargs.get("device") or next((arg.device for arg in args if isinstance(arg, Tensor)), CPU)
+            if generator.device.type != torch.device(asked).type:
+                raise WrongDevice(f"{func}: a generator on {generator.device} for a tensor on {asked}")
+        args = tree_map(_named_for_c, args)
+        kwargs = {key: _named_for_c(value, key == "device") for key, value in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _made_of_numbers(func: Any, args: Any, kwargs: Any) -> Tensor:
+    """What PyTorch makes where no mode is asked."""
+    own = args[0].device if isinstance(args[0], Tensor) else CPU
+    there = torch.device(kwargs.pop("device", None) or own).type == "cuda"
+    made: Tensor = func(*tree_map(_held, args), **kwargs)
+    return made.to(META) if there else made
+
+
+def _named_for_c(value: Any, names_device: bool = False) -> Any:
+    if isinstance(value, torch.device) and value.type == "cuda":
+        return META
+    return META if isinstance(value, str) and value.partition(":")[0] == "cuda" else value
+
+
+class Library(_library.Library):
+    """The CPU's library as that of the GPU: takes arrays from there, and from the host where the header says so."""
+
+    def call(self, function: str, /, **arguments: Any) -> Any:
+        device = _library._device(self._operators[function], arguments)
+        if device != CUDA:
+            raise WrongDevice(f"{function}: arrays on {device} were given to the GPU's library")
+        return super().call(function, **{name: _held(value) for name, value in arguments.items()})
+
+
+# Operators whose Python side doesn't know of GPUs yet: they take a detour over the CPU.
+TO_COME = ("rasterize", "target", "photometric_loss", "hash_encode", "mlp")
+
+
+def _over_the_cpu(operator: Any) -> Any:
+    def detour(*args: Any, **options: Any) -> Any:
+        result = operator(*(_moved(arg, CPU) for arg in args), **{k: _moved(v, CPU) for k, v in options.items()})
+        return _moved(result, META)
+
+    return staticmethod(detour)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, SplatStats):  # which is written to
+        return SplatStats(*(_held(tensor) for tensor in vars(value).values()))
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | HashGrid):
+        return dataclasses.replace(
+            value, **{f.name: _moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+        )
+    return value
+
+
+@contextmanager
+def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
+    """Gives a count of what a CPU would wait for, by name; it can be cleared on the way."""
+    waits: Counter[str] = Counter()
+    own = _library.library()
+    gpus = Library(own.path, own.isa, "is to be pretended")
+    with monkeypatch.context() as patched:
+        patched.setattr(_library, "library", lambda kind="cpu": gpus if kind == "cuda" else own)
+        patched.setattr(torch, "Generator", Generator)
+        patched.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+        for operator in TO_COME:
+            patched.setattr(NativeCore, operator, _over_the_cpu(getattr(NativeCore, operator)))
+        patched.setattr(torch.cuda, "is_available", lambda: True)
+        patched.setattr(torch.cuda, "device_count", lambda: 1)
+        patched.setattr(torch.cuda, "get_device_name", lambda device=None: "a GPU that is none")
+        patched.setattr(torch.cuda, "mem_get_info", lambda device=None: (8 << 30, 16 << 30))
+        patched.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 5))
+        patched.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 1 << 20)
+        patched.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.zeros(16, dtype=torch.uint8))
+        patched.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
+        with _Devices(), _Operations(waits):
+            yield waits
