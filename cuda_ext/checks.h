@@ -22,6 +22,7 @@ void check_adam(const Params *p) {
   if (p->L < 1 || p->L > NK_ADAM_RATES)
     throw std::invalid_argument("there must be 1 to " + std::to_string(NK_ADAM_RATES) + " learning rates, got " +
                                 std::to_string(p->L));
+  require(!p->drawn || (p->R > 0 && p->P % p->R == 0) || p->P == 0, "drawn must mark rows of equal length");
 }
 
 template <class Params>

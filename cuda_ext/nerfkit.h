@@ -216,7 +216,8 @@ typedef struct nk_photometric_params {
 } nk_photometric_params;
 NK_API int nk_photometric(const nk_photometric_params *p);
 
-/* One Adam step in place. lr repeats over the parameter: entry i uses lr[i % L]. */
+/* One Adam step in place. lr repeats over the parameter: entry i uses lr[i % L]. With `drawn` the parameter has R rows,
+ * and only those that are marked change, moments and all (the sparse Adam of Mallick et al. 2024, "Taming 3DGS"). */
 typedef struct nk_adam_params {
   int32_t threads;
   int64_t P; /* numbers in the parameter */
@@ -224,12 +225,14 @@ typedef struct nk_adam_params {
   float beta1;
   float beta2;
   float epsilon;
-  int64_t step;      /* 1 at the first update */
-  const float *lr;   /* [L] on the host, at most NK_ADAM_RATES */
-  const float *grad; /* [P] */
-  float *param;      /* [P] */
-  float *m;          /* [P] */
-  float *v;          /* [P] */
+  int64_t step; /* 1 at the first update */
+  int32_t R;
+  const float *lr;      /* [L] on the host, at most NK_ADAM_RATES */
+  const uint8_t *drawn; /* [R] or NULL */
+  const float *grad;    /* [P] */
+  float *param;         /* [P] */
+  float *m;             /* [P] */
+  float *v;             /* [P] */
 } nk_adam_params;
 NK_API int nk_adam(const nk_adam_params *p);
 

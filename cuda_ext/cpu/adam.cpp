@@ -8,25 +8,68 @@
 #include "../error.h"
 #include "../nerfkit.h"
 
+namespace nk {
+namespace {
+
+class Update {
+ public:
+  explicit Update(const nk_adam_params *p)
+      : p_(p), step_(adam_step(p->beta1, p->beta2, p->epsilon, p->step)), lr_(p->L + kLanes) {
+    // The learning rates, wrapped around so that a vector can be read from any position in the period.
+    for (size_t i = 0; i < lr_.size(); ++i) lr_[i] = p->lr[i % p->L];
+  }
+
+  // The entries [begin, end).
+  void operator()(int64_t begin, int64_t end) const {
+    for (int64_t i = begin; i < end; i += kLanes) {
+      const int count = static_cast<int>(std::min<int64_t>(kLanes, end - i));
+      Lanes param = load_part(p_->param + i, count), m = load_part(p_->m + i, count), v = load_part(p_->v + i, count);
+      const Lanes rate = load(lr_.data() + (p_->L == 1 ? 0 : i % p_->L));
+      adam(step_, rate, load_part(p_->grad + i, count), &param, &m, &v);
+      store_part(p_->param + i, count, param);
+      store_part(p_->m + i, count, m);
+      store_part(p_->v + i, count, v);
+    }
+  }
+
+ private:
+  const nk_adam_params *p_;
+  AdamStep step_;
+  std::vector<float> lr_;
+};
+
+constexpr int64_t kChunk = 1 << 12;  // entries, or rows, of a thread at a time
+
+void update_all(const nk_adam_params *p, const Update &update) {
+#pragma omp parallel for num_threads(p->threads) schedule(static)
+  for (int64_t begin = 0; begin < p->P; begin += kChunk) update(begin, std::min(p->P, begin + kChunk));
+}
+
+// Rows that are marked lie together where the parameter is in an order of space: each run is updated as one.
+void update_drawn(const nk_adam_params *p, const Update &update) {
+  const int64_t width = p->R ? p->P / p->R : 0;
+#pragma omp parallel for num_threads(p->threads) schedule(static)
+  for (int64_t chunk = 0; chunk < p->R; chunk += kChunk) {
+    const int64_t last = std::min<int64_t>(p->R, chunk + kChunk);
+    for (int64_t row = chunk; row < last; ++row) {
+      if (!p->drawn[row]) continue;
+      const int64_t first = row;
+      while (row < last && p->drawn[row]) ++row;
+      update(first * width, row * width);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nk
+
 extern "C" int nk_adam(const nk_adam_params *p) {
   return nk::guarded("nk_adam", [&] {
     nk::check_adam(p);
-    const nk::AdamStep s = nk::adam_step(p->beta1, p->beta2, p->epsilon, p->step);
-    // The learning rates, wrapped around so that a vector can be read from any position in the period.
-    std::vector<float> lr(p->L + nk::kLanes);
-    for (size_t i = 0; i < lr.size(); ++i) lr[i] = p->lr[i % p->L];
-    const int64_t vectors = p->P / nk::kLanes;
-#pragma omp parallel for num_threads(p->threads) schedule(static)
-    for (int64_t block = 0; block < vectors; ++block) {
-      const int64_t i = block * nk::kLanes;
-      nk::Lanes param = nk::load(p->param + i), m = nk::load(p->m + i), v = nk::load(p->v + i);
-      const nk::Lanes rate = nk::load(lr.data() + (p->L == 1 ? 0 : i % p->L));
-      nk::adam(s, rate, nk::load(p->grad + i), &param, &m, &v);
-      nk::store(p->param + i, param);
-      nk::store(p->m + i, m);
-      nk::store(p->v + i, v);
-    }
-    for (int64_t i = vectors * nk::kLanes; i < p->P; ++i)
-      nk::adam(s, p->lr[i % p->L], p->grad[i], p->param + i, p->m + i, p->v + i);
+    const nk::Update update(p);
+    if (p->drawn)
+      nk::update_drawn(p, update);
+    else
+      nk::update_all(p, update);
   });
 }

@@ -20,16 +20,49 @@ NK_DEVICE void share(const Rates &rates, int count, float *shared) {
   __syncthreads();
 }
 
-// A division of 64 bits costs more than the update.
-NK_DEVICE int place_of(const nk_adam_params &p, int64_t i) {
-  return p.P <= 0xffffffff ? int(uint32_t(i) % uint32_t(p.L)) : int(i % p.L);
-}
+// The entries from i on, one after the other: the rate of each, and whether its row is one of those that change.
+class Walk {
+ public:
+  NK_DEVICE Walk(const nk_adam_params &p, const float *rates, int64_t i)
+      : drawn_(p.drawn), rates_(rates), count_(p.L), rate_(remainder(p.P, i, p.L)) {
+    if (!drawn_) return;
+    width_ = quotient(p.P, p.P, p.R);
+    column_ = remainder(p.P, i, width_);
+    drawn_ += quotient(p.P, i, width_);
+  }
+
+  NK_DEVICE float rate() const { return rates_[rate_]; }
+  NK_DEVICE bool changes() const { return !drawn_ || *drawn_; }
+  NK_DEVICE void next() {
+    if (++rate_ == count_) rate_ = 0;
+    if (drawn_ && ++column_ == width_) {
+      column_ = 0;
+      ++drawn_;
+    }
+  }
+
+ private:
+  // Of i, which is at most `all`: a division of 64 bits costs more than the update.
+  NK_DEVICE static int64_t quotient(int64_t all, int64_t i, int64_t by) {
+    return all <= 0xffffffff ? uint32_t(i) / uint32_t(by) : i / by;
+  }
+  NK_DEVICE static int remainder(int64_t all, int64_t i, int64_t by) {
+    return static_cast<int>(all <= 0xffffffff ? uint32_t(i) % uint32_t(by) : i % by);
+  }
+
+  const uint8_t *drawn_;
+  const float *rates_;
+  int count_, rate_;
+  int64_t width_ = 1, column_ = 0;
+};
 
 __global__ void __launch_bounds__(kBlock) adam_kernel(nk_adam_params p, AdamStep s, Rates rates, int64_t first) {
   NK_SHARED(float, rate, NK_ADAM_RATES);
   share(rates, p.L, rate);
   const int64_t i = first + thread_number();
-  if (i < p.P) adam(s, rate[place_of(p, i)], p.grad[i], p.param + i, p.m + i, p.v + i);
+  if (i >= p.P) return;
+  const Walk walk(p, rate, i);
+  if (walk.changes()) adam(s, walk.rate(), p.grad[i], p.param + i, p.m + i, p.v + i);
 }
 
 __global__ void __launch_bounds__(kBlock) adam_by_fours(nk_adam_params p, AdamStep s, Rates rates) {
@@ -37,20 +70,22 @@ __global__ void __launch_bounds__(kBlock) adam_by_fours(nk_adam_params p, AdamSt
   share(rates, p.L, rate);
   const int64_t four = thread_number(), i = 4 * four;
   if (i + 4 > p.P) return;
+  float rates_of[4];
+  bool changes[4];
+  Walk walk(p, rate, i);
+  for (int k = 0; k < 4; ++k, walk.next()) {
+    rates_of[k] = walk.rate();
+    changes[k] = walk.changes();
+  }
+  if (!(changes[0] || changes[1] || changes[2] || changes[3])) return;
   const float4 g = reinterpret_cast<const float4 *>(p.grad)[four];
   float4 &param = reinterpret_cast<float4 *>(p.param)[four], &m = reinterpret_cast<float4 *>(p.m)[four],
          &v = reinterpret_cast<float4 *>(p.v)[four];
   float4 new_param = param, new_m = m, new_v = v;
-  int at = place_of(p, i);
-  const auto next_rate = [&] {
-    const float found = rate[at];
-    at = at + 1 == p.L ? 0 : at + 1;
-    return found;
-  };
-  adam(s, next_rate(), g.x, &new_param.x, &new_m.x, &new_v.x);
-  adam(s, next_rate(), g.y, &new_param.y, &new_m.y, &new_v.y);
-  adam(s, next_rate(), g.z, &new_param.z, &new_m.z, &new_v.z);
-  adam(s, next_rate(), g.w, &new_param.w, &new_m.w, &new_v.w);
+  if (changes[0]) adam(s, rates_of[0], g.x, &new_param.x, &new_m.x, &new_v.x);
+  if (changes[1]) adam(s, rates_of[1], g.y, &new_param.y, &new_m.y, &new_v.y);
+  if (changes[2]) adam(s, rates_of[2], g.z, &new_param.z, &new_m.z, &new_v.z);
+  if (changes[3]) adam(s, rates_of[3], g.w, &new_param.w, &new_m.w, &new_v.w);
   param = new_param;
   m = new_m;
   v = new_v;

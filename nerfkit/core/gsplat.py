@@ -81,7 +81,7 @@ class GsplatCore(Delegating):
         planes = drawn[0].permute(2, 0, 1)  # rgb, (normal,) depth
         if sh_degree is None:
             planes = torch.cat([planes[:3], planes[6:], planes[3:6]])
-        return Rasterized(planes.contiguous(), alpha[0, :, :, 0], None, int(visible.sum()), instances)
+        return Rasterized(planes.contiguous(), alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
 
 
 def _matrices(camera: Cameras) -> Tensor:

@@ -54,12 +54,17 @@ class NativeCore:
         lr: Tensor,
         betas: tuple[float, float],
         epsilon: float,
+        drawn: Tensor | None = None,
     ) -> None:
-        """One Adam step in place (Kingma & Ba 2015); ``lr`` [L], at most 64 on the CPU, repeats over the parameter's
-        entries."""
+        """One Adam step in place (Kingma & Ba 2015).
+
+        Args:
+            lr: [L], at most 64, on the CPU; repeats over the parameter's entries.
+            drawn: [R] uint8, of the parameter's R rows those that change; all without it.
+        """
         call(
             "nk_adam", param=param.detach().view(-1), grad=grad.reshape(-1), m=m.view(-1),
-            v=v.view(-1), step=step, lr=lr, beta1=betas[0], beta2=betas[1], epsilon=epsilon,
+            v=v.view(-1), step=step, lr=lr, beta1=betas[0], beta2=betas[1], epsilon=epsilon, drawn=drawn,
         )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def rasterize(
     view = _View(camera, _on_host(background), degree, CHANNELS[layers], near, median_depth, stats)
     g = gaussians
     image, alpha, median = _Rasterize.apply(g.means, g.quats, g.scales, g.opacities, g.sh, view)
-    return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances)
+    return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances, view.depths)
 
 
 class _View:
@@ -66,6 +66,7 @@ class _View:
         self.background, self.degree, self.channels, self.near = background, degree, channels, near
         self.median, self.stats = median, stats
         self.visible = self.instances = 0
+        self.depths: Tensor | None = None  # [N] of the splats, 0 for those that are not drawn
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class _Rasterize(torch.autograd.Function):
         call("nk_project_fwd", **inputs, splats=splats, **_camera_arguments(view))
         lists = list_by_tile(splats, view.width, view.height)
         view.visible, view.instances = lists.visible, lists.instances
+        view.depths = splats[:, int(constants()["SPLAT_DEPTH"])]
         image = _new(means, view.channels, view.height, view.width)
         alpha = _new(means, view.height, view.width)
         median = _new(means, view.height, view.width) if view.median else None

@@ -17,6 +17,10 @@ class FusedAdam(torch.optim.Optimizer):
     A group's ``lr`` is a float; ``columns`` [L], when given, multiplies it and repeats over the parameter's
     entries (L divides its size, and is 64 at most): SH coefficients use it to let the higher ones learn more slowly.
     It lies on the CPU, wherever the parameters do.
+
+    ``drawn`` [R], set before a step, leaves those rows of the parameters as they are whose entry is 0 (Mallick et al.
+    2024, "Taming 3DGS"): Gaussians that no pixel saw would else go on by what is left of their momentum. It holds for
+    one step.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class FusedAdam(torch.optim.Optimizer):
     ):
         super().__init__(groups, {"betas": betas, "eps": eps, "columns": None})
         self.core = core
+        self.drawn: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -50,7 +55,9 @@ class FusedAdam(torch.optim.Optimizer):
                     lr,
                     group["betas"],
                     group["eps"],
+                    self.drawn,
                 )
+        self.drawn = None
 
     def replace(self, param: Tensor, new: Tensor, update: Callable[[Tensor], Tensor]) -> None:
         """Puts ``new`` in place of ``param`` and carries its moments over through ``update``."""

@@ -319,9 +319,19 @@ def photometric_loss(image: Tensor, target: Tensor, ssim_weight: float) -> Tenso
 
 @torch.no_grad()
 def adam(
-    param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float], epsilon: float
-) -> None:
-    """One Adam step in place (Kingma & Ba 2015, algorithm 1); ``lr`` [L] repeats over the parameter's entries."""
+    param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor, betas: tuple[float, float],
+    epsilon: float, drawn: Tensor | None = None,
+) -> None:  # fmt: skip
+    """One Adam step in place (Kingma & Ba 2015, algorithm 1); ``lr`` [L] repeats over the parameter's entries.
+
+    With ``drawn`` [R] only the marked ones of the parameter's R rows change, and their moments.
+    """
+    if drawn is not None:
+        before = [tensor.clone() for tensor in (param, m, v)]
+        adam(param, grad, m, v, step, lr, betas, epsilon)
+        for tensor, old in zip((param, m, v), before, strict=True):
+            tensor.view(len(drawn), -1)[drawn == 0] = old.view(len(drawn), -1)[drawn == 0]
+        return
     m.mul_(betas[0]).add_(grad, alpha=1 - betas[0])
     v.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
     denominator = (v / (1 - betas[1] ** step)).sqrt() + epsilon

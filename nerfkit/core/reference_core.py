@@ -61,7 +61,7 @@ class ReferenceCore:
             _gather(stats, splats, [tile for row in seen for tile in row], camera)
         median = reference.median_depth(seen, splats).detach() if median_depth else None
         instances = sum(len(tile.chosen) for row in seen for tile in row)
-        return Rasterized(image, alpha, median, int(splats.visible.sum()), instances)
+        return Rasterized(image, alpha, median, int(splats.visible.sum()), instances, splats.visible)
 
     def target(self, planes: Tensor) -> Target:
         return Target(planes, reference.blur(planes), reference.blur(planes * planes))

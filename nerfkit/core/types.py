@@ -22,6 +22,7 @@ class Rasterized:
     median_depth: Tensor | None = None  # [H, W] depth where half the light is gone; 0 where it never is
     visible: int = 0  # splats in view
     instances: int = 0  # (splat, tile) pairs
+    in_view: Tensor | None = None  # [N] not zero for the Gaussians that were drawn
 
 
 @dataclass

@@ -93,6 +93,36 @@ def test_adam_equals_reference_and_torch(shape: tuple[int, ...], columns: int) -
         assert (param - peer_param).abs().max() < 1e-7  # torch's lr is a double, ours a float
 
 
+@pytest.mark.parametrize("shape", [(1,), (5, 1), (64, 1), (37, 3), (9, 4), (50, 16, 3)])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_sparse_adam_changes_what_was_drawn(shape: tuple[int, ...], share: float) -> None:
+    rng = torch.Generator().manual_seed(3)
+    start, lr = torch.randn(shape, generator=rng), torch.rand(shape[-1], generator=rng)
+    exact = [start.double(), *(torch.zeros(shape, dtype=torch.float64) for _ in range(2))]
+    fast = [start.clone(), *(torch.zeros(shape) for _ in range(2))]
+    for step in range(1, 4):
+        grad = torch.randn(shape, generator=rng)
+        drawn = (torch.rand(shape[0], generator=rng) < share).to(torch.uint8)
+        before = [tensor.clone() for tensor in fast]
+        reference.adam(exact[0], grad.double(), *exact[1:], step, lr, (0.9, 0.999), 1e-8, drawn)
+        NativeCore().adam(fast[0], grad, *fast[1:], step, lr, (0.9, 0.999), 1e-8, drawn)
+        for tensor, want, old in zip(fast, exact, before, strict=True):
+            assert torch.equal(tensor[drawn == 0], old[drawn == 0])
+            assert not drawn.any() or (tensor.double() - want).abs().max() < 1e-5
+            assert not drawn.any() or not torch.equal(tensor[drawn == 1], old[drawn == 1])
+
+
+def test_sparse_adam_lasts_for_one_step() -> None:
+    param = torch.ones(4, 3, requires_grad=True)
+    optimizer = FusedAdam([{"params": [param], "lr": 0.1}], NativeCore())
+    param.grad = torch.ones(4, 3)
+    optimizer.drawn = torch.tensor([1, 0, 0, 1], dtype=torch.uint8)
+    optimizer.step()
+    assert (param.detach()[:, 0] != 1).tolist() == [True, False, False, True]
+    optimizer.step()
+    assert (param != 1).all()
+
+
 @pytest.mark.parametrize("rates", [0, 65])
 def test_a_parameter_has_1_to_64_learning_rates(rates: int) -> None:
     """They travel with the kernel."""

@@ -38,6 +38,8 @@ class Config:
     """Learning rate of the logits of opacities."""
     sh_lr: float = 5e-3
     """Learning rate of colours; the view-dependent coefficients get a twentieth."""
+    sparse_adam: bool = False
+    """Whether a step changes only the Gaussians that its photo shows; else the others go on by their momentum."""
     final_lr: float = 0.5
     """What is left at the end of every other learning rate."""
     densify_from: float = 0.03

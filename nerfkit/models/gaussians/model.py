@@ -111,6 +111,8 @@ class Model:
             background,
             stats=self.stats if densifying else None,
         )
+        if self.config.sparse_adam and drawn.in_view is not None:
+            self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
         target = self._target(index, background, level)
         losses = {"photo": self.core.photometric_loss(drawn.image, target, self.config.ssim_weight)}
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
