@@ -45,6 +45,17 @@ void check_resample(const Params *p) {
   require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");
 }
 
+template <class Params>
+void check_mlp(const Params *p) {
+  int64_t weights = 0;
+  for (int l = 0; l < p->D; ++l) {
+    require(p->widths[l] >= 1, "widths must be positive");
+    if (l > 0) weights += int64_t(p->widths[l]) * p->widths[l - 1];
+  }
+  require(p->D >= 2 && p->widths[0] == p->I + p->J && p->widths[p->D - 1] == p->O && weights == p->P,
+          "widths do not fit the input, the output or the number of weights");
+}
+
 // The model that is meant: without distortion there is only one.
 template <class Params>
 int camera_model(const Params *p) {

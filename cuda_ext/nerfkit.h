@@ -432,7 +432,7 @@ typedef struct nk_mlp_params {
   const float *shared;   /* [B, J] or NULL; follows a sample's own input */
   const int32_t *index;  /* [S] or NULL; the shared row of each sample */
   const float *weights;  /* [P] matrices [out, in], one layer after the other */
-  const int32_t *widths; /* [D] of the input, I + J, and of what lies behind each layer */
+  const int32_t *widths; /* [D] on the host; of the input, I + J, and of what lies behind each layer */
   float *output;         /* [S, O] */
 } nk_mlp_params;
 NK_API int nk_mlp_fwd(const nk_mlp_params *p);
@@ -452,7 +452,7 @@ typedef struct nk_mlp_grad_params {
   const float *shared;      /* [B, J] or NULL */
   const int32_t *index;     /* [S] or NULL */
   const float *weights;     /* [P] */
-  const int32_t *widths;    /* [D] */
+  const int32_t *widths;    /* [D] on the host */
   const float *grad_output; /* [S, O] */
   float *grad_weights;      /* [P] */
   float *grad_input;        /* [S, I] or NULL */

@@ -16,6 +16,7 @@ enum FaultKind {
   kFaultCamera,  // index, ray, cameras
   kFaultAscending,
   kFaultGridLevel,  // level
+  kFaultSharedRow,  // index, sample, rows
 };
 
 struct Fault {

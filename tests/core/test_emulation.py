@@ -27,7 +27,7 @@ TESTS = ["tests/core", "tests/mesh/test_tsdf.py"]
 # Operators without a kernel so far, whose tests are skipped here (conftest.py).
 TO_COME = {
     "nk_project_fwd", "nk_project_bwd", "nk_bin", "nk_fill", "nk_rasterize_fwd", "nk_rasterize_bwd", "nk_ssim_target",
-    "nk_photometric", "nk_mlp_fwd", "nk_mlp_bwd",
+    "nk_photometric",
 }  # fmt: skip
 
 pytestmark = pytest.mark.cpu_only
