@@ -11,6 +11,7 @@
 namespace nk {
 namespace {
 
+constexpr int kBlocksBeside = 3;    // of a processor, for which there must be registers: 168 a thread
 constexpr int kScaledExponent = 4;  // the largest gradient of a batch behind the last layer is 16 to 32 when scaled
 constexpr int kSumThreads = 256, kSummed = 32;  // weights of a block that adds the blocks' gradients
 
@@ -26,7 +27,7 @@ __global__ void __launch_bounds__(kMlpBlock) pad_matrices(const float *weights, 
 }
 
 template <bool kStaged>
-__global__ void __launch_bounds__(kMlpBlock)
+__global__ void __launch_bounds__(kMlpBlock, kBlocksBeside)
     mlp_forward(nk_mlp_params p, MlpLayout net, int rows, const half *padded, Fault *note) {
   NK_DYNAMIC_SHARED(unsigned char, memory);
   const MlpBlock block(memory, net, rows);
@@ -38,6 +39,7 @@ __global__ void __launch_bounds__(kMlpBlock)
     multiply_layer(net, net.layers - 1, rows, block, matrices, [&](int row, int column, const EightFloats &values) {
       const int64_t sample = first + row;
       if (sample >= p.S) return;
+#pragma unroll
       for (int i = 0; i < 8; ++i)
         if (column + i < p.O) p.output[sample * p.O + column + i] = activation(p.activation, values.f[i]);
     });
@@ -51,6 +53,7 @@ NK_DEVICE void output_gradients(const nk_mlp_grad_params &p, const MlpLayout &ne
                                 const MlpBlock &block, const half *matrices, Use use) {
   const auto of = [&](int row, int column, EightFloats values) {
     const int64_t sample = first + row;
+#pragma unroll
     for (int i = 0; i < 8; ++i) {
       const bool there = sample < p.S && column + i < p.O;
       const float y = activation(p.activation, values.f[i]);
@@ -136,6 +139,7 @@ NK_DEVICE void pass_back(const MlpLayout &net, int l, int rows, const MlpBlock &
                   [&](int row, int column, EightFloats values) {
                     half *to = x + row * leading + column;
                     const EightHalfs y = *reinterpret_cast<const EightHalfs *>(to);
+#pragma unroll
                     for (int i = 0; i < 8; ++i) values.f[i] = from_half(y.h[i]) > 0.0f ? values.f[i] : 0.0f;
                     store_halfs(to, values);
                   });
@@ -148,6 +152,7 @@ NK_DEVICE void write_input_gradients(const nk_mlp_grad_params &p, const MlpLayou
   multiply<kRows>(v_y, {matrix, net.leading(0)}, rows, net.padded[1], kTile * tiles_of(wanted), block.staging,
                   [&](int row, int column, const EightFloats &values) {
                     const int64_t sample = first + row;
+#pragma unroll
                     for (int i = 0; i < 8; ++i) {
                       const int at = column + i;
                       if (sample >= p.S || at >= wanted) continue;
@@ -160,7 +165,7 @@ NK_DEVICE void write_input_gradients(const nk_mlp_grad_params &p, const MlpLayou
 }
 
 template <bool kStaged>
-__global__ void __launch_bounds__(kMlpBlock)
+__global__ void __launch_bounds__(kMlpBlock, kBlocksBeside)
     mlp_vjp(nk_mlp_grad_params p, MlpLayout net, int rows, const half *padded, float *sums_of_blocks, Fault *note) {
   NK_DYNAMIC_SHARED(unsigned char, memory);
   const MlpBlock block(memory, net, rows);

@@ -93,6 +93,7 @@ NK_DEVICE half to_finite_half(float x) {
   return to_half(x > kLargestHalf ? kLargestHalf : x < -kLargestHalf ? -kLargestHalf : x);
 }
 
+// What a lane has of a row. Where a loop over them is long it is told to unroll, or they'd lie in local memory.
 struct alignas(16) EightHalfs {
   half h[8];
 };
@@ -173,34 +174,39 @@ NK_DEVICE void multiply(Rows x, Rows b, int rows, int inner, int columns, float 
   const int lane_row = lane / 2, lane_column = lane % 2 * 8;
   for (int job = warp; job < jobs; job += kMlpWarps) {
     const int r = job % row_pairs * 2, c = job / row_pairs * 2;
-    const bool there[2][2] = {{true, c + 1 < column_tiles},
-                              {r + 1 < row_tiles, r + 1 < row_tiles && c + 1 < column_tiles}};
+    const int row_count = min(2, row_tiles - r), column_count = min(2, column_tiles - c);
     TileC sums[2][2];
     for (int i = 0; i < 2; ++i)
       for (int j = 0; j < 2; ++j) fill(sums[i][j], 0.0f);
     for (int k = 0; k < inner; k += kTile) {
       TileA<kRows> left[2];
       TileB<kLayout> right[2];
-      for (int i = 0; i < 2; ++i)
-        if (there[i][0]) load(left[i], x.at + kTile * (r + i) * x.leading + k, x.leading);
+      for (int i = 0; i < 2; ++i) {
+        if (i < row_count) load(left[i], x.at + kTile * (r + i) * x.leading + k, x.leading);
+      }
       for (int j = 0; j < 2; ++j) {
-        const int column = kTile * (c + j);
-        if (there[0][j])
-          load(right[j], b.at + (kLayout == kRows ? k * b.leading + column : column * b.leading + k), b.leading);
+        const int at = kTile * (c + j);
+        if (j < column_count)
+          load(right[j], b.at + (kLayout == kRows ? k * b.leading + at : at * b.leading + k), b.leading);
       }
       for (int i = 0; i < 2; ++i)
-        for (int j = 0; j < 2; ++j)
-          if (there[i][j]) multiply_add(sums[i][j], left[i], right[j]);
+        for (int j = 0; j < 2; ++j) {
+          if (i < row_count && j < column_count) multiply_add(sums[i][j], left[i], right[j]);
+        }
     }
-    for (int i = 0; i < 2; ++i)
-      for (int j = 0; j < 2; ++j) {
-        if (!there[i][j]) continue;
-        store(staging, sums[i][j], kStagingLeading, kRows);
-        __syncwarp();
-        const float *from = staging + lane_row * kStagingLeading + lane_column;
-        use(kTile * (r + i) + lane_row, kTile * (c + j) + lane_column, *reinterpret_cast<const EightFloats *>(from));
-        __syncwarp();
-      }
+    // The tiles leave their registers one after the other: `use` may be long, so it's there once.
+#pragma unroll 1
+    for (int tile = 0; tile < 4; ++tile) {
+      const int i = tile / 2, j = tile % 2;
+      if (i >= row_count || j >= column_count) continue;
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        if (k == tile) store(staging, sums[k / 2][k % 2], kStagingLeading, kRows);
+      __syncwarp();
+      const float *from = staging + lane_row * kStagingLeading + lane_column;
+      use(kTile * (r + i) + lane_row, kTile * (c + j) + lane_column, *reinterpret_cast<const EightFloats *>(from));
+      __syncwarp();
+    }
   }
 }
 
