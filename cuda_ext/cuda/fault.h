@@ -15,7 +15,6 @@ enum FaultKind {
   kFaultOffsets,
   kFaultCamera,  // index, ray, cameras
   kFaultAscending,
-  kFaultGridLevel,  // level
   kFaultSharedRow,  // index, sample, rows
 };
 

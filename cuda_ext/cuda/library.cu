@@ -26,8 +26,6 @@ std::string describe(const Fault &fault) {
              number(1);
     case kFaultAscending:
       return "u must ascend in every row";
-    case kFaultGridLevel:
-      return "level " + number(0) + " has no valid resolution or number of entries";
     case kFaultSharedRow:
       return "index must be 0 to " + std::to_string(fault.numbers[2] - 1) + ", got " + number(0) + " for sample " +
              number(1);

@@ -21,6 +21,8 @@
 #define NK_OUTPUT_EXP 2
 #define NK_OUTPUT_SIGMOID 3
 
+#define NK_GRID_MOST_LEVELS 32  // of a hash grid on a GPU
+
 // What a GPU's kernels take of a small network: more goes through PyTorch. As many activations of 16 samples fit into
 // the 64 KB of shared memory that every GPU has.
 #define NK_MLP_MOST_WIDTH 128

@@ -36,6 +36,7 @@ _DTYPES = {
     "int32_t": torch.int32,
     "int64_t": torch.int64,
     "uint8_t": torch.uint8,
+    "uint16_t": torch.float16,  # its bits: C has no such type
 }
 # Best first: library name, what the CPU must know, and its lanes.
 _X86_LIBRARIES = (("avx512", ("avx512f", "avx512bw", "avx512dq", "avx512vl"), 16), ("avx2", ("avx2", "fma", "bmi2"), 8))
