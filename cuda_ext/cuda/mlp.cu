@@ -224,7 +224,7 @@ void with_staging(bool staged, Work work) {
 // Blocks that stay: as many as run at a time, or as there are batches.
 template <class Kernel>
 unsigned lasting_blocks(Kernel *kernel, int64_t samples, const MlpPlan &plan) {
-  return min(blocks(samples, plan.rows), resident_blocks(kernel, kMlpBlock, plan.bytes));
+  return min(blocks(samples, plan.rows), max(1u, resident_blocks(kernel, kMlpBlock, plan.bytes)));
 }
 
 }  // namespace
