@@ -8,6 +8,7 @@
 
 #include "math/constants.h"
 #include "math/frequency.h"
+#include "math/hash_grid.h"
 
 namespace nk {
 
@@ -31,9 +32,21 @@ void check_frequency(const Params *p) {
   require(p->W == 3 + 6 * p->L, "features must have 3 + 6 * frequencies columns");
 }
 
+// Level l of a hash grid, by arrays on the host.
+template <class Params>
+GridLevel level_of(const Params *p, int l) {
+  GridLevel level;
+  if (!grid_level(p->resolutions[l], p->offsets[l], p->offsets[l + 1], p->P, &level))
+    throw std::invalid_argument("level " + std::to_string(l) + " has no valid resolution or number of entries");
+  return level;
+}
+
 template <class Params>
 void check_hash_encode(const Params *p) {
   require(p->LF == p->L * p->F, "features must have levels * features columns");
+  require(p->L1 == p->L + 1, "offsets must have one entry more than there are levels");
+  require((p->table == nullptr) != (p->half_table == nullptr), "there must be one table, of floats or of halfs");
+  for (int l = 0; l < p->L; ++l) level_of(p, l);
 }
 
 template <class Params>
@@ -82,6 +95,17 @@ void with_layers(int channels, Work work) {
 template <class Params>
 void check_resample(const Params *p) {
   require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");
+}
+
+template <class Params>
+void check_mlp(const Params *p) {
+  int64_t weights = 0;
+  for (int l = 0; l < p->D; ++l) {
+    require(p->widths[l] >= 1, "widths must be positive");
+    if (l > 0) weights += int64_t(p->widths[l]) * p->widths[l - 1];
+  }
+  require(p->D >= 2 && p->widths[0] == p->I + p->J && p->widths[p->D - 1] == p->O && weights == p->P,
+          "widths do not fit the input, the output or the number of weights");
 }
 
 // The model that is meant: without distortion there is only one.

@@ -6,7 +6,8 @@
  *   - a pointer's comment begins with its shape, e.g. [N, 3]; names in it are int fields of the same struct
  *     (filled in from the tensors) or constants of math/constants.h;
  *   - "or NULL" after the shape marks an optional array;
- *   - float is float32, uint8_t, int32_t and int64_t are what they say; arrays are contiguous, C order;
+ *   - float is float32, uint16_t a float16's bits, uint8_t, int32_t and int64_t are what they say; arrays are
+ *     contiguous, C order;
  *   - arrays that are not const are written.
  * Arrays of a GPU's library lie in device memory, the small ones too, unless "on the host" follows the shape, and calls
  * return before their work is done. A call that returns NK_NEEDS_SCRATCH has done nothing: give it nk_scratch_needed()
@@ -394,9 +395,10 @@ typedef struct nk_hash_encode_params {
   int32_t F;                  /* features of an entry: 1, 2, 4 or 8 */
   int32_t LF;                 /* L F */
   const float *positions;     /* [S, 3] in [0, 1]; what lies outside is moved to the border */
-  const float *table;         /* [P, F] */
-  const int32_t *resolutions; /* [L] */
-  const int32_t *offsets;     /* [L1] */
+  const float *table;         /* [P, F] or NULL */
+  const uint16_t *half_table; /* [P, F] or NULL; in place of `table`, on a GPU */
+  const int32_t *resolutions; /* [L] on the host; at most NK_GRID_MOST_LEVELS on a GPU */
+  const int32_t *offsets;     /* [L1] on the host */
   float *features;            /* [S, LF] */
 } nk_hash_encode_params;
 NK_API int nk_hash_encode_fwd(const nk_hash_encode_params *p);
@@ -411,9 +413,10 @@ typedef struct nk_hash_encode_grad_params {
   int32_t F;
   int32_t LF;
   const float *positions;     /* [S, 3] */
-  const float *table;         /* [P, F] */
-  const int32_t *resolutions; /* [L] */
-  const int32_t *offsets;     /* [L1] */
+  const float *table;         /* [P, F] or NULL */
+  const uint16_t *half_table; /* [P, F] or NULL */
+  const int32_t *resolutions; /* [L] on the host */
+  const int32_t *offsets;     /* [L1] on the host */
   const float *grad_features; /* [S, LF] */
   float *grad_table;          /* [P, F] */
   float *grad_positions;      /* [S, 3] or NULL */
@@ -435,7 +438,7 @@ typedef struct nk_mlp_params {
   const float *shared;   /* [B, J] or NULL; follows a sample's own input */
   const int32_t *index;  /* [S] or NULL; the shared row of each sample */
   const float *weights;  /* [P] matrices [out, in], one layer after the other */
-  const int32_t *widths; /* [D] of the input, I + J, and of what lies behind each layer */
+  const int32_t *widths; /* [D] on the host; of the input, I + J, and of what lies behind each layer */
   float *output;         /* [S, O] */
 } nk_mlp_params;
 NK_API int nk_mlp_fwd(const nk_mlp_params *p);
@@ -455,7 +458,7 @@ typedef struct nk_mlp_grad_params {
   const float *shared;      /* [B, J] or NULL */
   const int32_t *index;     /* [S] or NULL */
   const float *weights;     /* [P] */
-  const int32_t *widths;    /* [D] */
+  const int32_t *widths;    /* [D] on the host */
   const float *grad_output; /* [S, O] */
   float *grad_weights;      /* [P] */
   float *grad_input;        /* [S, I] or NULL */

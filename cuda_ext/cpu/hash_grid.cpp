@@ -8,8 +8,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
-#include <string>
 
 #include "../checks.h"
 #include "../error.h"
@@ -47,14 +45,6 @@ float dot(typename Entry<Features>::Type a, typename Entry<Features>::Type b) {
     for (int f = 0; f < Features; ++f) total += products[f];
     return total;
   }
-}
-
-template <class Params>
-GridLevel level_of(const Params *p, int l) {
-  GridLevel level;
-  if (!grid_level(p->resolutions[l], p->offsets[l], p->offsets[l + 1], p->P, &level))
-    throw std::invalid_argument("level " + std::to_string(l) + " has no valid resolution or number of entries");
-  return level;
 }
 
 // What the samples [first, first + count) of one vector read on a level; lanes beyond `count` repeat sample zero.
@@ -158,7 +148,7 @@ void encode_vjp(const nk_hash_encode_grad_params *p) {
 template <class Params>
 void check(const Params *p) {
   check_hash_encode(p);
-  for (int l = 0; l < p->L; ++l) level_of(p, l);
+  require(!p->half_table, "a table of halfs is for a GPU");
 }
 
 }  // namespace

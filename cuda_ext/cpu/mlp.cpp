@@ -7,9 +7,9 @@
 // of threads.
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 #include <vector>
 
+#include "../checks.h"
 #include "../error.h"
 #include "../math/activation.h"
 #include "../nerfkit.h"
@@ -34,9 +34,9 @@ struct Network {
 
   template <class Params>
   explicit Network(const Params *p) {
+    check_mlp(p);
     int64_t given = 0;
     for (int l = 0; l < p->D; ++l) {
-      if (p->widths[l] < 1) throw std::invalid_argument("widths must be positive");
       widths.push_back(padded(p->widths[l], l + 1 < p->D ? kBlock : kRows));
       activations += widths.back();
       if (l == 0) continue;
@@ -45,8 +45,6 @@ struct Network {
       given += int64_t(p->widths[l]) * p->widths[l - 1];
       pad_size += int64_t(widths[l]) * widths[l - 1];
     }
-    if (p->D < 2 || p->widths[0] != p->I + p->J || p->widths[p->D - 1] != p->O || given != p->P)
-      throw std::invalid_argument("widths do not fit the input, the output or the number of weights");
   }
 
   int layers() const { return static_cast<int>(widths.size()) - 1; }

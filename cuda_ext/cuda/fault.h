@@ -15,7 +15,7 @@ enum FaultKind {
   kFaultOffsets,
   kFaultCamera,  // index, ray, cameras
   kFaultAscending,
-  kFaultGridLevel,  // level
+  kFaultSharedRow,  // index, sample, rows
 };
 
 struct Fault {

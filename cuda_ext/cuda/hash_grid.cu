@@ -1,6 +1,8 @@
 // The hash encoding and its gradient. A thread is a sample on one level; a grid's rows are levels, so that the blocks
 // that run together read the same part of the table, which the L2 cache holds.
 //
+// The table may be of halfs: a level of twice the entries stays in the cache. Sums and gradients are floats.
+//
 // Gradients of the table are added atomically: the order of the additions, and with it the last bits, is not always the
 // same. Those of the positions are sums over the levels in one thread.
 #include "../checks.h"
@@ -14,15 +16,55 @@ constexpr int kBlock = 256;
 constexpr int kPositionsBlock = 128;  // whose threads need more registers
 constexpr int kVertices = 8;
 
-// An entry's features, which lie together: read and written by as few instructions as there are for it.
-template <int kFeatures>
-struct alignas(kFeatures < 4 ? 4 * kFeatures : 16) Entry {
-  float f[kFeatures];
+// Numbers that lie together: read and written by as few instructions as there are for them.
+template <class T, int kCount>
+struct alignas(sizeof(T) * kCount < 16 ? sizeof(T) * kCount : 16) Vector {
+  T x[kCount];
 };
 
+NK_DEVICE float to_float(float x) { return x; }
+NK_DEVICE float to_float(half x) { return from_half(x); }
+
+// An entry's features, or as many numbers that lie elsewhere, as floats.
+template <int kFeatures, class T>
+NK_DEVICE Vector<float, kFeatures> load_entry(const T *p) {
+  const Vector<T, kFeatures> entry = *reinterpret_cast<const Vector<T, kFeatures> *>(p);
+  Vector<float, kFeatures> out;
+  for (int f = 0; f < kFeatures; ++f) out.x[f] = to_float(entry.x[f]);
+  return out;
+}
+
+// Adds to a table's entry: by vectors where the architecture knows such atomics.
 template <int kFeatures>
-NK_DEVICE Entry<kFeatures> load_entry(const float *p) {
-  return *reinterpret_cast<const Entry<kFeatures> *>(p);
+NK_DEVICE void add_entry(float *to, const Vector<float, kFeatures> &v) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  constexpr int kAtOnce = kFeatures < 4 ? kFeatures : 4;
+#else
+  constexpr int kAtOnce = 1;
+#endif
+  for (int f = 0; f < kFeatures; f += kAtOnce) {
+    if constexpr (kAtOnce == 4)
+      atomicAdd(reinterpret_cast<float4 *>(to + f), make_float4(v.x[f], v.x[f + 1], v.x[f + 2], v.x[f + 3]));
+    else if constexpr (kAtOnce == 2)
+      atomicAdd(reinterpret_cast<float2 *>(to + f), make_float2(v.x[f], v.x[f + 1]));
+    else
+      atomicAdd(to + f, v.x[f]);
+  }
+}
+
+// All levels, as an argument of kernels.
+struct GridLevels {
+  GridLevel level[NK_GRID_MOST_LEVELS];
+};
+
+template <class Params>
+GridLevels levels_of(const Params *p) {
+  check_hash_encode(p);
+  if (p->L > NK_GRID_MOST_LEVELS)
+    throw std::invalid_argument("a GPU's kernel takes at most " + std::to_string(NK_GRID_MOST_LEVELS) + " levels");
+  GridLevels out = {};
+  for (int l = 0; l < p->L; ++l) out.level[l] = level_of(p, l);
+  return out;
 }
 
 // What a sample reads on a level.
@@ -38,64 +80,65 @@ NK_DEVICE Reads reads_of(const GridLevel &level, const float *positions, int64_t
   return out;
 }
 
-// Level l, or false where the table doesn't hold what it says.
-template <class Params>
-NK_DEVICE bool level_at(const Params &p, int l, GridLevel *level, Fault *note) {
-  if (grid_level(p.resolutions[l], p.offsets[l], p.offsets[l + 1], p.P, level)) return true;
-  report(note, kFaultGridLevel, l);
-  return false;
-}
-
-template <int kFeatures>
-__global__ void __launch_bounds__(kBlock) hash_encode(nk_hash_encode_params p, Fault *note) {
+template <int kFeatures, class T>
+__global__ void __launch_bounds__(kBlock) hash_encode(nk_hash_encode_params p, GridLevels levels, const T *table) {
   const int64_t sample = thread_number();
   const int l = blockIdx.y;
-  GridLevel level;
-  if (sample >= p.S || !level_at(p, l, &level, note)) return;
-  const Reads reads = reads_of(level, p.positions, sample);
-  Entry<kFeatures> feature = {};
+  if (sample >= p.S) return;
+  const Reads reads = reads_of(levels.level[l], p.positions, sample);
+  Vector<float, kFeatures> feature = {};
   for (int k = 0; k < kVertices; ++k) {
-    const Entry<kFeatures> entry = load_entry<kFeatures>(p.table + int64_t(reads.entries[k]) * kFeatures);
+    const Vector<float, kFeatures> entry = load_entry<kFeatures>(table + int64_t(reads.entries[k]) * kFeatures);
     const float weight = grid_weight(k, reads.along);
-    for (int f = 0; f < kFeatures; ++f) feature.f[f] += weight * entry.f[f];
+    for (int f = 0; f < kFeatures; ++f) feature.x[f] += weight * entry.x[f];
   }
-  *reinterpret_cast<Entry<kFeatures> *>(p.features + sample * p.LF + l * kFeatures) = feature;
+  *reinterpret_cast<Vector<float, kFeatures> *>(p.features + sample * p.LF + l * kFeatures) = feature;
 }
 
 template <int kFeatures>
-__global__ void __launch_bounds__(kBlock) hash_table_vjp(nk_hash_encode_grad_params p, Fault *note) {
+__global__ void __launch_bounds__(kBlock) hash_table_vjp(nk_hash_encode_grad_params p, GridLevels levels) {
   const int64_t sample = thread_number();
   const int l = blockIdx.y;
-  GridLevel level;
-  if (sample >= p.S || !level_at(p, l, &level, note)) return;
-  const Reads reads = reads_of(level, p.positions, sample);
-  const Entry<kFeatures> v = load_entry<kFeatures>(p.grad_features + sample * p.LF + l * kFeatures);
+  if (sample >= p.S) return;
+  const Reads reads = reads_of(levels.level[l], p.positions, sample);
+  const Vector<float, kFeatures> v = load_entry<kFeatures>(p.grad_features + sample * p.LF + l * kFeatures);
   for (int k = 0; k < kVertices; ++k) {
     const float weight = grid_weight(k, reads.along);
-    float *to = p.grad_table + int64_t(reads.entries[k]) * kFeatures;
-    for (int f = 0; f < kFeatures; ++f) atomicAdd(to + f, weight * v.f[f]);
+    Vector<float, kFeatures> v_entry;
+    for (int f = 0; f < kFeatures; ++f) v_entry.x[f] = weight * v.x[f];
+    add_entry(p.grad_table + int64_t(reads.entries[k]) * kFeatures, v_entry);
   }
 }
 
-template <int kFeatures>
-__global__ void __launch_bounds__(kPositionsBlock) hash_positions_vjp(nk_hash_encode_grad_params p, Fault *note) {
+template <int kFeatures, class T>
+__global__ void __launch_bounds__(kPositionsBlock)
+    hash_positions_vjp(nk_hash_encode_grad_params p, GridLevels levels, const T *table) {
   const int64_t sample = thread_number();
   if (sample >= p.S) return;
   float v_point[3] = {};
   for (int l = 0; l < p.L; ++l) {
-    GridLevel level;
-    if (!level_at(p, l, &level, note)) return;
+    const GridLevel &level = levels.level[l];
     const Reads reads = reads_of(level, p.positions, sample);
-    const Entry<kFeatures> v = load_entry<kFeatures>(p.grad_features + sample * p.LF + l * kFeatures);
+    const Vector<float, kFeatures> v = load_entry<kFeatures>(p.grad_features + sample * p.LF + l * kFeatures);
     float v_weight[kVertices];
     for (int k = 0; k < kVertices; ++k) {
-      const Entry<kFeatures> entry = load_entry<kFeatures>(p.table + int64_t(reads.entries[k]) * kFeatures);
+      const Vector<float, kFeatures> entry = load_entry<kFeatures>(table + int64_t(reads.entries[k]) * kFeatures);
       v_weight[k] = 0.0f;
-      for (int f = 0; f < kFeatures; ++f) v_weight[k] += v.f[f] * entry.f[f];
+      for (int f = 0; f < kFeatures; ++f) v_weight[k] += v.x[f] * entry.x[f];
     }
     grid_weight_vjp(level.resolution, reads.point, reads.along, v_weight, v_point);
   }
   for (int axis = 0; axis < 3; ++axis) p.grad_positions[3 * sample + axis] = v_point[axis];
+}
+
+template <class Pointer>
+using Pointed = std::remove_const_t<std::remove_pointer_t<Pointer>>;
+
+// Calls work(table) with the table that is there.
+template <class Params, class Work>
+void with_table(const Params *p, Work work) {
+  if (p->half_table) return work(reinterpret_cast<const half *>(p->half_table));
+  work(p->table);
 }
 
 }  // namespace
@@ -104,10 +147,13 @@ __global__ void __launch_bounds__(kPositionsBlock) hash_positions_vjp(nk_hash_en
 extern "C" int nk_hash_encode_fwd(const nk_hash_encode_params *p) {
   using namespace nk;
   return on_device("nk_hash_encode_fwd", [&] {
-    check_hash_encode(p);
+    const GridLevels levels = levels_of(p);
     with_features(p->F, [&](auto features) {
-      const dim3 grid(blocks(p->S, kBlock), p->L);
-      NK_LAUNCH(hash_encode<decltype(features)::value>, grid, kBlock, 0, *p, fault_note());
+      with_table(p, [&](auto table) {
+        const dim3 grid(blocks(p->S, kBlock), p->L);
+        NK_LAUNCH((hash_encode<decltype(features)::value, Pointed<decltype(table)>>), grid, kBlock, 0, *p, levels,
+                  table);
+      });
     });
   });
 }
@@ -115,14 +161,17 @@ extern "C" int nk_hash_encode_fwd(const nk_hash_encode_params *p) {
 extern "C" int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p) {
   using namespace nk;
   return on_device("nk_hash_encode_bwd", [&] {
-    check_hash_encode(p);
+    const GridLevels levels = levels_of(p);
     with_features(p->F, [&](auto features) {
       constexpr int kFeatures = decltype(features)::value;
       const dim3 grid(blocks(p->S, kBlock), p->L);
       fill_zero(p->grad_table, int64_t(sizeof(float)) * p->P * kFeatures);
-      NK_LAUNCH(hash_table_vjp<kFeatures>, grid, kBlock, 0, *p, fault_note());
-      if (p->grad_positions)
-        NK_LAUNCH(hash_positions_vjp<kFeatures>, blocks(p->S, kPositionsBlock), kPositionsBlock, 0, *p, fault_note());
+      NK_LAUNCH(hash_table_vjp<kFeatures>, grid, kBlock, 0, *p, levels);
+      if (!p->grad_positions) return;
+      with_table(p, [&](auto table) {
+        NK_LAUNCH((hash_positions_vjp<kFeatures, Pointed<decltype(table)>>), blocks(p->S, kPositionsBlock),
+                  kPositionsBlock, 0, *p, levels, table);
+      });
     });
   });
 }

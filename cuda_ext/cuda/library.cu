@@ -27,8 +27,9 @@ std::string describe(const Fault &fault) {
              number(1);
     case kFaultAscending:
       return "u must ascend in every row";
-    case kFaultGridLevel:
-      return "level " + number(0) + " has no valid resolution or number of entries";
+    case kFaultSharedRow:
+      return "index must be 0 to " + std::to_string(fault.numbers[2] - 1) + ", got " + number(0) + " for sample " +
+             number(1);
   }
   return "an unknown fault, number " + std::to_string(fault.kind);
 }
@@ -77,15 +78,35 @@ void check_cuda(cudaError_t status, const char *what) {
   throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
 }
 
-bool before_launch(const char *name, const void *kernel, dim3 grid, int64_t shared_bytes) {
+static void allow_shared(const char *name, const void *kernel, int64_t bytes) {
   constexpr int64_t kWithoutAsking = 48 * 1024;
+  if (bytes <= kWithoutAsking) return;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+             (std::string("kernel ") + name).c_str());
+}
+
+bool before_launch(const char *name, const void *kernel, dim3 grid, int64_t shared_bytes) {
   require_scratch();
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return false;
-  if (shared_bytes > kWithoutAsking)
-    check_cuda(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-        (std::string("kernel ") + name).c_str());
+  allow_shared(name, kernel, shared_bytes);
   return true;
+}
+
+static int attribute_of_device(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+int64_t most_shared_bytes() { return attribute_of_device(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
+
+unsigned resident_blocks(const void *kernel, int threads, int64_t shared_bytes) {
+  allow_shared("resident_blocks", kernel, shared_bytes);
+  int of_processor = 0;
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_processor, kernel, threads, shared_bytes),
+             "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  return static_cast<unsigned>(of_processor) * attribute_of_device(cudaDevAttrMultiProcessorCount);
 }
 
 void after_launch(const char *name) {

@@ -33,6 +33,15 @@ void check_cuda(cudaError_t status, const char *what);
 bool before_launch(const char *name, const void *kernel, dim3 grid, int64_t shared_bytes);
 void after_launch(const char *name);
 
+// Of the current device: what one block may have, dynamic and static together, and how many blocks of a kernel run at a
+// time.
+int64_t most_shared_bytes();
+unsigned resident_blocks(const void *kernel, int threads, int64_t shared_bytes);
+template <class... Arguments>
+unsigned resident_blocks(void (*kernel)(Arguments...), int threads, int64_t shared_bytes) {
+  return resident_blocks(reinterpret_cast<const void *>(kernel), threads, shared_bytes);
+}
+
 void begin_scratch();
 void *take_scratch(int64_t bytes);  // aligned to 256 bytes
 void end_scratch();

@@ -274,6 +274,13 @@ NK_ATOMICS(atomicExch, float, v)
 
 namespace nk {
 
+// An old GPU's shared memory; few blocks, so that kernels whose blocks stay have work for more than one round.
+inline int64_t most_shared_bytes() { return 64 * 1024; }
+template <class Kernel>
+unsigned resident_blocks(Kernel *, int, int64_t) {
+  return 3;
+}
+
 void begin_scratch();
 void *take_scratch(int64_t bytes);
 void end_scratch();

@@ -23,6 +23,13 @@
 
 #define NK_ADAM_RATES 64  // most learning rates of one parameter: they travel with the kernel
 
+#define NK_GRID_MOST_LEVELS 32  // of a hash grid on a GPU
+
+// What a GPU's kernels take of a small network: more goes through PyTorch. As many activations of 16 samples fit into
+// the 64 KB of shared memory that every GPU has.
+#define NK_MLP_MOST_WIDTH 128
+#define NK_MLP_MOST_LAYERS 12
+
 // Camera models, named as in nerfkit/contracts.py.
 #define NK_CAMERA_PINHOLE 0
 #define NK_CAMERA_OPENCV 1

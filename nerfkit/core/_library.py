@@ -37,6 +37,7 @@ _DTYPES = {
     "int32_t": torch.int32,
     "int64_t": torch.int64,
     "uint8_t": torch.uint8,
+    "uint16_t": torch.float16,  # its bits: C has no such type
 }
 _HOST = torch.device("cpu")
 # Best first: library name, what the CPU must know, and its lanes.

@@ -8,7 +8,8 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import call
+from nerfkit.core import reference
+from nerfkit.core._library import call, constants, library_of
 from nerfkit.core.types import Output
 
 _OUTPUTS = get_args(Output)  # in the order of NK_OUTPUT_LINEAR…
@@ -24,7 +25,8 @@ def mlp(
 ) -> Tensor:
     """A multilayer perceptron without biases [S, widths[-1]]: see :func:`nerfkit.core.reference.mlp`.
 
-    Made for widths up to about 128; any width is right. Differentiable in ``input``, ``weights`` and ``shared``.
+    Made for widths up to about 128; any width is right. Differentiable in ``input``, ``weights`` and ``shared``. A
+    GPU's kernel multiplies half precision and adds up single; a network that it has no room for goes through PyTorch.
 
     Args:
         input: [S, I] float32.
@@ -36,16 +38,31 @@ def mlp(
 
     Raises:
         TypeError, ValueError: an array of another type, shape or layout; an index out of range.
-        RuntimeError: the widths fit neither the input nor the number of weights.
+        RuntimeError: the widths fit neither the input nor the number of weights; an index out of range on a GPU, which
+            this call or a later one reports.
     """
     if (shared is None) != (index is None):
         raise TypeError("mlp: shared and index are given together")
-    if shared is not None and index is not None and len(index) > 0:
-        lowest, highest = index.aminmax()
-        if lowest < 0 or highest >= len(shared):
-            raise ValueError(f"mlp: index must lie in 0..{len(shared) - 1}, got {int(lowest)}..{int(highest)}")
+    if shared is not None and index is not None:
+        _check_index(index, len(shared))
+    if library_of(input).lanes == 1 and not _fits_kernel(widths):
+        return reference.mlp(input, weights, widths, shared, index, output)
     numbers = {"widths": torch.tensor(widths, dtype=torch.int32), "activation": _OUTPUTS.index(output)}
     return _Mlp.apply(input, weights, shared, index, numbers)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _check_index(index: Tensor, rows: int) -> None:
+    """Raises ValueError. What lies on a GPU is not waited for: the kernel looks at it."""
+    if len(index) == 0 or (index.is_cuda and rows > 0):
+        return
+    lowest, highest = index.aminmax()
+    if lowest < 0 or highest >= rows:
+        raise ValueError(f"mlp: index must lie in 0..{rows - 1}, got {int(lowest)}..{int(highest)}")
+
+
+def _fits_kernel(widths: Sequence[int]) -> bool:
+    limits = constants()
+    return max(widths) <= limits["MLP_MOST_WIDTH"] and len(widths) - 1 <= limits["MLP_MOST_LAYERS"]
 
 
 class _Mlp(torch.autograd.Function):
@@ -55,8 +72,8 @@ class _Mlp(torch.autograd.Function):
     ) -> Tensor:
         arrays = {"input": input, "weights": weights, "shared": shared, "index": index}
         arrays = {name: array.detach().contiguous() for name, array in arrays.items() if array is not None}
-        output = torch.empty(len(input), int(numbers["widths"][-1]))
-        call("nk_mlp_fwd", **numbers, **arrays, output=output)
+        output = input.new_empty(len(input), int(numbers["widths"][-1]))
+        call("nk_mlp_fwd", **arrays, **numbers, output=output)
         ctx.save_for_backward(*arrays.values())
         ctx.names, ctx.numbers = tuple(arrays), numbers
         return output
@@ -67,12 +84,18 @@ class _Mlp(torch.autograd.Function):
         arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
         grad_weights = torch.empty_like(arrays["weights"])
         grad_input = torch.empty_like(arrays["input"]) if ctx.needs_input_grad[0] else None
-        of_samples = torch.empty(len(grad), arrays["shared"].shape[1]) if ctx.needs_input_grad[2] else None
+        of_samples = grad.new_empty(len(grad), arrays["shared"].shape[1]) if ctx.needs_input_grad[2] else None
         call(
-            "nk_mlp_bwd", **ctx.numbers, **arrays, grad_output=grad.contiguous(),
+            "nk_mlp_bwd", **arrays, **ctx.numbers, grad_output=grad.contiguous(),
             grad_weights=grad_weights, grad_input=grad_input, grad_shared=of_samples,
         )  # fmt: skip
         grad_shared = None
         if of_samples is not None:
-            grad_shared = torch.zeros_like(arrays["shared"]).index_add_(0, arrays["index"], of_samples)
+            grad_shared = torch.zeros_like(arrays["shared"]).index_add_(0, _within(arrays), of_samples)
         return grad_input, grad_weights, grad_shared, None, None
+
+
+def _within(arrays: dict[str, Tensor]) -> Tensor:
+    """The samples' shared rows. PyTorch would end the process's use of a GPU over one that isn't there."""
+    index = arrays["index"]
+    return index.clamp(0, max(len(arrays["shared"]) - 1, 0)) if index.is_cuda else index

@@ -6,12 +6,13 @@ import itertools
 
 import pytest
 import torch
-from tolerances import GRADIENT, VALUE
+from tolerances import GRADIENT, HALF, VALUE
 from torch import Tensor
 
 from core.cores import cores
 from nerfkit.contracts import RenderCore
 from nerfkit.core import reference_hash_grid
+from nerfkit.core._library import library
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.native import NativeCore
 
@@ -57,6 +58,63 @@ def test_gradients_equal_reference(core: RenderCore, samples: int, features: int
         rows = slice(3, None) if want is exact[0] else slice(None)
         difference = (have.grad.double() - want.grad)[rows]
         assert difference.norm() <= GRADIENT * want.grad[rows].norm()
+
+
+ON_GPU = library().lanes == 1  # kernels of a GPU, or their emulation
+
+
+@pytest.mark.skipif(not ON_GPU, reason="a float16 table is for a GPU")
+@pytest.mark.parametrize("samples", [0, 1, 400])
+@pytest.mark.parametrize("features", [1, 2, 4, 8])
+def test_tables_of_halfs_equal_reference(samples: int, features: int) -> None:
+    grid = HashGrid(levels=4, features=features, log2_size=8, coarsest=2, finest=33)
+    positions, table = inputs(grid, samples + 3)  # the first three lie on corners: see above
+    exact = [positions[3:].clone().requires_grad_(), table.requires_grad_()]
+    fast = [positions[3:].float().requires_grad_(), table.detach().half().requires_grad_()]
+    expected, got = reference_hash_grid.hash_encode(*exact, grid), NativeCore().hash_encode(*fast, grid)
+    assert got.dtype == torch.float32
+    assert (got.double() - expected).norm() <= HALF * expected.norm()
+    v = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (expected * v).sum().backward()
+    (got * v.float()).sum().backward()
+    for want, have, leaf in zip(exact, fast, (torch.float32, torch.float16), strict=True):
+        assert want.grad is not None and have.grad is not None
+        assert have.grad.dtype == leaf
+        assert samples == 0 or want.grad.norm() > 0
+        assert (have.grad.double() - want.grad).norm() <= HALF * want.grad.norm()
+
+
+@pytest.mark.skipif(ON_GPU, reason="a GPU takes it")
+def test_tables_of_halfs_are_refused_on_the_cpu() -> None:
+    grid = HashGrid(levels=2, log2_size=6, coarsest=2, finest=9)
+    with pytest.raises(TypeError, match="a float16 table is for a GPU"):
+        NativeCore().hash_encode(torch.rand(5, 3), torch.rand(91, 4).half(), grid)
+
+
+def test_levels_that_do_not_fit_the_table_are_refused() -> None:
+    right = {"resolutions": [2, 9], "offsets": [0, 27, 91]}
+    for name, wrong, message in (
+        ("offsets", [0, 27, 92], "level 1 has no valid"),
+        ("offsets", [0, 27, 90], "level 1 has no valid"),
+        ("offsets", [-1, 27, 91], "level 0 has no valid"),
+        ("resolutions", [0, 9], "level 0 has no valid"),
+        ("offsets", [0, 27], "offsets must have one entry more"),
+    ):
+        numbers = {key: torch.tensor(value, dtype=torch.int32) for key, value in {**right, name: wrong}.items()}
+        arrays = {"positions": torch.rand(5, 3), "features": torch.empty(5, 8)}
+        with pytest.raises(RuntimeError, match=message):
+            library().call("nk_hash_encode_fwd", **arrays, table=torch.rand(91, 4), **numbers)
+    numbers = {key: torch.tensor(value, dtype=torch.int32) for key, value in right.items()}
+    both = {"table": torch.rand(91, 4), "half_table": torch.rand(91, 4).half()}
+    with pytest.raises(RuntimeError, match="one table"):
+        library().call("nk_hash_encode_fwd", **arrays, **both, **numbers)
+
+
+@pytest.mark.skipif(not ON_GPU, reason="the CPU's library takes any number of levels")
+def test_kernels_refuse_more_levels_than_they_take() -> None:
+    grid = HashGrid(levels=33, features=1, log2_size=6, coarsest=2, finest=3)
+    with pytest.raises(RuntimeError, match="at most 32 levels"):
+        NativeCore().hash_encode(torch.rand(5, 3), torch.rand(grid.entries, 1), grid)
 
 
 def test_reference_gradients_equal_finite_differences() -> None:
