@@ -131,7 +131,9 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = CPU
         moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
-        if moved and not (kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])):
+        if moved and not (
+            kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])
+        ):
             self.waits["to the CPU" if not there else "to the GPU"] += 1
         result = func(*tree_map(_held, args), **kwargs)
         if func.overloadpacket is aten.copy_:

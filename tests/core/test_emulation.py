@@ -9,9 +9,7 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +18,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / "build" / "emulated"
-KINDS = ("emulated", "races")
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also when run by hand
+from core.emulated import KINDS, ROOT, build, environment
+
 TESTS = ["tests/core", "tests/mesh/test_tsdf.py"]
 
 pytestmark = pytest.mark.cpu_only
@@ -30,31 +28,7 @@ pytestmark = pytest.mark.cpu_only
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    """The folder of the emulated libraries, up to date."""
-    for tool in ("make", "g++"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}: apt-get install {tool}")
-    made = subprocess.run(["make", "emulated"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr[-3000:]
-    return BUILD
-
-
-def environment(kind: str) -> dict[str, str]:
-    """AddressSanitizer has to come before all other libraries, and before it the exceptions that it watches."""
-    if kind == "races":
-        return dict(os.environ)
-    preloaded = [_compilers_library("libasan.so"), _compilers_library("libstdc++.so.6")]
-    return {
-        **os.environ,
-        "LD_PRELOAD": " ".join(preloaded),
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # aborting shows which test it was
-        "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
-    }
-
-
-def _compilers_library(name: str) -> str:
-    found = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
-    return found.stdout.strip()
+    return build()
 
 
 def run_operator_tests(kind: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -62,7 +36,7 @@ def run_operator_tests(kind: str, *arguments: str, **options: Any) -> subprocess
     return subprocess.run(
         # What a sanitizer says isn't captured, since it ends the process.
         [sys.executable, "-m", "pytest", "--capture=sys", "-m", "not (cpu_only or gpu)", *arguments],
-        env={**environment(kind), "NERFKIT_LIBRARY": str(BUILD / f"libnerfkit_{kind}.so")},
+        env=environment(kind),
         cwd=ROOT,
         text=True,
         check=False,
