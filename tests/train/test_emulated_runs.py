@@ -16,7 +16,7 @@ from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
 
 pytestmark = [pytest.mark.cpu_only, pytest.mark.slow]
-_FIELD = {"batch": 1024, "grid_cells": 16, "samples": 32, "width": 16}
+_FIELD = {"batch": 1024, "grid_cells": 32, "samples": 32, "width": 16}
 SMALL = {
     "gaussians": {"cap": 300, "sparse_adam": True},
     "ngp": {**_FIELD, "log2_size": 8, "levels": 3, "distortion": 0.01},
