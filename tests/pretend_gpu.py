@@ -211,24 +211,46 @@ class Library(_library.Library):
 TO_COME = ("rasterize", "target", "photometric_loss", "hash_encode", "mlp")
 
 
+class _Crossing(torch.autograd.Function):
+    """To the other device, unseen by those who count."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return tensor.held.clone() if isinstance(tensor, OnGpu) else OnGpu(tensor.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return _Crossing.forward(ctx, grads[0])
+
+
 def _over_the_cpu(operator: Any) -> Any:
     def detour(*args: Any, **options: Any) -> Any:
-        result = operator(*(_moved(arg, CPU) for arg in args), **{k: _moved(v, CPU) for k, v in options.items()})
-        return _moved(result, META)
+        for arg in (*args, *options.values()):
+            _on_one_device(arg)
+        result = operator(*(_crossed(arg, CPU) for arg in args), **{k: _crossed(v, CPU) for k, v in options.items()})
+        return _crossed(result, CUDA)
 
     return staticmethod(detour)
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _crossed(value: Any, device: torch.device) -> Any:
     if isinstance(value, SplatStats):  # which is written to
         return SplatStats(*(_held(tensor) for tensor in vars(value).values()))
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value if value.device.type == device.type else _Crossing.apply(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type | HashGrid):
         return dataclasses.replace(
-            value, **{f.name: _moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+            value, **{f.name: _crossed(getattr(value, f.name), device) for f in dataclasses.fields(value)}
         )
     return value
+
+
+def _on_one_device(value: Any) -> None:
+    """Of what belongs together."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        devices = {part.device for part in vars(value).values() if isinstance(part, Tensor)}
+        if len(devices) > 1:
+            raise WrongDevice(f"{type(value).__name__} with tensors on {devices}")
 
 
 @contextmanager
