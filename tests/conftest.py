@@ -32,7 +32,7 @@ def still_life() -> Path:
 
 @pytest.fixture(autouse=True)
 def test_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """``NERFKIT_TEST_DEVICE=cuda`` runs the operators' tests on a GPU, ``pretend`` on one that is none (``make gpu-test``).
+    """``NERFKIT_TEST_DEVICE=cuda`` runs the operators' tests on a GPU (``make gpu-test``), ``pretend`` on none.
 
     Theirs are tests/core and tests/mesh/test_tsdf.py; the others say themselves where they run.
     """

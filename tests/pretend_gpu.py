@@ -13,6 +13,7 @@ needs no device of its own; what Python sees is ``cuda``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,7 +132,9 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = CPU
         moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
-        if moved and not (kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])):
+        if moved and not (
+            kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])
+        ):
             self.waits["to the CPU" if not there else "to the GPU"] += 1
         result = func(*tree_map(_held, args), **kwargs)
         if func.overloadpacket is aten.copy_:
@@ -224,6 +227,7 @@ class _Crossing(torch.autograd.Function):
 
 
 def _over_the_cpu(operator: Any) -> Any:
+    @functools.wraps(operator)
     def detour(*args: Any, **options: Any) -> Any:
         for arg in (*args, *options.values()):
             _on_one_device(arg)

@@ -67,7 +67,9 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
         assert learned and all(isinstance(tensor, OnGpu) for tensor in learned)
         scores = evaluate(there, there.scene.views[:2])  # type: ignore[attr-defined]
     assert all(loss < 2 for loss in losses(run))
-    assert sum(losses(run)[-5:]) < sum(losses(run)[:5]) or name == "gaussians"  # its random backgrounds outweigh 20 steps
+    assert (
+        sum(losses(run)[-5:]) < sum(losses(run)[:5]) or name == "gaussians"
+    )  # its random backgrounds outweigh 20 steps
     here = run.model("cpu")
     assert evaluate(here, here.scene.views[:2])["psnr"] == pytest.approx(scores["psnr"], abs=0.01)  # type: ignore[attr-defined]
     longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 2, device="cpu", threads=1)
@@ -99,7 +101,10 @@ def test_a_step_waits_for_no_more_than_it_must(
 
 def test_mcmc_and_noise_work_there(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pretend_gpu(monkeypatch):
-        for name, options in (("gaussians", {"density": "mcmc"}), ("nerf paper", {"raw_noise": 0.1, "antialias": True})):
+        for name, options in (
+            ("gaussians", {"density": "mcmc"}),
+            ("nerf paper", {"raw_noise": 0.1, "antialias": True}),
+        ):
             run = fit(tmp_path / name, config(name, scene, **options))
             assert all(loss < 2 for loss in losses(run))
 
@@ -127,9 +132,7 @@ def trained(name: str, scene: Path, path: Path) -> SceneModel:
 
 
 @pytest.mark.parametrize("name", ["gaussians", "ngp"])
-def test_what_is_drawn_there_comes_out(
-    name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pretend_gpu(monkeypatch):
         model = trained(name, scene, tmp_path / "run")
         loaded = model.scene  # type: ignore[attr-defined]

@@ -81,9 +81,7 @@ class PixelBatches:
             self._resident = ResidentPixels(self.views, self.has_masks, self.device)
         return self._resident
 
-    def _decoded(
-        self, places: list[int], of_each: int, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _decoded(self, places: list[int], of_each: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """As :meth:`ResidentPixels.draw`, from the scene's cache."""
         pixels, colors, alphas = [], [], []
         for place in places:

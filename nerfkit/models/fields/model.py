@@ -94,9 +94,7 @@ class FieldModel:
         batch = self.batches.draw(self.ray_count, rng)
         background = self.background
         if self._background_kind() == "random":
-            background = torch.rand(
-                len(batch.colors), 3, generator=generator_on(self.device, rng), device=self.device
-            )
+            background = torch.rand(len(batch.colors), 3, generator=generator_on(self.device, rng), device=self.device)
         target = batch.over(background)
         passes = self.sampler.draw(self.field, self.space.local_rays(batch.rays), rng)
         self._adapt(passes, len(target))

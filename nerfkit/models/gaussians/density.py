@@ -118,9 +118,7 @@ def add_noise(config: Config, params: Parameters, means_lr: float, rng: torch.Ge
     opacities = torch.sigmoid(params["logit_opacities"])
     strength = torch.sigmoid(-100 * (opacities - 0.005)) * means_lr * config.noise_lr
     factor = rotation_of(params["quats"]) * params["log_scales"].exp()[:, None]  # [N, 3, 3]
-    noise = torch.randn(
-        params["means"].shape, generator=generator_on(opacities.device, rng), device=opacities.device
-    )
+    noise = torch.randn(params["means"].shape, generator=generator_on(opacities.device, rng), device=opacities.device)
     params["means"] += strength[:, None] * (factor @ (factor.transpose(1, 2) @ noise[:, :, None]))[:, :, 0]
 
 
