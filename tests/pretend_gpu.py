@@ -2,8 +2,8 @@
 
 `with pretend_gpu():` lets `torch.zeros(3, device="cuda")` and everything that follows from it work on a machine without
 a GPU. Every operation whose tensors lie on two devices raises :class:`WrongDevice`, as it would on a real GPU, also
-where PyTorch is lenient (indices); `numpy()` raises too. Operators of the render core run on the CPU's library, once the
-arrays of the call are known to lie where `nerfkit.h` says. So whole trainings run, and must give what the CPU gives.
+where PyTorch is lenient (indices); `numpy()` raises too. Operators of the render core run on the CPU's library, once
+the arrays of the call are known to lie where `nerfkit.h` says. So whole trainings run, and must learn as the CPU does.
 What would let the CPU wait for a GPU is counted by name.
 
 How: such a tensor is a subclass that holds a CPU tensor. To PyTorch's C++ side it lies on ``meta``, whose backward pass
@@ -132,9 +132,8 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = CPU
         moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
-        if moved and not (
-            kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])
-        ):
+        in_place = func.overloadpacket is aten.copy_
+        if moved and not (kwargs.get("non_blocking") or (in_place and args[2:] == (True,))):
             self.waits["to the CPU" if not there else "to the GPU"] += 1
         result = func(*tree_map(_held, args), **kwargs)
         if func.overloadpacket is aten.copy_:

@@ -67,9 +67,8 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
         assert learned and all(isinstance(tensor, OnGpu) for tensor in learned)
         scores = evaluate(there, there.scene.views[:2])  # type: ignore[attr-defined]
     assert all(loss < 2 for loss in losses(run))
-    assert (
-        sum(losses(run)[-5:]) < sum(losses(run)[:5]) or name == "gaussians"
-    )  # its random backgrounds outweigh 20 steps
+    if name != "gaussians":  # whose random backgrounds outweigh what so few steps teach
+        assert sum(losses(run)[-5:]) < sum(losses(run)[:5])
     here = run.model("cpu")
     assert evaluate(here, here.scene.views[:2])["psnr"] == pytest.approx(scores["psnr"], abs=0.01)  # type: ignore[attr-defined]
     longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 2, device="cpu", threads=1)
@@ -119,11 +118,7 @@ def test_every_space_works_there(space: str, tmp_path: Path, monkeypatch: pytest
         frame["transform_matrix"] = pose.tolist()
     (scene / "transforms.json").write_text(json.dumps(text))
     with pretend_gpu(monkeypatch):
-        try:
-            run = fit(tmp_path / "run", config("ngp", scene, space=space, distortion=0.01))
-        except Exception as error:
-            assert "look the same way" in str(error), error  # the toy's points may lie behind the cameras
-            return
+        run = fit(tmp_path / "run", config("ngp", scene, space=space, distortion=0.01))
         assert all(loss < 2 for loss in losses(run))
 
 
