@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast bench lint format cuda emulated clients clean
+.PHONY: setup demo test test-fast bench lint format cuda emulated gpu-test gpu-bench clients clean
 
 setup: $(VENV)/.installed
 
@@ -57,6 +57,14 @@ cuda:
 # The CUDA kernels for a CPU, to test them without a GPU: cuda_ext/emulation/engine.cpp.
 emulated:
 	@$(MAKE) --no-print-directory -f cuda_ext/emulation/Makefile OUT=build/emulated
+
+# On a machine with an NVIDIA GPU, nvcc, and a Python with torch: no .venv and no network needed.
+gpu-test:
+	sh scripts/gpu_test.sh
+
+gpu-bench:
+	NERFKIT_LIBRARIES=$$(sh scripts/gpu_build.sh) PYTHONPATH=$(CURDIR) \
+	$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) scripts/gpu_bench.py
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

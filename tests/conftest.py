@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,25 @@ def shared_data() -> Path:
 def still_life() -> Path:
     """The bundled scene: photos and ground truth."""
     return ROOT / "scenes" / "still_life"
+
+
+@pytest.fixture(autouse=True)
+def test_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """``NERFKIT_TEST_DEVICE=cuda`` runs the operators' tests on a GPU (``make gpu-test``), ``pretend`` on none.
+
+    Theirs are tests/core and tests/mesh/test_tsdf.py; the others say themselves where they run.
+    """
+    device = os.environ.get("NERFKIT_TEST_DEVICE")
+    if not device:
+        yield
+        return
+    from core.cores import run_on
+    from pretend_gpu import pretend_gpu
+
+    if device != "pretend":
+        run_on(device, request.module, monkeypatch)
+        yield
+        return
+    with pretend_gpu(monkeypatch):
+        run_on("cuda", request.module, monkeypatch)
+        yield

@@ -2,8 +2,8 @@
 
 `with pretend_gpu():` lets `torch.zeros(3, device="cuda")` and everything that follows from it work on a machine without
 a GPU. Every operation whose tensors lie on two devices raises :class:`WrongDevice`, as it would on a real GPU, also
-where PyTorch is lenient (indices); `numpy()` raises too. Operators of the render core run on the CPU's library, once the
-arrays of the call are known to lie where `nerfkit.h` says. So whole trainings run, and must give what the CPU gives.
+where PyTorch is lenient (indices); `numpy()` raises too. Operators of the render core run on the CPU's library, once
+the arrays of the call are known to lie where `nerfkit.h` says. So whole trainings run, and must learn as the CPU does.
 What would let the CPU wait for a GPU is counted by name.
 
 How: such a tensor is a subclass that holds a CPU tensor. To PyTorch's C++ side it lies on ``meta``, whose backward pass
@@ -13,6 +13,7 @@ needs no device of its own; what Python sees is ``cuda``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,9 +132,8 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             kwargs["device"] = CPU
         moved = any(isinstance(arg, Tensor) and isinstance(arg, OnGpu) != there for arg in args)
-        if moved and not (
-            kwargs.get("non_blocking") or (func.overloadpacket is aten.copy_ and len(args) > 2 and args[2])
-        ):
+        in_place = func.overloadpacket is aten.copy_
+        if moved and not (kwargs.get("non_blocking") or (in_place and args[2:] == (True,))):
             self.waits["to the CPU" if not there else "to the GPU"] += 1
         result = func(*tree_map(_held, args), **kwargs)
         if func.overloadpacket is aten.copy_:
@@ -213,24 +213,47 @@ class Library(_library.Library):
 TO_COME = ("rasterize", "target", "photometric_loss", "hash_encode", "mlp")
 
 
+class _Crossing(torch.autograd.Function):
+    """To the other device, unseen by those who count."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return tensor.held.clone() if isinstance(tensor, OnGpu) else OnGpu(tensor.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return _Crossing.forward(ctx, grads[0])
+
+
 def _over_the_cpu(operator: Any) -> Any:
+    @functools.wraps(operator)
     def detour(*args: Any, **options: Any) -> Any:
-        result = operator(*(_moved(arg, CPU) for arg in args), **{k: _moved(v, CPU) for k, v in options.items()})
-        return _moved(result, META)
+        for arg in (*args, *options.values()):
+            _on_one_device(arg)
+        result = operator(*(_crossed(arg, CPU) for arg in args), **{k: _crossed(v, CPU) for k, v in options.items()})
+        return _crossed(result, CUDA)
 
     return staticmethod(detour)
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _crossed(value: Any, device: torch.device) -> Any:
     if isinstance(value, SplatStats):  # which is written to
         return SplatStats(*(_held(tensor) for tensor in vars(value).values()))
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value if value.device.type == device.type else _Crossing.apply(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type | HashGrid):
         return dataclasses.replace(
-            value, **{f.name: _moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+            value, **{f.name: _crossed(getattr(value, f.name), device) for f in dataclasses.fields(value)}
         )
     return value
+
+
+def _on_one_device(value: Any) -> None:
+    """Of what belongs together."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        devices = {part.device for part in vars(value).values() if isinstance(part, Tensor)}
+        if len(devices) > 1:
+            raise WrongDevice(f"{type(value).__name__} with tensors on {devices}")
 
 
 @contextmanager

@@ -21,6 +21,10 @@ from nerfkit.errors import NerfkitError
 from nerfkit.machine import keep_freed_memory, share_the_cores
 
 _OWN_FLAGS = ("--json", "--quiet")
+_GPU_IS_FULL = (
+    "the GPU's memory is full; end what else runs on it (nvidia-smi shows it), shrink the photos (--downscale), lower "
+    "--gaussians.cap, --ngp.batch or --nerf.batch, or use --device cpu"
+)
 
 
 def dispatch(verb: str, arguments: list[str]) -> int:
@@ -54,6 +58,9 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         console.error(f"{error.filename or 'the output'}: no space left; free some space and run the command again")
         return 2
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which isn't imported here
+            console.error(_GPU_IS_FULL)
+            return 2
         return _our_fault(console, verb, error)
     if as_json:
         print(json.dumps(result, default=_plain))

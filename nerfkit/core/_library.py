@@ -336,8 +336,8 @@ def library(kind: str = "cpu") -> Library:
 
 
 _NO_CUDA = (
-    "(nerfkit's kernels for NVIDIA GPUs); with the CUDA toolkit's nvcc on PATH run `NERFKIT_CUDA=ON pip install .` in a "
-    "checkout"
+    "(nerfkit's kernels for NVIDIA GPUs); with the CUDA toolkit's nvcc on PATH run `NERFKIT_CUDA=ON pip install .` in "
+    "a checkout"
 )
 
 

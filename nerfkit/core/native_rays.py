@@ -27,11 +27,12 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         TypeError, ValueError: an array of another type, shape or layout.
         RuntimeError: an index of no camera.
     """
-    place = {"device": pixels.device, "dtype": torch.float32}
-    distortion = None if cameras.distortion is None else cameras.distortion.to(**place)
+    place = pixels.device
+    distortion = None if cameras.distortion is None else cameras.distortion.to(place, torch.float32)
     origins, directions, radii = _Rays.apply(  # type: ignore[no-untyped-call]
-        cameras.world_from_cam.to(**place), cameras.intrinsics.to(**place), distortion, camera_index, pixels, cameras
-    )
+        cameras.world_from_cam.to(place, torch.float32), cameras.intrinsics.to(place, torch.float32), distortion,
+        camera_index, pixels, cameras,
+    )  # fmt: skip
     return Rays(origins, directions, camera_index, radii)
 
 

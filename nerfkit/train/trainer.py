@@ -28,7 +28,7 @@ log = logging.getLogger("nerfkit")
 
 @dataclass
 class Trainer:
-    """Trains ``model``, which is on ``device``, until ``clock`` is done. ``rng`` lives on the CPU and feeds its batches."""
+    """Trains ``model``, which is on ``device``, until ``clock`` is done. ``rng``, on the CPU, feeds its batches."""
 
     run: Run
     model: SceneModel

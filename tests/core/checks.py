@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 from tolerances import GRADIENT
 from torch import Tensor
 
 
 def same_bytes_with_any_number_of_threads(work: Callable[[], Sequence[Tensor]]) -> None:
+    if os.environ.get("NERFKIT_TEST_DEVICE") == "cuda":
+        pytest.skip("a GPU's threads are not counted, and some of its sums have no order")
     before = torch.get_num_threads()
     results = []
     try:

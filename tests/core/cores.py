@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from core import stand_ins
 from nerfkit.contracts import Gaussians
-from nerfkit.core import choose_core
+from nerfkit.core import _library, choose_core, native_tsdf
 from nerfkit.core.backends import obstacle
 from nerfkit.core.gsplat import GsplatCore
+from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.native import NativeCore
 from nerfkit.core.reference_core import ReferenceCore
 from nerfkit.core.tcnn import TcnnCore
@@ -32,30 +38,78 @@ def make(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         missing = obstacle(name)
         if missing is not None:
             pytest.skip(f"{name}: {missing}")
-        return OnGpu(choose_core(name, "cuda"))
+        return OnDevice(choose_core(name, "cuda"), "cuda")
     if name == "gsplat stand-in":
         monkeypatch.setitem(sys.modules, "gsplat", stand_ins.gsplat)
         return GsplatCore(NativeCore())
     if name == "tcnn stand-in":
         monkeypatch.setitem(sys.modules, "tinycudann", stand_ins.tinycudann)
         return TcnnCore(NativeCore())
-    return ReferenceCore() if name == "reference" else NativeCore()
+    if name == "reference":
+        return ReferenceCore()
+    device = os.environ.get("NERFKIT_TEST_DEVICE")
+    return native("cuda" if device == "pretend" else device) if device else NativeCore()
 
 
-class OnGpu:
-    """A core whose tensors are on the GPU, for tests whose tensors are not."""
+class OnDevice:
+    """A core whose tensors are on a device, for tests whose tensors are on the CPU: there and back, differentiably.
 
-    def __init__(self, core: Any):
-        self.core, self.name = core, core.name
+    What an operator wants on the host stays there; what it writes to is copied back.
+    """
+
+    def __init__(self, core: Any, device: str):
+        self.core, self.device, self.name = core, device, core.name
 
     def __getattr__(self, operator: str) -> Any:
         work = getattr(self.core, operator)
+        if operator in _WRITES:
+            return functools.partial(self._writing, work, _WRITES[operator])
 
         def call(*args: Any, **options: Any) -> Any:
-            result = work(*(_moved(arg, "cuda") for arg in args), **{k: _moved(v, "cuda") for k, v in options.items()})
-            return _moved(result, "cpu")
+            given = inspect.signature(work).bind(*args, **options).arguments
+            moved = {name: value if name in _ON_HOST else _moved(value, self.device) for name, value in given.items()}
+            if isinstance(given.get("stats"), SplatStats):
+                moved["stats"] = self._gathering(given["stats"], moved["gaussians"].means)
+            return _moved(work(**moved), "cpu")
 
         return call
+
+    def _writing(self, work: Any, written: Sequence[str], *args: Any, **options: Any) -> None:
+        """An operator in place."""
+        given = inspect.signature(work).bind(*args, **options).arguments
+        moved = {
+            name: value if name in _ON_HOST else _moved(_detached(value), self.device) for name, value in given.items()
+        }
+        work(**moved)
+        for name in written:
+            for own, theirs in zip(_tensors(given[name]), _tensors(moved[name]), strict=True):
+                own.detach().copy_(theirs)
+
+    def _gathering(self, stats: SplatStats, means: Tensor) -> SplatStats:
+        """Statistics on the device, which come back once the backward pass has reached the means."""
+        there = SplatStats(*(tensor.to(self.device) for tensor in vars(stats).values()))
+
+        def fetch(grad: Tensor) -> None:
+            for own, theirs in zip(vars(stats).values(), vars(there).values(), strict=True):
+                own.copy_(theirs)
+
+        if means.requires_grad:
+            means.register_hook(fetch)
+        return there
+
+
+_ON_HOST = ("lr", "background", "camera", "cameras", "cameras_")
+_WRITES = {"adam": ("param", "m", "v"), "tsdf_integrate": ("volume",)}
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Those that lie on a device: not a volume's origin."""
+    parts = {"": value} if isinstance(value, Tensor) else vars(value)
+    return [part for name, part in parts.items() if isinstance(part, Tensor) and name != "origin"]
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _moved(value: Any, device: str) -> Any:
@@ -63,11 +117,52 @@ def _moved(value: Any, device: str) -> Any:
         return value.to(device)
     if isinstance(value, tuple):
         return tuple(_moved(part, device) for part in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, SplatStats):  # which is written to
-        return dataclasses.replace(
-            value, **{f.name: _moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
-        )
+    if dataclasses.is_dataclass(value) and not isinstance(value, SplatStats | HashGrid | type):
+        names = [field.name for field in dataclasses.fields(value) if field.name != "origin"]
+        return dataclasses.replace(value, **{name: _moved(getattr(value, name), device) for name in names})
     return value
+
+
+class LibraryOnDevice:
+    """The library of a device, for tests that call operators by name with arrays on the CPU."""
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def __call__(self) -> LibraryOnDevice:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_library.library(torch.device(self.device).type), name)
+
+    def call(self, function: str, /, **arguments: Any) -> Any:
+        fields = {field.name: field for field in self._operators[function].fields}
+        moved = {
+            name: value.to(self.device) if isinstance(value, Tensor) and not fields[name].on_host else value
+            for name, value in arguments.items()
+        }
+        result = _library.call(function, **moved)
+        for name, value in arguments.items():
+            if isinstance(value, Tensor):
+                value.copy_(moved[name])
+        return result
+
+
+def run_on(device: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the cores that a test module makes, and the library that it calls, work on a device.
+
+    The tests themselves stay as they are, on the CPU.
+    """
+    on_device = LibraryOnDevice(device)
+    for name, stand_in in (("NativeCore", functools.partial(native, device)), ("library", on_device)):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, stand_in)
+    for operators in (native_tsdf,):  # whose Python function is itself under test, and makes no tensors
+        monkeypatch.setattr(operators, "call", on_device.call)
+
+
+def native(device: str) -> Any:
+    return OnDevice(NativeCore(torch.device(device).type), device)
 
 
 def fit_for(core: Any, gaussians: Gaussians) -> Gaussians:

@@ -56,12 +56,15 @@ class OccupiedSpace:
     def _choose(self, most: int, rng: torch.Generator) -> Tensor:
         if len(self.cells) <= most or self.looks == 0:
             return torch.arange(len(self.cells), device=self.cells.device)
-        some = {"size": (most // 2,), "generator": rng, "device": self.cells.device}
-        any_of_them = torch.randint(len(self.cells), **some)
+
+        def some_of(count: int) -> Tensor:
+            return torch.randint(count, (most // 2,), generator=rng, device=self.cells.device)
+
+        any_of_them = some_of(len(self.cells))
         occupied = (self.opacities > self._threshold()).nonzero()[:, 0]
         if len(occupied) == 0:
             return any_of_them
-        again = occupied[torch.randint(len(occupied), **some)]
+        again = occupied[some_of(len(occupied))]
         return torch.cat([any_of_them, again]).unique()
 
     def _points(self, cells: Tensor, rng: torch.Generator) -> Tensor:

@@ -1,0 +1,62 @@
+"""Operators on a GPU that is pretended: what their Python side makes must lie where their arrays do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pretend_gpu import OnGpu, pretend_gpu
+
+from core.test_backends import OFFSETS, rand
+from nerfkit.core import choose_core
+from nerfkit.core._library import library
+
+ROOT = Path(__file__).parents[2]
+TESTS = ["tests/mesh/test_tsdf.py", *(f"tests/core/test_{name}.py" for name in (
+    "composite", "distortion", "frequency_encode", "losses_and_adam", "march", "rays", "resample", "sh_encode",
+))]  # fmt: skip
+pytestmark = [
+    pytest.mark.cpu_only,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU where there is one"),
+]
+
+
+@pytest.mark.slow
+def test_operators_tests_pass_there() -> None:
+    """Also that they can be run on any device: `make gpu-test` does so."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not (cpu_only or gpu)", *TESTS],
+        env={**os.environ, "NERFKIT_TEST_DEVICE": "pretend"}, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-6000:]
+    assert int(result.stdout.rsplit(" passed", 1)[0].split()[-1]) > 250, "too few tests have run to prove anything"
+
+
+def test_results_and_gradients_lie_with_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch):
+        core = choose_core("nerfkit", "cuda")
+        alphas = rand(22).to("cuda").requires_grad_()
+        results = core.composite(alphas, rand(22, 3).to("cuda"), OFFSETS.to("cuda"))
+        results[0].sum().backward()
+        assert all(isinstance(result, OnGpu) for result in (*results, alphas.grad))
+
+
+def test_arrays_of_two_devices_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch):
+        core = choose_core("nerfkit", "cuda")
+        param, grad, m, v = (torch.zeros(4, device="cuda") for _ in range(4))
+        core.adam(param, grad, m, v, 1, torch.tensor([0.1]), (0.9, 0.999), 1e-8)
+        with pytest.raises(ValueError, match="nk_adam: lr must be on cpu, got cuda:0"):
+            core.adam(param, grad, m, v, 1, torch.tensor([0.1], device="cuda"), (0.9, 0.999), 1e-8)
+        with pytest.raises(ValueError, match="nk_adam: param must be on cpu, got cuda:0"):
+            core.adam(param, grad.cpu(), m, v, 1, torch.tensor([0.1]), (0.9, 0.999), 1e-8)
+
+
+def test_the_cpus_library_takes_no_other_devices_arrays() -> None:
+    arrays = {name: torch.empty(3, 4, 5, device="meta") for name in ("target", "mean", "mean_square")}
+    with pytest.raises(ValueError, match="nk_ssim_target: arrays on meta were given to the library libnerfkit_"):
+        library().call("nk_ssim_target", threads=1, **arrays)

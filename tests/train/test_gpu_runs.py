@@ -1,0 +1,187 @@
+"""Runs on a GPU: on one that is pretended, which is strict about devices, and on a real one where there is one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from pretend_gpu import TO_COME, OnGpu, WrongDevice, pretend_gpu
+from test_model_runs import SMALL
+from toy_scene import write_scene
+
+from nerfkit import models
+from nerfkit.contracts import Cameras, Gaussians, SceneModel
+from nerfkit.core import choose_core
+from nerfkit.core.volume import Volume
+from nerfkit.mesh import fuse
+from nerfkit.mesh.options import MeshOptions
+from nerfkit.splats import ply
+from nerfkit.train.checkpoint import list_newest_first
+from nerfkit.train.config import TrainConfig
+from nerfkit.train.evaluate import evaluate
+from nerfkit.train.fit import fit
+from nerfkit.train.run import Run
+from nerfkit.train.trainer import Trainer
+from nerfkit.views.frames import render_frames
+
+STEPS = 20
+WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen
+    "gaussians": {},
+    "ngp": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
+    "nerf": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
+    "nerf paper": {"aten.nonzero": 1},
+}
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU where there is one")
+
+
+def config(name: str, scene: Path, device: str = "cuda", **options: object) -> TrainConfig:
+    model = name.split()[0]
+    chosen = models.config_class(model)(**SMALL[name] | options)
+    return TrainConfig(
+        scene, model=model, steps=STEPS, downscale=1, device=device, threads=1, model_options=chosen, eval_every=0
+    )
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["opaque", "alpha"])
+def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene") / "scene", width=40, height=28, alpha=request.param)
+
+
+def losses(run: Run) -> list[float]:
+    return [line["loss"] for line in run.log_lines() if "loss" in line]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_model_trains_there_and_its_run_goes_on_here(
+    name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pretend_gpu(monkeypatch):
+        run = fit(tmp_path / "run", config(name, scene))
+        metrics = json.loads(run.metrics.read_text())
+        assert metrics["device"] == "cuda" and metrics["backend"] == "nerfkit"
+        there = run.model("cuda")
+        learned = [tensor for group in there.optimizers["adam"].param_groups for tensor in group["params"]]
+        assert learned and all(isinstance(tensor, OnGpu) for tensor in learned)
+        scores = evaluate(there, there.scene.views[:2])  # type: ignore[attr-defined]
+    assert all(loss < 2 for loss in losses(run))
+    if name != "gaussians":  # whose random backgrounds outweigh what so few steps teach
+        assert sum(losses(run)[-5:]) < sum(losses(run)[:5])
+    here = run.model("cpu")
+    assert evaluate(here, here.scene.views[:2])["psnr"] == pytest.approx(scores["psnr"], abs=0.01)  # type: ignore[attr-defined]
+    longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 2, device="cpu", threads=1)
+    assert fit(run.path, longer, resume=True).config.device == "cpu"
+    with pretend_gpu(monkeypatch):  # and back
+        longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 4, device="cuda", threads=1)
+        assert losses(fit(run.path, longer, resume=True))[-1] < 2
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_step_waits_for_no_more_than_it_must(
+    name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 16th looks at the loss and at the occupancy."""
+    steps: list[Counter[str]] = []
+    own = Trainer.step
+    with pretend_gpu(monkeypatch) as waits:
+
+        def step(trainer: Trainer) -> None:
+            waits.clear()
+            own(trainer)
+            steps.append(Counter(waits))
+
+        monkeypatch.setattr(Trainer, "step", step)
+        fit(tmp_path / "run", config(name, scene, **({"densify_events": 1} if name == "gaussians" else {})))
+    usual = steps[12:15] + steps[17:19]
+    assert usual == [WHAT_A_STEP_WAITS_FOR[name]] * len(usual)
+
+
+def test_mcmc_and_noise_work_there(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch):
+        for name, options in (
+            ("gaussians", {"density": "mcmc"}),
+            ("nerf paper", {"raw_noise": 0.1, "antialias": True}),
+        ):
+            run = fit(tmp_path / name, config(name, scene, **options))
+            assert all(loss < 2 for loss in losses(run))
+
+
+@pytest.mark.parametrize("space", ["contracted", "ndc"])
+def test_every_space_works_there(space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = write_scene(tmp_path / "scene", count=4, width=40, height=28)
+    text = json.loads((scene / "transforms.json").read_text())
+    for index, frame in enumerate(text["frames"]):  # all look the same way
+        pose = torch.eye(4)
+        pose[0, 3], pose[2, 3] = 0.1 * index, 3.0
+        frame["transform_matrix"] = pose.tolist()
+    (scene / "transforms.json").write_text(json.dumps(text))
+    with pretend_gpu(monkeypatch):
+        run = fit(tmp_path / "run", config("ngp", scene, space=space, distortion=0.01))
+        assert all(loss < 2 for loss in losses(run))
+
+
+def trained(name: str, scene: Path, path: Path) -> SceneModel:
+    return fit(path, config(name, scene)).model("cuda")
+
+
+@pytest.mark.parametrize("name", ["gaussians", "ngp"])
+def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch):
+        model = trained(name, scene, tmp_path / "run")
+        loaded = model.scene  # type: ignore[attr-defined]
+        views = [loaded.views[index].camera for index in loaded.train[:2]]
+        cameras = Cameras(
+            torch.cat([view.world_from_cam for view in views]), torch.cat([view.intrinsics for view in views]),
+            views[0].width, views[0].height,
+        )  # fmt: skip
+        for frame in render_frames(model, cameras, ("rgb", "depth", "normal", "alpha")):
+            assert all(image.shape == (28, 40, 3) for image in frame.values())
+        integrate = choose_core(device="cuda").tsdf_integrate
+        volume = fuse.fuse(model, loaded, MeshOptions(resolution=24), integrate)
+        assert isinstance(volume, Volume) and isinstance(volume.tsdf, OnGpu) and not isinstance(volume.origin, OnGpu)
+        if name == "gaussians":
+            drawn: Gaussians = model.gaussians()  # type: ignore[attr-defined]
+            ply.write(tmp_path / "splats.ply", drawn)
+            assert len(ply.read(tmp_path / "splats.ply")) == len(drawn)
+
+
+def test_photos_that_do_not_fit_are_picked_from_on_the_cpu(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pretend_gpu(monkeypatch):
+        monkeypatch.setattr("nerfkit.data.resident.room_for_photos", lambda device: 1000)
+        for name in ("ngp", "gaussians"):
+            run = fit(tmp_path / name, config(name, scene))
+            assert all(loss < 2 for loss in losses(run))
+            assert list_newest_first(run.checkpoints)
+
+
+# --- the pretended GPU itself --------------------------------------------------------------------------------------
+
+
+def test_the_pretended_gpu_is_strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch) as waits:
+        there, here = torch.ones(3, 2, device="cuda").requires_grad_(), torch.ones(3, 2)
+        (there * 2).sum().backward()
+        assert there.grad is not None and there.grad.device.type == "cuda" and there.grad.tolist() == [[2, 2]] * 3
+        rng = torch.Generator("cuda").manual_seed(0)
+        for mixed in (
+            lambda: there + here,
+            lambda: there[torch.tensor([0, 1])],
+            lambda: torch.cat([there, here]),
+            lambda: torch.rand(3, generator=rng),
+            lambda: torch.rand(3, generator=torch.Generator(), device="cuda"),
+            lambda: there.detach().numpy(),
+            lambda: choose_core().composite(here[:, 0], there, torch.tensor([0, 3], dtype=torch.int32)),
+        ):
+            with pytest.raises((WrongDevice, ValueError), match=r"on the CPU|generator on|numpy|must be on"):
+                mixed()
+        waits.clear()
+        there.sum().item()
+        there.detach().cpu()
+        torch.ones(3).to("cuda")
+        torch.ones(3).to("cuda", non_blocking=True)
+        assert waits == {"aten._local_scalar_dense": 1, "to the CPU": 1, "to the GPU": 1}
+    assert set(TO_COME) <= set(dir(choose_core("nerfkit")))
