@@ -12,8 +12,6 @@ needs no device of its own; what Python sees is ``cuda``.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +24,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from nerfkit.core import _library
-from nerfkit.core.hash_grid import HashGrid
-from nerfkit.core.native import NativeCore
-from nerfkit.core.types import SplatStats
 
 CUDA, META, CPU = torch.device("cuda", 0), torch.device("meta"), torch.device("cpu")
 aten = torch.ops.aten
@@ -209,53 +204,6 @@ class Library(_library.Library):
         return super().call(function, **{name: _held(value) for name, value in arguments.items()})
 
 
-# Operators whose Python side doesn't know of GPUs yet: they take a detour over the CPU.
-TO_COME = ("rasterize", "target", "photometric_loss", "hash_encode", "mlp")
-
-
-class _Crossing(torch.autograd.Function):
-    """To the other device, unseen by those who count."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        return tensor.held.clone() if isinstance(tensor, OnGpu) else OnGpu(tensor.clone())
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return _Crossing.forward(ctx, grads[0])
-
-
-def _over_the_cpu(operator: Any) -> Any:
-    @functools.wraps(operator)
-    def detour(*args: Any, **options: Any) -> Any:
-        for arg in (*args, *options.values()):
-            _on_one_device(arg)
-        result = operator(*(_crossed(arg, CPU) for arg in args), **{k: _crossed(v, CPU) for k, v in options.items()})
-        return _crossed(result, CUDA)
-
-    return staticmethod(detour)
-
-
-def _crossed(value: Any, device: torch.device) -> Any:
-    if isinstance(value, SplatStats):  # which is written to
-        return SplatStats(*(_held(tensor) for tensor in vars(value).values()))
-    if isinstance(value, Tensor):
-        return value if value.device.type == device.type else _Crossing.apply(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type | HashGrid):
-        return dataclasses.replace(
-            value, **{f.name: _crossed(getattr(value, f.name), device) for f in dataclasses.fields(value)}
-        )
-    return value
-
-
-def _on_one_device(value: Any) -> None:
-    """Of what belongs together."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        devices = {part.device for part in vars(value).values() if isinstance(part, Tensor)}
-        if len(devices) > 1:
-            raise WrongDevice(f"{type(value).__name__} with tensors on {devices}")
-
-
 @contextmanager
 def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
     """Gives a count of what a CPU would wait for, by name; it can be cleared on the way."""
@@ -266,8 +214,6 @@ def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
         patched.setattr(_library, "library", lambda kind="cpu": gpus if kind == "cuda" else own)
         patched.setattr(torch, "Generator", Generator)
         patched.setattr(Tensor, "pin_memory", lambda tensor: tensor)
-        for operator in TO_COME:
-            patched.setattr(NativeCore, operator, _over_the_cpu(getattr(NativeCore, operator)))
         patched.setattr(torch.cuda, "is_available", lambda: True)
         patched.setattr(torch.cuda, "device_count", lambda: 1)
         patched.setattr(torch.cuda, "get_device_name", lambda device=None: "a GPU that is none")

@@ -97,9 +97,9 @@ def list_by_tile(splats: Tensor, width: int, height: int) -> TileLists:
     scratch = {}
     if not on_gpu:
         scratch = {
-            "notes": torch.empty(out.pairs, dtype=torch.int32),
-            "tiles_of_splat": torch.empty(n, dtype=torch.int32),
-            "part_counts": torch.empty(parts * tiles, dtype=torch.int32),
+            "notes": _new(splats, out.pairs, dtype=torch.int32),
+            "tiles_of_splat": _new(splats, n, dtype=torch.int32),
+            "part_counts": _new(splats, parts * tiles, dtype=torch.int32),
         }
     filled = call("nk_fill", T=tiles, M=out.M, order=order, room=room, **arrays, **scratch, **size)
     arrays["walked"] = _new(splats, tiles, dtype=torch.int32)
@@ -112,7 +112,7 @@ def _on_host(values: Tensor) -> Tensor:
 
 
 def _new(like: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=like.device)
+    return like.new_empty(shape, dtype=dtype)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -152,7 +152,7 @@ class _Rasterize(torch.autograd.Function):
         call(
             "nk_rasterize_bwd", absolute=int(view.stats is not None), **ctx.lists, image=image, alpha=alpha,
             grad_image=grad_image.contiguous(), grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
-            scratch=None if own.lanes == 1 else torch.empty(own.threads * splats.numel()), grad_splats=grad_splats,
+            scratch=None if own.lanes == 1 else _new(splats, own.threads * splats.numel()), grad_splats=grad_splats,
         )  # fmt: skip
         if view.stats is not None:
             call(

@@ -128,6 +128,13 @@ def test_relocation_moves_the_dead_and_keeps_the_picture() -> None:
     assert (picture(activate(params)) - before).abs().mean() < 0.1 * before.mean()
 
 
+def test_relocation_leaves_a_full_model_without_dead_as_it_is() -> None:
+    params, optimizer = some_gaussians(50, 0.8)
+    before = {name: tensor.detach().clone() for name, tensor in params.items()}
+    density.relocate(Config(cap=50, density="mcmc"), params, optimizer, 50, torch.Generator().manual_seed(0))
+    assert all(torch.equal(params[name], before[name]) for name in before)
+
+
 def test_shared_opacity_and_scale_keep_the_integral_along_a_ray() -> None:
     """What eq. 9 of the MCMC paper is made for: the light along a line across the Gaussian's middle stays the same."""
     line = torch.linspace(-6, 6, 4001, dtype=torch.float64)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pretend_gpu import TO_COME, OnGpu, WrongDevice, pretend_gpu
+from pretend_gpu import OnGpu, WrongDevice, pretend_gpu
 from test_model_runs import SMALL
 from toy_scene import write_scene
 
@@ -184,4 +184,3 @@ def test_the_pretended_gpu_is_strict(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.ones(3).to("cuda")
         torch.ones(3).to("cuda", non_blocking=True)
         assert waits == {"aten._local_scalar_dense": 1, "to the CPU": 1, "to the GPU": 1}
-    assert set(TO_COME) <= set(dir(choose_core("nerfkit")))

@@ -73,9 +73,9 @@ def relocate(config: Config, params: Parameters, optimizer: FusedAdam, target: i
     opacities = torch.sigmoid(params["logit_opacities"].detach())
     alive = opacities > config.prune_opacity
     live = alive.nonzero()[:, 0]
-    if len(live) == 0:
-        return
     total = max(len(opacities), min(target, int(_MCMC_GROWTH * len(opacities)) + 1))
+    if len(live) in (0, total):  # nothing to begin from, or nothing to move or add
+        return
     rng = generator_on(live.device, rng)
     picked = live[torch.multinomial(opacities[live], total - len(live), replacement=True, generator=rng)]
     copies = torch.bincount(picked, minlength=len(opacities)) + 1  # how many share each place
