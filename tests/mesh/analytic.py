@@ -25,6 +25,7 @@ class BallOnTable:
     def __init__(self, table: bool = True) -> None:
         self.table = table
         self.seen: list[Cameras] = []
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
     def render(self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None) -> Rendering:
         self.seen.append(camera)

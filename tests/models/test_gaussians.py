@@ -171,7 +171,7 @@ def test_higher_sh_begin_at_zero() -> None:
 def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected: tuple[int, int]) -> None:
     photo = Photo(*size)
     camera = _halved(photo.camera, level)
-    planes = _planes(photo, torch.ones(3), level)  # type: ignore[arg-type]
+    planes = _planes(photo.image(), photo.mask(), photo.camera, torch.ones(3), level)
     assert (camera.width, camera.height) == expected
     assert planes.shape == (3, expected[1], expected[0])
     # The same rays: the principal point and the focal length stay where they are in the picture.

@@ -28,6 +28,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     device._warn.cache_clear()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU where there is one")
 def test_auto_takes_a_gpu_that_there_are_kernels_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with pretend_gpu(monkeypatch):
         place, core = device.choose()
