@@ -76,6 +76,8 @@ def relocate(config: Config, params: Parameters, optimizer: FusedAdam, target: i
     if len(live) == 0:
         return
     total = max(len(opacities), min(target, int(_MCMC_GROWTH * len(opacities)) + 1))
+    if total == len(live):
+        return  # nothing is dead, and there is room for no more
     rng = generator_on(live.device, rng)
     picked = live[torch.multinomial(opacities[live], total - len(live), replacement=True, generator=rng)]
     copies = torch.bincount(picked, minlength=len(opacities)) + 1  # how many share each place
