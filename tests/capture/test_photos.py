@@ -153,10 +153,10 @@ def test_a_video_instead_of_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_photos_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(NerfkitError, match=r"no photos in it \(looked for \.jpg \.jpeg \.png \.tif \.tiff \.webp\)"):
+    with pytest.raises(NerfkitError, match=r"no photos in it \(looked for \.jpg .* \.avif\); give the folder"):
         capture.find(tmp_path)
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0")
-    with pytest.raises(NerfkitError, match="HEIC photos are not supported yet: export them as JPEG"):
+    (tmp_path / "IMG_1.DNG").write_bytes(b"\0")
+    with pytest.raises(NerfkitError, match="raw photos are not supported: export them as JPEG or TIFF"):
         capture.find(tmp_path)
     (tmp_path / "walk.mp4").write_bytes(b"\0")
     with pytest.raises(NerfkitError, match="videos are not supported yet"):
