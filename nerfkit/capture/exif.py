@@ -36,8 +36,8 @@ class Facts:
     taken: datetime | None = None  # by the camera's clock, which knows no time zone
 
 
-def read(image: Image) -> Facts:
-    """The facts of an opened image; broken EXIF counts as none."""
+def read(image: Image, size: tuple[int, int]) -> Facts:
+    """The facts of an opened image that has ``size`` in its file; broken EXIF counts as none."""
     try:
         exif = image.getexif()
         outer: Mapping[int, Any] = dict(exif)
@@ -45,7 +45,7 @@ def read(image: Image) -> Facts:
         return Facts()
     inner, gps = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     values = [outer.get(_MAKE), outer.get(_MODEL), inner.get(_FOCAL_LENGTH), inner.get(_FOCAL_LENGTH_35MM)]
-    focal_px, wrong = _focal(inner, *image.size)
+    focal_px, wrong = _focal(inner, *size)
     return Facts(
         _orientation(outer.get(ORIENTATION)),
         tuple("" if value is None else str(value).strip("\0 ") for value in values),

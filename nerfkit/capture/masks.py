@@ -49,7 +49,7 @@ class Finder:
                 mask = files.get(name.casefold())
                 if mask is not None:
                     return mask
-        return beside if self.given is None and beside.is_file() else None
+        return beside if self.given is None and os.path.isfile(beside) else None
 
     def _places(self, photo: Path) -> Iterator[tuple[Path, PurePosixPath]]:
         """Folders of masks, and the name that the mask of ``photo`` has in them, less its suffix."""

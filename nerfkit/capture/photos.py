@@ -263,23 +263,22 @@ def _decoded(file: Found) -> tuple[Photo, bool]:
     """The photo, and whether all of its pixels are transparent."""
     data = file.path.read_bytes()
     with pixels.open_picture(data) as image:
-        facts = exif.read(image)
-        size, mode, frames = image.size, image.mode, _frames(image)
+        size, mode, kind, frames = image.size, image.mode, str(image.format), _frames(image)
         if mode not in pixels.MODES:
             raise ValueError(f"its pixel format {mode} is not supported")
         plain = _is_plain(image, data)
+        before = exif.read(image, size) if kind == "TIFF" else None
         image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
         image.load()
-        # Pillow has turned some formats itself now, and has told so by taking the tag away.
-        left = image.getexif().get(exif.ORIENTATION, 1) if image.format not in ("JPEG", "MPO") else facts.orientation
-        width, height = size if image.format in ("JPEG", "MPO") else image.size
+        after = exif.read(image, size)  # only now: to look for EXIF in a PNG decodes it
+        facts = before or after  # Pillow has turned a TIFF by now, and has told so by taking the tag away
+        width, height = size if kind in ("JPEG", "MPO") else image.size
         alpha = pixels.has_alpha(image)
         hidden = alpha and not image.convert("RGBA").getchannel("A").getextrema()[1]
         opaque = mode in ("RGBA", "LA") and not alpha
-        kind = str(image.format)
     if frames > 1:
         log.warning("%s: has %d pictures, only the first is used", shown(file.path), frames)
-    if left in (5, 6, 7, 8):
+    if after.orientation in (5, 6, 7, 8):
         width, height = height, width
     rewrite = ""
     if not plain or opaque or facts.orientation != 1 or frames > 1:
@@ -304,7 +303,8 @@ def _frames(image: Image) -> int:
 
 def _is_plain(image: Image, data: bytes) -> bool:
     """Whether COLMAP, OpenCV and browsers read the file as it is, and see the same colours."""
-    if not pixels.is_srgb(image.info.get("icc_profile") or b"", image.mode):
+    colors = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
+    if not pixels.is_srgb(image.info.get("icc_profile") or b"", colors):
         return False
     if image.format in ("JPEG", "MPO"):
         return image.mode in ("RGB", "L") and data.rfind(b"\xff\xd9", len(data) // 2) > 0  # as nerfkit.data wants it
