@@ -117,9 +117,8 @@ def _gps(values: Mapping[int, Any]) -> Gps | None:
 def _angle(values: Mapping[int, Any], reference: int, value: int, negative: str) -> float | None:
     """Degrees from degrees, minutes and seconds."""
     parts = values.get(value)
-    if not isinstance(parts, tuple) or not 1 <= len(parts) <= 3:
-        return None
-    degrees = sum(_number(part, math.nan) / 60**power for power, part in enumerate(parts))
+    parts = parts if isinstance(parts, tuple) else (parts,)
+    degrees = sum(_number(part, math.nan) / 60**power for power, part in enumerate(parts[:3]))
     if not math.isfinite(degrees):
         return None
     return -degrees if str(values.get(reference, "")).strip("\0 ").upper() == negative else degrees

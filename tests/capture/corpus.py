@@ -296,6 +296,10 @@ def _named(name: str, copy: str) -> Case:
     return Case(f"named {name!r}", lambda folder: good(folder, name), picture(), copy)
 
 
+def _copy(folder: Path) -> None:
+    (folder / "d.jpg").write_bytes((folder / "a.jpg").read_bytes())
+
+
 def _denied(folder: Path) -> None:
     good(folder, "d.jpg").chmod(0)
 
@@ -312,7 +316,11 @@ def cases() -> list[Case]:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     holes, keyed = _palette_with_hole(), _color_key()
     heic = {"quality": 95, "chroma": 444}
-    grey = in_grey(picture())
+    clear = with_alpha(picture())
+    webp, avif = {"lossless": True, "exact": True}, {"quality": 95, "subsampling": "4:4:4"}
+    p3_jpeg, p3_heic = {"icc_profile": p3, **jpeg}, {"icc_profile": p3, **heic}
+    first = "2 pictures, only the first"
+    grey, noise = in_grey(picture()), np.random.default_rng(1).bytes(300)
     shown = [
         Case("plain", _put("d.jpg", plain), picture(), "d.jpg"),
         Case("progressive", _put("d.jpg", encoded(picture(), "JPEG", progressive=True, **jpeg)), picture(), "d.jpg"),
@@ -340,8 +348,8 @@ def cases() -> list[Case]:
         Case("palette", _put("d.png", _palette()), picture(), "d.png", 6),
         Case("palette with a transparent colour", _put("d.png", holes[0]), holes[1], "d.png", 0),
         Case("a colour that means transparent", _put("d.png", keyed[0]), keyed[1], "d.png", 0),
-        Case("RGBA", _put("d.png", encoded(with_alpha(picture()), "PNG")), with_alpha(picture()), "d.png", 0),
-        Case("RGBA TIFF", _put("d.tif", encoded(with_alpha(picture()), "TIFF")), with_alpha(picture()), "d.png", 0),
+        Case("RGBA", _put("d.png", encoded(clear, "PNG")), clear, "d.png", 0),
+        Case("RGBA TIFF", _put("d.tif", encoded(clear, "TIFF")), clear, "d.png", 0),
         Case("opaque RGBA", _put("d.png", _converted("RGBA", "PNG")), picture(), "d.png", 0),
         Case("grey with alpha", _put("d.png", _grey_alpha()), np.dstack([grey, alpha()]), "d.png", 0),
         Case("BMP", _put("d.bmp", encoded(picture(), "BMP")), picture(), "d.bmp", 0),
@@ -351,23 +359,23 @@ def cases() -> list[Case]:
         Case("WebP", _put("d.webp", encoded(picture(), "WEBP", quality=98)), picture(), "d.jpg", 4),
         Case(
             "WebP with alpha",
-            _put("d.webp", encoded(with_alpha(picture()), "WEBP", lossless=True, exact=True)),
-            with_alpha(picture()),
+            _put("d.webp", encoded(clear, "WEBP", **webp)),
+            clear,
             "d.png",
             0,
         ),
         Case("HEIC", _put("IMG_1.HEIC", encoded(picture(), "HEIF", **heic)), picture(), "IMG_1.jpg"),
         Case(
             "HEIC with alpha",
-            _put("d.heif", encoded(with_alpha(picture()), "HEIF", quality=100, chroma=444)),
-            with_alpha(picture()),
+            _put("d.heif", encoded(clear, "HEIF", **heic)),
+            clear,
             "d.png",
             3,
         ),
-        Case("AVIF", _put("d.avif", encoded(picture(), "AVIF", quality=95, subsampling="4:4:4")), picture(), "d.jpg"),
+        Case("AVIF", _put("d.avif", encoded(picture(), "AVIF", **avif)), picture(), "d.jpg"),
         Case(
             "Display P3 JPEG",
-            _put("d.jpg", encoded(picture(), "JPEG", icc_profile=p3, **jpeg)),
+            _put("d.jpg", encoded(picture(), "JPEG", **p3_jpeg)),
             in_srgb(picture()),
             "d.jpg",
         ),
@@ -376,13 +384,13 @@ def cases() -> list[Case]:
         ),
         Case(
             "Display P3 HEIC",
-            _put("d.heic", encoded(picture(), "HEIF", icc_profile=p3, **heic)),
+            _put("d.heic", encoded(picture(), "HEIF", **p3_heic)),
             in_srgb(picture()),
             "d.jpg",
         ),
         Case(
             "Display P3 with alpha",
-            _put("d.png", encoded(with_alpha(picture()), "PNG", icc_profile=p3)),
+            _put("d.png", encoded(clear, "PNG", icc_profile=p3)),
             with_alpha(in_srgb(picture())),
             "d.png",
             0.6,
@@ -394,18 +402,10 @@ def cases() -> list[Case]:
             picture(),
             "d.jpg",
         ),
-        Case(
-            "GIF named JPEG", _put("d.jpg", _animated("GIF")), picture(), "d.png", 6, warns="2 pictures, only the first"
-        ),
-        Case(
-            "animated WebP", _put("d.webp", _animated("WEBP")), picture(), "d.jpg", warns="2 pictures, only the first"
-        ),
-        Case(
-            "animated PNG", _put("d.png", _animated("PNG")), picture(), "d.png", 0, warns="2 pictures, only the first"
-        ),
-        Case(
-            "TIFF of two pages", _put("d.tif", _animated("TIFF")), picture(), "d.png", 0, warns="2 pictures, only the"
-        ),
+        Case("GIF named JPEG", _put("d.jpg", _animated("GIF")), picture(), "d.png", 6, warns=first),
+        Case("animated WebP", _put("d.webp", _animated("WEBP")), picture(), "d.jpg", warns=first),
+        Case("animated PNG", _put("d.png", _animated("PNG")), picture(), "d.png", 0, warns=first),
+        Case("TIFF of two pages", _put("d.tif", _animated("TIFF")), picture(), "d.png", 0, warns=first),
         Case("MPO of two eyes", _put("d.jpg", _mpo()), picture(), "d.jpg", 4),
         Case("PNG named JPEG", _put("d.jpg", encoded(picture(), "PNG")), picture(), "d.png", 0),
         Case("JPEG named PNG", _put("d.png", plain), picture(), "d.jpg"),
@@ -413,7 +413,7 @@ def cases() -> list[Case]:
         Case("HEIC named JPEG", _put("d.JPG", encoded(picture(), "HEIF", **heic)), picture(), "d.JPG"),
         Case(
             "EXIF of noise",
-            _put("d.jpg", _jpeg_with(b"Exif\0\0" + np.random.default_rng(1).bytes(300))),
+            _put("d.jpg", _jpeg_with(b"Exif\0\0" + noise)),
             picture(),
             "d.jpg",
         ),
@@ -441,36 +441,36 @@ def cases() -> list[Case]:
         Case("folders in a circle", _loop, picture(), "sub/d.jpg"),
         Case("read-only folder", _read_only, picture(), "d.jpg"),
     ]
+    unread, none = "it cannot be read", "it cannot be read (not a picture)"
+    progressive = encoded(picture(), "JPEG", progressive=True, **jpeg)
     left_out = [
         Case("empty", _put("d.jpg", b""), left_out="empty"),
-        Case("text", _put("d.jpg", b"shopping list"), left_out="not a picture"),
-        Case("web page", _put("d.png", b"<!doctype html><title>404</title>"), left_out="not a picture"),
+        Case("text", _put("d.jpg", b"shopping list"), left_out=none),
+        Case("web page", _put("d.png", b"<!doctype html><title>404</title>"), left_out=none),
         Case(
             "PostScript",
             _put("d.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"),
-            left_out="not a picture",
+            left_out=none,
         ),
-        Case(
-            "SVG", _put("d.png", b'<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>'), left_out="not a"
-        ),
-        Case("video", _put("d.jpg", b"\0\0\0\x18ftypmp42" + bytes(99)), left_out="it cannot be read"),
-        Case("zeros", _put("d.jpg", bytes(5000)), left_out="not a picture"),
-        Case("only the start", _put("d.jpg", plain[:20]), left_out="it cannot be read"),
+        Case("SVG", _put("d.png", b'<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>'), left_out=none),
+        Case("video", _put("d.jpg", b"\0\0\0\x18ftypmp42" + bytes(99)), left_out=unread),
+        Case("zeros", _put("d.jpg", bytes(5000)), left_out=none),
+        Case("only the start", _put("d.jpg", plain[:20]), left_out=unread),
         Case("truncated JPEG", _put("d.jpg", _cut(plain)), left_out="truncated"),
         Case(
             "truncated progressive JPEG",
-            _put("d.jpg", _cut(encoded(picture(), "JPEG", progressive=True, **jpeg))),
+            _put("d.jpg", _cut(progressive)),
             left_out="truncated",
         ),
         Case("JPEG without an end", _put("d.jpg", plain[:-2]), left_out="truncated"),
-        Case("truncated PNG", _put("d.png", _cut(encoded(picture(), "PNG"))), left_out="it cannot be read"),
-        Case("truncated WebP", _put("d.webp", _cut(encoded(picture(), "WEBP"))), left_out="it cannot be read"),
-        Case("truncated TIFF", _put("d.tif", _cut(encoded(picture(), "TIFF"))), left_out="it cannot be read"),
+        Case("truncated PNG", _put("d.png", _cut(encoded(picture(), "PNG"))), left_out=unread),
+        Case("truncated WebP", _put("d.webp", _cut(encoded(picture(), "WEBP"))), left_out=unread),
+        Case("truncated TIFF", _put("d.tif", _cut(encoded(picture(), "TIFF"))), left_out=unread),
         Case("truncated BMP", _put("d.bmp", _cut(encoded(picture(), "BMP"))), left_out="truncated"),
-        Case("truncated HEIC", _put("d.heic", _cut(encoded(picture(), "HEIF", **heic))), left_out="it cannot be read"),
-        Case("PNG with a wrong sum", _put("d.png", _wrong_sum()), left_out="it cannot be read"),
+        Case("truncated HEIC", _put("d.heic", _cut(encoded(picture(), "HEIF", **heic))), left_out=unread),
+        Case("PNG with a wrong sum", _put("d.png", _wrong_sum()), left_out=unread),
         Case("decompression bomb", _put("d.png", _bomb()), left_out="far too large: 60000x60000"),
-        Case("bomb in a comment", _put("d.png", _text_bomb()), left_out="it cannot be read"),
+        Case("bomb in a comment", _put("d.png", _text_bomb()), left_out=unread),
         Case("floating point", _put("d.tif", _float_tiff()), left_out="pixel format F is not supported"),
         Case("1x1", _put("d.png", encoded(picture(0, 1, 1), "PNG")), left_out="too small (1x1 pixels)"),
         Case("a line", _put("d.png", encoded(picture(0, 500, 2), "PNG")), left_out="too small (500x2 pixels)"),
