@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -146,48 +147,79 @@ def place(upright: UprightFolder, for_features: Path, folder: Path) -> PlacedMas
 
     Neither is made where no photo has a mask, or an alpha channel.
     """
-    masked = {name: photo for name, photo in upright.names.items() if photo.mask is not None}
-    if masked:
-        with atomic(folder) as partial:
-            for name, photo in masked.items():
-                assert photo.mask is not None
-                _save(read(photo.mask, (photo.width, photo.height), photo.orientation)[0], partial / f"{name}.png")
-    files = {name: folder / f"{name}.png" for name in masked}
-    if not masked and not any(photo.alpha for photo in upright.names.values()):
-        return PlacedMasks(None, files)
-    with atomic(for_features) as partial:
-        partial.mkdir(parents=True)
-        white: dict[tuple[int, int], Path] = {}
-        for name, photo in upright.names.items():
-            _place_for_features(upright.folder / name, photo, files.get(name), partial / f"{name}.png", white)
-    return PlacedMasks(for_features, files)
+    placed = places(upright, for_features, folder)
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        if placed.files:
+            with atomic(folder) as partial:
+                targets = [_with_parent(partial / f"{name}.png") for name in placed.files]
+                list(pool.map(_write, (upright.names[name] for name in placed.files), targets))
+        if placed.for_features is not None:
+            with atomic(for_features) as partial, pixels.large_pictures():
+                white: dict[tuple[int, int], Path] = {}
+                for name, photo in upright.names.items():
+                    target = _with_parent(partial / f"{name}.png")
+                    if name not in placed.files and not photo.alpha:
+                        _write_white(white, (photo.width, photo.height), target)
+                jobs = [
+                    (upright.folder / name, photo.alpha, placed.files.get(name), partial / f"{name}.png")
+                    for name, photo in upright.names.items()
+                    if name in placed.files or photo.alpha
+                ]
+                list(pool.map(lambda job: _write_for_features(*job), jobs))
+    return placed
 
 
-def _place_for_features(
-    picture: Path, photo: Photo, mask: Path | None, target: Path, white: dict[tuple[int, int], Path]
-) -> None:
+def places(upright: UprightFolder, for_features: Path, folder: Path) -> PlacedMasks:
+    """What :func:`place` gives, without the work."""
+    photos = upright.names.values()
+    files = {name: folder / f"{name}.png" for name, photo in upright.names.items() if photo.mask is not None}
+    return PlacedMasks(for_features if files or any(photo.alpha for photo in photos) else None, files)
+
+
+def are_placed(upright: UprightFolder, placed: PlacedMasks) -> bool:
+    """Whether all files of ``placed`` are there."""
+    wanted = [*placed.files.values()]
+    if placed.for_features is not None:
+        wanted += [placed.for_features / f"{name}.png" for name in upright.names]
+    return all(file.is_file() for file in wanted)
+
+
+def _write(photo: Photo, target: Path) -> None:
+    assert photo.mask is not None
+    _save(read(photo.mask, (photo.width, photo.height), photo.orientation)[0], target)
+
+
+def _write_white(known: dict[tuple[int, int], Path], size: tuple[int, int], target: Path) -> None:
+    """COLMAP skips a photo whose mask isn't there."""
     from PIL import Image as images
 
-    size = (photo.width, photo.height)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if photo.alpha:
-        with pixels.large_pictures(), pixels.open_picture(picture.read_bytes()) as image:
-            inside = np.asarray(image.convert("RGBA").getchannel("A")) >= _INSIDE
-        if mask is not None:
-            with images.open(mask) as image:
-                inside &= np.asarray(image) >= _INSIDE
-        _save(images.fromarray(np.where(inside, 255, 0).astype(np.uint8)), target)
-    elif mask is not None:
-        _link(mask, target)
-    elif size in white:  # COLMAP skips a photo whose mask isn't there
-        _link(white[size], target)
+    if size in known:
+        _link(known[size], target)
     else:
         _save(images.new("L", size, 255), target)
-        white[size] = target
+        known[size] = target
+
+
+def _write_for_features(picture: Path, alpha: bool, mask: Path | None, target: Path) -> None:
+    from PIL import Image as images
+
+    if not alpha and mask is not None:
+        _link(mask, target)
+        return
+    with pixels.open_picture(picture.read_bytes()) as image:
+        inside = np.asarray(image.convert("RGBA").getchannel("A")) >= _INSIDE
+    if mask is not None:
+        with images.open(mask) as image:
+            inside &= np.asarray(image) >= _INSIDE
+    _save(images.fromarray(np.where(inside, 255, 0).astype(np.uint8)), target)
+
+
+def _with_parent(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
 def _save(image: Image, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     image.save(target, compress_level=1)
 
 

@@ -142,10 +142,12 @@ def upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quie
 
 
 def camera_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
-    """Photos that may share one camera: same size, same lens at the same zoom. In order of first appearance."""
+    """Photos that may share one camera: same size, same lens at the same zoom; where EXIF names no camera, same folder.
+    In order of first appearance."""
     groups: dict[tuple[Any, ...], list[Photo]] = {}
     for photo in photos:
-        groups.setdefault((photo.width, photo.height, photo.lens), []).append(photo)
+        folder = None if any(photo.lens[:2]) else photo.path.parent
+        groups.setdefault((photo.width, photo.height, photo.lens, folder), []).append(photo)
     return list(groups.values())
 
 

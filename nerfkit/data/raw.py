@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
 from nerfkit.errors import NerfkitError
 
@@ -53,7 +54,7 @@ def photo_header(path: Path) -> tuple[int, int, bool, bool]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as photo:
+        with large_pictures(), Image.open(path) as photo:
             alpha = photo.mode in ("RGBA", "LA") or "transparency" in photo.info
             turned = photo.format in ("JPEG", "MPO") and photo.getexif().get(274, 1) in (5, 6, 7, 8)
             return photo.width, photo.height, alpha, turned

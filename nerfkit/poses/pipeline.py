@@ -117,7 +117,7 @@ class _Run:
                 self.progress(name, report.photos, report.photos)
         else:
             folder = self.upright()
-            placed = masks.place(folder, self.cache.folder / "masks", self.out / "masks")
+            placed = self.masks(folder)
             seconds = {
                 "features": self.features(folder, groups, placed),
                 "matching": self.matching(),
@@ -152,6 +152,15 @@ class _Run:
         placed = capture.upright(self.photos, folder, self.progress)
         if placed.folder == folder:
             self.cache.put("photos", key, 0, {name: photo.name for name, photo in placed.names.items()})
+        return placed
+
+    def masks(self, folder: UprightFolder) -> PlacedMasks:
+        digests = sorted((name, photo.digest, photo.mask_digest) for name, photo in folder.names.items())
+        key, where = key_of(version=VERSION, photos=digests), (self.cache.folder / "masks", self.out / "masks")
+        placed = masks.places(folder, *where)
+        if self.cache.get("masks", key) is None or not masks.are_placed(folder, placed):
+            masks.place(folder, *where)
+            self.cache.put("masks", key, 0, {})
         return placed
 
     def features(self, folder: UprightFolder, groups: list[list[Photo]], placed: PlacedMasks) -> float:

@@ -138,6 +138,15 @@ def test_photos_of_other_size_or_zoom_get_another_camera(folder: Path) -> None:
     assert groups == [["a.jpg", "b.jpeg", "c.JPG", "d.jpg"], ["small.jpg"], ["zoomed.jpg"]]
 
 
+def test_photos_of_unknown_cameras_share_one_within_their_folder(folder: Path) -> None:
+    for number, name in enumerate(("left/a.jpg", "left/b.jpg", "right/a.jpg")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        with Image.open(folder / "a.jpg") as image:
+            image.rotate(number).save(folder / name)
+    groups = [[photo.name for photo in group] for group in capture.camera_groups(capture.find(folder).photos)]
+    assert groups == [["a.jpg", "b.jpeg", "c.JPG", "d.jpg"], ["left/a.jpg", "left/b.jpg"], ["right/a.jpg"]]
+
+
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match=re.escape(f"{tmp_path}/none: no such folder; check the path of the photos")):
         capture.find(tmp_path / "none")
