@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ import numpy as np
 
 from nerfkit.capture import pixels
 from nerfkit.capture.exif import ORIENTATION
+from nerfkit.capture.threads import threads
 from nerfkit.capture.walk import MASK_FOLDERS, SUBFOLDERS, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
@@ -73,7 +73,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
         subfolders.sort()
         for name in sorted(names):
             path = Path(directory, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+            if path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.is_file():
                 relative = path.relative_to(folder)
                 found[relative.as_posix().casefold()] = path
                 found.setdefault(relative.with_suffix("").as_posix().casefold(), path)
@@ -148,7 +148,7 @@ def place(upright: UprightFolder, for_features: Path, folder: Path) -> PlacedMas
     Neither is made where no photo has a mask, or an alpha channel.
     """
     placed = places(upright, for_features, folder)
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+    with threads() as pool:
         if placed.files:
             with atomic(folder) as partial:
                 targets = [_with_parent(partial / f"{name}.png") for name in placed.files]

@@ -8,13 +8,13 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nerfkit.capture import exif, masks, pixels, walk
+from nerfkit.capture.threads import threads
 from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, Found, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
@@ -134,7 +134,7 @@ def upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quie
         partial.mkdir(parents=True)
         for parent in {(partial / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
-        with pixels.large_pictures(), ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        with pixels.large_pictures(), threads() as pool:
             jobs = pool.map(lambda item: _place(item[1], partial / item[0]), names.items())
             for done, _ in enumerate(jobs, 1):
                 progress("upright photos", done, len(names))
@@ -225,7 +225,7 @@ def _listed(names: Sequence[str]) -> str:
 def _read_all(files: Sequence[Found], finder: masks.Finder, progress: ProgressSink) -> list[tuple[Photo, bool] | str]:
     """Each photo, and whether its mask had to be resized; or what is wrong with it in words."""
     read: list[tuple[Photo, bool] | str] = []
-    with pixels.large_pictures(), ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+    with pixels.large_pictures(), threads() as pool:
         for result in pool.map(lambda file: _read(file, finder), files):
             read.append(result)
             progress("photos", len(read), len(files))
@@ -327,7 +327,8 @@ def _as_it_is(photo: Photo) -> bool:
 
 
 def _names(photos: Sequence[Photo]) -> dict[str, Photo]:
-    taken = {photo.name.casefold() for photo in photos}
+    folders = {str(folder) for photo in photos for folder in PurePosixPath(photo.name).parents}
+    taken = {name.casefold() for name in (*(photo.name for photo in photos), *folders)}
     names = {}
     for photo in photos:
         name, wanted = photo.name, photo.rewrite or photo.suffix

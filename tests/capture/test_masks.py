@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -173,6 +174,12 @@ def test_a_folder_of_masks_that_does_not_fit(scene: Path, tmp_path: Path) -> Non
     save(tmp_path / "other" / "z.png")
     with pytest.raises(NerfkitError, match=r"other: none of its files is the mask of a photo; name them like a.jpg"):
         capture.find(scene, mask_folder=tmp_path / "other")
+
+
+def test_a_pipe_among_the_masks_holds_nothing_up(scene: Path) -> None:
+    (scene / "masks").mkdir()
+    os.mkfifo(scene / "masks" / "a.png")
+    assert [photo.mask for photo in capture.find(scene).photos] == [None] * 3
 
 
 def test_masks_are_no_photos(scene: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nerfkit.capture import photos as capture
+from nerfkit.data.readers import read as read_scene
 from nerfkit.errors import NerfkitError
 
 # How to store upright pixels so that the EXIF tag turns them back.
@@ -126,6 +127,27 @@ def test_webp_becomes_a_format_that_colmap_reads(folder: Path, tmp_path: Path) -
     assert np.abs(pixels(placed.folder / "a.webp.jpg") - pixels(folder / "a.jpg")).mean() < 2
     with Image.open(placed.folder / "e.png") as image:
         assert image.mode == "RGBA"
+
+
+def test_a_new_suffix_takes_no_name_that_is_there(folder: Path, tmp_path: Path) -> None:
+    with Image.open(folder / "a.jpg") as image:
+        for turn, name in enumerate(("a.webp", "e.webp", "e.jpg/f.jpg", "a.webp.jpg")):
+            (folder / name).parent.mkdir(exist_ok=True)
+            image.rotate(turn + 1).save(folder / name)
+    placed = capture.upright(capture.find(folder).photos, tmp_path / "out")
+    new = {photo.name: name for name, photo in placed.names.items() if photo.name != name}
+    assert new == {"a.webp": "a.webp-2.jpg", "e.webp": "e.webp.jpg"}
+    assert all((placed.folder / name).is_file() for name in placed.names)
+
+
+def test_photos_in_subfolders_are_seen_before_poses_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rig").mkdir()
+    folder.rename(tmp_path / "rig" / "left")
+    assert capture.has_photos(tmp_path / "rig")
+    with pytest.raises(NerfkitError, match="photos without camera poses; run `nerfkit poses"):
+        read_scene(tmp_path / "rig")
+    assert not capture.has_photos(tmp_path / "none")
+    assert not capture.has_photos(Path(__file__))
 
 
 def test_photos_of_other_size_or_zoom_get_another_camera(folder: Path) -> None:
