@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(PoseOptions):
     photos: tyro.conf.Positional[Path]
-    """Folder of photos."""
+    """Folder of photos, which may lie in subfolders: JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
     the photos' folder."""
@@ -26,7 +27,7 @@ class Options(PoseOptions):
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit import poses
 
-    place = options.photos.resolve()
+    place = Path(os.path.realpath(options.photos))  # which links in a circle don't stop
     out = options.out or place.with_name(f"{place.name}_poses")
     settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
     try:

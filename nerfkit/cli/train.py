@@ -104,7 +104,8 @@ def same_scene(given: Path, run: Run) -> None:
 
 def posed(scene: Path, images: Path | None, out: Path, console: Console) -> Path:
     """The scene itself, or for a folder of plain photos the poses found for it, in the run's folder."""
-    from nerfkit.data.readers import has_photos, readers
+    from nerfkit.capture.photos import has_photos
+    from nerfkit.data.readers import readers
 
     if not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene):
         return scene

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
 from nerfkit.errors import NerfkitError
 
 log = logging.getLogger("nerfkit")
 
+_LONGEST_NAME = 180  # bytes; file systems allow 255, and suffixes come to it
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
@@ -51,7 +54,7 @@ def photo_header(path: Path) -> tuple[int, int, bool, bool]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as photo:
+        with large_pictures(), Image.open(path) as photo:
             alpha = photo.mode in ("RGBA", "LA") or "transparency" in photo.info
             turned = photo.format in ("JPEG", "MPO") and photo.getexif().get(274, 1) in (5, 6, 7, 8)
             return photo.width, photo.height, alpha, turned
@@ -62,7 +65,8 @@ def photo_header(path: Path) -> tuple[int, int, bool, bool]:
 def finish(scene: RawScene) -> RawScene:
     """Checks what every format must hold, fits cameras to the photo files, names and sorts the views.
 
-    A name is the photo's path below the photos' common folder, without suffix and with ``_`` for ``/``.
+    A name is the photo's path below the photos' common folder, without suffix and with ``_`` for ``/``; it names files,
+    too, and is shortened where it is too long for them.
 
     Raises:
         NerfkitError: more than half of the photos are missing, fewer than two views, the same photo twice, a pose
@@ -141,7 +145,18 @@ def _names(paths: list[Path]) -> list[str]:
         shared += 1
     below = [PurePosixPath(*PurePosixPath(path.as_posix()).parts[shared:]) for path in paths]
     names = ["_".join(path.with_suffix("").parts) for path in below]
-    return names if len(set(names)) == len(names) else ["_".join(path.parts) for path in below]
+    if len(set(names)) < len(names):
+        names = ["_".join(path.parts) for path in below]
+    unique = len(set(names)) == len(names)  # or there are a/b_c.jpg and a_b/c.jpg
+    return [
+        name if unique and len(name.encode()) <= _LONGEST_NAME else _short(name, path)
+        for name, path in zip(names, below)
+    ]
+
+
+def _short(name: str, path: PurePosixPath) -> str:
+    digest = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
 def _check_pose(scene: RawScene, view: RawView) -> None:

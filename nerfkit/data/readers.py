@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nerfkit.capture.photos import has_photos
 from nerfkit.contracts import SceneReader
 from nerfkit.data.blender import BlenderReader
 from nerfkit.data.colmap import ColmapReader
 from nerfkit.data.llff import LlffReader
-from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene
+from nerfkit.data.raw import RawScene
 from nerfkit.data.transforms import TransformsReader
 from nerfkit.errors import NerfkitError
 
@@ -41,11 +42,4 @@ def read(path: Path, images: Path | None = None) -> RawScene:
     raise NerfkitError(
         f"{path}: no scene found; expected a COLMAP model (sparse/0), transforms.json, transforms_train.json "
         "or poses_bounds.npy"
-    )
-
-
-def has_photos(path: Path) -> bool:
-    folders = [path, path / "images", path / "photos"]
-    return any(
-        file.suffix.lower() in PHOTO_SUFFIXES for folder in folders if folder.is_dir() for file in folder.iterdir()
     )

@@ -34,7 +34,8 @@ def read_poses(transforms: Path) -> list[NamedPose]:
 
 
 def pose_errors(estimated: Sequence[NamedPose], reference: Sequence[NamedPose]) -> PoseErrors:
-    """Rotation and position errors of the photos in both lists, which are matched by name without suffix.
+    """Rotation and position errors of the photos in both lists, which are matched by file name without suffix, and
+    by as many of the folders above as it takes to tell all photos of a list apart.
 
     Positions are compared after the similarity that aligns them best (Umeyama 1991); rotations after the
     common rotation that aligns *them* best (the chordal mean), so that neither error hides in the other.
@@ -42,11 +43,12 @@ def pose_errors(estimated: Sequence[NamedPose], reference: Sequence[NamedPose]) 
     Raises:
         NerfkitError: fewer than three common photos, or all cameras on one line.
     """
-    wanted = {PurePath(name).stem: torch.as_tensor(pose, dtype=torch.float64) for name, pose in reference}
+    depth = max(_telling_depth([name for name, _ in poses]) for poses in (estimated, reference))
+    wanted = {_tail(name, depth): torch.as_tensor(pose, dtype=torch.float64) for name, pose in reference}
     common = [
-        (torch.as_tensor(pose, dtype=torch.float64), wanted[PurePath(name).stem])
+        (torch.as_tensor(pose, dtype=torch.float64), wanted[_tail(name, depth)])
         for name, pose in estimated
-        if PurePath(name).stem in wanted
+        if _tail(name, depth) in wanted
     ]
     ours = torch.stack([pose for pose, _ in common]) if common else torch.zeros(0, 4, 4, dtype=torch.float64)
     truth = torch.stack([pose for _, pose in common]) if common else ours  # [N, 4, 4]
@@ -57,6 +59,17 @@ def pose_errors(estimated: Sequence[NamedPose], reference: Sequence[NamedPose]) 
     return PoseErrors(
         len(common), float(rotation.median()), float(rotation.max()), float(position.median()), float(position.max())
     )
+
+
+def _telling_depth(names: Sequence[str]) -> int:
+    """How many parts at the ends of paths tell them apart."""
+    deepest = max((len(PurePath(name).parts) for name in names), default=1)
+    telling = (depth for depth in range(1, deepest) if len({_tail(name, depth) for name in names}) == len(names))
+    return next(telling, deepest)
+
+
+def _tail(name: str, depth: int) -> tuple[str, ...]:
+    return PurePath(name).with_suffix("").parts[-depth:]
 
 
 def _mean_rotation(rotations: Tensor) -> Tensor:

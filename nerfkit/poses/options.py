@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from nerfkit.errors import NerfkitError
@@ -36,6 +37,9 @@ class PoseOptions:
     """COLMAP's camera model, estimated with the poses."""
     single_camera: Literal["auto", "yes", "no"] = "auto"
     """Whether photos share their intrinsics; auto: those of the same size, camera and zoom do."""
+    masks: Path | None = None
+    """Folder of masks, white where the scene is: NAME.jpg.png or NAME.png for each photo, in subfolders as the photos
+    lie. By default a folder masks inside or beside that of the photos."""
     seed: int = 0
     """Seed of everything random in matching and mapping."""
 

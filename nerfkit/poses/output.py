@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ _PARAMETERS = {
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def work(tell: Tell, model: str, folder: str, out: str) -> dict[str, Any]:
-    """Writes the model read from ``model``, whose photos lie in ``folder``, into ``out``."""
+def work(tell: Tell, model: str, folder: str, out: str, masks: Mapping[str, str]) -> dict[str, Any]:
+    """Writes the model read from ``model``, whose photos lie in ``folder``, into ``out``. ``masks``: files by photo."""
     import pycolmap
 
     reconstruction = pycolmap.Reconstruction(model)
@@ -37,13 +38,13 @@ def work(tell: Tell, model: str, folder: str, out: str) -> dict[str, Any]:
     with atomic(target / "colmap") as partial:
         shutil.copytree(model, partial / "sparse" / "0")
     write_points(target / POINTS_FILE, reconstruction)
-    frames = transforms(reconstruction, Path(folder), target)
+    frames = transforms(reconstruction, Path(folder), target, masks)
     write_text(target / "transforms.json", json.dumps(frames, indent=1) + "\n")  # last: now it is a scene
     tell(1, 1)
     return {}
 
 
-def transforms(reconstruction: Any, folder: Path, out: Path) -> dict[str, Any]:
+def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str]) -> dict[str, Any]:
     """The content of ``transforms.json``: OpenGL camera axes, camera to world, in COLMAP's world frame.
 
     Intrinsics are those of the whole file where all photos share them, else of each frame.
@@ -57,6 +58,7 @@ def transforms(reconstruction: Any, folder: Path, out: Path) -> dict[str, Any]:
         world_from_cam[:3] = image.cam_from_world().inverse().matrix()
         frames.append(
             {"file_path": _relative(folder / image.name, out)}
+            | ({"mask_path": _relative(Path(masks[image.name]), out)} if image.name in masks else {})
             | ({} if shared else cameras[image.camera_id])
             | {"transform_matrix": (world_from_cam @ _OPENGL_FROM_OPENCV).tolist()}
         )

@@ -12,7 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nerfkit.capture import masks
 from nerfkit.capture import photos as capture
+from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import Photo, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
@@ -23,7 +25,7 @@ from nerfkit.poses.report import PoseReport
 from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink, quiet
 
-VERSION = 1  # of the stages' results; another one makes them anew
+VERSION = 2  # of the stages' results; another one makes them anew
 MARK = "nerfkit-poses.json"  # in .cache: the folder is ours
 
 log = logging.getLogger("nerfkit")
@@ -33,11 +35,11 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
-    ``photos/`` (upright copies), and ``.cache/``: what is done is not done again, and a killed run continues.
-    The world frame and its scale are COLMAP's, arbitrary.
+    ``photos/`` (upright copies) and ``masks/``, and ``.cache/``: what is done is not done again, and a killed run
+    continues. The world frame and its scale are COLMAP's, arbitrary.
 
     Args:
-        photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``.
+        photos: folder of photos, in subfolders too, or a folder with them in ``images/``, ``photos/`` or ``input/``.
         out: a new or empty folder, or one of an earlier run on the same photos.
         options: quality, matcher, camera model, seed.
         progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
@@ -47,7 +49,7 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     """
     options.check()
     start = time.perf_counter()
-    found = capture.find(photos, progress)
+    found = capture.find(photos, progress, options.masks)
     claim(out, found.folder)
     cache = Cache(out / ".cache")
     with cache.workspace() as work:
@@ -94,7 +96,7 @@ class _Run:
         self.photos, self.unreadable, self.start = list(photos), unreadable, start
         self.matcher = options.matcher_for(len(self.photos))
         self.features_key = key_of(
-            version=VERSION, photos=[(photo.name, photo.digest) for photo in self.photos],
+            version=VERSION, photos=[(photo.name, photo.digest, photo.mask_digest) for photo in self.photos],
             settings=asdict(QUALITY[options.quality]), camera_model=options.camera_model,
             single_camera=options.single_camera,
         )  # fmt: skip
@@ -115,12 +117,13 @@ class _Run:
                 self.progress(name, report.photos, report.photos)
         else:
             folder = self.upright()
+            placed = self.masks(folder)
             seconds = {
-                "features": self.features(folder, groups),
+                "features": self.features(folder, groups, placed),
                 "matching": self.matching(),
                 "mapping": self.mapping(folder),
             }
-            report = self.output(folder, seconds)
+            report = self.output(folder, placed, seconds)
         _warn(report)
         return report
 
@@ -133,7 +136,7 @@ class _Run:
             if len(sizes) > 1:
                 words = ", ".join(f"{width}x{height}" for width, height in sizes[:4])
                 raise NerfkitError(
-                    f"{self.photos[0].path.parent}: photos of different sizes ({words}) can't share one camera; "
+                    f"{self.photos[0].root}: photos of different sizes ({words}) can't share one camera; "
                     "use --single-camera auto"
                 )
             return [self.photos]
@@ -151,14 +154,29 @@ class _Run:
             self.cache.put("photos", key, 0, {name: photo.name for name, photo in placed.names.items()})
         return placed
 
-    def features(self, folder: UprightFolder, groups: list[list[Photo]]) -> float:
+    def masks(self, folder: UprightFolder) -> PlacedMasks:
+        digests = sorted((name, photo.digest, photo.mask_digest) for name, photo in folder.names.items())
+        key, where = key_of(version=VERSION, photos=digests), (self.cache.folder / "masks", self.out / "masks")
+        placed = masks.places(folder, *where)
+        if self.cache.get("masks", key) is None or not masks.are_placed(folder, placed):
+            masks.place(folder, *where)
+            self.cache.put("masks", key, 0, {})
+        return placed
+
+    def features(self, folder: UprightFolder, groups: list[list[Photo]], placed: PlacedMasks) -> float:
         names = {photo: name for name, photo in folder.names.items()}
         arguments = {
             "folder": str(folder.folder.resolve()),
             "groups": [
-                {"names": [names[photo] for photo in group], "longest_side": max(group[0].width, group[0].height)}
+                {
+                    "names": [names[photo] for photo in group],
+                    "size": (group[0].width, group[0].height),
+                    "focal_px": next((photo.focal_px for photo in group if photo.focal_px is not None), None),
+                    "focal_is_wrong": any(photo.focal_is_wrong for photo in group),
+                }
                 for group in groups
             ],
+            "masks": None if placed.for_features is None else str(placed.for_features.resolve()),
             "camera_model": self.options.camera_model,
             "settings": asdict(QUALITY[self.options.quality]),
         }
@@ -203,12 +221,12 @@ class _Run:
         if len(names) >= capture.FEWEST:
             return
         raise NerfkitError(
-            f"{self.photos[0].path.parent}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
+            f"{self.photos[0].root}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
             "they show with the next one, or try --quality best"
         )
 
-    def output(self, folder: UprightFolder, seconds: dict[str, float]) -> PoseReport:
+    def output(self, folder: UprightFolder, placed: PlacedMasks, seconds: dict[str, float]) -> PoseReport:
         record = self.cache.get("mapping", self.mapping_key)
         assert record is not None
         result = record["result"]
@@ -230,6 +248,7 @@ class _Run:
         write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
         self.stage("output", {
             "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
+            "masks": {name: str(mask.resolve()) for name, mask in placed.files.items()},
         })  # fmt: skip
         self.cache.put("output", self.output_key, 0, {})
         return report

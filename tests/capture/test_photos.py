@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nerfkit.capture import photos as capture
+from nerfkit.data.readers import read as read_scene
 from nerfkit.errors import NerfkitError
 
 # How to store upright pixels so that the EXIF tag turns them back.
@@ -128,6 +129,27 @@ def test_webp_becomes_a_format_that_colmap_reads(folder: Path, tmp_path: Path) -
         assert image.mode == "RGBA"
 
 
+def test_a_new_suffix_takes_no_name_that_is_there(folder: Path, tmp_path: Path) -> None:
+    with Image.open(folder / "a.jpg") as image:
+        for turn, name in enumerate(("a.webp", "e.webp", "e.jpg/f.jpg", "a.webp.jpg")):
+            (folder / name).parent.mkdir(exist_ok=True)
+            image.rotate(turn + 1).save(folder / name)
+    placed = capture.upright(capture.find(folder).photos, tmp_path / "out")
+    new = {photo.name: name for name, photo in placed.names.items() if photo.name != name}
+    assert new == {"a.webp": "a.webp-2.jpg", "e.webp": "e.webp.jpg"}
+    assert all((placed.folder / name).is_file() for name in placed.names)
+
+
+def test_photos_in_subfolders_are_seen_before_poses_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rig").mkdir()
+    folder.rename(tmp_path / "rig" / "left")
+    assert capture.has_photos(tmp_path / "rig")
+    with pytest.raises(NerfkitError, match="photos without camera poses; run `nerfkit poses"):
+        read_scene(tmp_path / "rig")
+    assert not capture.has_photos(tmp_path / "none")
+    assert not capture.has_photos(Path(__file__))
+
+
 def test_photos_of_other_size_or_zoom_get_another_camera(folder: Path) -> None:
     with Image.open(folder / "a.jpg") as image:
         image.resize((320, 240)).save(folder / "small.jpg", exif=image.getexif())
@@ -136,6 +158,15 @@ def test_photos_of_other_size_or_zoom_get_another_camera(folder: Path) -> None:
         image.save(folder / "zoomed.jpg", exif=exif)
     groups = [[photo.name for photo in group] for group in capture.camera_groups(capture.find(folder).photos)]
     assert groups == [["a.jpg", "b.jpeg", "c.JPG", "d.jpg"], ["small.jpg"], ["zoomed.jpg"]]
+
+
+def test_photos_of_unknown_cameras_share_one_within_their_folder(folder: Path) -> None:
+    for number, name in enumerate(("left/a.jpg", "left/b.jpg", "right/a.jpg")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        with Image.open(folder / "a.jpg") as image:
+            image.rotate(number).save(folder / name)
+    groups = [[photo.name for photo in group] for group in capture.camera_groups(capture.find(folder).photos)]
+    assert groups == [["a.jpg", "b.jpeg", "c.JPG", "d.jpg"], ["left/a.jpg", "left/b.jpg"], ["right/a.jpg"]]
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
@@ -153,10 +184,10 @@ def test_a_video_instead_of_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_photos_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(NerfkitError, match=r"no photos in it \(looked for \.jpg \.jpeg \.png \.tif \.tiff \.webp\)"):
+    with pytest.raises(NerfkitError, match=r"no photos in it \(looked for \.jpg .* \.avif\); give the folder"):
         capture.find(tmp_path)
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0")
-    with pytest.raises(NerfkitError, match="HEIC photos are not supported yet: export them as JPEG"):
+    (tmp_path / "IMG_1.DNG").write_bytes(b"\0")
+    with pytest.raises(NerfkitError, match="raw photos are not supported: export them as JPEG or TIFF"):
         capture.find(tmp_path)
     (tmp_path / "walk.mp4").write_bytes(b"\0")
     with pytest.raises(NerfkitError, match="videos are not supported yet"):
