@@ -57,6 +57,7 @@ class Photos:
     folder: Path
     photos: list[Photo]
     unreadable: list[str]
+    ordered: bool = False  # sorted by name, they are in the order they were taken in, as a video's frames are
 
 
 @dataclass(frozen=True)
