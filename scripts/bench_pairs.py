@@ -1,9 +1,9 @@
 """Which pairs are compared, and what that costs: ``python scripts/bench_pairs.py [--photos FOLDER] [--counts 50 100]``.
 
 Makes sets of photos by perturbing those of a folder (the bundled scene's, unless another is given): crops, small
-turns and warps, brightness. Each set is matched by every matcher; printed are the pairs compared, those of the verified
-pairs of exhaustive matching that were found (all of them, and weighted by their matches), the groups that verified pairs
-leave the photos in, and CPU seconds (which, unlike seconds, don't depend on what else the machine does).
+turns and warps, brightness. Each set is matched by every matcher; printed are the pairs compared, the share of the
+verified pairs of exhaustive matching that were found (of all of them, and weighted by their matches), the groups that
+verified pairs leave the photos in, and CPU seconds (which hardly depend on what else the machine does).
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerfkit.poses import pairs, retrieval
 from nerfkit.poses.worker import Tell, counting, settle
@@ -64,13 +66,12 @@ class _Job:
         import pycolmap
 
         with pycolmap.Database.open(self.database) as filled:
-            all_of_them = (np.asarray(filled.read_descriptors(image.image_id).data) for image in self.images)
-            centers = retrieval.words(all_of_them, len(self.images), self.seed)
-            photos = [
-                retrieval.vector(np.asarray(filled.read_descriptors(image.image_id).data), centers)
-                for image in self.images
-            ]
-        return retrieval.centered(np.stack(photos))
+
+            def descriptors() -> Iterator[NDArray[np.uint8]]:
+                return (np.asarray(filled.read_descriptors(image.image_id).data) for image in self.images)
+
+            words = retrieval.words(descriptors(), len(self.images), self.seed)
+            return retrieval.vectors(retrieval.count(one, words) for one in descriptors())
 
     def exhaustive(self) -> int:
         """Compares all pairs; gives their number."""

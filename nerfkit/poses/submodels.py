@@ -11,7 +11,9 @@ import numpy as np
 Model = Any  # pycolmap.Reconstruction
 
 _SHARED = 3  # photos, that a similarity needs
-_CLOSE = 0.03  # of the extent: how well the shared photos must lie on each other
+_CLOSE = 0.03  # of the extent: how well the shared photos must lie on each other…
+_TURN = 3.0  # degrees: and look the same way…
+_MOST = 0.7  # for this share of them
 
 
 def largest_first(models: Sequence[Model]) -> list[Model]:
@@ -71,7 +73,7 @@ def _add(base: Model, other: Model) -> bool:
     places = np.array([ours[number].projection_center() for number in shared])
     extent = float(np.linalg.norm(places.max(0) - places.min(0)))
     moved = pycolmap.align_reconstructions_via_proj_centers(other, base, _CLOSE * extent)
-    if moved is None:
+    if moved is None or _fitting(ours, theirs, shared, moved, _CLOSE * extent) < _MOST:
         return False
     for number in sorted(theirs.keys() - ours.keys()):
         image = theirs[number]
@@ -86,3 +88,13 @@ def _add(base: Model, other: Model) -> bool:
         copy = pycolmap.Image(image.name, keypoints=keypoints, camera_id=image.camera_id, image_id=number)
         base.add_image_with_trivial_frame(copy, pose)
     return True
+
+
+def _fitting(ours: dict[int, Any], theirs: dict[int, Any], shared: list[int], moved: Any, close: float) -> float:
+    """The share of the shared photos whose poses are the same in both models, once the other is ``moved``."""
+    fitting = 0
+    for number in shared:
+        pose = moved.transform_camera_world(theirs[number].cam_from_world())
+        between = ours[number].cam_from_world() * pose.inverse()
+        fitting += np.linalg.norm(between.translation) < close and np.degrees(between.rotation.angle()) < _TURN
+    return fitting / len(shared)

@@ -1,8 +1,8 @@
 """A stage of pose estimation in a process of its own: ``python -m nerfkit.poses.worker``.
 
 It reads one line of JSON from stdin (``stage`` and ``arguments``), answers on stdout with lines of JSON
-(``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr. When stdin closes,
-because whoever started it was killed, it ends as well.
+(``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr.
+When stdin closes, because whoever started it was killed, it ends as well.
 """
 
 from __future__ import annotations
