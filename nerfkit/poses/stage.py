@@ -70,12 +70,13 @@ class Cache:
 
 
 def intact(database: Path) -> bool:
-    """Whether a database is there and SQLite can read all of it."""
+    """Whether a database is there, SQLite can read all of it, and photos are in it."""
     if not database.is_file():
         return False
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            return whole and connection.execute("SELECT COUNT(*) FROM images").fetchone()[0] > 0
     except sqlite3.DatabaseError:
         return False
 

@@ -34,7 +34,7 @@ def places(groups: int, each: int, seed: int = 0) -> list[np.ndarray]:
 
 def vectors(descriptors: list[np.ndarray]) -> retrieval.Floats:
     words = retrieval.words(descriptors, len(descriptors), seed=0)
-    return retrieval.vectors((retrieval.count(one, words) for one in descriptors))
+    return retrieval.vectors(retrieval.count(one, words) for one in descriptors)
 
 
 @pytest.mark.parametrize(
