@@ -76,6 +76,7 @@ class Photos:
     photos: list[Photo]
     unreadable: list[str]
     duplicates: Mapping[str, str] = field(default_factory=dict)  # left out -> the photo with the same bytes
+    ordered: bool = False  # sorted by name, they are in the order they were taken in, as a video's frames are
 
 
 @dataclass(frozen=True)

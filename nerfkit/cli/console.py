@@ -91,16 +91,17 @@ class Console:
             self._bars, self._tasks = None, {}
 
     def log_handler(self) -> logging.Handler:
-        """Shows the library's warnings the way the command's own are shown."""
-        handler = _WarningHandler(self)
-        handler.setLevel(logging.WARNING)
-        return handler
+        """Shows the library's words and warnings the way the command's own are shown."""
+        return _LogHandler(self)
 
 
-class _WarningHandler(logging.Handler):
+class _LogHandler(logging.Handler):
     def __init__(self, console: Console):
         super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.warn(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            self._console.warn(record.getMessage())
+        else:
+            self._console.say(escape(record.getMessage()))

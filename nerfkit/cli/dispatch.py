@@ -42,6 +42,7 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         return 0 if stop.code in (0, None) else 2
     console = Console(quiet, as_json)
     logging.getLogger("nerfkit").addHandler(console.log_handler())
+    logging.getLogger("nerfkit").setLevel(logging.INFO)
     try:
         with console:
             result = module.run(options, console)

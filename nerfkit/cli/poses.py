@@ -39,6 +39,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         f"[bold]{out}[/]: {report.registered} of {report.photos} photos registered, {report.points:,} points, "
         f"reprojection error {report.mean_reprojection_error_px:.2f} px, {report.seconds['total']:.0f} s"
     )
+    console.say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.seconds.items() if name != "total"))
     if report.unregistered:
         console.say(f"without a pose: {', '.join(report.unregistered)}")
     console.say(f"train on it: nerfkit train {out}")

@@ -1,134 +1,190 @@
-"""One model from verified matches: incremental mapping by pycolmap, and a check that the model is right.
+"""One model from verified matches, by pycolmap: mapped, checked, and mapped again where it looks wrong.
 
-A low reprojection error and all photos registered don't prove a model right. What tells is how many of the
-verified matches, most of which the mapper drops silently when they contradict it, agree with the final poses:
-about 95 % in right models of real photos, 84 % in one bent by an unlucky start.
+Incremental mapping comes first, since it is right most often. Where its model is doubtful
+(:mod:`nerfkit.poses.check`), another start is tried; a model is believed when nothing speaks against it, or when
+another start leads to the same one. Where few photos fit together, thresholds are relaxed, and then global mapping
+has a try.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nerfkit.poses import check, submodels
+from nerfkit.poses.options import FEWEST_SHARE
 from nerfkit.poses.worker import Tell
-
-SUSPICIOUS = 0.90  # share of agreeing matches below which another start is tried
-FEWEST_SHARE = 0.5  # share of registered photos below which another start is tried
-_ATTEMPTS = 2
-_MAX_ERROR = 4.0  # pixels, as the verification has it
 
 Model = Any  # pycolmap.Reconstruction
 
 
-def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed: int) -> dict[str, Any]:
-    """Maps, checks, maps again from another start if the model looks wrong, and writes the best into ``output``.
+@dataclass(frozen=True)
+class Way:
+    """One way to map."""
 
-    Gives the registered photos' names, counts, the mean reprojection error in pixels and the share of agreeing
-    matches; ``registered`` is empty where there is no model.
+    mapper: str  # incremental or global
+    start: int  # added to the seed
+    relaxed: bool = False  # half of COLMAP's own thresholds, for photos with little texture or overlap
+
+    @property
+    def words(self) -> str:
+        return f"{self.mapper} mapping" + (" with relaxed thresholds" if self.relaxed else f", start {self.start + 1}")
+
+
+@dataclass
+class Solution:
+    """What one way found."""
+
+    model: Model
+    verdict: check.Verdict
+    few: bool
+    groups: list[list[str]] = field(default_factory=list)  # names of photos that only fit among themselves
+    confirmed: bool = False  # another way leads to the same model
+
+    @property
+    def good(self) -> bool:
+        return not self.few and (not self.verdict.doubts or self.confirmed)
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        return self.good, not self.few, not self.verdict.doubts, self.model.num_reg_images(), self.verdict.agreement
+
+
+def work(
+    tell: Tell, database: str, folder: str, output: str, photos: int, seed: int, relaxed: bool = False,
+    focals: Mapping[str, float] | None = None, first: str = "incremental",
+) -> dict[str, Any]:  # fmt: skip
+    """Maps, checks, maps in other ways while the model looks wrong or small, and writes the best into ``output``.
+
+    ``focals`` are focal lengths by EXIF, in pixels, by name; ``first`` is the mapper that begins; ``relaxed`` relaxes
+    its thresholds from the start. Gives the registered photos' names, counts, the mean reprojection error in pixels,
+    the share of agreeing matches, the ``doubts`` that remain, and the ``groups`` of photos that only fit among
+    themselves; ``registered`` is empty where there is no model.
     """
-    best: tuple[tuple[Any, ...], Model, float] | None = None
-    few = False
-    for attempt in range(_ATTEMPTS):
-        model = _largest(_models(tell, database, folder, Path(output), photos, seed + attempt, relaxed=few))
-        few = model is None or model.num_reg_images() < FEWEST_SHARE * photos
-        if model is None:
+    job = _Job(tell, database, folder, Path(output), photos, seed, dict(focals or {}))
+    found: list[Solution] = []
+    attempts = 0
+    for way in _ways(first, relaxed, found):
+        attempts += 1
+        if attempts > 1:
+            tell.say(f"{_trouble(found, photos)}: trying {way.words}")
+        solution = job.solve(way)
+        if solution is None:
             continue
-        share = agreement(model, database)
-        rank = (not few, share >= SUSPICIOUS, model.num_reg_images(), share)
-        if best is None or rank > best[0]:
-            best = (rank, model, share)
-        if share >= SUSPICIOUS and not few:
+        for other in found:
+            if check.same(other.model, solution.model):
+                other.confirmed = solution.confirmed = True
+        found.append(solution)
+        if solution.good:
             break
     tell(photos, photos)
-    if best is None:
-        return {"registered": []}
-    _, model, share = best
+    if not found:
+        return {"registered": [], "doubts": [], "groups": [], "agreement": 0.0}
+    best = max(found, key=lambda solution: solution.rank)
     Path(output).mkdir(parents=True, exist_ok=True)
-    model.write(output)
+    best.model.write(output)
+    registered = [image for image in best.model.images.values() if image.has_pose]
     return {
-        "registered": sorted(image.name for image in model.images.values() if image.has_pose),
-        "points": model.num_points3D(),
-        "cameras": len({image.camera_id for image in model.images.values() if image.has_pose}),
-        "mean_reprojection_error_px": model.compute_mean_reprojection_error(),
-        "agreement": share,
-        "attempts": attempt + 1,
+        "registered": sorted(image.name for image in registered),
+        "points": best.model.num_points3D(),
+        "cameras": len({image.camera_id for image in registered}),
+        "mean_reprojection_error_px": best.model.compute_mean_reprojection_error(),
+        "agreement": best.verdict.agreement,
+        "doubts": [] if best.confirmed else best.verdict.doubts,
+        "groups": best.groups,
+        "attempts": attempts,
     }
 
 
-def _models(tell: Tell, database: str, folder: str, output: Path, photos: int, seed: int, relaxed: bool) -> list[Model]:
-    import pycolmap
-
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = seed
-    options.min_model_size = 3  # small captures are welcome
-    if relaxed:  # half of COLMAP's own thresholds, for photos with little texture or overlap
-        options.mapper.init_min_num_inliers = 50
-        options.mapper.init_min_tri_angle = 8.0
-        options.mapper.abs_pose_min_num_inliers = 15
-    registered = 0
-
-    def one_more(by: int) -> None:
-        nonlocal registered
-        registered = min(registered + by, photos)
-        tell(registered, photos)
-
-    scratch = output.with_name(f"{output.name}-{seed}")
-    scratch.mkdir(parents=True)
-    tell(0, photos)
-    models = pycolmap.incremental_mapping(
-        database, folder, scratch, options,
-        initial_image_pair_callback=lambda: one_more(2), next_image_callback=lambda: one_more(1),
-    )  # fmt: skip
-    shutil.rmtree(scratch)
-    return list(models.values())
+def _ways(first: str, relaxed: bool, found: list[Solution]) -> Iterator[Way]:
+    """The ways in which to map, while none of those ``found`` is good: which come next depends on them."""
+    yield Way(first, 0, relaxed)
+    few = not found or found[-1].few
+    if few:
+        yield Way("incremental", 1, relaxed=True)
+        yield Way("global", 0)
+    else:
+        yield Way("incremental", 1)
+        yield Way("incremental", 2)
 
 
-def _largest(models: list[Model]) -> Model | None:
-    return max(models, key=lambda model: (model.num_reg_images(), model.num_points3D()), default=None)
+def _trouble(found: list[Solution], photos: int) -> str:
+    if not found:
+        return "no photos fit together"
+    if found[-1].few:
+        return f"only {found[-1].model.num_reg_images()} of {photos} photos fit together"
+    return "the poses look wrong (" + "; ".join(found[-1].verdict.doubts) + ")"
 
 
-def agreement(model: Model, database: str) -> float:
-    """Share of the verified matches between registered photos that agree with the model's poses.
+@dataclass
+class _Job:
+    """What the ways share."""
 
-    A match agrees when its Sampson error under the essential matrix of the two poses (Hartley and Zisserman,
-    2nd ed., eq. 11.9) is below 4 pixels.
-    """
-    import pycolmap
+    tell: Tell
+    database: str
+    folder: str
+    output: Path
+    photos: int
+    seed: int
+    focals: dict[str, float]
 
-    with pycolmap.Database.open(database) as filled:
-        pairs, geometries = filled.read_two_view_geometries()
-    rays = {
-        number: image.camera.cam_from_img(np.array([point.xy for point in image.points2D]))  # [N, 2]
-        for number, image in model.images.items()
-        if image.has_pose
-    }
-    agreeing = total = 0
-    for pair, geometry in zip(pairs, geometries):
-        first, second = pycolmap.pair_id_to_image_pair(pair)
-        matches = geometry.inlier_matches
-        if first not in rays or second not in rays or len(matches) == 0:
-            continue
-        one, two = model.images[first], model.images[second]
-        two_from_one = (two.cam_from_world() * one.cam_from_world().inverse()).matrix()  # [3, 4]
-        error = _sampson(two_from_one, rays[first][matches[:, 0]], rays[second][matches[:, 1]])
-        focal = (one.camera.mean_focal_length() + two.camera.mean_focal_length()) / 2
-        agreeing += int((error < (_MAX_ERROR / focal) ** 2).sum())
-        total += len(matches)
-    return agreeing / total if total else 0.0
+    def solve(self, way: Way) -> Solution | None:
+        """The model that one way finds, without the photos that it put into wrong places; None: there is none."""
+        import pycolmap
 
+        scratch = self.output.with_name(f"{self.output.name}-scratch")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        self.tell(0, self.photos)
+        models = self.incremental(way, scratch) if way.mapper == "incremental" else self.globally(way, scratch)
+        if not models:
+            return None
+        model, left = submodels.joined(models, self.database, self.folder, scratch / "joined", self.seed + way.start)
+        shutil.rmtree(scratch)
+        pairs = check.pair_agreement(model, self.database)
+        strays = check.strays(pairs) if pairs.share >= check.SUSPICIOUS else []
+        for number in strays:
+            self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
+            model.deregister_frame(model.images[number].frame_id)
+        if strays:
+            pycolmap.bundle_adjustment(model)
+        few = model.num_reg_images() < FEWEST_SHARE * self.photos
+        verdict = check.verdict(model, self.database, self.focals)
+        return Solution(model, verdict, few, submodels.groups(left, model))
 
-def _sampson(
-    two_from_one: NDArray[np.float64], rays_one: NDArray[np.float64], rays_two: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Squared Sampson errors [M] of normalised image points [M, 2]."""
-    x, y, z = two_from_one[:, 3] / max(float(np.linalg.norm(two_from_one[:, 3])), 1e-12)
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ two_from_one[:, :3]
-    one = np.column_stack([rays_one, np.ones(len(rays_one))])
-    two = np.column_stack([rays_two, np.ones(len(rays_two))])
-    line_two, line_one = one @ essential.T, two @ essential  # [M, 3]
-    residual = (two * line_two).sum(1)
-    return residual**2 / np.maximum((line_two[:, :2] ** 2).sum(1) + (line_one[:, :2] ** 2).sum(1), 1e-24)
+    def incremental(self, way: Way, scratch: Path) -> list[Model]:
+        import pycolmap
+
+        options = pycolmap.IncrementalPipelineOptions()
+        options.random_seed = self.seed + way.start
+        options.min_model_size = 3  # small captures are welcome
+        if way.relaxed:
+            options.mapper.init_min_num_inliers = 50
+            options.mapper.init_min_tri_angle = 8.0
+            options.mapper.abs_pose_min_num_inliers = 15
+        registered = 0
+
+        def one_more(by: int) -> None:
+            nonlocal registered
+            registered = min(registered + by, self.photos)
+            self.tell(registered, self.photos)
+
+        models = pycolmap.incremental_mapping(
+            self.database, self.folder, scratch, options,
+            initial_image_pair_callback=lambda: one_more(2), next_image_callback=lambda: one_more(1),
+        )  # fmt: skip
+        return list(models.values())
+
+    def globally(self, way: Way, scratch: Path) -> list[Model]:
+        """Global mapping, on a copy of the database in which the view graph calibrates the focal lengths."""
+        import pycolmap
+
+        database = scratch / "calibrated.db"
+        shutil.copyfile(self.database, database)
+        calibration, options = pycolmap.ViewGraphCalibrationOptions(), pycolmap.GlobalPipelineOptions()
+        calibration.random_seed = options.random_seed = self.seed + way.start
+        pycolmap.calibrate_view_graph(database, calibration)
+        return list(pycolmap.global_mapping(database, self.folder, scratch, options).values())

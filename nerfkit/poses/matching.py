@@ -3,59 +3,113 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
-from itertools import combinations
 from math import comb
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfkit.poses import pairs, retrieval
 from nerfkit.poses.worker import Tell, counting, settle
 
 _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
-_NEIGHBOURS = 10
-_KEYS = 60  # photos of a sequence that are compared all with all, to close its loops
+_COUNT = "SELECT COUNT(*) FROM two_view_geometries"
 
 
-def work(tell: Tell, database: str, matcher: str, seed: int) -> dict[str, Any]:
-    """Adds matches to a database with features. Gives how many pairs were verified."""
-    import pycolmap
+def work(tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, seed: int) -> dict[str, Any]:
+    """Adds matches to a database with features.
 
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = seed
-    options = {"verification_options": verification, "device": pycolmap.Device.cpu}
-    with pycolmap.Database.open(database) as filled:
-        images = sorted(filled.read_all_images(), key=lambda image: image.name)
-    chosen = sequential_pairs(len(images))
-    total = comb(len(images), 2) if matcher == "exhaustive" else len(chosen)
-    with counting(Path(database), "SELECT COUNT(*) FROM two_view_geometries", total, tell):
-        if matcher == "exhaustive":
-            every = pycolmap.ExhaustivePairingOptions()
-            every.block_size = _BLOCK
-            pycolmap.match_exhaustive(database, pairing_options=every, **options)
-        else:
-            listed = pycolmap.ImportedPairingOptions()
-            listed.match_list_path = Path(database).with_name("pairs.txt")
-            numbers = [image.image_id for image in images]
-            listed.match_list_path.write_text("".join(f"{numbers[i]} {numbers[j]}\n" for i, j in chosen))
-            # COLMAP reads the pairs split at spaces, which names may contain.
-            _rename(Path(database), {number: str(number) for number in numbers})
-            pycolmap.match_image_pairs(database, pairing_options=listed, **options)
-            _rename(Path(database), {image.image_id: image.name for image in images})
-    with pycolmap.Database.open(database) as filled:
-        verified = filled.num_verified_image_pairs()
+    ``matcher`` is ``auto``, or what the user asks for; ``ordered`` tells that the photos, sorted by name, are in the
+    order they were taken in; ``guided`` matches once more with the geometry of each verified pair known.
+    Gives the ``matcher`` that was chosen, ``why``, and how many pairs were compared and verified.
+    """
+    job = _Job(tell, Path(database), guided, seed)
+    choice = pairs.choose(matcher, len(job.images), ordered)
+    vectors = None
+    if choice is None or choice.matcher != "exhaustive":
+        vectors = job.vectors()
+        choice = choice or pairs.choose_by_sight(vectors)
+    tell.say(choice.line)
+    if vectors is None:
+        compared = job.exhaustive()
+    else:
+        first = pairs.first_round(choice.matcher, vectors)
+        second = pairs.second_round(vectors, first, job.match(first, 0))
+        compared = len(first) + len(second)
+        job.match(second, len(first))
+    verified = len(job.verified())
     settle(Path(database))
-    return {"verified_pairs": verified}
+    return {"matcher": choice.matcher, "why": choice.why, "pairs": compared, "verified_pairs": verified}
+
+
+class _Job:
+    """What the rounds of matching share: the database, its images in the order of their names, and the options."""
+
+    def __init__(self, tell: Tell, database: Path, guided: bool, seed: int) -> None:
+        import pycolmap
+
+        self.tell, self.database, self.seed = tell, database, seed
+        with pycolmap.Database.open(database) as filled:
+            self.images = sorted(filled.read_all_images(), key=lambda image: image.name)
+        matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
+        matching.guided_matching = guided
+        verification.ransac.random_seed = seed
+        self.options = {
+            "matching_options": matching, "verification_options": verification, "device": pycolmap.Device.cpu,
+        }  # fmt: skip
+
+    def vectors(self) -> retrieval.Floats:
+        """What each photo looks like [N, D]. Descriptors are read one photo at a time."""
+        import pycolmap
+
+        with pycolmap.Database.open(self.database) as filled:
+
+            def descriptors() -> Iterator[NDArray[np.uint8]]:
+                return (np.asarray(filled.read_descriptors(image.image_id).data) for image in self.images)
+
+            words = retrieval.words(descriptors(), len(self.images), self.seed)
+            return retrieval.vectors(retrieval.count(one, words) for one in descriptors())
+
+    def exhaustive(self) -> int:
+        """Compares all pairs; gives their number."""
+        import pycolmap
+
+        every = pycolmap.ExhaustivePairingOptions()
+        every.block_size = _BLOCK
+        total = comb(len(self.images), 2)
+        with counting(self.database, _COUNT, total, self.tell):
+            pycolmap.match_exhaustive(self.database, pairing_options=every, **self.options)
+        return total
+
+    def match(self, chosen: pairs.Pairs, before: int) -> pairs.Pairs:
+        """Compares pairs of indices, after ``before`` others; gives all pairs verified until now."""
+        import pycolmap
+
+        listed = pycolmap.ImportedPairingOptions()
+        listed.match_list_path = self.database.with_name("pairs.txt")
+        numbers = [image.image_id for image in self.images]
+        listed.match_list_path.write_text("".join(f"{numbers[i]} {numbers[j]}\n" for i, j in chosen))
+        # COLMAP reads the pairs split at spaces, which names may contain.
+        _rename(self.database, {number: str(number) for number in numbers})
+        with counting(self.database, _COUNT, before + len(chosen), self.tell):
+            pycolmap.match_image_pairs(self.database, pairing_options=listed, **self.options)
+        _rename(self.database, {image.image_id: image.name for image in self.images})
+        return self.verified()
+
+    def verified(self) -> pairs.Pairs:
+        """The pairs of indices that show the same place."""
+        import pycolmap
+
+        index = {image.image_id: index for index, image in enumerate(self.images)}
+        with pycolmap.Database.open(self.database) as filled:
+            numbers, inliers = filled.read_two_view_geometry_num_inliers()
+        found = [pycolmap.pair_id_to_image_pair(number) for number, count in zip(numbers, inliers) if count > 0]
+        return [(index[one], index[two]) for one, two in found]
 
 
 def _rename(database: Path, names: dict[int, str]) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executemany("UPDATE images SET name = ? WHERE image_id = ?", [(n, i) for i, n in names.items()])
-
-
-def sequential_pairs(photos: int) -> list[tuple[int, int]]:
-    """Pairs of indices for photos in the order of a walk: the next ten, those 16, 32, 64… further on, and all pairs
-    among 60 photos spread evenly, which find where the walk comes back."""
-    steps = [*range(1, _NEIGHBOURS + 1), *(1 << power for power in range(4, photos.bit_length()))]
-    pairs = {(index, index + step) for step in steps for index in range(photos - step)}
-    pairs.update(combinations(sorted({round(key * (photos - 1) / (_KEYS - 1)) for key in range(_KEYS)}), 2))
-    return sorted(pairs)

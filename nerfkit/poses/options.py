@@ -23,16 +23,22 @@ QUALITY = {
     "normal": FeatureSettings(1080, 2048, 0),
     "best": FeatureSettings(1600, 4096, -1),
 }
-EXHAUSTIVE_UP_TO = 400  # photos: about 15 minutes on two cores, growing with the square
+STRONGER = {  # for photos of which too few fit together
+    "draft": FeatureSettings(1080, 2048, -1),
+    "normal": FeatureSettings(1600, 4096, -1),
+    "best": FeatureSettings(2400, 8192, -1),
+}
+FEWEST_SHARE = 0.5  # share of registered photos below which another way is tried
+EXHAUSTIVE_UP_TO = 80  # photos: with more of them, most pairs share nothing, and comparing them takes longest
 
 
 @dataclass(frozen=True)
 class PoseOptions:
     quality: Literal["draft", "normal", "best"] = "normal"
     """How many features are looked for, and at what image size; best takes about five times longer than normal."""
-    matcher: Literal["auto", "exhaustive", "sequential"] = "auto"
-    """Which photos are compared: all pairs, or neighbours by name (for frames of a walk); auto: all pairs up to 400
-    photos."""
+    matcher: Literal["auto", "exhaustive", "sequential", "retrieval"] = "auto"
+    """Which photos are compared: all pairs, neighbours by name (for frames of a walk or a video), or photos that look
+    alike; auto: all pairs up to 80 photos, else by whether neighbours by name look alike."""
     camera_model: CameraModelName = "OPENCV"
     """COLMAP's camera model, estimated with the poses."""
     single_camera: Literal["auto", "yes", "no"] = "auto"
@@ -47,14 +53,9 @@ class PoseOptions:
         """Raises NerfkitError: a value that is none of the choices."""
         for name, choices in (
             ("quality", tuple(QUALITY)),
-            ("matcher", ("auto", "exhaustive", "sequential")),
+            ("matcher", ("auto", "exhaustive", "sequential", "retrieval")),
             ("camera_model", CameraModelName.__args__),  # type: ignore[attr-defined]
             ("single_camera", ("auto", "yes", "no")),
         ):
             if getattr(self, name) not in choices:
                 raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
-
-    def matcher_for(self, photos: int) -> str:
-        if self.matcher != "auto":
-            return self.matcher
-        return "exhaustive" if photos <= EXHAUSTIVE_UP_TO else "sequential"

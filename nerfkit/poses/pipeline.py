@@ -8,18 +8,18 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nerfkit.capture import masks
 from nerfkit.capture import photos as capture
 from nerfkit.capture.masks import PlacedMasks
-from nerfkit.capture.photos import Photo, UprightFolder
+from nerfkit.capture.photos import Photo, Photos, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.poses import stage
-from nerfkit.poses.options import EXHAUSTIVE_UP_TO, QUALITY, PoseOptions
+from nerfkit.poses.options import FEWEST_SHARE, QUALITY, STRONGER, FeatureSettings, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
 from nerfkit.poses.stage import Cache, key_of
@@ -53,8 +53,7 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     claim(out, found.folder)
     cache = Cache(out / ".cache")
     with cache.workspace() as work:
-        run = _Run(cache, work, out, options, progress, found.photos, found.unreadable, start)
-        return run.all()
+        return _Run(cache, work, out, options, progress, found, start).all()
 
 
 def claim(out: Path, source: Path) -> None:
@@ -85,32 +84,59 @@ def _origin(source: Path, out: Path) -> str:
         return source.resolve().as_posix()
 
 
+@dataclass(frozen=True)
+class Strength:
+    """How hard poses are tried for. A second attempt keeps its files beside those of the first."""
+
+    features: FeatureSettings
+    guided: bool = False
+    relaxed: bool = False
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    strength: Strength
+    records: dict[str, dict[str, Any]]  # of the stages
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        result: dict[str, Any] = self.records["mapping"]["result"]
+        return result
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, float]:
+        registered = len(self.mapping["registered"])
+        return registered >= capture.FEWEST, not self.mapping["doubts"], registered, self.mapping["agreement"]
+
+
 class _Run:
     """One call of :func:`estimate`: what its stages share."""
 
     def __init__(
         self, cache: Cache, work: Path, out: Path, options: PoseOptions, progress: ProgressSink,
-        photos: Sequence[Photo], unreadable: list[str], start: float,
+        found: Photos, start: float,
     ) -> None:  # fmt: skip
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
-        self.photos, self.unreadable, self.start = list(photos), unreadable, start
-        self.matcher = options.matcher_for(len(self.photos))
-        self.features_key = key_of(
+        self.photos, self.unreadable, self.ordered, self.start = found.photos, found.unreadable, found.ordered, start
+        self.first = Strength(QUALITY[options.quality])
+        self.output_key = key_of(mapping=self.keys(self.first)["mapping"], unreadable=self.unreadable)
+
+    def keys(self, strength: Strength) -> dict[str, str]:
+        """What each stage's result depends on."""
+        features = key_of(
             version=VERSION, photos=[(photo.name, photo.digest, photo.mask_digest) for photo in self.photos],
-            settings=asdict(QUALITY[options.quality]), camera_model=options.camera_model,
-            single_camera=options.single_camera,
+            settings=asdict(strength.features), camera_model=self.options.camera_model,
+            single_camera=self.options.single_camera,
         )  # fmt: skip
-        self.matching_key = key_of(features=self.features_key, matcher=self.matcher, seed=options.seed)
-        self.mapping_key = key_of(matching=self.matching_key)
-        self.output_key = key_of(mapping=self.mapping_key, unreadable=unreadable)
+        matching = key_of(
+            features=features, matcher=self.options.matcher, ordered=self.ordered, guided=strength.guided,
+            seed=self.options.seed,
+        )  # fmt: skip
+        return {"features": features, "matching": matching, "mapping": key_of(matching=matching)}
 
     def all(self) -> PoseReport:
         groups = self.camera_groups()
-        if self.matcher == "sequential" and self.options.matcher == "auto":
-            log.warning(
-                "%d photos: more than %d, so only neighbours by name are compared; --matcher exhaustive compares all",
-                len(self.photos), EXHAUSTIVE_UP_TO,
-            )  # fmt: skip
         if self.cache.get("output", self.output_key) and all((self.out / file).is_file() for file in FILES):
             report = PoseReport.read(self.out / "poses.json")
             for name in ("features", "matching", "mapping"):
@@ -118,14 +144,34 @@ class _Run:
         else:
             folder = self.upright()
             placed = self.masks(folder)
-            seconds = {
-                "features": self.features(folder, groups, placed),
-                "matching": self.matching(),
-                "mapping": self.mapping(folder),
-            }
-            report = self.output(folder, placed, seconds)
+            found = [self.attempt(self.first, folder, groups, placed)]
+            trouble = self.trouble(found[0])
+            if trouble:
+                log.info("%s: once more with stronger features, guided matching and relaxed thresholds", trouble)
+                strong = Strength(STRONGER[self.options.quality], guided=True, relaxed=True, suffix="-2")
+                found.append(self.attempt(strong, folder, groups, placed))
+            best = max(found, key=lambda attempt: attempt.rank)
+            self.check_registered(best.mapping["registered"])
+            report = self.output(folder, placed, best, found)
         _warn(report)
         return report
+
+    def attempt(
+        self, strength: Strength, folder: UprightFolder, groups: list[list[Photo]], placed: PlacedMasks
+    ) -> Attempt:
+        """All three stages at one strength."""
+        records = {"features": self.features(strength, folder, groups, placed), "matching": self.matching(strength)}
+        records["mapping"] = self.mapping(strength, folder)
+        return Attempt(strength, records)
+
+    def trouble(self, attempt: Attempt) -> str:
+        """Why another attempt is worth its time; empty where it is not."""
+        registered = len(attempt.mapping["registered"])
+        if registered < FEWEST_SHARE * len(self.photos):
+            return f"only {registered} of {len(self.photos)} photos fit together"
+        if attempt.mapping["doubts"]:
+            return "the poses look wrong (" + "; ".join(attempt.mapping["doubts"]) + ")"
+        return ""
 
     def camera_groups(self) -> list[list[Photo]]:
         groups = capture.camera_groups(self.photos)
@@ -163,7 +209,9 @@ class _Run:
             self.cache.put("masks", key, 0, {})
         return placed
 
-    def features(self, folder: UprightFolder, groups: list[list[Photo]], placed: PlacedMasks) -> float:
+    def features(
+        self, strength: Strength, folder: UprightFolder, groups: list[list[Photo]], placed: PlacedMasks
+    ) -> dict[str, Any]:
         names = {photo: name for name, photo in folder.names.items()}
         arguments = {
             "folder": str(folder.folder.resolve()),
@@ -178,44 +226,54 @@ class _Run:
             ],
             "masks": None if placed.for_features is None else str(placed.for_features.resolve()),
             "camera_model": self.options.camera_model,
-            "settings": asdict(QUALITY[self.options.quality]),
+            "settings": asdict(strength.features),
         }
-        return self.database("features", self.features_key, None, arguments)
+        return self.database("features", strength, None, arguments)
 
-    def matching(self) -> float:
-        arguments = {"matcher": self.matcher, "seed": self.options.seed}
-        return self.database("matching", self.matching_key, "features", arguments)
+    def matching(self, strength: Strength) -> dict[str, Any]:
+        arguments = {
+            "matcher": self.options.matcher, "ordered": self.ordered, "guided": strength.guided,
+            "seed": self.options.seed,
+        }  # fmt: skip
+        return self.database("matching", strength, "features", arguments)
 
-    def database(self, name: str, key: str, source: str | None, arguments: dict[str, Any]) -> float:
-        """Makes ``<name>.db`` in the cache, from a copy of ``<source>.db``; gives the seconds it took."""
-        record, target = self.cache.get(name, key), self.cache.folder / f"{name}.db"
-        if record is None or not target.is_file():
-            self.cache.drop(name)
+    def database(self, name: str, strength: Strength, source: str | None, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Makes ``<name>.db`` in the cache, from a copy of ``<source>.db``; gives its record."""
+        place, key = name + strength.suffix, self.keys(strength)[name]
+        record, target = self.cache.get(place, key), self.cache.folder / f"{place}.db"
+        if record is None or not stage.intact(target):
+            self.cache.drop(place)
             database = self.work / target.name
             if source is not None:
-                shutil.copyfile(self.cache.folder / f"{source}.db", database)
-            result, seconds = self.stage(name, {"database": str(database.resolve()), **arguments})
+                shutil.copyfile(self.cache.folder / f"{source}{strength.suffix}.db", database)
+            result, seconds = self.stage(name, place, {"database": str(database.resolve()), **arguments})
             os.replace(database, target)
-            record = self.cache.put(name, key, seconds, result)
-        return float(record["seconds"])
+            record = self.cache.put(place, key, seconds, result)
+        return record
 
-    def mapping(self, folder: UprightFolder) -> float:
-        record, target = self.cache.get("mapping", self.mapping_key), self.cache.folder / "model"
-        if record is None or not (target / "images.bin").is_file():
-            self.cache.drop("mapping")
-            model = self.work / "model"
-            result, seconds = self.stage("mapping", {
-                "database": str((self.cache.folder / "matching.db").resolve()),
+    def mapping(self, strength: Strength, folder: UprightFolder) -> dict[str, Any]:
+        place, key = "mapping" + strength.suffix, self.keys(strength)["mapping"]
+        record, target = self.cache.get(place, key), self.model(strength)
+        if record is None or _sizes(target) != record["result"]["files"]:
+            self.cache.drop(place)
+            model = self.work / target.name
+            result, seconds = self.stage("mapping", place, {
+                "database": str((self.cache.folder / f"matching{strength.suffix}.db").resolve()),
                 "folder": str(folder.folder.resolve()),
                 "output": str(model.resolve()),
                 "photos": len(self.photos),
                 "seed": self.options.seed,
+                "relaxed": strength.relaxed,
+                "focals": {name: photo.focal_px for name, photo in folder.names.items() if photo.focal_px},
             })  # fmt: skip
-            self.check_registered(result["registered"])
             shutil.rmtree(target, ignore_errors=True)
-            os.replace(model, target)
-            record = self.cache.put("mapping", self.mapping_key, seconds, result)
-        return float(record["seconds"])
+            if result["registered"]:
+                os.replace(model, target)
+            record = self.cache.put(place, key, seconds, {**result, "files": _sizes(target)})
+        return record
+
+    def model(self, strength: Strength) -> Path:
+        return self.cache.folder / f"model{strength.suffix}"
 
     def check_registered(self, names: list[str]) -> None:
         if len(names) >= capture.FEWEST:
@@ -226,11 +284,13 @@ class _Run:
             "they show with the next one, or try --quality best"
         )
 
-    def output(self, folder: UprightFolder, placed: PlacedMasks, seconds: dict[str, float]) -> PoseReport:
-        record = self.cache.get("mapping", self.mapping_key)
-        assert record is not None
-        result = record["result"]
+    def output(self, folder: UprightFolder, placed: PlacedMasks, best: Attempt, found: Sequence[Attempt]) -> PoseReport:
+        result = best.mapping
         registered = {folder.names[name].name for name in result["registered"]}
+        seconds = {
+            name: round(sum(float(attempt.records[name]["seconds"]) for attempt in found), 2)
+            for name in ("features", "matching", "mapping")
+        }
         report = PoseReport(
             photos=len(self.photos),
             registered=len(registered),
@@ -240,33 +300,38 @@ class _Run:
             mean_reprojection_error_px=round(result["mean_reprojection_error_px"], 4),
             agreement=round(result["agreement"], 4),
             cameras=result["cameras"],
-            matcher=self.matcher,
+            matcher=best.records["matching"]["result"]["matcher"],
             seconds=seconds | {"total": round(max(time.perf_counter() - self.start, sum(seconds.values())), 2)},
+            doubts=result["doubts"],
+            groups=[sorted(folder.names[name].name for name in group) for group in result["groups"]],
+            attempts=len(found),
         )
         self.cache.drop("output")
-        model = (self.cache.folder / "model").resolve()
+        model = self.model(best.strength).resolve()
         write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
-        self.stage("output", {
+        self.stage("output", "output", {
             "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
             "masks": {name: str(mask.resolve()) for name, mask in placed.files.items()},
         })  # fmt: skip
         self.cache.put("output", self.output_key, 0, {})
         return report
 
-    def stage(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        return stage.run(name, arguments, self.cache.log(name), quiet if name == "output" else self.progress)
+    def stage(self, name: str, place: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        return stage.run(name, arguments, self.cache.log(place), quiet if name == "output" else self.progress)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files of a folder and their bytes; none where there is no folder."""
+    return {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
 
 
 def _warn(report: PoseReport) -> None:
-    from nerfkit.poses.mapping import SUSPICIOUS
-
     if report.unregistered:
         log.warning(
-            "%d of %d photos have no pose, for lack of overlap with the others (--quality best may find more): %s",
+            "%d of %d photos have no pose, for lack of overlap with the others: %s",
             len(report.unregistered), report.photos, ", ".join(report.unregistered),
         )  # fmt: skip
-    if report.agreement < SUSPICIOUS:
-        log.warning(
-            "only %.0f %% of the matches agree with the poses: they may be wrong; try --seed 1 or --quality best",
-            100 * report.agreement,
-        )
+    for group in report.groups:
+        log.warning("fit among themselves, but not to the others: %s", ", ".join(group))
+    if report.doubts:
+        log.warning("the poses may be wrong: %s; try --seed 1 or --quality best", "; ".join(report.doubts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ class PoseReport:
     mean_reprojection_error_px: float  # at the photos' full size
     agreement: float  # share of the verified matches that agree with the poses; a right model has 0.9 or more
     cameras: int  # different intrinsics
-    matcher: str
+    matcher: str  # exhaustive, sequential or retrieval
     seconds: dict[str, float]  # features, matching, mapping, total; of the run that computed them
+    doubts: list[str] = field(default_factory=list)  # why the poses may be wrong, in words
+    groups: list[list[str]] = field(default_factory=list)  # unregistered photos that fit only among themselves
+    attempts: int = 1  # 2: with stronger settings, since too few photos fitted together or the poses looked wrong
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -27,4 +30,4 @@ class PoseReport:
     @classmethod
     def read(cls, file: Path) -> PoseReport:
         data = json.loads(file.read_text())
-        return cls(**{field.name: data[field.name] for field in fields(cls)})
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ import nerfkit
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.progress import ProgressSink
+
+log = logging.getLogger("nerfkit")
 
 _NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
 
@@ -65,19 +69,33 @@ class Cache:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(stage: str, arguments: Mapping[str, Any], log: Path, progress: ProgressSink) -> tuple[dict[str, Any], float]:
+def intact(database: Path) -> bool:
+    """Whether a database is there, SQLite can read all of it, and photos are in it."""
+    if not database.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            return whole and connection.execute("SELECT COUNT(*) FROM images").fetchone()[0] > 0
+    except sqlite3.DatabaseError:
+        return False
+
+
+def run(
+    stage: str, arguments: Mapping[str, Any], log_file: Path, progress: ProgressSink
+) -> tuple[dict[str, Any], float]:
     """Runs one stage in a process of its own; gives its result and the seconds it took.
 
     The process ends with this call, whatever ends it.
 
     Raises:
         NerfkitError: what the stage says about the user's input; no space left.
-        RuntimeError: the stage failed or crashed; COLMAP's words are in ``log``.
+        RuntimeError: the stage failed or crashed; COLMAP's words are in ``log_file``.
     """
     start = time.perf_counter()
     root = str(Path(nerfkit.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with log.open("w") as errors:
+    with log_file.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "nerfkit.poses.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=errors, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -93,7 +111,7 @@ def run(stage: str, arguments: Mapping[str, Any], log: Path, progress: ProgressS
                     pipe.close()
     if "result" in last:
         return last["result"], time.perf_counter() - start
-    raise _failure(stage, last, log)
+    raise _failure(stage, last, log_file)
 
 
 def _listen(
@@ -111,16 +129,20 @@ def _listen(
         last = json.loads(line)
         if "done" in last:
             progress(stage, last["done"], last["total"])
+        elif "say" in last:
+            log.info("%s", last["say"])
         else:
             break
     return last
 
 
-def _failure(stage: str, last: Mapping[str, Any], log: Path) -> Exception:
-    words = log.read_text(errors="replace")[-4000:]
+def _failure(stage: str, last: Mapping[str, Any], log_file: Path) -> Exception:
+    words = log_file.read_text(errors="replace")[-4000:]
     error = str(last.get("error", "the process ended without a word"))
     if last.get("kind") == "user":
         return NerfkitError(error)
     if any(sign in (words + error).lower() for sign in _NO_SPACE):
-        return NerfkitError(f"{log.parent}: no space left; free some space and run the command again, it continues")
-    return RuntimeError(f"{stage}: {error}; COLMAP's log is {log}")
+        return NerfkitError(
+            f"{log_file.parent}: no space left; free some space and run the command again, it continues"
+        )
+    return RuntimeError(f"{stage}: {error}; COLMAP's log is {log_file}")

@@ -1,8 +1,8 @@
 """A stage of pose estimation in a process of its own: ``python -m nerfkit.poses.worker``.
 
 It reads one line of JSON from stdin (``stage`` and ``arguments``), answers on stdout with lines of JSON
-(``done`` and ``total``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr. When stdin closes,
-because whoever started it was killed, it ends as well.
+(``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr.
+When stdin closes, because whoever started it was killed, it ends as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from nerfkit.errors import NerfkitError
 
@@ -31,7 +31,11 @@ STAGES = {
 
 
 class Tell(Protocol):
+    """How a stage tells what it does: how far it is, and in words what the user should know."""
+
     def __call__(self, done: int, total: int) -> None: ...
+
+    def say(self, line: str) -> None: ...
 
 
 # pycolmap brings an SQLite of its own. Two copies of SQLite must never open one database in one process: closing a
@@ -85,23 +89,35 @@ def settle(database: Path) -> None:
         connection.close()
 
 
+class _Answers:
+    """A :class:`Tell` that writes lines of JSON."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, done: int, total: int) -> None:
+        self.send(done=done, total=total)
+
+    def say(self, line: str) -> None:
+        self.send(say=line)
+
+    def send(self, **message: Any) -> None:
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
+    answers = _Answers(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever a library prints goes to the log
-
-    def answer(**message: Any) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         stage = importlib.import_module(STAGES[task["stage"]])
-        answer(result=stage.work(tell=lambda done, total: answer(done=done, total=total), **task["arguments"]))
+        answers.send(result=stage.work(tell=answers, **task["arguments"]))
     except Exception as error:
         traceback.print_exc()
         kind = "user" if isinstance(error, NerfkitError) else "fault"
-        answer(error=str(error) or type(error).__name__, kind=kind)
+        answers.send(error=str(error) or type(error).__name__, kind=kind)
 
 
 def _end_with_parent() -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from nerfkit import poses
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.poses.compare import pose_errors, read_poses
-from nerfkit.poses.matching import sequential_pairs
 
 ROOT = Path(__file__).parents[2]
 DRAFT = poses.PoseOptions(quality="draft")
@@ -45,22 +43,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 def tree(folder: Path) -> dict[str, int]:
     return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
-
-
-@pytest.fixture(scope="session")
-def ten_photos(still_life: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Neighbours at three heights and distances."""
-    folder = tmp_path_factory.mktemp("capture") / "ten"
-    folder.mkdir()
-    for index in (0, 1, 2, 3, 20, 21, 22, 36, 37, 38):
-        shutil.copy(still_life / "photos" / f"{index:04d}.jpg", folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def posed(ten_photos: Path) -> tuple[Path, poses.PoseReport]:
-    out = ten_photos.parent / "posed"
-    return out, poses.estimate(ten_photos, out, DRAFT)
 
 
 def test_all_photos_register_where_they_were_taken(posed: tuple[Path, poses.PoseReport], still_life: Path) -> None:
@@ -132,14 +114,6 @@ def test_other_options_redo_only_what_depends_on_them(posed: tuple[Path, poses.P
     assert report.matcher == "sequential"
     assert report.registered == 10
     assert (out / ".cache" / "features.db").stat().st_mtime_ns == features
-
-
-def test_sequential_pairs_are_neighbours_and_loops() -> None:
-    assert sequential_pairs(10) == list(combinations(range(10), 2))
-    pairs = set(sequential_pairs(400))
-    assert len(pairs) < 400 * 20
-    assert {(0, 1), (100, 110), (100, 116), (0, 256), (0, 399)} <= pairs
-    assert (100, 111) not in pairs
 
 
 def test_names_with_spaces_and_accents(ten_photos: Path, tmp_path: Path) -> None:

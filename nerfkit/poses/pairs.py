@@ -1,0 +1,138 @@
+"""Which pairs of photos are compared, and why: all, neighbours in time, or those that look alike.
+
+Photos are indices 0…N-1 in the order of their names; pairs are (i, j) with i < j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfkit.poses.options import EXHAUSTIVE_UP_TO
+from nerfkit.poses.retrieval import Floats, in_order, nearest_photos
+
+Pairs = list[tuple[int, int]]
+
+ALIKE = 25  # photos that each one is compared with where there are too many for all pairs
+_NEIGHBOURS = 10
+_LOOPS = 8  # of the photos most alike, where neighbours are known by their names
+_BRIDGES = 15  # photos of other groups that each photo of a small group is compared with
+_FRIENDS = 5  # of the photos that its matching photos match
+
+
+@dataclass(frozen=True)
+class Choice:
+    matcher: str  # exhaustive, sequential or retrieval
+    why: str  # a line for the user
+
+    @property
+    def line(self) -> str:
+        return f"pairs: {self.matcher}, {self.why}"
+
+
+def choose(matcher: str, photos: int, ordered: bool) -> Choice | None:
+    """The matcher, as the user said or by the number of photos; None: it depends on what the photos look like.
+
+    ``ordered`` says that the photos are known to be in the order they were taken in, as a video's frames are.
+    """
+    if matcher == "exhaustive":
+        return Choice(matcher, f"as asked: all {comb(photos, 2)} pairs")
+    if matcher == "sequential":
+        return Choice(matcher, "as asked: neighbours by name, and photos that look alike")
+    if matcher == "retrieval":
+        return Choice(matcher, "as asked: photos that look alike")
+    if photos <= EXHAUSTIVE_UP_TO:
+        return Choice("exhaustive", f"all {comb(photos, 2)} of {photos} photos")
+    if ordered:
+        return Choice("sequential", f"{photos} frames in order: neighbours, and frames that look alike")
+    return None
+
+
+def choose_by_sight(vectors: Floats) -> Choice:
+    """The matcher for a large set of photos: whether they are in order is seen from their vectors [N, D]."""
+    photos = len(vectors)
+    if in_order(vectors):
+        return Choice(
+            "sequential", f"{photos} photos whose neighbours by name look alike: neighbours, and others that look alike"
+        )
+    return Choice("retrieval", f"{photos} photos in no order: the {ALIKE} most alike of each")
+
+
+def first_round(matcher: str, vectors: Floats) -> Pairs:
+    """The pairs to begin with, for the matchers ``sequential`` and ``retrieval``."""
+    photos = len(vectors)
+    if matcher == "sequential":
+        return _sorted({*sequential_pairs(photos), *alike_pairs(vectors, _NEIGHBOURS + _LOOPS)})
+    return alike_pairs(vectors, ALIKE)
+
+
+def sequential_pairs(photos: int) -> Pairs:
+    """Pairs of photos in the order of a walk: the next ten, and those 16, 32, 64… further on."""
+    steps = [*range(1, _NEIGHBOURS + 1), *(1 << power for power in range(4, photos.bit_length()))]
+    return _sorted((index, index + step) for step in steps for index in range(photos - step))
+
+
+def alike_pairs(vectors: Floats, count: int) -> Pairs:
+    """Each photo with the ``count`` photos most like it."""
+    nearest = nearest_photos(vectors, count)
+    return _sorted((one, int(two)) for one, row in enumerate(nearest) for two in row)
+
+
+def second_round(vectors: Floats, tried: Pairs, verified: Pairs) -> Pairs:
+    """Pairs worth trying after the first ones: those that connect groups, and friends of friends.
+
+    ``verified`` are those of the ``tried`` pairs that show the same place. Nothing of ``tried`` comes again.
+    """
+    known = set(tried)
+    return [
+        pair for pair in _sorted({*_bridges(vectors, verified), *_friends(len(vectors), verified)}) if pair not in known
+    ]
+
+
+def components(photos: int, pairs: Pairs) -> NDArray[np.intp]:
+    """The connected component of each photo [N], numbered from 0, of the graph with these edges."""
+    from scipy.sparse.csgraph import connected_components
+
+    return np.asarray(connected_components(_graph(photos, pairs), directed=False)[1], dtype=np.intp)
+
+
+def _bridges(vectors: Floats, verified: Pairs) -> Pairs:
+    """Each photo outside of the largest group with the photos of other groups that are most like it."""
+    group = components(len(vectors), verified)
+    largest = np.bincount(group).argmax()
+    pairs = []
+    for photo in np.flatnonzero(group != largest):
+        alike = np.where(group == group[photo], -np.inf, vectors @ vectors[photo])
+        best = np.argsort(-alike, kind="stable")[: min(_BRIDGES, int((group != group[photo]).sum()))]
+        pairs += [(int(photo), int(other)) for other in best]
+    return pairs
+
+
+def _friends(photos: int, verified: Pairs) -> Pairs:
+    """Each photo with those that most of its matching photos match, and that it has not been compared with."""
+    graph = _graph(photos, verified)
+    graph = graph + graph.T
+    common = (graph @ graph).tocsr()
+    pairs = []
+    for photo in range(photos):
+        row = slice(common.indptr[photo], common.indptr[photo + 1])
+        others, counts = common.indices[row], common.data[row]
+        new = ~np.isin(others, graph.indices[graph.indptr[photo] : graph.indptr[photo + 1]]) & (others != photo)
+        order = np.lexsort((others[new], -counts[new]))[:_FRIENDS]
+        pairs += [(photo, int(other)) for other in others[new][order]]
+    return pairs
+
+
+def _graph(photos: int, pairs: Pairs):  # type: ignore[no-untyped-def] # scipy has no types
+    from scipy.sparse import csr_matrix
+
+    edges = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+    return csr_matrix((np.ones(len(edges), np.int32), (edges[:, 0], edges[:, 1])), shape=(photos, photos))
+
+
+def _sorted(pairs: Iterable[tuple[int, int]]) -> Pairs:
+    return sorted({(min(pair), max(pair)) for pair in pairs})

@@ -1,0 +1,115 @@
+"""Wrong models are told from right ones: real matches, and poses bent on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nerfkit import poses
+from nerfkit.poses import check
+
+Posed = tuple[Path, poses.PoseReport]
+
+
+@pytest.fixture
+def model(posed: Posed) -> Any:
+    import pycolmap
+
+    return pycolmap.Reconstruction(posed[0] / ".cache" / "model")
+
+
+@pytest.fixture
+def database(posed: Posed) -> str:
+    return str(posed[0] / ".cache" / "matching.db")
+
+
+def bend(model: Any, degrees: float) -> None:
+    """Turns each camera about the first one, the more the further away: neighbours still agree, the whole does not."""
+    import pycolmap
+
+    images = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
+    centers = np.array([image.projection_center() for image in images])
+    away = np.linalg.norm(centers - centers[0], axis=1)
+    axis = np.linalg.svd(centers - centers.mean(0))[2][2]
+    for image, share in zip(images, away / away.max()):
+        turn = pycolmap.Rotation3d(axis * np.radians(degrees) * share)
+        new_from_old = pycolmap.Rigid3d(turn, centers[0] - turn.matrix() @ centers[0])
+        image.frame.set_cam_from_world(image.camera_id, image.cam_from_world() * new_from_old.inverse())
+
+
+def move(image: Any, by: np.ndarray) -> None:
+    import pycolmap
+
+    shift = pycolmap.Rigid3d(pycolmap.Rotation3d(), by)
+    image.frame.set_cam_from_world(image.camera_id, image.cam_from_world() * shift.inverse())
+
+
+def extent(model: Any) -> float:
+    centers = np.array([image.projection_center() for image in model.images.values()])
+    return float(np.linalg.norm(centers.max(0) - centers.min(0)))
+
+
+def test_a_right_model_raises_no_doubt(model: Any, database: str) -> None:
+    verdict = check.verdict(model, database, {})
+    assert verdict.doubts == []
+    assert verdict.agreement > 0.95
+    assert check.strays(check.pair_agreement(model, database)) == []
+
+
+@pytest.mark.parametrize("degrees", [3, 10, 30])
+def test_a_bent_model_is_caught(model: Any, database: str, degrees: float) -> None:
+    bend(model, degrees)
+    verdict = check.verdict(model, database, {})
+    assert verdict.agreement < check.SUSPICIOUS
+    assert any("of the matches agree" in doubt for doubt in verdict.doubts)
+
+
+def test_a_twist_that_most_matches_survive_is_caught_by_the_pairs(posed: Posed) -> None:
+    """Pairs with many matches outvote those with few, which are the ones that close loops."""
+    matches = np.array([900] * 20 + [40] * 10)
+    agreeing = np.array([880] * 20 + [3] * 10)
+    pairs = check.PairAgreement(np.arange(30), np.arange(30) + 1, agreeing, matches)
+    assert pairs.share > check.SUSPICIOUS
+    assert pairs.contradicted == pytest.approx(1 / 3)
+
+
+def test_a_photo_in_a_wrong_place_is_named(model: Any, database: str) -> None:
+    wrong = model.find_image_with_name("0021.jpg")
+    move(wrong, np.array([0.1, 0.2, 0.1]) * extent(model))
+    assert check.strays(check.pair_agreement(model, database)) == [wrong.image_id]
+
+
+def test_a_camera_far_from_all_that_it_matches(model: Any, database: str) -> None:
+    assert check.far_cameras(model, check.pair_agreement(model, database)) == []
+    move(model.find_image_with_name("0003.jpg"), np.array([40.0, 0, 0]) * extent(model))
+    assert check.far_cameras(model, check.pair_agreement(model, database)) == ["0003.jpg"]
+
+
+def test_focal_lengths_are_held_against_exif(model: Any) -> None:
+    names = [image.name for image in model.images.values()]
+    focal = next(iter(model.cameras.values())).mean_focal_length()
+    assert check.focal_doubts(model, dict.fromkeys(names, 1.1 * focal)) == []
+    assert check.focal_doubts(model, {}) == []
+    assert check.focal_doubts(model, dict.fromkeys(names, focal / 2)) == ["a focal length is 2.00 times what EXIF says"]
+
+
+def test_models_agree_up_to_a_similarity(model: Any) -> None:
+    import pycolmap
+
+    other = pycolmap.Reconstruction(model)
+    other.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(np.array([0.3, -1, 0.5])), np.array([5.0, 6, 7])))
+    assert check.same(model, other)
+    bend(other, 10)
+    assert not check.same(model, other)
+
+
+def test_models_of_other_photos_do_not_confirm_each_other(model: Any) -> None:
+    import pycolmap
+
+    other = pycolmap.Reconstruction(model)
+    for name in ("0000.jpg", "0001.jpg"):
+        other.deregister_frame(other.find_image_with_name(name).frame_id)
+    assert not check.same(model, other)
