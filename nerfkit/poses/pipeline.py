@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ from nerfkit.capture import photos as capture
 from nerfkit.capture.photos import Photo, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import stage
+from nerfkit.poses import advice, stage
 from nerfkit.poses.options import EXHAUSTIVE_UP_TO, QUALITY, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
+from nerfkit.poses.review import facts
+from nerfkit.poses.scale_reference import parse, resolve
 from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink, quiet
 
 VERSION = 1  # of the stages' results; another one makes them anew
+UNTOLD = ("review", "output", "page")  # stages of a second or two, without progress
 MARK = "nerfkit-poses.json"  # in .cache: the folder is ours
 
 log = logging.getLogger("nerfkit")
@@ -32,14 +35,14 @@ log = logging.getLogger("nerfkit")
 def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSink = quiet) -> PoseReport:
     """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
 
-    ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
-    ``photos/`` (upright copies), and ``.cache/``: what is done is not done again, and a killed run continues.
-    The world frame and its scale are COLMAP's, arbitrary.
+    ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, ``poses.html``,
+    where needed ``photos/`` (upright copies), and ``.cache/``: what is done is not done again, and a killed run
+    continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells (``poses.json``: frame).
 
     Args:
         photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``.
         out: a new or empty folder, or one of an earlier run on the same photos.
-        options: quality, matcher, camera model, seed.
+        options: quality, matcher, camera model, seed, scale reference.
         progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
 
     Raises:
@@ -100,7 +103,10 @@ class _Run:
         )  # fmt: skip
         self.matching_key = key_of(features=self.features_key, matcher=self.matcher, seed=options.seed)
         self.mapping_key = key_of(matching=self.matching_key)
-        self.output_key = key_of(mapping=self.mapping_key, unreadable=unreadable)
+        sizes = {photo.name: (photo.width, photo.height) for photo in self.photos}
+        self.reference = resolve(parse(options.scale_ref), sizes) if options.scale_ref else None
+        self.review_key = key_of(mapping=self.mapping_key, reference=self.reference and asdict(self.reference))
+        self.output_key = key_of(review=self.review_key, unreadable=unreadable)
 
     def all(self) -> PoseReport:
         groups = self.camera_groups()
@@ -213,6 +219,9 @@ class _Run:
         assert record is not None
         result = record["result"]
         registered = {folder.names[name].name for name in result["registered"]}
+        seen = self.review(folder)
+        with_gps = sum(getattr(photo, "gps", None) is not None for photo in self.photos)
+        known = facts(seen, result["agreement"], result["mean_reprojection_error_px"], with_gps)
         report = PoseReport(
             photos=len(self.photos),
             registered=len(registered),
@@ -224,30 +233,47 @@ class _Run:
             cameras=result["cameras"],
             matcher=self.matcher,
             seconds=seconds | {"total": round(max(time.perf_counter() - self.start, sum(seconds.values())), 2)},
+            frame=seen["frame"],
+            warnings=[warning.to_json() for warning in advice.warnings(known)],
         )
         self.cache.drop("output")
         model = (self.cache.folder / "model").resolve()
         write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
-        self.stage("output", {
-            "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
-        })  # fmt: skip
+        places = {"folder": str(folder.folder.resolve()), "out": str(self.out.resolve())}
+        self.stage("output", {"model": str(model), "world_from_model": seen["world_from_model"], **places})
+        self.stage("page", {"review": str(self.cache.folder.resolve() / "review.json"), **places})
         self.cache.put("output", self.output_key, 0, {})
         return report
 
+    def review(self, folder: UprightFolder) -> dict[str, Any]:
+        """The facts of all photos and the world frame: what :mod:`nerfkit.poses.review` gives."""
+        record = self.cache.get("review", self.review_key)
+        if record is None:
+            images = {photo.name: image for image, photo in folder.names.items()}
+            reference = self.reference and replace(
+                self.reference,
+                marks=tuple(replace(mark, photo=images[mark.photo]) for mark in self.reference.marks),
+                cameras=tuple(images[name] for name in self.reference.cameras),
+            )
+            result, seconds = self.stage("review", {
+                "database": str((self.cache.folder / "matching.db").resolve()),
+                "model": str((self.cache.folder / "model").resolve()),
+                "photos": [
+                    {
+                        "name": photo.name, "image": images[photo.name], "width": photo.width, "height": photo.height,
+                        "exif_focal_px": photo.focal_px, "gps": getattr(photo, "gps", None),
+                    }
+                    for photo in self.photos
+                ],
+                "scale_ref": reference and asdict(reference),
+            })  # fmt: skip
+            record = self.cache.put("review", self.review_key, seconds, result)
+        return dict(record["result"])
+
     def stage(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        return stage.run(name, arguments, self.cache.log(name), quiet if name == "output" else self.progress)
+        return stage.run(name, arguments, self.cache.log(name), quiet if name in UNTOLD else self.progress)
 
 
 def _warn(report: PoseReport) -> None:
-    from nerfkit.poses.mapping import SUSPICIOUS
-
-    if report.unregistered:
-        log.warning(
-            "%d of %d photos have no pose, for lack of overlap with the others (--quality best may find more): %s",
-            len(report.unregistered), report.photos, ", ".join(report.unregistered),
-        )  # fmt: skip
-    if report.agreement < SUSPICIOUS:
-        log.warning(
-            "only %.0f %% of the matches agree with the poses: they may be wrong; try --seed 1 or --quality best",
-            100 * report.agreement,
-        )
+    for warning in report.warnings:
+        log.warning("%s", warning["text"])

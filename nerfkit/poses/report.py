@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class PoseReport:
     cameras: int  # different intrinsics
     matcher: str
     seconds: dict[str, float]  # features, matching, mapping, total; of the run that computed them
+    frame: dict[str, Any] = field(default_factory=dict)  # the world frame: where up and the scale come from
+    warnings: list[dict[str, Any]] = field(default_factory=list)  # kind, text, photos (names)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -27,4 +29,4 @@ class PoseReport:
     @classmethod
     def read(cls, file: Path) -> PoseReport:
         data = json.loads(file.read_text())
-        return cls(**{field.name: data[field.name] for field in fields(cls)})
+        return cls(**{known.name: data[known.name] for known in fields(cls)})
