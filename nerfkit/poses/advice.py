@@ -89,29 +89,31 @@ def _without_pose(facts: Facts) -> list[Warning]:
         why = reason(photo, facts.photos)
         if why is not None:
             by_reason.setdefault(why, []).append(photo)
-    found = _groups(by_reason.pop(NOT_CONNECTED, []), facts)
+    found = _groups(by_reason.get(NOT_CONNECTED, []), facts)
     advice = {
         NO_MATCHES: (
-            "{} no other photo: blurred, or of something else; take two or three pictures between each of them and its "
-            "neighbour, each showing at least half of what the one before shows, or leave them out",
             ("matches", "match"),
+            "no other photo: blurred, or of something else; take two or three pictures that lead from {it} to the next by "
+            "name, each showing at least half of what the one before shows, or leave {it} out",
         ),
         NO_FEATURES: (
-            "{} hardly any features: blurred, dark, or without texture; take them again, held still and in more light, with "
-            "something patterned in view",
             ("has", "have"),
+            "hardly any features: blurred, dark, or without texture; take {it} again, held still and in more light, with "
+            "something patterned in view",
         ),
         LEFT_OUT: (
-            "{} others but fit nowhere: things that moved, reflections, or patterns that repeat; take them again from a "
-            "little aside, or try --quality best",
             ("matches", "match"),
+            "others but {fits} nowhere: things that moved, reflections, or patterns that repeat; take {it} again from a "
+            "little aside, or try --quality best",
         ),
     }
-    for why, (words, verbs) in advice.items():
-        photos = by_reason.get(why, [])
-        if photos:
-            names = [photo.name for photo in photos]
-            text = words.format(f"{_count(photos)} ({spans(names, order)}) {verbs[len(photos) > 1]}")
+    for why, (verbs, words) in advice.items():
+        names = [photo.name for photo in by_reason.get(why, [])]
+        if names:
+            many = len(names) > 1
+            number = f"{len(names)} photos" if many else "1 photo"
+            words = words.format(it="them" if many else "it", fits="fit" if many else "fits")
+            text = f"{number} ({spans(names, order)}) {verbs[many]} {words}"
             found.append(Warning(why.replace(" ", "-"), text, tuple(names)))
     return found
 
@@ -217,7 +219,3 @@ def _few(facts: Facts) -> list[Warning]:
     return [Warning(
         "few-photos", f"only {count} photos with a pose: 20 to 200, from all around, make a much better scene",
     )]  # fmt: skip
-
-
-def _count(photos: Sequence[PhotoFacts]) -> str:
-    return "1 photo" if len(photos) == 1 else f"{len(photos)} photos"

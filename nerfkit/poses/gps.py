@@ -96,9 +96,10 @@ def up_from_gps(positions: Array, places: Sequence[Place]) -> Array | None:
     options = pycolmap.RANSACOptions()
     options.max_error = max(0.5, 0.25 * float(spread[1]))
     options.random_seed = 0
-    metres_from_model = pycolmap.estimate_sim3d_robust(positions[known], enu, options)
-    if metres_from_model is None:
+    found = pycolmap.estimate_sim3d_robust(positions[known], enu, options)
+    if found is None:
         return None
+    metres_from_model = found["tgt_from_src"]
     error = np.linalg.norm((metres_from_model * positions[known]) - enu, axis=1)
     if spread[1] < _CLEAR * float(np.quantile(error, 0.6)):
         return None

@@ -25,7 +25,7 @@ from nerfkit.webpage import asset, document, duration, text, tiles
 FILE = "poses.html"
 MOST_POINTS = 40_000
 SIDES = ((60, 256), (150, 192), (400, 128), (10**9, 80))  # up to so many photos: pixels of a thumbnail's longer side
-NEIGHBOURS = 4  # that a photo's row names
+NEIGHBOURS = 3  # that a photo's row names
 _STEEPEST = 1.4  # tangent of half an angle of view, as a frustum shows it at most
 
 Row = dict[str, Any]

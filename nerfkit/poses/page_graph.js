@@ -44,9 +44,8 @@ function makeGraph(canvas, pairs, photos, told) {
       context.globalAlpha = photo.camera ? 1 : 0.35;
       context.fillRect(0, edge + k * cell, strip * ratio, Math.max(1, cell - (cell > 4 ? 1 : 0)));
       context.fillRect(edge + k * cell, 0, Math.max(1, cell - (cell > 4 ? 1 : 0)), strip * ratio);
-      context.globalAlpha = 1;
-      context.fillStyle = colors.grid;
       context.fillRect(edge + k * cell, edge + k * cell, Math.max(1, cell), Math.max(1, cell));
+      context.globalAlpha = 1;
     });
     if (chosen >= 0) {
       context.strokeStyle = colors.second;

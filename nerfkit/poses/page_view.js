@@ -23,14 +23,14 @@ function makeView(canvas, data, photos, told) {
     const nearest = places.map((a, i) => Math.min(...places.map((b, j) => (i === j ? Infinity : distance(a, b)))));
     const spread = Math.max(...[0, 1, 2].map(k => Math.max(...places.map(p => p[k])) - Math.min(...places.map(p => p[k]))));
     const gap = median(nearest.filter(Number.isFinite));
-    return Math.min(Math.max(0.45 * (gap || spread), 0.02 * spread), 0.12 * spread) || 0.1;
+    return Math.min(Math.max(0.45 * (gap || spread), 0.035 * spread), 0.12 * spread) || 0.1;
   }
 
   function homeView() {
-    const places = placed.map(index => cameras[index].at);
-    const radius = places.length ? Math.max(...places.map(p => Math.hypot(...p))) : 1;
-    const first = places[0] || [0, -1, 0.5];
-    return { target: [0, 0, 0], yaw: Math.atan2(first[1], first[0]) + 0.35, pitch: 0.55, distance: 2.6 * (radius || 1), fov: 0.8 };
+    const places = [[0, 0, 0], ...placed.map(index => cameras[index].at)];
+    const target = [0, 1, 2].map(k => (Math.min(...places.map(p => p[k])) + Math.max(...places.map(p => p[k]))) / 2);
+    const radius = Math.max(...places.map(p => distance(p, target))) || 1, first = places[1] || [0, -1, 0.5];
+    return { target, yaw: Math.atan2(first[1], first[0]) + 0.35, pitch: 0.5, distance: 2.5 * radius, fov: 0.8 };
   }
 
   function decodePoints({ count, low, step, xyz, rgb }) {
@@ -119,7 +119,7 @@ function makeView(canvas, data, photos, told) {
     pixels.data.fill(0);
     depth.fill(Infinity);
     const out = new Uint32Array(pixels.data.buffer), { position, color, count } = cloud, { eye, right, up, ahead, focal, near } = basis;
-    const dot = Math.max(1, Math.round(1.6 * ratio));
+    const dot = Math.max(1, Math.round((count < 10000 ? 2.2 : 1.5) * ratio));
     for (let i = 0; i < count; i++) {
       const x = position[3 * i] - eye[0], y = position[3 * i + 1] - eye[1], z = position[3 * i + 2] - eye[2];
       const far = x * ahead[0] + y * ahead[1] + z * ahead[2];
@@ -169,14 +169,15 @@ function makeView(canvas, data, photos, told) {
     const grow = 1.04;
     const start = middle.map((m, k) => m - (grow * (across[k] + along[k])) / 2);
     context.transform((grow * across[0]) / w, (grow * across[1]) / w, (grow * along[0]) / h, (grow * along[1]) / h, start[0], start[1]);
-    context.globalAlpha = index === chosen ? 1 : 0.85;
+    const within = distance(basis.eye, cameras[index].at) < 0.3 * size; // looked through: the points show as well
+    context.globalAlpha = within ? 0.45 : index === chosen ? 1 : 0.85;
     context.drawImage(image, 0, 0);
     context.restore();
   }
 
   function drawScale() {
     const unit = roundNumber((90 * ratio * look.distance) / basis.focal), length = (unit * basis.focal) / look.distance;
-    const bottom = height - 18 * ratio, left = 92 * ratio;
+    const bottom = height - 16 * ratio, left = 92 * ratio;
     context.font = `${12 * ratio}px system-ui, sans-serif`;
     context.fillStyle = context.strokeStyle = colors.ink;
     context.lineWidth = 1.5 * ratio;
@@ -187,7 +188,7 @@ function makeView(canvas, data, photos, told) {
     context.lineTo(left + length, bottom - 5 * ratio);
     context.stroke();
     context.textAlign = "center";
-    context.fillText(`${tidy(unit)} ${data.frame.unit}`, left + length / 2, bottom - 6 * ratio);
+    context.fillText(`${tidy(unit)} ${data.frame.unit}`, left + length / 2, bottom - 8 * ratio);
     const middle = [40 * ratio, height - 40 * ratio], reach = 24 * ratio;
     const axes = [[[1, 0, 0], "#d8453c"], [[0, 1, 0], "#3f9b4f"], [[0, 0, 1], "#3b7fe0"]];
     const ends = axes.map(([axis, color], k) => ({ color, name: data.frame.axes[k], x: dot(axis, basis.right), y: dot(axis, basis.up), z: dot(axis, basis.ahead) }));
@@ -323,7 +324,7 @@ function makeView(canvas, data, photos, told) {
   // From where the photo was taken, through a lens that shows a little more.
   function lookThrough(index) {
     const { at, ahead, sides } = cameras[index], far = Math.max(Math.hypot(...at), 2 * size);
-    const half = Math.max(Math.max(-sides[0], sides[2]) / Math.max(1, width / height), Math.max(-sides[1], sides[3]));
+    const half = Math.max(Math.max(-sides[0], sides[2]) / Math.max(1, (canvas.clientWidth || 1) / (canvas.clientHeight || 1)), Math.max(-sides[1], sides[3]));
     look = {
       target: at.map((a, k) => a + far * ahead[k]), distance: far, fov: 2 * Math.atan(1.15 * half),
       yaw: Math.atan2(-ahead[1], -ahead[0]), pitch: Math.asin(Math.max(-1, Math.min(1, -ahead[2]))),

@@ -47,22 +47,6 @@ def tree(folder: Path) -> dict[str, int]:
     return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.fixture(scope="session")
-def ten_photos(still_life: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Neighbours at three heights and distances."""
-    folder = tmp_path_factory.mktemp("capture") / "ten"
-    folder.mkdir()
-    for index in (0, 1, 2, 3, 20, 21, 22, 36, 37, 38):
-        shutil.copy(still_life / "photos" / f"{index:04d}.jpg", folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def posed(ten_photos: Path) -> tuple[Path, poses.PoseReport]:
-    out = ten_photos.parent / "posed"
-    return out, poses.estimate(ten_photos, out, DRAFT)
-
-
 def test_all_photos_register_where_they_were_taken(posed: tuple[Path, poses.PoseReport], still_life: Path) -> None:
     out, report = posed
     assert (report.photos, report.registered, report.unregistered) == (10, 10, [])
