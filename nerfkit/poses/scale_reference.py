@@ -22,6 +22,7 @@ FORMS = (
 )
 _CLOSE = 0.003  # of the photo's longer side: a feature this near to a mark is the mark
 _AROUND = 0.06  # and this far features help to interpolate
+_LEAST_SURE = 0.006  # relative, of an interpolated depth
 _LEAST_ANGLE = np.radians(1.0)  # between the rays of a point marked twice
 
 
@@ -192,7 +193,8 @@ def _depth(mark: Mark, pixels: Array, depths: Array, away: Array, side: int) -> 
         solved = np.linalg.lstsq(table * weights[:, None], inverse * weights, rcond=None)[0]
         error = np.abs(table @ solved - inverse) * depths[near]  # relative
         weights = 1 / np.sqrt(1 + (error / 0.01) ** 2)
-    low, high = float(depths[near].min()), float(depths[near].max())
-    if not inverse.min() / 1.1 < solved[0] < inverse.max() * 1.1 or np.median(error) > 0.03:
-        raise NerfkitError(f"--scale-ref {mark}: the 3D points around it are {high / low:.1f} times as far as each other; {again}")
+    covariance = np.linalg.pinv((table * weights[:, None] ** 2).T @ table)  # also large where the mark lies outside of them
+    doubt = max(0.005, float(np.median(error)) * 1.5) * float(np.sqrt(covariance[0, 0]))
+    if solved[0] <= 0 or doubt > _LEAST_SURE:
+        raise NerfkitError(f"--scale-ref {mark}: the 3D points around this pixel don't tell well how far it is; {again}")
     return float(1 / solved[0])
