@@ -346,6 +346,7 @@ function makeView(canvas, data, photos, told) {
   new ResizeObserver(resize).observe(canvas);
   return {
     act, lookThrough, redraw: later,
+    drawNow: () => (width ? draw() : resize()), // without waiting for the browser's next frame
     place: index => (prepare(), toScreen(toView(cameras[index].at)).map(value => value / ratio)),
     paint: found => { colors = found; later(); },
     select: index => { chosen = cameras[index] ? index : -1; later(); },
