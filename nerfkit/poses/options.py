@@ -48,9 +48,13 @@ class PoseOptions:
     lie. By default a folder masks inside or beside that of the photos."""
     seed: int = 0
     """Seed of everything random in matching and mapping."""
+    scale_ref: tuple[str, ...] = ()
+    """A known distance, which makes the unit a metre: two points marked in a photo (pixels) and how far they are apart,
+    IMG_A.jpg:812,455 IMG_A.jpg:1310,470 1.50m (for more exactness each in two photos: A1 A2 B1 B2 1.50m), or the distance
+    of two photos' places: cameras IMG_A.jpg IMG_B.jpg 2.1m. Units: m, cm, mm, km, ft, in."""
 
     def check(self) -> None:
-        """Raises NerfkitError: a value that is none of the choices."""
+        """Raises NerfkitError: a value that is none of the choices; a scale reference without sense."""
         for name, choices in (
             ("quality", tuple(QUALITY)),
             ("matcher", ("auto", "exhaustive", "sequential", "retrieval")),
@@ -59,3 +63,8 @@ class PoseOptions:
         ):
             if getattr(self, name) not in choices:
                 raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
+
+        if self.scale_ref:
+            from nerfkit.poses import scale_reference
+
+            scale_reference.parse(self.scale_ref)

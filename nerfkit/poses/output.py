@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from nerfkit.files import atomic, write_text
+from nerfkit.poses.frame import Similarity
 from nerfkit.poses.worker import Tell
 
 POINTS_FILE = "sparse_pc.ply"
-FILES = ("transforms.json", POINTS_FILE, "poses.json", "colmap/sparse/0/images.bin")
+FILES = ("transforms.json", POINTS_FILE, "poses.json", "poses.html", "colmap/sparse/0/images.bin")
 
 # Where each of COLMAP's camera models has the parameters that transforms.json names.
 _PARAMETERS = {
@@ -29,14 +29,21 @@ _PARAMETERS = {
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def work(tell: Tell, model: str, folder: str, out: str, masks: Mapping[str, str]) -> dict[str, Any]:
-    """Writes the model read from ``model``, whose photos lie in ``folder``, into ``out``. ``masks``: files by photo."""
+def work(
+    tell: Tell, model: str, folder: str, out: str, masks: Mapping[str, str], world_from_model: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes the model read from ``model``, whose photos lie in ``folder``, into ``out``, in the world frame.
+
+    ``masks``: files by photo.
+    """
     import pycolmap
 
     reconstruction = pycolmap.Reconstruction(model)
+    reconstruction.transform(pycolmap.Sim3d(Similarity.from_json(world_from_model).matrix()))
     target = Path(out)
     with atomic(target / "colmap") as partial:
-        shutil.copytree(model, partial / "sparse" / "0")
+        (partial / "sparse" / "0").mkdir(parents=True)
+        reconstruction.write(str(partial / "sparse" / "0"))
     write_points(target / POINTS_FILE, reconstruction)
     frames = transforms(reconstruction, Path(folder), target, masks)
     write_text(target / "transforms.json", json.dumps(frames, indent=1) + "\n")  # last: now it is a scene
@@ -45,7 +52,7 @@ def work(tell: Tell, model: str, folder: str, out: str, masks: Mapping[str, str]
 
 
 def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str]) -> dict[str, Any]:
-    """The content of ``transforms.json``: OpenGL camera axes, camera to world, in COLMAP's world frame.
+    """The content of ``transforms.json``: OpenGL camera axes, camera to world, in the model's world frame.
 
     Intrinsics are those of the whole file where all photos share them, else of each frame.
     """

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import Photo, Photos, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import stage
+from nerfkit.poses import advice, stage
 from nerfkit.poses.options import FEWEST_SHARE, QUALITY, STRONGER, FeatureSettings, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
+from nerfkit.poses.review import facts
+from nerfkit.poses.scale_reference import parse, resolve
 from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink, quiet
 
-VERSION = 2  # of the stages' results; another one makes them anew
+VERSION = 3  # of the stages' results; another one makes them anew
+UNTOLD = ("review", "output", "page")  # stages of a second or two, without progress
 MARK = "nerfkit-poses.json"  # in .cache: the folder is ours
 
 log = logging.getLogger("nerfkit")
@@ -34,14 +37,15 @@ log = logging.getLogger("nerfkit")
 def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSink = quiet) -> PoseReport:
     """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
 
-    ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
-    ``photos/`` (upright copies) and ``masks/``, and ``.cache/``: what is done is not done again, and a killed run
-    continues. The world frame and its scale are COLMAP's, arbitrary.
+    ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, ``poses.html``,
+    where needed ``photos/`` (upright copies) and ``masks/``, and ``.cache/``: what is done is not done again, and a
+    killed run continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells
+    (``poses.json``: frame).
 
     Args:
         photos: folder of photos, in subfolders too, or a folder with them in ``images/``, ``photos/`` or ``input/``.
         out: a new or empty folder, or one of an earlier run on the same photos.
-        options: quality, matcher, camera model, seed.
+        options: quality, matcher, camera model, seed, scale reference.
         progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
 
     Raises:
@@ -120,7 +124,12 @@ class _Run:
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
         self.photos, self.unreadable, self.ordered, self.start = found.photos, found.unreadable, found.ordered, start
         self.first = Strength(QUALITY[options.quality])
-        self.output_key = key_of(mapping=self.keys(self.first)["mapping"], unreadable=self.unreadable)
+        sizes = {photo.name: (photo.width, photo.height) for photo in self.photos}
+        self.reference = resolve(parse(options.scale_ref), sizes) if options.scale_ref else None
+        self.output_key = key_of(
+            mapping=self.keys(self.first)["mapping"], reference=self.reference and asdict(self.reference),
+            unreadable=self.unreadable,
+        )  # fmt: skip
 
     def keys(self, strength: Strength) -> dict[str, str]:
         """What each stage's result depends on."""
@@ -291,6 +300,9 @@ class _Run:
             name: round(sum(float(attempt.records[name]["seconds"]) for attempt in found), 2)
             for name in ("features", "matching", "mapping")
         }
+        seen = self.review(folder, best)
+        with_gps = sum(photo.gps is not None for photo in self.photos)
+        known = facts(seen, result["agreement"], result["mean_reprojection_error_px"], with_gps, result["doubts"])
         report = PoseReport(
             photos=len(self.photos),
             registered=len(registered),
@@ -305,19 +317,49 @@ class _Run:
             doubts=result["doubts"],
             groups=[sorted(folder.names[name].name for name in group) for group in result["groups"]],
             attempts=len(found),
+            frame=seen["frame"],
+            warnings=[warning.to_json() for warning in advice.warnings(known)],
         )
         self.cache.drop("output")
         model = self.model(best.strength).resolve()
         write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
+        places = {"folder": str(folder.folder.resolve()), "out": str(self.out.resolve())}
         self.stage("output", "output", {
-            "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
-            "masks": {name: str(mask.resolve()) for name, mask in placed.files.items()},
+            "model": str(model), "world_from_model": seen["world_from_model"],
+            "masks": {name: str(mask.resolve()) for name, mask in placed.files.items()}, **places,
         })  # fmt: skip
+        self.stage("page", "page", {"review": str(self.cache.folder.resolve() / "review.json"), **places})
         self.cache.put("output", self.output_key, 0, {})
         return report
 
+    def review(self, folder: UprightFolder, best: Attempt) -> dict[str, Any]:
+        """The facts of all photos and the world frame: what :mod:`nerfkit.poses.review` gives."""
+        key = key_of(mapping=self.keys(best.strength)["mapping"], reference=self.reference and asdict(self.reference))
+        record = self.cache.get("review", key)
+        if record is None:
+            images = {photo.name: image for image, photo in folder.names.items()}
+            reference = self.reference and replace(
+                self.reference,
+                marks=tuple(replace(mark, photo=images[mark.photo]) for mark in self.reference.marks),
+                cameras=tuple(images[name] for name in self.reference.cameras),
+            )
+            result, seconds = self.stage("review", "review", {
+                "database": str(self.cache.folder.joinpath(f"matching{best.strength.suffix}.db").resolve()),
+                "model": str(self.model(best.strength).resolve()),
+                "photos": [
+                    {
+                        "name": photo.name, "image": images[photo.name], "width": photo.width, "height": photo.height,
+                        "exif_focal_px": photo.focal_px, "gps": photo.gps,
+                    }
+                    for photo in self.photos
+                ],
+                "scale_ref": reference and asdict(reference),
+            })  # fmt: skip
+            record = self.cache.put("review", key, seconds, result)
+        return dict(record["result"])
+
     def stage(self, name: str, place: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        return stage.run(name, arguments, self.cache.log(place), quiet if name == "output" else self.progress)
+        return stage.run(name, arguments, self.cache.log(place), quiet if name in UNTOLD else self.progress)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -326,12 +368,5 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _warn(report: PoseReport) -> None:
-    if report.unregistered:
-        log.warning(
-            "%d of %d photos have no pose, for lack of overlap with the others: %s",
-            len(report.unregistered), report.photos, ", ".join(report.unregistered),
-        )  # fmt: skip
-    for group in report.groups:
-        log.warning("fit among themselves, but not to the others: %s", ", ".join(group))
-    if report.doubts:
-        log.warning("the poses may be wrong: %s; try --seed 1 or --quality best", "; ".join(report.doubts))
+    for warning in report.warnings:
+        log.warning("%s", warning["text"])

@@ -23,6 +23,8 @@ class PoseReport:
     doubts: list[str] = field(default_factory=list)  # why the poses may be wrong, in words
     groups: list[list[str]] = field(default_factory=list)  # unregistered photos that fit only among themselves
     attempts: int = 1  # 2: with stronger settings, since too few photos fitted together or the poses looked wrong
+    frame: dict[str, Any] = field(default_factory=dict)  # the world frame: where up and the scale come from
+    warnings: list[dict[str, Any]] = field(default_factory=list)  # kind, text, photos (names)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

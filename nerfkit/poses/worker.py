@@ -26,7 +26,9 @@ STAGES = {
     "features": "nerfkit.poses.features",
     "matching": "nerfkit.poses.matching",
     "mapping": "nerfkit.poses.mapping",
+    "review": "nerfkit.poses.review",
     "output": "nerfkit.poses.output",
+    "page": "nerfkit.poses.page",
 }
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from nerfkit.train.report import images
 from nerfkit.train.report.charts import Series, line_chart, smooth
 from nerfkit.train.report.images import HeldOut
 from nerfkit.train.run import Run
+from nerfkit.webpage import asset, document, duration, text, tiles
 
 # What metrics.json holds for every model; the rest are the model's own statistics.
 NAMES = {"model", "backend", "device", "eval"}
@@ -35,24 +34,16 @@ def write(run: Run) -> Path:
     views = images.measure(run.eval)
     title = _title(run)
     body = [
-        f"<header><h1>{_text(title)}</h1><p>{_text(_subtitle(run, metrics))}</p></header>",
+        f"<header><h1>{text(title)}</h1><p>{text(_subtitle(run, metrics))}</p></header>",
         _tiles(metrics),
         _curves(lines, metrics),
         _views(views),
         _tables(run, metrics, views),
-        f"<footer>{_text(str(run.path))} · made by nerfkit {_text(__version__)}</footer>",
+        f"<footer>{text(str(run.path))} · made by nerfkit {text(__version__)}</footer>",
     ]
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    write_text(run.report, _document(f"{title} · nerfkit report", style, "\n".join(body)))
+    style = asset(__package__, "style.css")
+    write_text(run.report, document(f"{title} · nerfkit report", "\n".join(body), [style]))
     return run.report
-
-
-def _document(title: str, style: str, body: str) -> str:
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
 
 
 def _title(run: Run) -> str:
@@ -76,7 +67,7 @@ def _subtitle(run: Run, metrics: Line) -> str:
 
 def _tiles(metrics: Line) -> str:
     scores = metrics.get("eval") or {}
-    tiles = [
+    figures = [
         ("PSNR, held-out photos", scores.get("psnr"), lambda v: (f"{v:.2f}", "dB")),
         ("SSIM, held-out photos", scores.get("ssim"), lambda v: (f"{v:.4f}", "")),
         ("LPIPS, held-out photos", scores.get("lpips"), lambda v: (f"{v:.4f}", "")),
@@ -86,23 +77,8 @@ def _tiles(metrics: Line) -> str:
         ("model file", metrics.get("file_bytes"), data_size),
         ("peak memory", metrics.get("peak_memory_bytes"), data_size),
     ]
-    shown = [(name, *form(value)) for name, value, form in tiles if isinstance(value, int | float)]
-    cells = [
-        f'<div class="card tile"><b>{_text(value)}{f" <small>{unit}</small>" if unit else ""}</b>'
-        f"<span>{_text(name)}</span></div>"
-        for name, value, unit in shown
-    ]
-    return f'<section class="tiles">{"".join(cells)}</section>' if cells else ""
-
-
-def duration(seconds: float) -> tuple[str, str]:
-    """Seconds as a number and its unit for people."""
-    if seconds < 100:
-        return f"{seconds:.1f}", "s"
-    minutes = round(seconds) // 60
-    if minutes < 60:
-        return f"{minutes}:{round(seconds) % 60:02d}", "min"
-    return f"{minutes // 60}:{minutes % 60:02d}", "h"
+    shown = [(name, *form(value)) for name, value, form in figures if isinstance(value, int | float)]
+    return tiles(shown)
 
 
 def data_size(size: float) -> tuple[str, str]:
@@ -166,8 +142,8 @@ def _chart(title: str, unit: str, curves: Sequence[Curve], log: bool = False, ze
     if "<svg" not in drawn[0]:
         return ""
     shown = [curve for curve in curves if any(math.isfinite(v) for v in _values(curve[1], curve[4]))]
-    keys = "".join(f'<span class="key"><i class="{style}"></i>{_text(name)}</span>' for name, _, style, *_ in shown)
-    head = f"{_text(title)} <span class='soft'>{_text(unit)}</span>" if unit else _text(title)
+    keys = "".join(f'<span class="key"><i class="{style}"></i>{text(name)}</span>' for name, _, style, *_ in shown)
+    head = f"{text(title)} <span class='soft'>{text(unit)}</span>" if unit else text(title)
     side = f"<span>{keys}</span>" if len(shown) > 1 else ""
     return f'<div class="card"><div class="head"><h3>{head}</h3>{side}</div>{"".join(drawn)}</div>'
 
@@ -220,11 +196,11 @@ def _view(view: HeldOut) -> str:
     scores = f"{view.psnr:.2f} dB" + ("" if view.ssim is None else f" · SSIM {view.ssim:.4f}")
     figures = "".join(
         f'<figure><img src="{uri}" width="{view.width}" height="{view.height}" '
-        f'alt="{_text(view.name)}: {name}"><figcaption>{name}</figcaption></figure>'
+        f'alt="{text(view.name)}: {name}"><figcaption>{name}</figcaption></figure>'
         for name, uri in zip(("photo", "render", "error"), images.triplet(view))
     )
     return (
-        f'<article class="card"><div class="head"><h3>{_text(view.name)}</h3><span>{scores}</span></div>'
+        f'<article class="card"><div class="head"><h3>{text(view.name)}</h3><span>{scores}</span></div>'
         f'<div class="triplet">{figures}</div></article>'
     )
 
@@ -257,12 +233,12 @@ def _scores(views: Sequence[HeldOut]) -> str:
 def _table(title: str, values: Mapping[str, Any]) -> str:
     given = {key: value for key, value in values.items() if value is not None}
     rows = "".join(_row((_words(key), _value(value, key))) for key, value in given.items())
-    head = f'<div class="head"><h3>{_text(title)}</h3></div>'
+    head = f'<div class="head"><h3>{text(title)}</h3></div>'
     return f'<div class="card">{head}<table>{rows}</table></div>' if rows else ""
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"<tr><th>{_text(cells[0])}</th>{''.join(f'<td>{_text(cell)}</td>' for cell in cells[1:])}</tr>"
+    return f"<tr><th>{text(cells[0])}</th>{''.join(f'<td>{text(cell)}</td>' for cell in cells[1:])}</tr>"
 
 
 def _value(value: Any, key: str = "") -> str:
@@ -284,10 +260,6 @@ def _value(value: Any, key: str = "") -> str:
 def _words(key: str) -> str:
     named = {"seconds": "training time", "file_bytes": "model file"}
     return named.get(key, key.removesuffix("_bytes").replace("_", " "))
-
-
-def _text(words: str) -> str:
-    return html.escape(words.encode("utf-8", "replace").decode())  # a file name may hold what is no Unicode
 
 
 def _mean(values: Iterable[float]) -> float:
