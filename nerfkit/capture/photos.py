@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nerfkit.capture.video import SUFFIXES as VIDEO_SUFFIXES
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 HEIC_SUFFIXES = (".heic", ".heif")
 SUBFOLDERS = ("images", "photos", "input")  # where the photos lie when a scene's folder is given
 FEWEST = 3
@@ -57,6 +57,7 @@ class Photos:
     folder: Path
     photos: list[Photo]
     unreadable: list[str]
+    ordered: bool = False  # neighbours by name were taken one after the other: frames of a video
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,9 @@ def _photo_files(folder: Path) -> tuple[Path, list[Path]]:
 
 def _video_advice(files: Sequence[Path]) -> str:
     suffixes = {file.suffix.lower() for file in files}
-    if suffixes & set(VIDEO_SUFFIXES):
-        return "; videos are not supported yet: extract frames, for example ffmpeg -i VIDEO -vf fps=2 FOLDER/%04d.jpg"
+    film = next((file for file in files if file.suffix.lower() in VIDEO_SUFFIXES), None)
+    if film is not None:
+        return f"; give the video itself: {film}"
     if suffixes & set(HEIC_SUFFIXES):
         return "; HEIC photos are not supported yet: export them as JPEG"
     return "; give the folder that holds the photos"

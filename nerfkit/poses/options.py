@@ -22,6 +22,7 @@ QUALITY = {
     "normal": FeatureSettings(1080, 2048, 0),
     "best": FeatureSettings(1600, 4096, -1),
 }
+ALL_FRAMES_UP_TO = 80  # frames of a video: with more of them, neighbours and some loops are enough
 EXHAUSTIVE_UP_TO = 400  # photos: about 15 minutes on two cores, growing with the square
 
 
@@ -31,11 +32,14 @@ class PoseOptions:
     """How many features are looked for, and at what image size; best takes about five times longer than normal."""
     matcher: Literal["auto", "exhaustive", "sequential"] = "auto"
     """Which photos are compared: all pairs, or neighbours by name (for frames of a walk); auto: all pairs up to 400
-    photos."""
+    photos, or 80 frames of a video."""
     camera_model: CameraModelName = "OPENCV"
     """COLMAP's camera model, estimated with the poses."""
     single_camera: Literal["auto", "yes", "no"] = "auto"
     """Whether photos share their intrinsics; auto: those of the same size, camera and zoom do."""
+    frames: int | None = None
+    """Of a video: about how many of its frames become photos, the sharpest and evenly spread over the motion (default:
+    40 to 300, by how far the picture moves)."""
     seed: int = 0
     """Seed of everything random in matching and mapping."""
 
@@ -50,7 +54,8 @@ class PoseOptions:
             if getattr(self, name) not in choices:
                 raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
 
-    def matcher_for(self, photos: int) -> str:
+    def matcher_for(self, photos: int, ordered: bool = False) -> str:
+        """``ordered``: neighbours by name were taken one after the other."""
         if self.matcher != "auto":
             return self.matcher
-        return "exhaustive" if photos <= EXHAUSTIVE_UP_TO else "sequential"
+        return "exhaustive" if photos <= (ALL_FRAMES_UP_TO if ordered else EXHAUSTIVE_UP_TO) else "sequential"

@@ -1,4 +1,4 @@
-"""From a folder of photos to poses: the stages in their order, each done once."""
+"""From a folder of photos or a video to poses: the stages in their order, each done once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nerfkit.capture import photos as capture
-from nerfkit.capture.photos import Photo, UprightFolder
+from nerfkit.capture.photos import Photo, Photos, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import stage
+from nerfkit.poses import source, stage
 from nerfkit.poses.options import EXHAUSTIVE_UP_TO, QUALITY, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
@@ -30,28 +29,27 @@ log = logging.getLogger("nerfkit")
 
 
 def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSink = quiet) -> PoseReport:
-    """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
+    """Finds the camera poses of a folder of photos or a video, and sparse points, and writes them into ``out``.
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
-    ``photos/`` (upright copies), and ``.cache/``: what is done is not done again, and a killed run continues.
-    The world frame and its scale are COLMAP's, arbitrary.
+    ``photos/`` (upright copies, or the frames of a video), and ``.cache/``: what is done is not done again, and a killed
+    run continues. The world frame and its scale are COLMAP's, arbitrary.
 
     Args:
-        photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``.
+        photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``; or a video.
         out: a new or empty folder, or one of an earlier run on the same photos.
         options: quality, matcher, camera model, seed.
-        progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
+        progress: hears of the stages ``frames``, ``photos``, ``features``, ``matching`` and ``mapping``.
 
     Raises:
         NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else; no space left.
     """
     options.check()
     start = time.perf_counter()
-    found = capture.find(photos, progress)
-    claim(out, found.folder)
+    found = source.photos_of(photos, out, options, claim, progress)
     cache = Cache(out / ".cache")
     with cache.workspace() as work:
-        run = _Run(cache, work, out, options, progress, found.photos, found.unreadable, start)
+        run = _Run(cache, work, out, options, progress, found, start)
         return run.all()
 
 
@@ -88,11 +86,11 @@ class _Run:
 
     def __init__(
         self, cache: Cache, work: Path, out: Path, options: PoseOptions, progress: ProgressSink,
-        photos: Sequence[Photo], unreadable: list[str], start: float,
+        found: Photos, start: float,
     ) -> None:  # fmt: skip
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
-        self.photos, self.unreadable, self.start = list(photos), unreadable, start
-        self.matcher = options.matcher_for(len(self.photos))
+        self.photos, self.unreadable, self.start = found.photos, found.unreadable, start
+        self.matcher = options.matcher_for(len(self.photos), found.ordered)
         self.features_key = key_of(
             version=VERSION, photos=[(photo.name, photo.digest) for photo in self.photos],
             settings=asdict(QUALITY[options.quality]), camera_model=options.camera_model,
@@ -100,11 +98,12 @@ class _Run:
         )  # fmt: skip
         self.matching_key = key_of(features=self.features_key, matcher=self.matcher, seed=options.seed)
         self.mapping_key = key_of(matching=self.matching_key)
-        self.output_key = key_of(mapping=self.mapping_key, unreadable=unreadable)
+        self.output_key = key_of(mapping=self.mapping_key, unreadable=found.unreadable)
+        self.ordered = found.ordered
 
     def all(self) -> PoseReport:
         groups = self.camera_groups()
-        if self.matcher == "sequential" and self.options.matcher == "auto":
+        if self.matcher == "sequential" and self.options.matcher == "auto" and not self.ordered:
             log.warning(
                 "%d photos: more than %d, so only neighbours by name are compared; --matcher exhaustive compares all",
                 len(self.photos), EXHAUSTIVE_UP_TO,
