@@ -130,23 +130,23 @@ def _read(pipe: IO[bytes]) -> Picture | None:
     width, height = map(int, pipe.readline().split())
     pipe.readline()
     shape = (height, width) if kind.startswith(b"P5") else (height, width, 3)
-    picture = np.empty(shape, np.uint8)
-    flat = memoryview(picture.reshape(-1))
+    data = bytearray(int(np.prod(shape)))
+    flat = memoryview(data)
     filled = 0
     while filled < len(flat):
         count = pipe.readinto(flat[filled:])  # type: ignore[attr-defined]
         if not count:
             return None
         filled += count
-    return picture
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _to_srgb(about: Header) -> str:
     """Filters to 8-bit RGB: HDR is tone mapped with diffuse white kept near white, other videos by their matrix."""
     if about.transfer and _has_zscale():
-        source = f"tin={about.transfer}:pin=bt2020:min=bt2020nc"
         return (
-            f"zscale={source}:t=linear:npl={_REFERENCE_WHITE},format=gbrpf32le,zscale=p=bt709,"
+            f"setparams=color_primaries=bt2020:color_trc={about.transfer}:colorspace=bt2020nc,"
+            f"zscale=t=linear:npl={_REFERENCE_WHITE},format=gbrpf32le,zscale=p=bt709,"
             "tonemap=mobius:desat=0,zscale=t=bt709:m=bt709:r=pc,format=rgb24"
         )
     if not about.tagged and min(about.width, about.height) > _SD_HEIGHT:

@@ -26,7 +26,7 @@ MOST = 300  # frames that are chosen where their number is left to us
 FEW = 40  # frames a video with little motion still gives
 _QUALITY = 95
 _NEIGHBOURS = 15  # frames on each side that sharpness is relative to
-_OFF_CENTRE = 0.5  # what a frame's sharpness loses at the edge of its stretch of motion
+_OFF_CENTRE = 0.25  # what a frame's sharpness loses at the edge of its stretch of motion
 
 log = logging.getLogger("nerfkit")
 
@@ -68,8 +68,8 @@ def extract(video: Path, folder: Path, count: int | None = None, progress: Progr
     chosen = choose(track, count)
     if len(chosen) < FEWEST:
         raise NerfkitError(
-            f"{video}: only {len(chosen)} of its {len(track.position)} frames differ, poses need at least {FEWEST}; walk "
-            "around the subject while you film it"
+            f"{video}: only {len(chosen)} of its {len(track.position)} frames differ, poses need at least {FEWEST}; "
+            "walk around the subject while you film it"
         )
     _warn(video, about, track)
     digits = max(5, len(str(len(track.position))))

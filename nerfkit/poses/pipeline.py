@@ -32,8 +32,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     """Finds the camera poses of a folder of photos or a video, and sparse points, and writes them into ``out``.
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, where needed
-    ``photos/`` (upright copies, or the frames of a video), and ``.cache/``: what is done is not done again, and a killed
-    run continues. The world frame and its scale are COLMAP's, arbitrary.
+    ``photos/`` (upright copies, or the frames of a video), and ``.cache/``: what is done is not done again, and a
+    killed run continues. The world frame and its scale are COLMAP's, arbitrary.
 
     Args:
         photos: folder of photos, or a folder with them in ``images/``, ``photos/`` or ``input/``; or a video.
