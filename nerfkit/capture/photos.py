@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nerfkit.capture import exif, masks, pixels, walk
 from nerfkit.capture.threads import threads
+from nerfkit.capture.video import SUFFIXES as VIDEO_SUFFIXES
 from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, Found, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST", "SUBFOLDERS", "SUFFIXES", "Photo", "Photos", "UprightFolder", "camera_groups", "find", "upright"]
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 FEWEST = 3
 
@@ -177,8 +177,9 @@ def _photo_files(folder: Path, mask_folder: Path | None) -> walk.Files:
 
 def _advice(files: Sequence[Path]) -> str:
     suffixes = {file.suffix.lower() for file in files}
-    if suffixes & set(VIDEO_SUFFIXES):
-        return "; videos are not supported yet: extract frames, for example ffmpeg -i VIDEO -vf fps=2 FOLDER/%04d.jpg"
+    film = next((file for file in files if file.suffix.lower() in VIDEO_SUFFIXES), None)
+    if film is not None:
+        return f"; give the video itself: {shown(film)}"
     if suffixes & set(RAW_SUFFIXES):
         return "; raw photos are not supported: export them as JPEG or TIFF"
     return "; give the folder that holds the photos"

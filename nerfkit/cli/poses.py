@@ -1,4 +1,4 @@
-"""``nerfkit poses``: camera poses and sparse points from a folder of photos."""
+"""``nerfkit poses``: camera poses and sparse points from a folder of photos or a video."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(PoseOptions):
     photos: tyro.conf.Positional[Path]
-    """Folder of photos, which may lie in subfolders: JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP."""
+    """Folder of photos, which may lie in subfolders (JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP), or a video."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
-    the photos' folder."""
+    the photos' folder or the video."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit import poses
 
     place = Path(os.path.realpath(options.photos))  # which links in a circle don't stop
-    out = options.out or place.with_name(f"{place.name}_poses")
+    out = options.out or place.with_name(f"{place.name if place.is_dir() else place.stem}_poses")
     settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
     try:
         report = poses.estimate(options.photos, out, settings, console.progress)

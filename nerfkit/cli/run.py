@@ -1,4 +1,4 @@
-"""``nerfkit run``: photos to splats, video, mesh and report, in one run folder."""
+"""``nerfkit run``: photos or a video to splats, video, mesh and report, in one run folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 @dataclass
 class Options:
     photos: tyro.conf.Positional[Path]
-    """A folder of photos, or a scene that has poses."""
+    """A folder of photos, a video, or a scene that has poses."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Run folder (default: runs/SCENE/MODEL). The same command goes on where an earlier one stopped."""
     model: str = "gaussians"
     """The scene model to fit."""
+    frames: int | None = None
+    """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
     steps: int | None = None
     """Length of the training in steps."""
     budget: str | None = None
@@ -70,7 +72,7 @@ def _train(options: Options, console: Console) -> Path:
         length["budget"] = "3min"
     asked = train.Options(
         scene=options.photos, out=options.out, model=options.model, downscale=options.downscale, seed=options.seed,
-        device=options.device, backend=options.backend, **length,
+        device=options.device, backend=options.backend, frames=options.frames, **length,
     )  # fmt: skip
     out = train.run_folder(asked)
     if (out / "config.toml").is_file():

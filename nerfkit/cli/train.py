@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 @dataclass
 class TrainOptions(TrainConfig):
     scene: tyro.conf.Positional[Path]
-    """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos, whose poses are found first.
+    """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos or a video, whose poses are
+    found first.
     With --resume also the run's own folder."""
+    frames: int | None = None
+    """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
     model_options: tyro.conf.Suppress[Any] = None
     """Comes from the options of the chosen model below."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -61,7 +64,7 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     else:
         Run.check_free(out, overwrite=options.overwrite)
         check(config.device, config.backend)  # before minutes go into poses
-        config.scene = posed(config.scene, config.images, out, console)
+        config.scene = posed(config.scene, config.images, out, console, options.frames)
     try:
         with TrainBar(console) as monitor:
             done = fit(
@@ -84,12 +87,16 @@ def config_of(options: TrainOptions) -> TrainConfig:
 
 
 def run_folder(options: TrainOptions) -> Path:
+    from nerfkit.capture.video import is_video
+
     if options.out is not None:
         return options.out
     if options.resume and (options.scene / "config.toml").is_file():
         return options.scene
     place = options.scene.resolve()
-    if place.suffix in (".json", ".npy") or place.name in ("images", "photos", "input"):
+    if is_video(place):
+        place = place.with_suffix("")
+    elif place.suffix in (".json", ".npy") or place.name in ("images", "photos", "input"):
         place = place.parent  # the folder around them has the scene's name
     return Path("runs") / place.name / options.model
 
@@ -102,17 +109,19 @@ def same_scene(given: Path, run: Run) -> None:
         raise NerfkitError(f"{run.path}: is a run of {run.config.scene}, not of {given}; choose another --out")
 
 
-def posed(scene: Path, images: Path | None, out: Path, console: Console) -> Path:
-    """The scene itself, or for a folder of plain photos the poses found for it, in the run's folder."""
+def posed(scene: Path, images: Path | None, out: Path, console: Console, frames: int | None = None) -> Path:
+    """The scene itself, or for a folder of plain photos or a video the poses found for it, in the run's folder."""
     from nerfkit.capture.photos import has_photos
+    from nerfkit.capture.video import is_video
     from nerfkit.data.readers import readers
 
-    if not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene):
+    known = not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene)
+    if known and not is_video(scene):
         return scene
     from nerfkit import poses
 
-    console.say(f"{scene} has photos without poses: finding them first")
-    poses.estimate(scene, out / "poses", poses.PoseOptions(), console.progress)
+    console.say(f"{scene} has no poses yet: finding them first")
+    poses.estimate(scene, out / "poses", poses.PoseOptions(frames=frames), console.progress)
     return out / "poses"
 
 

@@ -46,6 +46,9 @@ class PoseOptions:
     masks: Path | None = None
     """Folder of masks, white where the scene is: NAME.jpg.png or NAME.png for each photo, in subfolders as the photos
     lie. By default a folder masks inside or beside that of the photos."""
+    frames: int | None = None
+    """Of a video: about how many of its frames become photos, the sharpest and evenly spread over the motion (default:
+    40 to 300, by how far the picture moves)."""
     seed: int = 0
     """Seed of everything random in matching and mapping."""
     scale_ref: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""From a folder of photos to poses: the stages in their order, each done once."""
+"""From a folder of photos or a video to poses: the stages in their order, each done once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import Photo, Photos, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import advice, stage
+from nerfkit.poses import advice, source, stage
 from nerfkit.poses.options import FEWEST_SHARE, QUALITY, STRONGER, FeatureSettings, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
@@ -35,26 +35,26 @@ log = logging.getLogger("nerfkit")
 
 
 def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSink = quiet) -> PoseReport:
-    """Finds the camera poses of a folder of photos, and sparse points, and writes them into ``out``.
+    """Finds the camera poses of a folder of photos or a video, and sparse points, and writes them into ``out``.
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, ``poses.html``,
-    where needed ``photos/`` (upright copies) and ``masks/``, and ``.cache/``: what is done is not done again, and a
+    where needed ``photos/`` (upright copies, or the frames of a video) and ``masks/``, and ``.cache/``: what is done is not done again, and a
     killed run continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells
     (``poses.json``: frame).
 
     Args:
-        photos: folder of photos, in subfolders too, or a folder with them in ``images/``, ``photos/`` or ``input/``.
+        photos: folder of photos, in subfolders too, or a folder with them in ``images/``, ``photos/`` or ``input/``;
+            or a video.
         out: a new or empty folder, or one of an earlier run on the same photos.
         options: quality, matcher, camera model, seed, scale reference.
-        progress: hears of the stages ``photos``, ``features``, ``matching`` and ``mapping``.
+        progress: hears of the stages ``frames``, ``photos``, ``features``, ``matching`` and ``mapping``.
 
     Raises:
         NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else; no space left.
     """
     options.check()
     start = time.perf_counter()
-    found = capture.find(photos, progress, options.masks)
-    claim(out, found.folder)
+    found = source.photos_of(photos, out, options, claim, progress)
     cache = Cache(out / ".cache")
     with cache.workspace() as work:
         return _Run(cache, work, out, options, progress, found, start).all()

@@ -176,9 +176,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
 
 def test_a_video_instead_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "walk.MOV").write_bytes(b"\0")
-    with pytest.raises(
-        NerfkitError, match="is a file, not a folder of photos; videos are not supported yet: extract frames"
-    ):
+    with pytest.raises(NerfkitError, match=r"is a file, not a folder of photos; give the video itself: .*walk.MOV"):
         capture.find(tmp_path / "walk.MOV")
 
 
@@ -190,7 +188,7 @@ def test_a_folder_without_photos_says_what_it_looked_for(tmp_path: Path) -> None
     with pytest.raises(NerfkitError, match="raw photos are not supported: export them as JPEG or TIFF"):
         capture.find(tmp_path)
     (tmp_path / "walk.mp4").write_bytes(b"\0")
-    with pytest.raises(NerfkitError, match="videos are not supported yet"):
+    with pytest.raises(NerfkitError, match=r"give the video itself: .*walk\.mp4"):
         capture.find(tmp_path)
 
 
