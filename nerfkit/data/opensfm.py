@@ -98,7 +98,9 @@ def _camera(values: Fields, pose: NDArray[np.float64]) -> Cameras:
     cx, cy = width / 2 + values.number("c_x", 0.0) * side, height / 2 + values.number("c_y", 0.0) * side
     k1, k2, k3, k4, p1, p2 = (values.number(key, 0.0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
     if kind in FISHEYE:
-        return camera(pose, [fx, fy, cx, cy], width, height, torch.tensor([k1, k2, k3, k4], dtype=torch.float64), "fisheye")
+        return camera(
+            pose, [fx, fy, cx, cy], width, height, torch.tensor([k1, k2, k3, k4], dtype=torch.float64), "fisheye"
+        )
     intrinsics, distortion = reduce_brown(str(values.file), [fx, fy, cx, cy], width, height, k1, k2, k3, 0.0, p1, p2)
     return camera(pose, intrinsics, width, height, distortion, "opencv")
 

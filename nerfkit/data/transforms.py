@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import CameraModel, Cameras
-from nerfkit.data.points import read_ply
 from nerfkit.data.brown import reduce_brown
+from nerfkit.data.points import read_ply
 from nerfkit.data.raw import (
     PHOTO_SUFFIXES,
     RawScene,
