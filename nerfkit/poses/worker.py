@@ -27,6 +27,7 @@ STAGES = {
     "matching": "nerfkit.poses.matching",
     "mapping": "nerfkit.poses.mapping",
     "output": "nerfkit.poses.output",
+    "triangulate": "nerfkit.poses.triangulate",
 }
 
 
