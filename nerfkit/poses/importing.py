@@ -23,6 +23,7 @@ from nerfkit.progress import ProgressSink, quiet
 
 PHOTOS = "photos"  # copies, where photos can't be used as they are
 UNREADABLE_BY_COLMAP = (".webp",)
+GREY = 128  # the colour of points in formats without colours
 FEW_POINTS = 10  # for each photo: with fewer, poses and photos hardly belong together
 AGREEING = 0.5  # share of the matches
 
@@ -79,11 +80,19 @@ def import_poses(
         made = model.reconstruction(scene, names)
         triangulated: dict[str, Any] = {}
         if triangulate and not len(scene.points):
-            made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
+            made, triangulated = _triangulated(made, folder, work / "first", cache, seed, progress)
+            if triangulated["meant"]:
+                words = f"{100 * triangulated['agreement']:.0f} % of the matches between the photos agree with them"
+                scene, convention = _convention(scene, Verdict(True, words, triangulated["meant"]), fix_convention)
+                names = dict(zip(names, scene.views, strict=True))
+                made = model.reconstruction(scene, names)
+                made, triangulated = _triangulated(made, folder, work / "second", cache, seed, progress)
             found += _about(triangulated, len(names))
         elif not len(scene.points):
             found.append("there are no points; without --no-triangulate they are found by matching the photos")
         observed = made.compute_num_observations() > 0
+        if observed and (scene.point_colors == GREY).all():
+            made.extract_colors_for_all_images(str(folder))
         unregistered = _unregistered(scene.views)
         report = ImportReport(
             source=str(scene.source),
@@ -115,7 +124,7 @@ def _convention(scene: RawScene, verdict: Verdict, fix: bool) -> tuple[RawScene,
         )
     if not fix:
         raise NerfkitError(
-            f"{scene.source}: the cameras don't see their points ({verdict.words}); the file was probably written with "
+            f"{scene.source}: the cameras don't see what they should ({verdict.words}); the file was probably written with "
             f"{verdict.meant}; --fix-convention reads it so"
         )
     log.warning("%s: read as written with %s", scene.source, verdict.meant)
@@ -145,7 +154,7 @@ def _triangulated(
     import pycolmap
 
     posed, target = work / "posed", work / "triangulated"
-    posed.mkdir()
+    posed.mkdir(parents=True)
     made.write_binary(str(posed))
     result, _ = stage.run("triangulate", {
         "model": str(posed.resolve()), "folder": str(folder.resolve()),
@@ -158,8 +167,8 @@ def _about(result: dict[str, Any], photos: int) -> list[str]:
     """What few points or matches that contradict the poses say about these."""
     if result["matches"] and result["agreement"] < AGREEING:
         return [
-            f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are wrong, "
-            "or belong to other photos or another convention"
+            f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are wrong "
+            "or belong to other photos"
         ]
     if result["points"] < FEW_POINTS * photos:
         return [f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"]

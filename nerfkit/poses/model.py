@@ -101,7 +101,13 @@ def place(view: RawView, target: Path) -> None:
                 target, **({"quality": 95, "subsampling": 0} if target.suffix.lower() in (".jpg", ".jpeg") else {})
             )
         return
+    link(view.path, target)
+
+
+def link(file: Path, target: Path) -> None:
+    """Links a file to ``target``, or copies it where links aren't possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(view.path.resolve(), target)
+        os.link(file.resolve(), target)
     except OSError:
-        shutil.copyfile(view.path, target)
+        shutil.copyfile(file, target)

@@ -12,13 +12,14 @@ from nerfkit.poses.worker import Tell, counting
 
 EVERY_PAIR = 100  # photos up to which all pairs are matched; of more, each with its nearest
 NEAREST = 30
+DISAGREEING, AGREEING = 0.5, 0.8  # shares of the matches, by wrong poses and by right ones
 
 
 def work(tell: Tell, model: str, folder: str, database: str, output: str, seed: int) -> dict[str, Any]:
     """Triangulates points in the model read from ``model``, whose poses and intrinsics stay as they are.
 
-    Writes the model with points into ``output``. Gives the counts of points and of verified matches, and the share of
-    these that agrees with the poses.
+    Writes the model with points into ``output``. Gives the counts of points and of verified matches, the share of these
+    that agrees with the poses and, where most don't, the convention by which most would (:data:`conventions.POSES`).
     """
     import pycolmap
 
@@ -28,17 +29,38 @@ def work(tell: Tell, model: str, folder: str, database: str, output: str, seed: 
     _features(tell, posed, folder, database)
     _matches(tell, posed, database, seed)
     Path(output).mkdir(parents=True, exist_ok=True)
-    made = pycolmap.triangulate_points(posed, database, folder, output)
+    made = pycolmap.triangulate_points(_numbered(posed, database), database, folder, output)
     made.write(output)
+    share = agreement(made, database)
     with pycolmap.Database.open(database) as filled:
         matches = int(filled.num_inlier_matches())
     error = made.compute_mean_reprojection_error() if made.num_points3D() else None
     return {
         "points": made.num_points3D(),
         "matches": matches,
-        "agreement": agreement(made, database),
+        "agreement": share,
+        "meant": _meant(made, database) if share < DISAGREEING else None,
         "mean_reprojection_error_px": error,
     }
+
+
+def _meant(posed: Any, database: str) -> str | None:
+    import pycolmap
+    import torch
+
+    from nerfkit.poses.conventions import POSES
+    from nerfkit.poses.mapping import agreement
+
+    known = {number: frame.rig_from_world for number, frame in posed.frames.items()}
+    for words, change in POSES.items():
+        for number, old in known.items():
+            world_from_cam = np.eye(4)
+            world_from_cam[:3] = old.inverse().matrix()
+            pose = torch.linalg.inv(change(torch.from_numpy(world_from_cam))).numpy()
+            posed.frame(number).rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3]), pose[:3, 3])
+        if agreement(posed, database) > AGREEING:
+            return words
+    return None
 
 
 def _features(tell: Tell, posed: Any, folder: str, database: str) -> None:
@@ -61,6 +83,32 @@ def _features(tell: Tell, posed: Any, folder: str, database: str) -> None:
                 database, folder, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
+
+
+def _numbered(posed: Any, database: str) -> Any:
+    """The model with the numbers that the database gave to cameras, rigs, frames and images, which must be the same."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction()
+    with pycolmap.Database.open(database) as filled:
+        images, frames = filled.read_all_images(), filled.read_all_frames()
+        cameras, rigs = filled.read_all_cameras(), filled.read_all_rigs()
+    known = {image.image_id: posed.find_image_with_name(image.name) for image in images}
+    exact = {image.camera_id: known[image.image_id].camera.params for image in images}
+    for camera in cameras:
+        camera.params = exact[camera.camera_id]
+        model.add_camera(camera)
+    for rig in rigs:
+        model.add_rig(rig)
+    for frame in frames:
+        (data,) = frame.data_ids
+        frame.rig_from_world = known[data.id].cam_from_world()
+        model.add_frame(frame)
+    for image in images:
+        model.add_image(image)
+    for frame in frames:
+        model.register_frame(frame.frame_id)
+    return model
 
 
 def _matches(tell: Tell, posed: Any, database: str, seed: int) -> None:
