@@ -1,7 +1,8 @@
 """One known scene, written in every format by what the format's documentation says.
 
-Cameras are described by what they physically are: where they stand, and which way the right, the bottom and the depth of their
-photo point. Pixels come from dot products with these. Nothing here uses nerfkit's cameras, readers or writers.
+Cameras are described by what they physically are: where they stand, and which way the right, the bottom and the depth
+of their photo point. Pixels come from dot products with these. Nothing here uses nerfkit's cameras, readers or
+writers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def cameras() -> tuple[Array, Array, Array, Array]:
 
 def points() -> tuple[Array, NDArray[np.uint8]]:
     rng = np.random.default_rng(8)
-    return rng.uniform(-1, 1, (60, 3)) + [1, 2, 3], rng.integers(1, 255, (60, 3)).astype(np.uint8)
+    return rng.uniform(-1, 1, (60, 3)) + np.array([1, 2, 3]), rng.integers(1, 255, (60, 3)).astype(np.uint8)
 
 
 def plane(index: int) -> Array:
@@ -126,13 +127,15 @@ def openmvg(folder: Path, model: str = "disto_k3") -> Array:
 
 
 def opensfm(folder: Path, model: str = "brown") -> Array:
-    """x_cam = R X + t; image coordinates over the longer side, from the middle, which is the mean of the corner pixels."""
+    """x_cam = R X + t; image coordinates over the longer side, from the middle, which is the mean of the corner
+    pixels."""
     write_photos(folder / "images")
     eye, right, down, forward = cameras()
     offset = (CENTER - MIDDLE) / WIDTH
     parameters = {
         "perspective": {"focal": FOCAL / WIDTH, "k1": -0.05, "k2": 0.02},
-        "simple_radial": {"focal_x": FOCAL / WIDTH, "focal_y": FOCAL / WIDTH, "c_x": offset[0], "c_y": offset[1], "k1": -0.05},
+        "simple_radial": {"focal_x": FOCAL / WIDTH, "focal_y": FOCAL / WIDTH, "c_x": offset[0], "c_y": offset[1],
+                          "k1": -0.05},
         "brown": {"focal_x": FOCAL / WIDTH, "focal_y": 1.1 * FOCAL / WIDTH, "c_x": offset[0], "c_y": offset[1],
                   "k1": -0.05, "k2": 0.02, "k3": 0.0, "p1": 0.002, "p2": -0.003},
         "fisheye": {"focal": FOCAL / WIDTH, "k1": 0.02, "k2": -0.01},
@@ -173,7 +176,7 @@ def opensfm(folder: Path, model: str = "brown") -> Array:
 
 
 def bundler(folder: Path) -> Array:
-    """P = R X + t with rows right, up, backwards; p = -P / P.z; from the photo's middle, y up. One camera has no pose."""
+    """P = R X + t with rows right, up, backwards; p = -P / P.z; from the middle, y up. One camera has no pose."""
     write_photos(folder / "photos")
     eye, right, down, forward = cameras()
     xyz, rgb = points()
@@ -189,11 +192,8 @@ def bundler(folder: Path) -> Array:
             lines += ["0 0 0"] * 5
     number = [0, 1, 2, *range(4, COUNT + 1)]
     for p, (x, c) in enumerate(zip(xyz, rgb)):
-        views = (
-            " ".join(f"{number[i]} {p} {seen[i][p, 0]!r} {seen[i][p, 1]!r}" for i in range(COUNT))
-            .replace("np.float64(", "")
-            .replace(")", "")
-        )
+        spots = [seen[i][p].tolist() for i in range(COUNT)]
+        views = " ".join(f"{index} {p} {u!r} {v!r}" for index, (u, v) in zip(number, spots))
         lines += [" ".join(map(repr, x.tolist())), " ".join(map(str, c)), f"{COUNT} {views}"]
     (folder / "bundle.out").write_text("\n".join(lines) + "\n")
     names = [f"./photos/{name} 0 {FOCAL}" for name in NAMES]
@@ -251,7 +251,8 @@ def metashape(folder: Path, kind: str = "frame", shift: float = 0.0) -> Array:
         matrix[:3, 3] = turn.T @ (eye[i] - place + shift) / scale
         text = " ".join(repr(value) for value in matrix.ravel().tolist())
         rows.append(
-            f'<camera id="{i}" sensor_id="4" component_id="0" label="{Path(name).stem}"><transform>{text}</transform></camera>'
+            f'<camera id="{i}" sensor_id="4" component_id="0" label="{Path(name).stem}">'
+            f"<transform>{text}</transform></camera>"
         )
     b1 = 0.1 * FOCAL if kind == "frame" else 0.0
     tangent = "<p1>-0.003</p1><p2>0.002</p2>" if kind == "frame" else ""
@@ -262,9 +263,11 @@ def metashape(folder: Path, kind: str = "frame", shift: float = 0.0) -> Array:
 <sensors next_id="5"><sensor id="4" label="X" type="{kind}"><resolution width="{WIDTH}" height="{HEIGHT}"/>
 <calibration type="{kind}" class="initial"><resolution width="{WIDTH}" height="{HEIGHT}"/><f>1</f></calibration>
 <calibration type="{kind}" class="adjusted"><resolution width="{WIDTH}" height="{HEIGHT}"/><f>{FOCAL}</f>
-<cx>{CENTER[0] - WIDTH / 2}</cx><cy>{CENTER[1] - HEIGHT / 2}</cy><b1>{b1}</b1><k1>-0.05</k1><k2>0.02</k2>{tangent}</calibration></sensor></sensors>
+<cx>{CENTER[0] - WIDTH / 2}</cx><cy>{CENTER[1] - HEIGHT / 2}</cy><b1>{b1}</b1>
+<k1>-0.05</k1><k2>0.02</k2>{tangent}</calibration></sensor></sensors>
 <components><component id="0"><transform><rotation>{text}</rotation>
-<translation>{" ".join(repr(value) for value in place.tolist())}</translation><scale>{scale}</scale></transform></component></components>
+<translation>{" ".join(repr(value) for value in place.tolist())}</translation>
+<scale>{scale}</scale></transform></component></components>
 <cameras><group id="0" label="G">{"".join(rows)}</group>
 <camera id="99" sensor_id="4" label="unaligned"/></cameras></chunk></document>
 """

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options:
     run: tyro.conf.Positional[Path]
-    """Run folder, as `nerfkit train` leaves it; for cameras also a scene that has poses, in any format nerfkit reads."""
+    """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """File to write, by default exports/splats.ply in the run folder; for cameras a new folder, by default SCENE_FORMAT."""
+    """File to write, by default exports/splats.ply in the run folder; for cameras a new folder, by default
+    SCENE_FORMAT."""
     format: Literal["ply", "colmap", "colmap-text", "nerfstudio", "instant-ngp", "blender", "llff"] = "ply"
-    """ply: Gaussian splats in the layout of Kerbl et al. 2023, which every splat tool reads. All others are cameras, points and
-    photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender (undistorted, one angle
-    of view) and llff (undistorted, poses_bounds.npy)."""
+    """ply: Gaussian splats in the layout of Kerbl et al. 2023, which every splat tool reads. All others are cameras,
+    points and photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender
+    (undistorted, one angle of view) and llff (undistorted, poses_bounds.npy)."""
     rigs: bool = True
     """For colmap: with rigs and frames, which COLMAP has since 3.12; --no-rigs leaves them out for older readers."""
     images: Path | None = None

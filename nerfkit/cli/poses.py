@@ -22,8 +22,9 @@ class Options(PoseOptions):
     """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
     the photos' folder."""
     source: Annotated[Path | None, tyro.conf.arg(name="import")] = None
-    """Poses that are there already, in place of PHOTOS: a file or folder of COLMAP, nerfstudio, instant-ngp, Blender, LLFF,
-    OpenMVG, OpenSfM, Bundler, Metashape, RealityCapture or Polycam. They are checked and written as if found here."""
+    """Poses that are there already, in place of PHOTOS: a file or folder of COLMAP, nerfstudio, instant-ngp, Blender,
+    LLFF, OpenMVG, OpenSfM, Bundler, Metashape, RealityCapture or Polycam. They are checked and written as if found
+    here."""
     images: Path | None = None
     """With --import: folder of the photos, where they are not where the format says."""
     triangulate: bool = True

@@ -1,8 +1,8 @@
 """Bundler's ``bundle.out`` with its list of photos, which RealityCapture, Metashape, COLMAP and others export too.
 
-Conventions, by the Bundler User's Manual (Snavely, "Output format and scene representation"): ``P = R X + t``, the camera looks
-down its negative z axis with y up, ``p = -P / P.z``, ``p' = f (1 + k1 |p|^2 + k2 |p|^4) p``; image coordinates have their origin in
-the photo's middle, x to the right, y up.
+Conventions, by the Bundler User's Manual (Snavely, "Output format and scene representation"): ``P = R X + t``, the
+camera looks down its negative z axis with y up, ``p = -P / P.z``, ``p' = f (1 + k1 |p|^2 + k2 |p|^4) p``; image
+coordinates have their origin in the photo's middle, x to the right, y up.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ OPENCV_FROM_BUNDLER = np.array([1.0, -1.0, -1.0])
 class BundlerReader:
     """Reads a ``.out`` file of version 0.3, or the folder with ``bundle.out``; cameras that are all zero have no pose.
 
-    The list of photos is ``NAME.out.list.txt``, ``NAME.txt``, ``list.txt``, ``list.rd.txt`` or any ``.lst`` beside the file or above
-    it. Photos lie beside the list or in ``images`` there; ``images`` names another folder.
+    The list of photos is ``NAME.out.list.txt``, ``NAME.txt``, ``list.txt``, ``list.rd.txt`` or any ``.lst`` beside the
+    file or above it. Photos lie beside the list or in ``images`` there; ``images`` names another folder.
     """
 
     images: Path | None = None
@@ -46,7 +46,7 @@ class BundlerReader:
         listed, names = _list(file, cameras)
         folders = [self.images] if self.images else [
             Path("/"),  # lists with absolute paths
-            *(base / sub for base in (listed.parent, file.parent, file.parent.parent) for sub in (".", "images", "photos"))
+            *(base / sub for base in (listed.parent, *file.parents[:2]) for sub in (".", "images", "photos")),
         ]  # fmt: skip
         table = numbers[: 15 * cameras].reshape(cameras, 15)
         views: dict[int, RawView] = {}

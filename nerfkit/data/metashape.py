@@ -1,9 +1,10 @@
 """Agisoft Metashape's cameras, exported as XML.
 
-Conventions, by the Metashape manual (appendix "Camera models") and its XML: a camera's ``transform`` is camera-to-chunk, row by
-row, with x to the right, y down, z forward; ``cx cy`` are offsets of the principal point from the photo's middle in pixels;
-``x' = x (1 + k1 r^2 + … + k4 r^8) + p1 (r^2 + 2 x^2) + 2 p2 x y``, so that Metashape's p1 is OpenCV's p2; ``u = w / 2 + cx + x' (f + b1) + y' b2``;
-a fisheye has the same polynomial over the angle. The chunk's (or component's) ``transform`` gives scale, rotation and place.
+Conventions, by the Metashape manual (appendix "Camera models") and its XML: a camera's ``transform`` is
+camera-to-chunk, row by row, with x to the right, y down, z forward; ``cx cy`` are offsets of the principal point from
+the photo's middle in pixels; ``x' = x (1 + k1 r^2 + … + k4 r^8) + p1 (r^2 + 2 x^2) + 2 p2 x y``, so that Metashape's
+p1 is OpenCV's p2; ``u = w / 2 + cx + x' (f + b1) + y' b2``; a fisheye has the same polynomial over the angle. The
+chunk's (or component's) ``transform`` gives scale, rotation and place.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ log = logging.getLogger("nerfkit")
 class MetashapeReader:
     """Reads the ``.xml`` of File > Export > Export Cameras, or the folder with it. There are no points.
 
-    Cameras that are not aligned or not enabled are left out. The world is the chunk's, in the units of its reference; far from
-    its origin (geocentric coordinates) it is moved there. Photos lie beside the file or in ``images`` there; ``images``
-    names another folder; labels need no suffix.
+    Cameras that are not aligned or not enabled are left out. The world is the chunk's, in the units of its reference;
+    far from its origin (geocentric coordinates) it is moved there. Photos lie beside the file or in ``images`` there;
+    ``images`` names another folder; labels need no suffix.
     """
 
     images: Path | None = None

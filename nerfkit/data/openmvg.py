@@ -1,9 +1,9 @@
 """OpenMVG's ``sfm_data.json``: views, intrinsics, poses, and points with their observations.
 
 Conventions, by OpenMVG's documentation ("SfM_Data container") and its sources (``Pose3``, ``Camera_Pinhole*.hpp``,
-``UndistortImage``): ``x_cam = rotation (x_world - center)`` with x to the right, y down, z forward; pixels count from the
-centre of the first one, so that half a pixel is added; ``disto_k1`` and ``disto_k3`` are radial in the normalised plane,
-``disto_t2`` holds k1 k2 k3 t1 t2 with OpenCV's t1 = p1 and t2 = p2, ``fisheye`` OpenCV's k1 k2 k3 k4.
+``UndistortImage``): ``x_cam = rotation (x_world - center)`` with x to the right, y down, z forward; pixels count from
+the centre of the first one, so that half a pixel is added; ``disto_k1`` and ``disto_k3`` are radial in the normalised
+plane, ``disto_t2`` holds k1 k2 k3 t1 t2 with OpenCV's t1 = p1 and t2 = p2, ``fisheye`` OpenCV's k1 k2 k3 k4.
 """
 
 from __future__ import annotations

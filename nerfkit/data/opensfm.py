@@ -1,9 +1,10 @@
 """OpenSfM's ``reconstruction.json``, which OpenDroneMap keeps too, with the observations of ``tracks.csv``.
 
-Conventions, by OpenSfM's documentation ("Geometric Models", "Reconstruction file format"): a shot's ``rotation`` (an axis
-times an angle) and ``translation`` take the world to the camera, with x to the right, y down, z forward; image coordinates
-have their origin in the middle and the longer side as unit, so that in ours, whose pixel centres lie at +0.5, the middle is
-at ``(width / 2, height / 2)``; ``brown`` has OpenCV's k1 k2 k3 p1 p2, ``fisheye`` and ``fisheye_opencv`` polynomials in the angle.
+Conventions, by OpenSfM's documentation ("Geometric Models", "Reconstruction file format"): a shot's ``rotation`` (an
+axis times an angle) and ``translation`` take the world to the camera, with x to the right, y down, z forward; image
+coordinates have their origin in the middle and the longer side as unit, so that in ours, whose pixel centres lie at
++0.5, the middle is at ``(width / 2, height / 2)``; ``brown`` has OpenCV's k1 k2 k3 p1 p2, ``fisheye`` and
+``fisheye_opencv`` polynomials in the angle.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _tracks(file: Path, views: Mapping[str, RawView], index: Mapping[str, int]) 
             name, point, x, y = cells[0], cells[1], float(cells[3]), float(cells[4])
         except (IndexError, ValueError):
             raise NerfkitError(
-                f"{tracks}: line {number} is not a track (shot, track, feature, x, y…); copy the file again, or take it away"
+                f"{tracks}: line {number} is not a track (shot, track, feature, x, y…); "
+                "copy the file again, or take it away"
             ) from None
         if name in found and point in index and np.isfinite([x, y]).all():
             found[name][0].append(index[point])

@@ -1,8 +1,9 @@
 """Polycam's raw export: a JSON file for each keyframe.
 
-Conventions, by Polycam's own tools (PolyCam/polyform, ``capture_folder.py`` and ``instant_ngp.py``): ``t_00 … t_23`` are the rows of
-camera-to-world with ARKit's axes, which are OpenGL's (x right, y up, z backwards), in a world whose y points up; fx fy cx cy are
-pixels of the photo, which has no distortion left. Optimized poses are in ``corrected_cameras`` with ``corrected_images``.
+Conventions, by Polycam's own tools (PolyCam/polyform, ``capture_folder.py`` and ``instant_ngp.py``): ``t_00 … t_23``
+are the rows of camera-to-world with ARKit's axes, which are OpenGL's (x right, y up, z backwards), in a world whose y
+points up; fx fy cx cy are pixels of the photo, which has no distortion left. Optimized poses are in
+``corrected_cameras`` with ``corrected_images``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """RealityCapture's (RealityScan's) CSV of internal and external camera parameters.
 
-Conventions: the world is right-handed with z up. With heading, pitch and roll zero a camera looks straight down, the top of its
-photo to +y and its right to +x (support.capturingreality.com, "XMP Rotation"); heading turns clockwise seen from above, as a
-compass does: ``world_from_opengl = Rz(-heading) Rx(pitch) Ry(roll)`` in degrees, as nerfstudio and Brush read it too. ``f`` is the
-35 mm equivalent of the longer side (36 mm), ``px py`` are offsets from the middle, in units of the longer side. k1…k4 are those
-of the "Brown" models, RealityCapture's default, over the normalised plane ("RealityCapture XMP Camera Math"); the file doesn't say
-which model was chosen. The order of the tangential t1, t2 is nowhere written down: they must be zero.
+Conventions: the world is right-handed with z up. With heading, pitch and roll zero a camera looks straight down, the
+top of its photo to +y and its right to +x (support.capturingreality.com, "XMP Rotation"); heading turns clockwise seen
+from above, as a compass does: ``world_from_opengl = Rz(-heading) Rx(pitch) Ry(roll)`` in degrees, as nerfstudio and
+Brush read it too. ``f`` is the 35 mm equivalent of the longer side (36 mm), ``px py`` are offsets from the middle, in
+units of the longer side. k1…k4 are those of the "Brown" models, RealityCapture's default, over the normalised plane
+("RealityCapture XMP Camera Math"); the file doesn't say which model was chosen. The order of the tangential t1, t2 is
+nowhere written down: they must be zero.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def _rows(file: Path) -> list[Fields]:
     for number, line in enumerate(_lines(file)[1:], 1):
         if len(line) != len(header):
             raise NerfkitError(
-                f"{file}: camera {number} has {len(line)} of {len(header)} columns; it may be truncated: export it again"
+                f"{file}: camera {number} has {len(line)} of {len(header)} columns; it may be truncated: "
+                "export it again"
             )
         rows.append(Fields(file, {k: v for k, v in zip(header, line, strict=True) if v}, f"camera {number}"))
     if not rows:

@@ -45,9 +45,10 @@ MODELS: dict[str, CameraModel] = {
 class TransformsReader:
     """Reads ``transforms.json``, alone or in its folder.
 
-    Values of a frame win over those of the whole file. ``images`` is another folder for the photos,
-    looked up by the longest end of their path that is there. Paths of Windows, absolute ones too, are understood. nerfstudio's ``applied_transform`` and ``applied_scale`` are undone, points
-    included, so that the world frame is the one the poses were estimated in.
+    Values of a frame win over those of the whole file. ``images`` is another folder for the photos, looked up by the
+    longest end of their path that is there. Paths of Windows, absolute ones too, are understood. nerfstudio's
+    ``applied_transform`` and ``applied_scale`` are undone, points included, so that the world frame is the one the
+    poses were estimated in.
     """
 
     images: Path | None = None
@@ -99,7 +100,7 @@ _GIVES = {"fl_x": "camera_angle_x", "camera_angle_x": "fl_x", "fl_y": "camera_an
 
 
 def merged(data: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
-    """A frame's values and those of the file that it leaves open; its angle of view wins over the file's focal length."""
+    """A frame's values, and the file's that it leaves open; its angle of view wins over the file's focal length."""
     return {key: value for key, value in data.items() if _GIVES.get(key) not in frame} | dict(frame)
 
 
@@ -124,6 +125,7 @@ def frame_camera(file: Path, frame: Mapping[str, Any], photo: Path) -> Cameras:
     width, height = _size(file, frame, photo)
     fx, fy = _focal(file, frame, width, height)
     intrinsics = [fx, fy, _number(file, frame, "cx", width / 2), _number(file, frame, "cy", height / 2)]
+    distortion: Tensor | None
     if model == "opencv":
         keys = ("k1", "k2", "k3", "k4", "p1", "p2")
         intrinsics, distortion = reduce_brown(

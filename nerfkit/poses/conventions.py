@@ -19,7 +19,10 @@ FAR_OFF = 0.02  # of the longer side: a median error that no adjustment leaves
 FEW = 0.05  # share of the points that an average photo shows, where the format doesn't say which
 _FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
-_AXES = "camera axes of the other kind (OpenCV's, y down and z forward, in place of OpenGL's, y up and z backwards, or the reverse)"
+_AXES = (
+    "camera axes of the other kind (OpenCV's, y down and z forward, in place of OpenGL's, y up and z backwards, "
+    "or the reverse)"
+)
 _INVERSE = "inverted matrices (world-to-camera in place of camera-to-world, or the reverse)"
 # What ``world_from_cam`` would have been, had the file been written so; readers flip axes after or before they invert.
 POSES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -1,4 +1,5 @@
-"""Undistorted photos that all have one pinhole camera with its principal point in the middle, for formats that know no other."""
+"""Undistorted photos that all have one pinhole camera with its principal point in the middle, for formats that know no
+other."""
 
 from __future__ import annotations
 

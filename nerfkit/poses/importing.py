@@ -57,8 +57,9 @@ def import_poses(
 ) -> ImportReport:  # fmt: skip
     """Reads poses in any known format, checks them, and writes them into ``out`` as ``nerfkit poses`` does.
 
-    ``out`` gets ``colmap/sparse/0``, ``transforms.json``, ``sparse_pc.ply`` and ``poses.json``; the photos stay where they are, but for
-    those that EXIF turns and WebP, which are copied into ``out/photos``. The world frame is the source's.
+    ``out`` gets ``colmap/sparse/0``, ``transforms.json``, ``sparse_pc.ply`` and ``poses.json``; the photos stay where
+    they are, but for those that EXIF turns and WebP, which are copied into ``out/photos``. The world frame is the
+    source's.
 
     Args:
         source: the scene's folder or file.
@@ -67,7 +68,8 @@ def import_poses(
         fix_convention: read the poses by the convention that was probably meant, where they don't fit their points.
 
     Raises:
-        NerfkitError: whatever is wrong with the files; cameras that don't see their points; ``out`` holds something else.
+        NerfkitError: whatever is wrong with the files; cameras that don't see their points; ``out`` holds something
+            else.
     """
     start = time.perf_counter()
     scene = read(source, images, observations=True)
@@ -119,13 +121,13 @@ def _convention(scene: RawScene, verdict: Verdict, fix: bool) -> tuple[RawScene,
         return scene, None
     if verdict.meant is None:
         raise NerfkitError(
-            f"{scene.source}: cameras and points don't belong together ({verdict.words}), by no convention that is known; "
-            "export both again from one program"
+            f"{scene.source}: cameras and points don't belong together ({verdict.words}), by no convention that is "
+            "known; export both again from one program"
         )
     if not fix:
         raise NerfkitError(
-            f"{scene.source}: the cameras don't see what they should ({verdict.words}); the file was probably written with "
-            f"{verdict.meant}; --fix-convention reads it so"
+            f"{scene.source}: the cameras don't see what they should ({verdict.words}); the file was probably written "
+            f"with {verdict.meant}; --fix-convention reads it so"
         )
     log.warning("%s: read as written with %s", scene.source, verdict.meant)
     return reread(scene, verdict.meant), verdict.meant
@@ -167,8 +169,8 @@ def _about(result: dict[str, Any], photos: int) -> list[str]:
     """What few points or matches that contradict the poses say about these."""
     if result["matches"] and result["agreement"] < AGREEING:
         return [
-            f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are wrong "
-            "or belong to other photos"
+            f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are "
+            "wrong or belong to other photos"
         ]
     if result["points"] < FEW_POINTS * photos:
         return [f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"]

@@ -14,6 +14,7 @@ from nerfkit.contracts import Cameras
 from nerfkit.data.raw import RawScene, RawView, photo_header
 from nerfkit.errors import NerfkitError
 
+JPEG = (".jpg", ".jpeg")
 MODELS = {"pinhole": "PINHOLE", "opencv": "OPENCV", "fisheye": "OPENCV_FISHEYE"}
 
 
@@ -90,16 +91,16 @@ def turned(view: RawView) -> bool:
 
 
 def place(view: RawView, target: Path) -> None:
-    """Puts a photo at ``target``: linked, or copied where links aren't possible; written upright if it is :func:`turned`."""
+    """Puts a photo at ``target``: linked, or copied where links aren't possible; written upright if it is
+    :func:`turned`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if turned(view) or target.suffix.lower() != view.path.suffix.lower():
         from PIL import Image, ImageOps
 
         with Image.open(view.path) as photo:
             upright = ImageOps.exif_transpose(photo) if turned(view) else photo
-            upright.save(
-                target, **({"quality": 95, "subsampling": 0} if target.suffix.lower() in (".jpg", ".jpeg") else {})
-            )
+            options: dict[str, Any] = {"quality": 95, "subsampling": 0} if target.suffix.lower() in JPEG else {}
+            upright.save(target, **options)
         return
     link(view.path, target)
 

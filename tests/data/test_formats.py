@@ -85,7 +85,7 @@ def test_realitycapture(tmp_path: Path) -> None:
 
 
 def test_realitycaptures_angles(tmp_path: Path) -> None:
-    """As its makers describe them: all zero looks down, the photo's top to +y; heading is a compass's; pitch lifts the view."""
+    """As its makers say: all zero looks down, the photo's top to +y; heading is a compass's; pitch lifts the view."""
     truth.realitycapture(tmp_path)
     angles = [(0, 0, 0), (90, 0, 0), (0, 90, 0), (90, 90, 0), (0, 0, 90)]
     rows = [f"{name},{i},0,9,{h},{p},{r},30,0,0" for i, (name, (h, p, r)) in enumerate(zip(truth.NAMES, angles))]
@@ -217,53 +217,56 @@ MVG, SFM, CAM = "sfm_data.json", "reconstruction.json", "keyframes/corrected_cam
 MVG_DATA = ("intrinsics", 0, "value", "ptr_wrapper", "data")
 SFM_SHOT, SFM_CAMERA = (1, "shots", "shot_3.png"), (1, "cameras", "v2 one")
 NAN = float("nan")
+mvg, sfm, bundler, rc, poly, meta = (
+    truth.openmvg, truth.opensfm, truth.bundler, truth.realitycapture, truth.polycam, truth.metashape,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("write", "spoil", "words"),
     [
-        (truth.openmvg, _cut(MVG), r"sfm_data\.json: not valid JSON"),
-        (truth.openmvg, _json(MVG, "views"), r"sfm_data\.json: the file has no 'views'"),
-        (truth.openmvg, _json(MVG, "extrinsics", value=[]), "none of its views has a pose"),
-        (truth.openmvg, _json(MVG, "extrinsics", 0, "value", "center"), "entry 0 of 'extrinsics' has no 'center'"),
-        (truth.openmvg, _json(MVG, "extrinsics", 0, "value", "center", value="far"), "must be 3 finite numbers, got far"),
-        (truth.openmvg, _json(MVG, "extrinsics", 0, "value", "rotation", 0, 0, value=NAN), "'rotation' .* must be 3 x 3 finite"),
-        (truth.openmvg, _json(MVG, "extrinsics", 0, "value", "rotation", 0, value=[2, 0, 0]), r"shot_0\.png is not rigid"),
-        (truth.openmvg, _json(MVG, *MVG_DATA, "focal_length"), "not a pinhole or fisheye camera"),
-        (truth.openmvg, _json(MVG, *MVG_DATA, "width", value=0.5), "'width' .* must be a positive whole number"),
-        (truth.openmvg, _json(MVG, "structure", 4, "value", "X", value=[1, 2]), "entry 4 of 'structure' must be 3 finite"),
-        (truth.openmvg, _json(MVG, "views", value={}), "'views' of the file must be a list of objects"),
-        (truth.opensfm, _cut(SFM), r"reconstruction\.json: not valid JSON"),
-        (truth.opensfm, _json(SFM, *SFM_SHOT, "translation"), r"shot shot_3\.png has no 'translation'"),
-        (truth.opensfm, _json(SFM, *SFM_SHOT, "rotation", value=[0, NAN, 0]), r"'rotation' of shot shot_3\.png must be 3 finite"),
-        (truth.opensfm, _json(SFM, *SFM_SHOT, "camera", value="other"), "has no 'other'"),
-        (truth.opensfm, _json(SFM, *SFM_CAMERA, "projection_type", value="spherical"), "is spherical, which is not read"),
-        (truth.opensfm, _json(SFM, *SFM_CAMERA, "focal_x", value="long"), "'focal_x' .* must be a finite number, got long"),
-        (truth.opensfm, _json(SFM, 1, "shots", value={}), "no .*shots|at least 2 views"),
-        (truth.opensfm, _text("tracks.csv", r"shot_0\.png\t1\t1\t[^\t]+", "shot_0.png\t1\t1\tx"), r"tracks\.csv: line 3 is not a track"),
-        (truth.bundler, _cut("bundle.out"), r"bundle\.out: truncated"),
-        (truth.bundler, _text("bundle.out", "v0.3", "v0.2"), "not a Bundler file of version 0.3"),
-        (truth.bundler, _text("bundle.out", r"\n140\.0", "\nwide"), "holds something else than numbers"),
-        (truth.bundler, _text("bundle.out", r"\n140\.0", "\nnan"), "not finite"),
-        (truth.bundler, lambda folder: (folder / "list.txt").unlink(), "no list of its photos"),
-        (truth.bundler, _text("list.txt", "./photos/unposed.png\n", ""), r"list\.txt: 8 photos for the 9 cameras"),
-        (truth.realitycapture, _cut("export.csv"), r"export\.csv: camera \d has \d+ of 16 columns"),
-        (truth.realitycapture, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,"), "camera 3 has no 'x'"),
-        (truth.realitycapture, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,here"), "'x' of camera 3 must be a finite"),
-        (truth.realitycapture, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,nan"), "'x' of camera 3 must be a finite"),
-        (truth.realitycapture, _text("export.csv", r",0.0,0.0\n", ",0.01,0.0\n"), r"tangential distortion \(t1, t2\)"),
-        (truth.polycam, _cut(CAM), r"shot_3\.json: not valid JSON"),
-        (truth.polycam, _json(CAM, "t_12"), r"shot_3\.json: the camera has no 't_12'"),
-        (truth.polycam, _json(CAM, "t_12", value=[1]), "'t_12' of the camera must be a finite number"),
-        (truth.polycam, _json(CAM, "fx", value=NAN), "'fx' of the camera must be a finite number, got nan"),
-        (truth.polycam, lambda folder: (folder / CAM).write_text("[]"), r"shot_3\.json: not a keyframe"),
-        (truth.metashape, _cut("cameras.xml"), r"cameras\.xml: not valid XML"),
-        (truth.metashape, _text("cameras.xml", "<f>140.0</f>", ""), "the calibration of sensor 4 has no 'f'"),
-        (truth.metashape, _text("cameras.xml", "<f>140.0</f>", "<f>nan</f>"), "'f' .* must be a finite number, got nan"),
-        (truth.metashape, _text("cameras.xml", r"<transform>[-\d]", "<transform>x"), "transform of camera shot_0 must be 16 finite"),
-        (truth.metashape, _text("cameras.xml", 'type="frame">', 'type="spherical">'), "sensor 4 is spherical"),
-        (truth.metashape, _text("cameras.xml", "<k1>", "<b2>30</b2><k1>"), "has skew"),
-        (truth.metashape, _text("cameras.xml", r'sensor_id="4" c', 'sensor_id="5" c'), "camera shot_0 lacks its sensor"),
+        (mvg, _cut(MVG), r"sfm_data\.json: not valid JSON"),
+        (mvg, _json(MVG, "views"), r"sfm_data\.json: the file has no 'views'"),
+        (mvg, _json(MVG, "extrinsics", value=[]), "none of its views has a pose"),
+        (mvg, _json(MVG, "extrinsics", 0, "value", "center"), "entry 0 of 'extrinsics' has no 'center'"),
+        (mvg, _json(MVG, "extrinsics", 0, "value", "center", value="far"), "must be 3 finite numbers, got far"),
+        (mvg, _json(MVG, "extrinsics", 0, "value", "rotation", 0, 0, value=NAN), "'rotation' .* must be 3 x 3 finite"),
+        (mvg, _json(MVG, "extrinsics", 0, "value", "rotation", 0, value=[2, 0, 0]), r"shot_0\.png is not rigid"),
+        (mvg, _json(MVG, *MVG_DATA, "focal_length"), "not a pinhole or fisheye camera"),
+        (mvg, _json(MVG, *MVG_DATA, "width", value=0.5), "'width' .* must be a positive whole number"),
+        (mvg, _json(MVG, "structure", 4, "value", "X", value=[1, 2]), "entry 4 of 'structure' must be 3 finite"),
+        (mvg, _json(MVG, "views", value={}), "'views' of the file must be a list of objects"),
+        (sfm, _cut(SFM), r"reconstruction\.json: not valid JSON"),
+        (sfm, _json(SFM, *SFM_SHOT, "translation"), r"shot shot_3\.png has no 'translation'"),
+        (sfm, _json(SFM, *SFM_SHOT, "rotation", value=[0, NAN, 0]), "'rotation' .* must be 3 finite"),
+        (sfm, _json(SFM, *SFM_SHOT, "camera", value="other"), "has no 'other'"),
+        (sfm, _json(SFM, *SFM_CAMERA, "projection_type", value="spherical"), "is spherical, which is not read"),
+        (sfm, _json(SFM, *SFM_CAMERA, "focal_x", value="long"), "'focal_x' .* must be a finite number, got long"),
+        (sfm, _json(SFM, 1, "shots", value={}), "no .*shots|at least 2 views"),
+        (sfm, _text("tracks.csv", r"shot_0\.png\t1\t1\t[^\t]+", "shot_0.png\t1\t1\tx"), "line 3 is not a track"),
+        (bundler, _cut("bundle.out"), r"bundle\.out: truncated"),
+        (bundler, _text("bundle.out", "v0.3", "v0.2"), "not a Bundler file of version 0.3"),
+        (bundler, _text("bundle.out", r"\n140\.0", "\nwide"), "holds something else than numbers"),
+        (bundler, _text("bundle.out", r"\n140\.0", "\nnan"), "not finite"),
+        (bundler, lambda folder: (folder / "list.txt").unlink(), "no list of its photos"),
+        (bundler, _text("list.txt", "./photos/unposed.png\n", ""), r"list\.txt: 8 photos for the 9 cameras"),
+        (rc, _cut("export.csv"), r"export\.csv: camera \d has \d+ of 16 columns"),
+        (rc, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,"), "camera 3 has no 'x'"),
+        (rc, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,here"), "'x' of camera 3 must be a finite"),
+        (rc, _text("export.csv", r"(shot_2\.png),[^,]+", r"\1,nan"), "'x' of camera 3 must be a finite"),
+        (rc, _text("export.csv", r",0.0,0.0\n", ",0.01,0.0\n"), r"tangential distortion \(t1, t2\)"),
+        (poly, _cut(CAM), r"shot_3\.json: not valid JSON"),
+        (poly, _json(CAM, "t_12"), r"shot_3\.json: the camera has no 't_12'"),
+        (poly, _json(CAM, "t_12", value=[1]), "'t_12' of the camera must be a finite number"),
+        (poly, _json(CAM, "fx", value=NAN), "'fx' of the camera must be a finite number, got nan"),
+        (poly, lambda folder: (folder / CAM).write_text("[]"), r"shot_3\.json: not a keyframe"),
+        (meta, _cut("cameras.xml"), r"cameras\.xml: not valid XML"),
+        (meta, _text("cameras.xml", "<f>140.0</f>", ""), "the calibration of sensor 4 has no 'f'"),
+        (meta, _text("cameras.xml", "<f>140.0</f>", "<f>nan</f>"), "'f' .* must be a finite number, got nan"),
+        (meta, _text("cameras.xml", r"<transform>[-\d]", "<transform>x"), "transform of camera shot_0 must be 16"),
+        (meta, _text("cameras.xml", 'type="frame">', 'type="spherical">'), "sensor 4 is spherical"),
+        (meta, _text("cameras.xml", "<k1>", "<b2>30</b2><k1>"), "has skew"),
+        (meta, _text("cameras.xml", r'sensor_id="4" c', 'sensor_id="5" c'), "camera shot_0 lacks its sensor"),
     ],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, write: Callable[[Path], Any], spoil: Callable[[Path], object], words: str) -> None:
