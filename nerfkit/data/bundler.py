@@ -45,8 +45,8 @@ class BundlerReader:
         numbers, cameras, points = _numbers(file)
         listed, names = _list(file, cameras)
         folders = [self.images] if self.images else [
-            Path("/"),  # lists with absolute paths
             *(base / sub for base in (listed.parent, *file.parents[:2]) for sub in (".", "images", "photos")),
+            Path("/"),  # lists with absolute paths
         ]  # fmt: skip
         table = numbers[: 15 * cameras].reshape(cameras, 15)
         views: dict[int, RawView] = {}

@@ -50,21 +50,21 @@ class OpenMvgReader:
         if not isinstance(data, dict):
             raise NerfkitError(f"{file}: not an sfm_data.json (its top level must be an object); export it again")
         top = Fields(file, data)
-        intrinsics = {item.values.get("key"): item for item in top.items("intrinsics")}
-        poses = {item.values.get("key"): _pose(item) for item in top.items("extrinsics")}
+        intrinsics = {_key(item, "key"): item for item in top.items("intrinsics")}
+        poses = {_key(item, "key"): _pose(item) for item in top.items("extrinsics")}
         views = {}
         for item in top.items("views"):
             view = _data(item)
-            if view.values.get("id_pose") in poses and view.values.get("id_intrinsic") in intrinsics:
-                views[item.values.get("key")] = self._view(file, data, view, intrinsics, poses)
+            if _key(view, "id_pose") in poses and _key(view, "id_intrinsic") in intrinsics:
+                views[_key(item, "key")] = self._view(file, data, view, intrinsics, poses)
         if not views:
             raise NerfkitError(f"{file}: none of its views has a pose and intrinsics; give the file that SfM wrote")
         points = _structure(top, views) if top.has("structure") else np.zeros((0, 3))
         return finish(RawScene(file, list(views.values()), points, np.full(points.shape, 128, np.uint8)))
 
     def _view(
-        self, file: Path, data: Mapping[str, Any], view: Fields, intrinsics: Mapping[Any, Fields],
-        poses: Mapping[Any, NDArray[np.float64]],
+        self, file: Path, data: Mapping[str, Any], view: Fields, intrinsics: Mapping[int, Fields],
+        poses: Mapping[int, NDArray[np.float64]],
     ) -> RawView:  # fmt: skip
         root = data.get("root_path")
         folders = [self.images] if self.images else [
@@ -75,6 +75,11 @@ class OpenMvgReader:
         name = f"{local}/{view.text('filename')}" if local else view.text("filename")
         described = _camera(_data(intrinsics[view.values["id_intrinsic"]]), poses[view.values["id_pose"]])
         return RawView(photo_file(name, folders), described)
+
+
+def _key(item: Fields, name: str) -> int:
+    """The number of a view, an intrinsic or a pose; OpenMVG's "undefined" is one that nothing has."""
+    return int(item.number(name))
 
 
 def _data(item: Fields) -> Fields:
@@ -118,14 +123,14 @@ def _camera(values: Fields, pose: NDArray[np.float64]) -> Cameras:
     return camera(pose, intrinsics, width, height, distortion, "opencv")
 
 
-def _structure(top: Fields, views: Mapping[Any, RawView]) -> NDArray[np.float64]:
+def _structure(top: Fields, views: Mapping[int, RawView]) -> NDArray[np.float64]:
     """The points [P, 3]; puts their observations into the views."""
     points, seen = [], {key: ([], []) for key in views}  # type: ignore[var-annotated]
     for index, item in enumerate(top.items("structure")):
         value = item.fields("value", item.where)
         points.append(value.numbers("X", (3,)))
         for observation in value.items("observations"):
-            key = observation.values.get("key")
+            key = _key(observation, "key")
             if key in seen:
                 seen[key][0].append(index)
                 seen[key][1].append(observation.fields("value", item.where).numbers("x", (2,)) + CENTER)

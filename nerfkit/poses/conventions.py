@@ -14,9 +14,9 @@ from nerfkit.cameras import project
 from nerfkit.contracts import Cameras
 from nerfkit.data.raw import RawScene, RawView
 
-SAMPLE = 1000  # points or observations of a view that are looked at
+SAMPLE = 5000  # points or observations of a view that are looked at
 FAR_OFF = 0.02  # of the longer side: a median error that no adjustment leaves
-FEW = 0.05  # share of the points that an average photo shows, where the format doesn't say which
+FEW = 0.05  # share of the points that an average photo shows, below which other conventions are tried
 _FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 _AXES = (
@@ -95,7 +95,8 @@ def judge(scene: RawScene) -> Verdict:
         other = reread(scene, words)
         if _good(sights(other.views, other.points), now):
             return Verdict(True, _words(now), words)
-    return Verdict(True, _words(now))
+    # Without observations it may as well be a large scene, of which every photo shows a small part.
+    return Verdict(_error(now) is not None, _words(now))
 
 
 def reread(scene: RawScene, convention: str) -> RawScene:

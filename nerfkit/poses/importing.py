@@ -82,13 +82,13 @@ def import_poses(
         made = model.reconstruction(scene, names)
         triangulated: dict[str, Any] = {}
         if triangulate and not len(scene.points):
-            made, triangulated = _triangulated(made, folder, work / "first", cache, seed, progress)
+            made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
             if triangulated["meant"]:
                 words = f"{100 * triangulated['agreement']:.0f} % of the matches between the photos agree with them"
                 scene, convention = _convention(scene, Verdict(True, words, triangulated["meant"]), fix_convention)
                 names = dict(zip(names, scene.views, strict=True))
                 made = model.reconstruction(scene, names)
-                made, triangulated = _triangulated(made, folder, work / "second", cache, seed, progress)
+                made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
             found += _about(triangulated, len(names))
         elif not len(scene.points):
             found.append("there are no points; without --no-triangulate they are found by matching the photos")
@@ -156,7 +156,7 @@ def _triangulated(
     import pycolmap
 
     posed, target = work / "posed", work / "triangulated"
-    posed.mkdir(parents=True)
+    posed.mkdir(exist_ok=True)
     made.write_binary(str(posed))
     result, _ = stage.run("triangulate", {
         "model": str(posed.resolve()), "folder": str(folder.resolve()),

@@ -10,6 +10,7 @@ import numpy as np
 from nerfkit.poses.options import QUALITY
 from nerfkit.poses.worker import Tell, counting
 
+FEW, SMALL = 20, 1000  # photos and pixels below which photos are doubled first, which finds more features
 EVERY_PAIR = 100  # photos up to which all pairs are matched; of more, each with its nearest
 NEAREST = 30
 DISAGREEING, AGREEING = 0.5, 0.8  # shares of the matches, by wrong poses and by right ones
@@ -26,8 +27,9 @@ def work(tell: Tell, model: str, folder: str, database: str, output: str, seed: 
     from nerfkit.poses.mapping import agreement
 
     posed = pycolmap.Reconstruction(model)
-    _features(tell, posed, folder, database)
-    _matches(tell, posed, database, seed)
+    if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
+        _features(tell, posed, folder, database)
+        _matches(tell, posed, database, seed)
     Path(output).mkdir(parents=True, exist_ok=True)
     made = pycolmap.triangulate_points(_numbered(posed, database), database, folder, output)
     made.write(output)
@@ -74,8 +76,8 @@ def _features(tell: Tell, posed: Any, folder: str, database: str) -> None:
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
         for camera in posed.cameras.values():
             names = [image.name for image in posed.images.values() if image.camera_id == camera.camera_id]
-            small = max(camera.width, camera.height) < settings.max_image_size
-            extraction.sift.first_octave = -1 if small else settings.first_octave
+            doubled = total <= FEW and max(camera.width, camera.height) < SMALL
+            extraction.sift.first_octave = -1 if doubled else settings.first_octave
             reader = pycolmap.ImageReaderOptions()
             reader.camera_model = camera.model.name
             reader.camera_params = ",".join(repr(float(value)) for value in camera.params)

@@ -276,3 +276,31 @@ def test_wrong_files(tmp_path: Path, write: Callable[[Path], Any], spoil: Callab
         read(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+JUNK = ["null", "[]", "{}", "NaN", "-1", "1e999", '"x"', "", "99999999999999999999", "true"]
+
+
+@pytest.mark.parametrize(("write", "file"), [
+    (mvg, MVG), (sfm, SFM), (sfm, "tracks.csv"), (bundler, "bundle.out"), (bundler, "list.txt"), (rc, "export.csv"),
+    (poly, CAM), (meta, "cameras.xml"),
+])  # fmt: skip
+def test_whatever_a_file_holds_the_error_is_a_clear_one(
+    tmp_path: Path, write: Callable[[Path], Any], file: str
+) -> None:
+    """Cut anywhere, or with any value replaced: it is read, or refused in one line."""
+    write(tmp_path)
+    text = (tmp_path / file).read_text()
+    values = [match.span() for match in re.finditer(r'-?\d+\.?\d*(?:e-?\d+)?|"[^"]*"|\[[^\[\]]*\]|\{[^{}]*\}', text)]
+    rng = np.random.default_rng(5)
+    refused = 0
+    for attempt in range(40):
+        start, end = values[rng.integers(len(values))]
+        cut = text[: rng.integers(len(text))]
+        (tmp_path / file).write_text(cut if attempt % 4 == 0 else text[:start] + str(rng.choice(JUNK)) + text[end:])
+        try:
+            read(tmp_path)
+        except NerfkitError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused

@@ -151,33 +151,28 @@ def test_right_poses_are_left_alone(tmp_path: Path) -> None:
     assert not judge(scene).wrong and problems(scene) == []
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda pose: pose @ FLIP, "probably written with camera axes of the other kind"),
-    (np.linalg.inv, "probably written with inverted matrices"),
-])  # fmt: skip
-def test_the_command_says_which_convention_was_meant_and_reads_it(
-    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], words: str
-) -> None:
-    write_transforms(tmp_path / "scene", change)
-    command = [
-        sys.executable,
-        "-m",
-        "nerfkit.cli",
-        "poses",
-        "--import",
-        str(tmp_path / "scene"),
-        "-o",
-        str(tmp_path / "out"),
-    ]
+def test_the_command_says_which_convention_was_meant_and_reads_it(tmp_path: Path) -> None:
+    """OpenCV's axes in transforms.json: the commonest mistake."""
+    write_transforms(tmp_path / "scene", lambda pose: pose @ FLIP)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "nerfkit.cli", "poses", "--import", str(tmp_path / "scene"), "-o", str(out)]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2
-    assert words in refused.stderr and "--fix-convention" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert "probably written with camera axes of the other kind" in refused.stderr
+    assert "--fix-convention" in refused.stderr and refused.stderr.count("\n") == 1
+    assert not out.exists()
     done = subprocess.run([*command, "--fix-convention", "--json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["registered"] == 8 and result["convention"] in words + " (" + " ".join(POSES)
+    assert result["registered"] == 8 and result["convention"] == AXES
+    assert torch.allclose(found_poses(read(out)), true_poses())
+
+
+def test_inverted_matrices(tmp_path: Path) -> None:
+    write_transforms(tmp_path / "scene", np.linalg.inv)
+    with pytest.raises(NerfkitError, match="probably written with inverted matrices"):
+        import_poses(tmp_path / "scene", tmp_path / "out")
+    import_poses(tmp_path / "scene", tmp_path / "out", fix_convention=True)
     assert torch.allclose(found_poses(read(tmp_path / "out")), true_poses())
 
 
@@ -311,7 +306,7 @@ def test_words_for_wrong_use_of_the_command(tmp_path: Path) -> None:
 def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, tmp_path: Path) -> None:
     """Real photos with true poses, written with the other camera axes: the matches tell. Poses stay as they are."""
     data = json.loads((still_life / "truth/transforms.json").read_text())
-    chosen = ("0000", "0001", "0002", "0003", "0020", "0021", "0022")
+    chosen = ("0000", "0001", "0002", "0020", "0021", "0022")
     frames: list[dict[str, Any]] = [f for f in data["frames"] if Path(f["file_path"]).stem in chosen]
     for frame in frames:
         frame["file_path"] = str(still_life / "photos" / Path(frame["file_path"]).name)
@@ -322,10 +317,10 @@ def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, t
         import_poses(tmp_path / "wrong", tmp_path / "refused")
     report = import_poses(tmp_path / "wrong", tmp_path / "out", fix_convention=True)
     assert report.triangulated and report.convention == AXES
-    assert report.points > 300 and report.problems == []
+    assert report.points > 200 and report.problems == []
     assert report.agreement is not None and report.agreement > 0.9
     assert report.mean_reprojection_error_px is not None and report.mean_reprojection_error_px < 1
     errors = pose_errors(read_poses(tmp_path / "out/transforms.json"), read_poses(still_life / "truth/transforms.json"))
-    assert errors.photos == 7 and errors.position_percent_max < 1e-4 and errors.rotation_deg_max < 1e-4
+    assert errors.photos == 6 and errors.position_percent_max < 1e-4 and errors.rotation_deg_max < 1e-4
     scene = read(tmp_path / "out")
     assert len(scene.points) == report.points and scene.point_colors.astype(float).std() > 10
