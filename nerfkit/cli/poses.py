@@ -1,4 +1,4 @@
-"""``nerfkit poses``: camera poses and sparse points from a folder of photos or a video."""
+"""``nerfkit poses``: camera poses and sparse points of a folder of photos or a video, or from another program."""
 
 from __future__ import annotations
 
@@ -17,16 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(PoseOptions):
-    photos: tyro.conf.Positional[Path]
+    photos: tyro.conf.Positional[Path | None] = None
     """Folder of photos, which may lie in subfolders (JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP), or a video."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
     the photos' folder or the video."""
+    source: Annotated[Path | None, tyro.conf.arg(name="import")] = None
+    """Poses that are there already, in place of PHOTOS: a file or folder of COLMAP, nerfstudio, instant-ngp, Blender,
+    LLFF, OpenMVG, OpenSfM, Bundler, Metashape, RealityCapture or Polycam. They are checked and written as if found
+    here."""
+    images: Path | None = None
+    """With --import: folder of the photos, where they are not where the format says."""
+    triangulate: bool = True
+    """With --import: find points by matching the photos where the format has none."""
+    fix_convention: bool = False
+    """With --import: where the cameras don't see their points, read them by the convention that was probably meant."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit import poses
+    from nerfkit.errors import NerfkitError
 
+    if options.source is not None:
+        return _import(options, options.source, console)
+    if options.photos is None:
+        raise NerfkitError("no photos given; name their folder, or poses to read with --import")
     place = Path(os.path.realpath(options.photos))  # which links in a circle don't stop
     out = options.out or place.with_name(f"{place.name if place.is_dir() else place.stem}_poses")
     settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
@@ -42,5 +57,29 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.seconds.items() if name != "total"))
     if report.unregistered:
         console.say(f"without a pose: {', '.join(report.unregistered)}")
+    console.say(f"train on it: nerfkit train {out}")
+    return {"out": str(out), **report.to_json()}
+
+
+def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
+    from nerfkit import poses
+    from nerfkit.errors import NerfkitError
+
+    if options.photos is not None:
+        raise NerfkitError(
+            f"{options.photos}: --import needs no photos to find poses of; name their folder with --images"
+        )
+    place = source.resolve()
+    out = options.out or place.with_name(f"{place.stem}_poses")
+    report = poses.import_poses(
+        source, out, options.images, triangulate=options.triangulate, fix_convention=options.fix_convention,
+        seed=options.seed, progress=console.progress,
+    )  # fmt: skip
+    error = report.mean_reprojection_error_px
+    console.say(
+        f"[bold]{out}[/]: poses of {report.registered} photos, {report.points:,} points"
+        + (" (triangulated)" if report.triangulated else "")
+        + ("" if error is None else f", reprojection error {error:.2f} px")
+    )
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}

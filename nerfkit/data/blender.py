@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfkit.data.raw import RawScene, RawView, finish
-from nerfkit.data.transforms import frame_camera, frames, load_json, photo_path
+from nerfkit.data.transforms import frame_camera, frames, load_json, merged, photo_path
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BlenderReader:
 
     def _views(self, file: Path) -> list[RawView]:
         data = load_json(file)
-        return [self._view(file, {**data, **frame}) for frame in frames(file, data)]
+        return [self._view(file, merged(data, frame)) for frame in frames(file, data)]
 
     def _view(self, file: Path, frame: Mapping[str, Any]) -> RawView:
         path = photo_path(file, frame, self.images)

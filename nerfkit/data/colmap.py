@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.data.colmap_files import check_binary
-from nerfkit.data.raw import RawScene, RawView, camera, finish
+from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
 from nerfkit.errors import NerfkitError
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
@@ -26,10 +26,12 @@ class ColmapReader:
     """Reads a COLMAP model, given its own folder or the scene's (``sparse/0``, ``sparse``, ``colmap/sparse/0``).
 
     Photos lie in ``images`` or ``photos``, beside the model or above it; ``images`` names another folder,
-    which holds them by their name in the model or by their file name alone.
+    which holds them by their name in the model or by their file name alone. Rigs are resolved to one pose a photo.
+    ``observations`` keeps where each photo shows which points; training doesn't need it, and it takes a while.
     """
 
     images: Path | None = None
+    observations: bool = False
 
     def accepts(self, path: Path) -> bool:
         return model_folder(path) is not None
@@ -46,6 +48,10 @@ class ColmapReader:
             RawView(file, _camera(model, reconstruction.cameras[image.camera_id], image))
             for file, image in zip(photos, registered, strict=True)
         ]
+        if self.observations:
+            index = {number: at for at, number in enumerate(sorted(reconstruction.points3D))}
+            for view, image in zip(views, registered, strict=True):
+                view.seen = _seen(image, index)
         return finish(RawScene(model, views, *_points(reconstruction)))
 
     def _photos(self, path: Path, model: Path, names: list[str]) -> list[Path]:
@@ -111,6 +117,14 @@ def _split(name: str, params: list[float]) -> tuple[list[float], Tensor | None]:
         params = [params[0], *params]  # one focal length for both axes
     rest = params[4:]
     return params[:4], torch.tensor(rest + [0.0] * (4 - len(rest)), dtype=torch.float64) if rest else None
+
+
+def _seen(image: Any, index: dict[int, int]) -> Seen:
+    spots = [spot for spot in image.points2D if spot.has_point3D()]
+    return Seen(
+        np.array([index[spot.point3D_id] for spot in spots], np.int64),
+        np.array([spot.xy for spot in spots], np.float64).reshape(-1, 2),
+    )
 
 
 def _points(reconstruction: Any) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:

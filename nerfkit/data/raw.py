@@ -23,6 +23,14 @@ _LONGEST_NAME = 180  # bytes; file systems allow 255, and suffixes come to it
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Where a photo shows points of its scene, as the format's observations have it."""
+
+    points: NDArray[np.int64]  # [M] indices into the scene's points
+    pixels: NDArray[np.float64]  # [M, 2] in the described camera's image, pixel centres at +0.5
+
+
 @dataclass
 class RawView:
     """One photo as the files have it: full size, distorted, in the world frame."""
@@ -33,6 +41,7 @@ class RawView:
     has_alpha: bool = False
     name: str = ""  # given by :func:`finish`
     bounds: tuple[float, float] | None = None  # nearest and farthest depth that it shows, world units
+    seen: Seen | None = None  # None: the format has no observations, or they were not asked for
 
 
 @dataclass
@@ -80,9 +89,47 @@ def finish(scene: RawScene) -> RawScene:
         view.name = name
         width, height, view.has_alpha, turned = photo_header(view.path)
         _check_pose(scene, view)
+        described = view.camera
         view.camera = _fit(view, width, height, turned)
+        if view.seen is not None:
+            scale = np.array([view.camera.width / described.width, view.camera.height / described.height])
+            view.seen = Seen(view.seen.points, view.seen.pixels * scale)
     scene.views.sort(key=lambda view: view.name)
     return scene
+
+
+def photo_file(name: str, folders: Sequence[Path]) -> Path:
+    """The photo called ``name`` in the first of ``folders`` that has it; where none has, its place in the first.
+
+    Names may be paths of another machine or of Windows: what counts then is the longest end of theirs that is found.
+    A name without suffix gets that of a photo which is there.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    ends = ["/".join(parts[start:]) for start in range(len(parts))] or [name]
+    for end in ends:
+        for folder in folders:
+            plain = folder / end
+            others = [] if plain.suffix.lower() in PHOTO_SUFFIXES else _suffixed(plain)
+            for file in (plain, *others):
+                if file.is_file():
+                    return file
+    return folders[0] / ends[-1]
+
+
+def _suffixed(path: Path) -> list[Path]:
+    suffixes = [*PHOTO_SUFFIXES, *(suffix.upper() for suffix in PHOTO_SUFFIXES)]
+    return [path.with_name(path.name + suffix) for suffix in suffixes]
+
+
+def upright_size(photo: Path) -> tuple[int, int]:
+    """Width and height as the photo is seen, turned by its EXIF tag; 1 x 1 where there is none.
+
+    A missing file is reported by :func:`finish`, with all others.
+    """
+    if not photo.is_file():
+        return 1, 1
+    width, height, _, turned = photo_header(photo)
+    return (height, width) if turned else (width, height)
 
 
 def opencv_from_opengl(world_from_gl: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -163,16 +210,21 @@ def _check_pose(scene: RawScene, view: RawView) -> None:
     pose = view.camera.world_from_cam[0]
     rotation = pose[:3, :3]
     error = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
-    if not bool(pose.isfinite().all()) or error > 1e-3 or torch.linalg.det(rotation) < 0:
+    mirrored = bool(torch.linalg.det(rotation) < 0)
+    if not bool(pose.isfinite().all()) or error > 1e-3 or mirrored:
+        kind = "not finite" if not bool(pose.isfinite().all()) else "mirrored" if mirrored else "scaled or sheared"
+        hint = "; left-handed frames, as game engines have them, must be made right-handed" if mirrored else ""
         raise NerfkitError(
-            f"{scene.source}: the pose of {view.path.name} is not rigid (a rotation and a translation); "
-            "write camera-to-world matrices without scale or mirroring"
+            f"{scene.source}: the pose of {view.path.name} is not rigid (a rotation and a translation) but {kind}; "
+            f"write poses without scale or mirroring{hint}"
         )
     if error > 1e-12:  # the nearest rotation: files round, some to six digits
         u, _, vt = torch.linalg.svd(rotation)
         pose[:3, :3] = u @ vt
     if not bool(view.camera.intrinsics.isfinite().all()) or bool((view.camera.intrinsics[:, :2] <= 0).any()):
         raise NerfkitError(f"{scene.source}: {view.path.name} has no positive focal length; correct its intrinsics")
+    if view.camera.distortion is not None and not bool(view.camera.distortion.isfinite().all()):
+        raise NerfkitError(f"{scene.source}: the distortion of {view.path.name} is not finite; correct its intrinsics")
 
 
 def _fit(view: RawView, width: int, height: int, turned: bool) -> Cameras:

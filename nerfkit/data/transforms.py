@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import CameraModel, Cameras
+from nerfkit.data.brown import reduce_brown
 from nerfkit.data.points import read_ply
-from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene, RawView, camera, finish, opencv_from_opengl, photo_header
+from nerfkit.data.raw import (
+    PHOTO_SUFFIXES,
+    RawScene,
+    RawView,
+    camera,
+    finish,
+    opencv_from_opengl,
+    photo_file,
+    upright_size,
+)
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 
@@ -35,9 +45,10 @@ MODELS: dict[str, CameraModel] = {
 class TransformsReader:
     """Reads ``transforms.json``, alone or in its folder.
 
-    Values of a frame win over those of the whole file. ``images`` is another folder for the photos,
-    looked up by file name. nerfstudio's ``applied_transform`` and ``applied_scale`` are undone, points
-    included, so that the world frame is the one the poses were estimated in.
+    Values of a frame win over those of the whole file. ``images`` is another folder for the photos, looked up by the
+    longest end of their path that is there. Paths of Windows, absolute ones too, are understood. nerfstudio's
+    ``applied_transform`` and ``applied_scale`` are undone, points included, so that the world frame is the one the
+    poses were estimated in.
     """
 
     images: Path | None = None
@@ -50,7 +61,7 @@ class TransformsReader:
         file = path if path.is_file() else path / "transforms.json"
         data = load_json(file)
         world_from_file = _applied(file, data).inverse()
-        views = [self._view(file, {**data, **frame}) for frame in frames(file, data)]
+        views = [self._view(file, merged(data, frame)) for frame in frames(file, data)]
         for view in views:
             view.camera = _moved(view.camera, world_from_file)
         points, colors = _points(file, data)
@@ -60,7 +71,9 @@ class TransformsReader:
     def _view(self, file: Path, frame: Mapping[str, Any]) -> RawView:
         path = photo_path(file, frame, self.images)
         mask = frame.get("mask_path")
-        return RawView(path, frame_camera(file, frame, path), file.parent / mask if mask else None)
+        if mask is not None and not isinstance(mask, str):
+            raise NerfkitError(f"{file}: mask_path of {frame['file_path']} must be a path, got {mask!r}")
+        return RawView(path, frame_camera(file, frame, path), photo_file(mask, [file.parent]) if mask else None)
 
 
 def load_json(file: Path) -> dict[str, Any]:
@@ -83,25 +96,44 @@ def frames(file: Path, data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
+_GIVES = {"fl_x": "camera_angle_x", "camera_angle_x": "fl_x", "fl_y": "camera_angle_y", "camera_angle_y": "fl_y"}
+
+
+def merged(data: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
+    """A frame's values, and the file's that it leaves open; its angle of view wins over the file's focal length."""
+    return {key: value for key, value in data.items() if _GIVES.get(key) not in frame} | dict(frame)
+
+
 def photo_path(file: Path, frame: Mapping[str, Any], images: Path | None = None) -> Path:
     """The photo of a frame; a path without suffix gets the first suffix of a file that is there."""
+    if images is not None:
+        return photo_file(frame["file_path"], [images])
     name = frame["file_path"].replace("\\", "/")
-    path = images / Path(name).name if images else (file.parent / name)
-    path = Path(*path.parts)  # drops "./"
-    if path.is_file() or path.suffix.lower() in PHOTO_SUFFIXES:
+    path = Path(*(file.parent / name).parts)  # drops "./"
+    if path.is_file():
         return path
-    candidates = [path.with_name(path.name + suffix) for suffix in (".png", *PHOTO_SUFFIXES)]
-    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+    found = photo_file(name, [file.parent, file.parent / "images"])
+    if found.is_file():
+        return found
+    return path if path.suffix.lower() in PHOTO_SUFFIXES else path.with_name(path.name + ".png")
 
 
 def frame_camera(file: Path, frame: Mapping[str, Any], photo: Path) -> Cameras:
     """The camera [C = 1] of a frame whose values have been merged with those of the whole file."""
     pose = _matrix(file, frame, "transform_matrix", (4, 4))
     model = _model(file, frame)
-    width, height = _size(frame, photo)
+    width, height = _size(file, frame, photo)
     fx, fy = _focal(file, frame, width, height)
     intrinsics = [fx, fy, _number(file, frame, "cx", width / 2), _number(file, frame, "cy", height / 2)]
-    return camera(opencv_from_opengl(pose), intrinsics, width, height, _distortion(file, frame, model), model)
+    distortion: Tensor | None
+    if model == "opencv":
+        keys = ("k1", "k2", "k3", "k4", "p1", "p2")
+        intrinsics, distortion = reduce_brown(
+            str(file), intrinsics, width, height, *(_number(file, frame, key, 0) for key in keys)
+        )
+    else:
+        distortion = _fisheye(file, frame) if model == "fisheye" else None
+    return camera(opencv_from_opengl(pose), intrinsics, width, height, distortion, model)
 
 
 def _model(file: Path, frame: Mapping[str, Any]) -> CameraModel:
@@ -113,13 +145,13 @@ def _model(file: Path, frame: Mapping[str, Any]) -> CameraModel:
     return MODELS[str(name).upper()]
 
 
-def _size(frame: Mapping[str, Any], photo: Path) -> tuple[int, int]:
-    if "w" in frame and "h" in frame:
-        return int(frame["w"]), int(frame["h"])
-    if not photo.is_file():
-        return 1, 1  # reported with all other missing files
-    width, height, _, turned = photo_header(photo)
-    return (height, width) if turned else (width, height)
+def _size(file: Path, frame: Mapping[str, Any], photo: Path) -> tuple[int, int]:
+    if "w" not in frame or "h" not in frame:
+        return upright_size(photo)
+    width, height = (_number(file, frame, key, 0) for key in ("w", "h"))
+    if not (1 <= width < 1 << 20 and 1 <= height < 1 << 20):
+        raise NerfkitError(f"{file}: {frame['file_path']} has w {width:g} and h {height:g}; write its size in pixels")
+    return int(width), int(height)
 
 
 def _focal(file: Path, frame: Mapping[str, Any], width: int, height: int) -> tuple[float, float]:
@@ -139,13 +171,8 @@ def _focal(file: Path, frame: Mapping[str, Any], width: int, height: int) -> tup
     return fx, fy
 
 
-def _distortion(file: Path, frame: Mapping[str, Any], model: CameraModel) -> Tensor | None:
-    keys = {"opencv": ("k1", "k2", "p1", "p2"), "fisheye": ("k1", "k2", "k3", "k4")}.get(model)
-    if keys is None:
-        return None
-    if model == "opencv" and any(_number(file, frame, key, 0) != 0 for key in ("k3", "k4")):
-        raise NerfkitError(f"{file}: k3 and k4 are supported for OPENCV_FISHEYE only; undistort the photos first")
-    return torch.tensor([_number(file, frame, key, 0) for key in keys], dtype=torch.float64)
+def _fisheye(file: Path, frame: Mapping[str, Any]) -> Tensor:
+    return torch.tensor([_number(file, frame, key, 0) for key in ("k1", "k2", "k3", "k4")], dtype=torch.float64)
 
 
 def _applied(file: Path, data: Mapping[str, Any]) -> Similarity:

@@ -7,12 +7,16 @@ a crash in it is an error message; importing this package imports neither pycolm
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nerfkit.poses.options import PoseOptions
 from nerfkit.poses.report import PoseReport
 from nerfkit.progress import ProgressSink, quiet
 
-__all__ = ["PoseOptions", "PoseReport", "estimate"]
+if TYPE_CHECKING:
+    from nerfkit.poses.importing import ImportReport
+
+__all__ = ["PoseOptions", "PoseReport", "estimate", "import_poses"]
 
 
 def estimate(photos: Path, out: Path, options: PoseOptions | None = None, progress: ProgressSink = quiet) -> PoseReport:
@@ -20,3 +24,16 @@ def estimate(photos: Path, out: Path, options: PoseOptions | None = None, progre
     from nerfkit.poses import pipeline
 
     return pipeline.estimate(Path(photos), Path(out), options or PoseOptions(), progress)
+
+
+def import_poses(
+    source: Path, out: Path, images: Path | None = None, *, triangulate: bool = True, fix_convention: bool = False,
+    seed: int = 0, progress: ProgressSink = quiet,
+) -> ImportReport:  # fmt: skip
+    """Poses that another program found; see :func:`nerfkit.poses.importing.import_poses`."""
+    from nerfkit.poses import importing
+
+    return importing.import_poses(
+        Path(source), Path(out), images, triangulate=triangulate, fix_convention=fix_convention, seed=seed,
+        progress=progress,
+    )  # fmt: skip

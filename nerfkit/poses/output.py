@@ -54,7 +54,7 @@ def work(
 def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str]) -> dict[str, Any]:
     """The content of ``transforms.json``: OpenGL camera axes, camera to world, in the model's world frame.
 
-    Intrinsics are those of the whole file where all photos share them, else of each frame.
+    Intrinsics are those of the whole file where all photos share them, else of each frame; so is the camera model.
     """
     images = sorted((image for image in reconstruction.images.values() if image.has_pose), key=lambda image: image.name)
     cameras = {image.camera_id: intrinsics(reconstruction.cameras[image.camera_id]) for image in images}
@@ -69,13 +69,20 @@ def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str,
             | ({} if shared else cameras[image.camera_id])
             | {"transform_matrix": (world_from_cam @ _OPENGL_FROM_OPENCV).tolist()}
         )
-    fisheye = reconstruction.cameras[images[0].camera_id].model.name == "OPENCV_FISHEYE"
+    kinds = {number: _kind(reconstruction.cameras[number]) for number in cameras}
+    if len(set(kinds.values())) > 1:
+        for frame, image in zip(frames, images, strict=True):
+            frame["camera_model"] = kinds[image.camera_id]
     return {
-        "camera_model": "OPENCV_FISHEYE" if fisheye else "OPENCV",
+        "camera_model": kinds[images[0].camera_id],
         **(shared or {}),
         "ply_file_path": POINTS_FILE,
         "frames": frames,
     }
+
+
+def _kind(camera: Any) -> str:
+    return "OPENCV_FISHEYE" if camera.model.name == "OPENCV_FISHEYE" else "OPENCV"
 
 
 def intrinsics(camera: Any) -> dict[str, float]:

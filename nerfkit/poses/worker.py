@@ -29,6 +29,7 @@ STAGES = {
     "review": "nerfkit.poses.review",
     "output": "nerfkit.poses.output",
     "page": "nerfkit.poses.page",
+    "triangulate": "nerfkit.poses.triangulate",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from tiny import HEIGHT, WIDTH, names, points, poses, write_colmap, write_photos, write_transforms
 
 from nerfkit.data.raw import RawScene
@@ -149,3 +150,60 @@ def test_a_model_without_points(tmp_path: Path) -> None:
     lines = images.read_text().splitlines()
     images.write_text("\n".join(line if index % 2 == 0 else "" for index, line in enumerate(lines)) + "\n")
     assert read(tmp_path).points.shape == (0, 3)
+
+
+@pytest.mark.parametrize("suffix", ["bin", "txt"])
+def test_rigs_of_several_sensors(tmp_path: Path, suffix: str) -> None:
+    """Two cameras on one bar: an image's pose is its sensor's on the rig's, which the old files don't have."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction()
+    for number, focal in ((1, 60.0), (2, 50.0)):
+        params = [focal, focal, 32, 24]
+        model.add_camera(pycolmap.Camera(camera_id=number, model="PINHOLE", width=64, height=48, params=params))
+    sensors = [pycolmap.sensor_t(pycolmap.SensorType.CAMERA, number) for number in (1, 2)]
+    turn = Rotation.from_euler("xyz", [0.2, 0.5, -0.3]).as_matrix()
+    offset = np.array([0.3, -0.1, 0.2])
+    rig = pycolmap.Rig(rig_id=1)
+    rig.add_ref_sensor(sensors[0])
+    rig.add_sensor(sensors[1], pycolmap.Rigid3d(pycolmap.Rotation3d(turn), offset))
+    model.add_rig(rig)
+    expected = {}
+    for index, pose in enumerate(poses(5).numpy()):
+        rig_from_world = np.linalg.inv(pose)
+        frame = pycolmap.Frame(frame_id=index + 1, rig_id=1)
+        for sensor in (0, 1):
+            frame.add_data_id(pycolmap.data_t(sensors[sensor], 2 * index + sensor + 1))
+        frame.rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(rig_from_world[:3, :3]), rig_from_world[:3, 3])
+        model.add_frame(frame)
+        for sensor in (0, 1):
+            name = names()[2 * index + sensor]
+            number = 2 * index + sensor + 1
+            model.add_image(pycolmap.Image(name=name, camera_id=sensor + 1, image_id=number, frame_id=index + 1))
+        second = np.eye(4)
+        second[:3, :3], second[:3, 3] = turn, offset
+        expected[names()[2 * index]] = pose
+        expected[names()[2 * index + 1]] = np.linalg.inv(second @ rig_from_world)
+        model.register_frame(index + 1)
+    write_photos(tmp_path / "images")
+    folder = tmp_path / "sparse/0"
+    folder.mkdir(parents=True)
+    model.write_binary(str(folder)) if suffix == "bin" else model.write_text(str(folder))
+    scene = read(tmp_path)
+    assert [view.path.name for view in scene.views] == names()
+    for index, view in enumerate(scene.views):
+        assert np.allclose(view.camera.world_from_cam[0].numpy(), expected[view.path.name], atol=1e-12)
+        assert view.camera.intrinsics[0, 0] == (60, 50)[index % 2]
+    for name in ("rigs", "frames"):
+        (folder / f"{name}.{suffix}").unlink()
+    old = read(tmp_path)  # the images' own poses say the same
+    assert torch.allclose(old.views[1].camera.world_from_cam, scene.views[1].camera.world_from_cam, atol=1e-12)
+
+
+def test_observations_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    write_colmap(tmp_path)
+    assert all(view.seen is None for view in read(tmp_path).views)
+    first, *_, last = read(tmp_path, observations=True).views
+    assert first.seen is not None and last.seen is not None
+    assert first.seen.points.tolist() == list(range(30)) and len(last.seen.points) == 0
+    assert first.seen.pixels[7].tolist() == [17.5, 20.25]

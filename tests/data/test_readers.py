@@ -14,6 +14,7 @@ import pytest
 import torch
 from tiny import FOCAL, WIDTH, names, points, poses, random_similarity, transforms, write_blender, write_transforms
 
+from nerfkit.cameras import project
 from nerfkit.data.raw import RawScene
 from nerfkit.data.readers import read
 from nerfkit.data.scene import Scene
@@ -50,6 +51,43 @@ def test_a_frames_own_values_win(tmp_path: Path) -> None:
     scene = read(write_transforms(tmp_path, frames=frames))
     assert scene.views[3].camera.intrinsics[0, :2].tolist() == [70, 71]
     assert scene.views[4].camera.intrinsics[0, :2].tolist() == [FOCAL, FOCAL]
+
+
+def test_a_frames_own_angle_wins_over_the_files_focal_length(tmp_path: Path) -> None:
+    frames = transforms()["frames"]
+    frames[3] |= {"camera_angle_x": 2 * math.atan(WIDTH / 2 / 80)}
+    scene = read(write_transforms(tmp_path, frames=frames, fl_y=None))
+    assert scene.views[3].camera.intrinsics[0, 0] == pytest.approx(80)
+    assert scene.views[4].camera.intrinsics[0, 0] == FOCAL
+
+
+@pytest.mark.parametrize("key", [{"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}])
+def test_fisheyes(tmp_path: Path, key: dict[str, Any]) -> None:
+    """As OpenCV's fisheye projects."""
+    scene = read(write_transforms(tmp_path, k1=0.02, k2=-0.01, k3=0.003, k4=-0.001, aabb_scale=16, **key))
+    camera = scene.views[2].camera
+    assert camera.model == "fisheye"
+    x_cam = torch.tensor([[0.9, -0.4, 1.2], [-1.5, 0.3, 0.8]], dtype=torch.float64)
+    matrix = np.array([[FOCAL, 0, 32], [0, FOCAL, 24], [0, 0, 1]])
+    expected, _ = cv2.fisheye.projectPoints(
+        x_cam.numpy()[None], np.zeros(3), np.zeros(3), matrix, np.array([0.02, -0.01, 0.003, -0.001])
+    )
+    pose = camera.world_from_cam[0]
+    found, _ = project(camera, x_cam @ pose[:3, :3].T + pose[:3, 3])
+    assert np.abs(found[0].numpy() - expected[0]).max() < 1e-9
+
+
+def test_masks_and_photos_with_windows_paths(tmp_path: Path) -> None:
+    frames = transforms()["frames"]
+    (tmp_path / "masks").mkdir()
+    for frame, name in zip(frames, names(), strict=True):
+        frame["file_path"] = f".\\images\\{name}"
+        frame["mask_path"] = f"masks\\{name}"
+        assert cv2.imwrite(str(tmp_path / "masks" / name), np.full((48, 64), 255, np.uint8))
+    frames[1]["file_path"] = f"D:\\capture\\images\\{names()[1]}"
+    scene = read(write_transforms(tmp_path, frames=frames))
+    assert [view.path for view in scene.views] == [tmp_path / "images" / name for name in names()]
+    assert [view.mask_path for view in scene.views] == [tmp_path / "masks" / name for name in names()]
 
 
 def test_nerfstudios_applied_transform_is_undone(tmp_path: Path) -> None:
@@ -140,6 +178,10 @@ NAN = np.full((4, 4), np.nan).tolist()
         (_change(fl_x=None, fl_y=None), r"transforms\.json: no intrinsics for .*add fl_x"),
         (_change(fl_x=0), "no positive focal length"),
         (_change(fl_x="wide"), "fl_x must be a number"),
+        (_change(w="wide"), "w must be a number"),
+        (_change(w=float("nan")), "has w nan and h 48; write its size in pixels"),
+        (_change(k1=float("nan")), "distortion of .* is not finite"),
+        (_frames(2, mask_path=3), "mask_path of .* must be a path"),
         (_change(camera_model="EUCM"), "camera_model EUCM is not supported"),
         (_change(frames=[]), "no 'frames'"),
         (_change(frames=None), "no 'frames'"),

@@ -1,0 +1,208 @@
+"""Poses that another program found, checked and written as ``nerfkit poses`` writes its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene, RawView
+from nerfkit.data.readers import read
+from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic, write_text
+from nerfkit.poses import model, output, stage
+from nerfkit.poses.checks import problems
+from nerfkit.poses.conventions import Verdict, judge, reread
+from nerfkit.poses.pipeline import claim
+from nerfkit.poses.stage import Cache
+from nerfkit.progress import ProgressSink, quiet
+
+PHOTOS = "photos"  # copies, where photos can't be used as they are
+UNREADABLE_BY_COLMAP = (".webp",)
+GREY = 128  # the colour of points in formats without colours
+FEW_POINTS = 10  # for each photo: with fewer, poses and photos hardly belong together
+AGREEING = 0.5  # share of the matches
+
+log = logging.getLogger("nerfkit")
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What ``poses.json`` holds of imported poses, beside what it holds of estimated ones."""
+
+    source: str
+    photos: int  # in the folders of the photos that have a pose
+    registered: int
+    unregistered: list[str]  # names of the photos without a pose
+    points: int
+    triangulated: bool  # the points are ours
+    mean_reprojection_error_px: float | None  # None: the source has no observations
+    agreement: float | None  # share of the verified matches that agree with the poses; None: not triangulated
+    cameras: int  # different intrinsics
+    convention: str | None  # other than the format's, by which the poses were read
+    problems: list[str]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def import_poses(
+    source: Path, out: Path, images: Path | None = None, *, triangulate: bool = True, fix_convention: bool = False,
+    seed: int = 0, progress: ProgressSink = quiet,
+) -> ImportReport:  # fmt: skip
+    """Reads poses in any known format, checks them, and writes them into ``out`` as ``nerfkit poses`` does.
+
+    ``out`` gets ``colmap/sparse/0``, ``transforms.json``, ``sparse_pc.ply`` and ``poses.json``; the photos stay where
+    they are, but for those that EXIF turns and WebP, which are copied into ``out/photos``. The world frame is the
+    source's.
+
+    Args:
+        source: the scene's folder or file.
+        images: the photos' folder, where it is not where the format says.
+        triangulate: find points by matching the photos where the source has none.
+        fix_convention: read the poses by the convention that was probably meant, where they don't fit their points.
+
+    Raises:
+        NerfkitError: whatever is wrong with the files; cameras that don't see their points; ``out`` holds something
+            else.
+    """
+    start = time.perf_counter()
+    scene = read(source, images, observations=True)
+    scene, convention = _convention(scene, judge(scene), fix_convention)
+    found = problems(scene)
+    claim(out, source)
+    cache = Cache(out / ".cache")
+    with cache.workspace() as work:
+        folder, names = _photos(scene.views, out, progress)
+        made = model.reconstruction(scene, names)
+        triangulated: dict[str, Any] = {}
+        if triangulate and not len(scene.points):
+            made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
+            if triangulated["meant"]:
+                words = f"{100 * triangulated['agreement']:.0f} % of the matches between the photos agree with them"
+                scene, convention = _convention(scene, Verdict(True, words, triangulated["meant"]), fix_convention)
+                names = dict(zip(names, scene.views, strict=True))
+                made = model.reconstruction(scene, names)
+                made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
+            found += _about(triangulated, len(names))
+        elif not len(scene.points):
+            found.append("there are no points; without --no-triangulate they are found by matching the photos")
+        observed = made.compute_num_observations() > 0
+        if observed and (scene.point_colors == GREY).all():
+            made.extract_colors_for_all_images(str(folder))
+        unregistered = _unregistered(scene.views)
+        report = ImportReport(
+            source=str(scene.source),
+            photos=len(names) + len(unregistered),
+            registered=len(names),
+            unregistered=unregistered,
+            points=made.num_points3D(),
+            triangulated=bool(triangulated),
+            mean_reprojection_error_px=round(_mean_error(made), 4) if observed else None,
+            agreement=round(triangulated["agreement"], 4) if triangulated else None,
+            cameras=made.num_cameras(),
+            convention=convention,
+            problems=found,
+            seconds={"total": round(time.perf_counter() - start, 2)},
+        )
+        _write(made, names, folder, out, report)
+    for problem in found:
+        log.warning("%s: %s", scene.source, problem)
+    return report
+
+
+def _convention(scene: RawScene, verdict: Verdict, fix: bool) -> tuple[RawScene, str | None]:
+    if not verdict.wrong:
+        return scene, None
+    if verdict.meant is None:
+        raise NerfkitError(
+            f"{scene.source}: cameras and points don't belong together ({verdict.words}), by no convention that is "
+            "known; export both again from one program"
+        )
+    if not fix:
+        raise NerfkitError(
+            f"{scene.source}: the cameras don't see what they should ({verdict.words}); the file was probably written "
+            f"with {verdict.meant}; --fix-convention reads it so"
+        )
+    log.warning("%s: read as written with %s", scene.source, verdict.meant)
+    return reread(scene, verdict.meant), verdict.meant
+
+
+def _photos(views: list[RawView], out: Path, progress: ProgressSink) -> tuple[Path, dict[str, RawView]]:
+    """The folder of the photos and their names: their own, or ``out/photos`` where some must be turned or converted."""
+    folder, names = model.named(views)
+    if not any(model.turned(view) or view.path.suffix.lower() in UNREADABLE_BY_COLMAP for view in views):
+        return folder, names
+    names = {
+        name + ".png" if view.path.suffix.lower() in UNREADABLE_BY_COLMAP else name: view
+        for name, view in names.items()
+    }
+    with atomic(out / PHOTOS) as partial:
+        for done, (name, view) in enumerate(names.items(), 1):
+            model.place(view, partial / name)
+            progress("upright photos", done, len(names))
+    return out / PHOTOS, names
+
+
+def _triangulated(
+    made: Any, folder: Path, work: Path, cache: Cache, seed: int, progress: ProgressSink
+) -> tuple[Any, dict[str, Any]]:
+    """The model with points, and what the stage tells about them."""
+    import pycolmap
+
+    posed, target = work / "posed", work / "triangulated"
+    posed.mkdir(exist_ok=True)
+    made.write_binary(str(posed))
+    result, _ = stage.run("triangulate", {
+        "model": str(posed.resolve()), "folder": str(folder.resolve()),
+        "database": str((work / "triangulate.db").resolve()), "output": str(target.resolve()), "seed": seed,
+    }, cache.log("triangulate"), progress)  # fmt: skip
+    return pycolmap.Reconstruction(str(target)), result
+
+
+def _about(result: dict[str, Any], photos: int) -> list[str]:
+    """What few points or matches that contradict the poses say about these."""
+    if result["matches"] and result["agreement"] < AGREEING:
+        return [
+            f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are "
+            "wrong or belong to other photos"
+        ]
+    if result["points"] < FEW_POINTS * photos:
+        return [f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"]
+    return []
+
+
+def _mean_error(made: Any) -> float:
+    made.update_point_3d_errors()
+    return float(made.compute_mean_reprojection_error())
+
+
+def _unregistered(views: list[RawView]) -> list[str]:
+    """Names of the photos that lie beside those with poses, and have none."""
+    known = {view.path.resolve() for view in views} | {view.mask_path.resolve() for view in views if view.mask_path}
+    folders = sorted({view.path.resolve().parent for view in views})
+    beside = (file for folder in folders for file in sorted(folder.iterdir()))
+    return [
+        file.name for file in beside
+        if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".") and file not in known
+    ]  # fmt: skip
+
+
+def _write(made: Any, names: dict[str, RawView], folder: Path, out: Path, report: ImportReport) -> None:
+    with atomic(out / "colmap") as partial:
+        (partial / "sparse" / "0").mkdir(parents=True)
+        made.write_binary(str(partial / "sparse" / "0"))
+    output.write_points(out / output.POINTS_FILE, made)
+    write_text(out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
+    data = output.transforms(made, folder, out)
+    for frame in data["frames"]:
+        name = Path(os.path.relpath(out / frame["file_path"], folder)).as_posix()
+        mask = names[name].mask_path
+        if mask is not None:
+            frame["mask_path"] = Path(os.path.relpath(mask.resolve(), out.resolve())).as_posix()
+    write_text(out / "transforms.json", json.dumps(data, indent=1) + "\n")  # last: now it is a scene
