@@ -51,7 +51,9 @@ def work(
     return {}
 
 
-def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str]) -> dict[str, Any]:
+def transforms(
+    reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The content of ``transforms.json``: OpenGL camera axes, camera to world, in the model's world frame.
 
     Intrinsics are those of the whole file where all photos share them, else of each frame; so is the camera model.

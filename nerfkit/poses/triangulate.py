@@ -24,7 +24,7 @@ def work(tell: Tell, model: str, folder: str, database: str, output: str, seed: 
     """
     import pycolmap
 
-    from nerfkit.poses.mapping import agreement
+    from nerfkit.poses.check import agreement
 
     posed = pycolmap.Reconstruction(model)
     if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
@@ -51,7 +51,7 @@ def _meant(posed: Any, database: str) -> str | None:
     import torch
 
     from nerfkit.poses.conventions import POSES
-    from nerfkit.poses.mapping import agreement
+    from nerfkit.poses.check import agreement
 
     known = {number: frame.rig_from_world for number, frame in posed.frames.items()}
     for words, change in POSES.items():
