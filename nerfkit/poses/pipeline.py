@@ -199,27 +199,40 @@ class _Run:
                 "photos": len(self.photos),
                 "seed": self.options.seed,
             })  # fmt: skip
-            self.check_registered(result["registered"])
+            self.check_registered(result["registered"], folder)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(model, target)
             record = self.cache.put("mapping", self.mapping_key, seconds, result)
         return float(record["seconds"])
 
-    def check_registered(self, names: list[str]) -> None:
+    def check_registered(self, names: list[str], folder: UprightFolder) -> None:
         if len(names) >= capture.FEWEST:
             return
         raise NerfkitError(
             f"{self.photos[0].path.parent}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
-            "they show with the next one, or try --quality best"
+            f"they show with the next one, or try --quality best; {self.explain(folder)} shows which match"
         )
+
+    def explain(self, folder: UprightFolder) -> Path:
+        """Writes ``poses.html`` of photos that gave no model, and warns of what to photograph again."""
+        warnings = advice.warnings(facts(self.review(folder, None), None, None, 0))
+        for warning in warnings:
+            log.warning("%s", warning.text)
+        failed = PoseReport(
+            len(self.photos), 0, [photo.name for photo in self.photos], self.unreadable, points=0,
+            mean_reprojection_error_px=0.0, agreement=0.0, cameras=0, matcher=self.matcher, seconds={},
+            warnings=[warning.to_json() for warning in warnings],
+        )  # fmt: skip
+        self.page(failed, folder, None)
+        return self.out / "poses.html"
 
     def output(self, folder: UprightFolder, seconds: dict[str, float]) -> PoseReport:
         record = self.cache.get("mapping", self.mapping_key)
         assert record is not None
         result = record["result"]
         registered = {folder.names[name].name for name in result["registered"]}
-        seen = self.review(folder)
+        seen = self.review(folder, self.cache.folder / "model")
         with_gps = sum(getattr(photo, "gps", None) is not None for photo in self.photos)
         known = facts(seen, result["agreement"], result["mean_reprojection_error_px"], with_gps)
         report = PoseReport(
@@ -239,15 +252,25 @@ class _Run:
         self.cache.drop("output")
         model = (self.cache.folder / "model").resolve()
         write_text(self.out / "poses.json", json.dumps(report.to_json(), indent=1) + "\n")
-        places = {"folder": str(folder.folder.resolve()), "out": str(self.out.resolve())}
-        self.stage("output", {"model": str(model), "world_from_model": seen["world_from_model"], **places})
-        self.stage("page", {"review": str(self.cache.folder.resolve() / "review.json"), **places})
+        self.stage("output", {
+            "model": str(model), "folder": str(folder.folder.resolve()), "out": str(self.out.resolve()),
+            "world_from_model": seen["world_from_model"],
+        })  # fmt: skip
+        self.page(report, folder, self.out / "colmap" / "sparse" / "0")
         self.cache.put("output", self.output_key, 0, {})
         return report
 
-    def review(self, folder: UprightFolder) -> dict[str, Any]:
+    def page(self, report: PoseReport, folder: UprightFolder, model: Path | None) -> None:
+        self.stage("page", {
+            "report": report.to_json(), "review": str(self.cache.folder.resolve() / "review.json"),
+            "model": model and str(model.resolve()), "folder": str(folder.folder.resolve()),
+            "out": str(self.out.resolve()),
+        })  # fmt: skip
+
+    def review(self, folder: UprightFolder, model: Path | None) -> dict[str, Any]:
         """The facts of all photos and the world frame: what :mod:`nerfkit.poses.review` gives."""
-        record = self.cache.get("review", self.review_key)
+        key = key_of(review=self.review_key, model=model is not None)
+        record = self.cache.get("review", key)
         if record is None:
             images = {photo.name: image for image, photo in folder.names.items()}
             reference = self.reference and replace(
@@ -257,7 +280,7 @@ class _Run:
             )
             result, seconds = self.stage("review", {
                 "database": str((self.cache.folder / "matching.db").resolve()),
-                "model": str((self.cache.folder / "model").resolve()),
+                "model": model and str(model.resolve()),
                 "photos": [
                     {
                         "name": photo.name, "image": images[photo.name], "width": photo.width, "height": photo.height,
@@ -267,7 +290,7 @@ class _Run:
                 ],
                 "scale_ref": reference and asdict(reference),
             })  # fmt: skip
-            record = self.cache.put("review", self.review_key, seconds, result)
+            record = self.cache.put("review", key, seconds, result)
         return dict(record["result"])
 
     def stage(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
