@@ -94,18 +94,18 @@ def _without_pose(facts: Facts) -> list[Warning]:
     advice = {
         NO_MATCHES: (
             ("matches", "match"),
-            "no other photo: blurred, or of something else; take two or three pictures that lead from {it} to the next by "
-            "name, each showing at least half of what the one before shows, or leave {it} out",
+            "no other photo: blurred, or of something else; take two or three pictures that lead from {it} to the next "
+            "by name, each showing at least half of what the one before shows, or leave {it} out",
         ),
         NO_FEATURES: (
             ("has", "have"),
-            "hardly any features: blurred, dark, or without texture; take {it} again, held still and in more light, with "
-            "something patterned in view",
+            "hardly any features: blurred, dark, or without texture; take {it} again, held still and in more light, "
+            "with something patterned in view",
         ),
         LEFT_OUT: (
             ("matches", "match"),
-            "others but {fits} nowhere: things that moved, reflections, or patterns that repeat; take {it} again from a "
-            "little aside, or try --quality best",
+            "others but {fits} nowhere: things that moved, reflections, or patterns that repeat; take {it} again from "
+            "a little aside, or try --quality best",
         ),
     }
     for why, (verbs, words) in advice.items():
@@ -157,14 +157,14 @@ def _model(facts: Facts) -> list[Warning]:
     elif facts.agreement is not None and facts.agreement < LEAST_AGREEMENT:
         found.append(Warning(
             "agreement",
-            f"agreement is low: only {100 * facts.agreement:.0f} % of the matches agree with the poses (right models have "
-            "90 % and more), so they may be wrong; look at the cameras in poses.html, and try --seed 1 or --quality best",
+            f"agreement is low: only {100 * facts.agreement:.0f} % of the matches agree with the poses (right models "
+            "have 90 % and more), so they may be wrong; look at the cameras in poses.html; try --seed 1 or --quality best",
         ))  # fmt: skip
     if facts.angle_deg is not None and facts.angle_deg < LEAST_ANGLE:
         found.append(Warning(
             "no-parallax",
-            f"all photos were taken from nearly one place (points are seen under {facts.angle_deg:.1f}° only), so depths "
-            "are guesses: walk around, a step aside between pictures, instead of turning on the spot",
+            f"all photos were taken from nearly one place (points are seen under {facts.angle_deg:.1f}° only), so "
+            "depths are guesses: walk around, a step aside between pictures, instead of turning on the spot",
         ))  # fmt: skip
     side = max((photo.longer_side for photo in facts.photos), default=0)
     if facts.mean_error_px is not None and side and facts.mean_error_px > WORST_ERROR * side:
@@ -188,8 +188,8 @@ def _focal_lengths(facts: Facts) -> list[Warning]:
         Warning(
             "focal-length",
             f"the focal length found for {spans(names, order)} ({found} px) differs from EXIF's ({exif} px) by "
-            f"{abs(100 * (found / exif - 1)):.0f} %: right if they were cropped or stabilised, else the poses are bent; "
-            "photograph things nearer and farther away, or try --camera-model SIMPLE_RADIAL",
+            f"{abs(100 * (found / exif - 1)):.0f} %: right if they were cropped or stabilised, else the poses are "
+            "bent; photograph things nearer and farther away, or try --camera-model SIMPLE_RADIAL",
             tuple(names),
         )
         for (found, exif), names in wrong.items()
@@ -203,8 +203,8 @@ def _loose(facts: Facts) -> list[Warning]:
     words = "its pose is" if len(names) == 1 else "their poses are"
     return [Warning(
         "loose",
-        f"{spans(names, [photo.name for photo in facts.photos])}: {words} held by fewer than {FEW_OBSERVATIONS} points and "
-        "may be off; take another picture close by, or leave out what looks wrong in poses.html",
+        f"{spans(names, [photo.name for photo in facts.photos])}: {words} held by fewer than {FEW_OBSERVATIONS} points "
+        "and may be off; take another picture close by, or leave out what looks wrong in poses.html",
         tuple(names),
     )]  # fmt: skip
 
@@ -214,8 +214,8 @@ def _gps(facts: Facts) -> list[Warning]:
         return []
     return [Warning(
         "gps",
-        f"{facts.photos_with_gps} photos have GPS, but their places are too close together, or too rough, for the poses: it "
-        "is not used; give a known distance by --scale-ref to get metres",
+        f"{facts.photos_with_gps} photos have GPS, but their places are too close together, or too rough, for the "
+        "poses: it is not used; give a known distance by --scale-ref to get metres",
     )]  # fmt: skip
 
 

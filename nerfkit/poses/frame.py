@@ -86,10 +86,11 @@ def upright(world_from_cam: Array, points: Array, up: Array | None = None) -> Up
 
 
 def find_ground(points: Array, positions: Array, up: Array, distance: float) -> Ground | None:
-    """The plane below the cameras at ``positions`` [C, 3] that most ``points`` [P, 3] lie in, None where none stands out.
+    """The plane below the cameras at ``positions`` [C, 3] that most ``points`` [P, 3] lie in.
 
-    RANSAC over planes that tilt by 8 degrees at most against ``up``; ``distance`` is the scene's size. A plane
-    counts where it is wide, below four of five cameras, and twice as densely set as the space above and below it.
+    None where none stands out. RANSAC over planes that tilt by 8 degrees at most against ``up``; ``distance`` is the
+    scene's size. A plane counts where it is wide, below four of five cameras, and twice as densely set as the space
+    above and below it.
     """
     near = points[np.linalg.norm(points - np.median(points, axis=0), axis=1) < 6 * distance] if len(points) else points
     if len(near) < 30:

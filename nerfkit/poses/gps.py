@@ -71,13 +71,13 @@ def fit(positions: Array, places: Sequence[Place]) -> GpsFit | None:
     spread = float(np.sqrt((np.abs(theirs[used] - theirs[used].mean()) ** 2).mean()))
     if used.mean() < 0.6 or spread < _CLEAR * max(residual, _FINEST):
         return None
+    doubt = residual / spread / float(np.sqrt(2 * used.sum()))
     scale = float(np.abs(turn))
     rotation = np.array([[turn.real, -turn.imag, 0], [turn.imag, turn.real, 0], [0, 0, scale]]) / scale
     heights = enu[:, 2] - scale * positions[:, 2]
     height = float(np.nanmedian(heights)) if np.isfinite(heights).any() else 0.0
     similarity = Similarity(scale, rotation, np.array([shift.real, shift.imag, height]))
-    error = residual / spread / float(np.sqrt(2 * used.sum()))
-    return GpsFit(similarity, reference, residual, error, int(used.sum()))
+    return GpsFit(similarity, reference, residual, doubt, int(used.sum()))
 
 
 def up_from_gps(positions: Array, places: Sequence[Place]) -> Array | None:

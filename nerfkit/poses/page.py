@@ -28,27 +28,27 @@ SIDES = ((60, 256), (150, 192), (400, 128), (10**9, 80))  # up to so many photos
 NEIGHBOURS = 3  # that a photo's row names
 _STEEPEST = 1.4  # tangent of half an angle of view, as a frustum shows it at most
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # a nerfkit.poses.review.ReviewedPhoto
+Pair = Sequence[int]  # two indices of photos, and their matches
 
 
-def work(tell: Tell, review: str, folder: str, out: str) -> dict[str, Any]:
-    """Writes ``poses.html`` into ``out``, beside the model and ``poses.json`` that lie there.
+def work(tell: Tell, report: dict[str, Any], review: str, model: str | None, folder: str, out: str) -> dict[str, Any]:
+    """Writes ``poses.html`` into ``out``.
 
-    ``review`` is the record of what :mod:`nerfkit.poses.review` found, ``folder`` has the photos upright.
+    ``review`` is the record of what :mod:`nerfkit.poses.review` found, ``model`` the model in the world frame, None where
+    there is none, ``folder`` has the photos upright.
     """
     import pycolmap
 
-    target = Path(out)
     seen = json.loads(Path(review).read_text())["result"]
-    report = PoseReport.read(target / "poses.json")
-    model = pycolmap.Reconstruction(str(target / "colmap" / "sparse" / "0"))
-    write(target / FILE, report, seen, model, Path(folder))
+    reconstruction = None if model is None else pycolmap.Reconstruction(model)
+    write(Path(out) / FILE, PoseReport(**report), seen, reconstruction, Path(folder))
     tell(1, 1)
     return {}
 
 
-def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any, folder: Path) -> None:
-    """Writes the page of ``model``, a ``pycolmap.Reconstruction`` in the world frame."""
+def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | None, folder: Path) -> None:
+    """Writes the page of ``model``, a ``pycolmap.Reconstruction`` in the world frame, or of photos that gave none."""
     photos: list[Row] = seen["photos"]
     known = facts(dict(seen), None, None, 0).photos
     side = next(pixels for most, pixels in SIDES if len(photos) <= most)
@@ -57,11 +57,10 @@ def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any, f
     body = "\n".join([
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(report))}</p></header>",
         _warnings(report),
-        _figures(report),
-        _view(report),
-        _photos(photos, known, neighbours(len(photos), seen["pairs"]), thumbnails),
+        *([] if model is None else [_figures(report), _view()]),
+        _photos(photos, known, seen["pairs"], thumbnails),
         _matches(photos, seen["pairs"]),
-        _details(report, photos, model),
+        "" if model is None else _details(report, photos, model),
         f"<footer>{text(str(path.resolve().parent))} · made by nerfkit {text(__version__)}</footer>",
     ])  # fmt: skip
     data = json.dumps(_data(report, photos, seen["pairs"], model), separators=(",", ":")).replace("</", "<\\/")
@@ -86,7 +85,7 @@ def thumbnail(photo: Path, side: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def neighbours(count: int, pairs: Sequence[Sequence[int]]) -> list[list[tuple[int, int]]]:
+def neighbours(count: int, pairs: Sequence[Pair]) -> list[list[tuple[int, int]]]:
     """For each of ``count`` photos the others (index, matches), those with most matches first."""
     found: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     for one, two, matches in pairs:
@@ -114,6 +113,8 @@ def quantised(positions: NDArray[np.float64], colors: NDArray[np.uint8]) -> dict
 
 
 def _subtitle(report: PoseReport) -> str:
+    if not report.frame:
+        return f"No camera poses of {report.photos} photos: too few of them fit together"
     words = f"Camera poses of {report.registered} of {report.photos} photos"
     if report.frame.get("scale") == "metric":
         source = {"gps": "GPS", "reference": "a known distance"}[report.frame["scale_from"]]
@@ -124,15 +125,15 @@ def _subtitle(report: PoseReport) -> str:
 def _warnings(report: PoseReport) -> str:
     if not report.warnings and not report.unreadable:
         return '<section class="card notice good"><p><b>All is well.</b> All photos fit together.</p></section>'
-    items = [
-        f'<li><p>{text(_sentence(warning["text"]))}</p>'
-        + (f'<button type="button" data-only="{text(json.dumps(warning["photos"]))}">show</button>' if warning["photos"] else "")
-        + "</li>"
-        for warning in report.warnings
-    ]  # fmt: skip
+    items = [f"<li><p>{text(_sentence(item['text']))}</p>{_show(item['photos'])}</li>" for item in report.warnings]
     if report.unreadable:
         items.append(f"<li><p>Cannot be read, left out: {text(', '.join(report.unreadable))}.</p></li>")
     return f'<section class="card notice"><h2>What to do next</h2><ul>{"".join(items)}</ul></section>'
+
+
+def _show(names: Sequence[str]) -> str:
+    """A button that narrows the table to some photos."""
+    return f'<button type="button" data-only="{text(json.dumps(names))}">show</button>' if names else ""
 
 
 def _sentence(words: str) -> str:
@@ -152,15 +153,15 @@ def _figures(report: PoseReport) -> str:
     ])  # fmt: skip
 
 
-def _view(report: PoseReport) -> str:
+def _view() -> str:
     keys = (
         "Drag to turn, with Shift or two fingers to move, wheel or pinch to zoom. Keys: arrows turn, Shift + arrows "
-        "move, + and − zoom, N and P select the next and the previous photo, T looks from the top, 0 resets."
+        "move, + and - zoom, N and P select the next and the previous photo, T looks from the top, 0 resets."
     )
     buttons = "".join(
         f'<button type="button" data-do="{name}" title="{title}" aria-label="{title}">{label}</button>'
         for name, label, title in (
-            ("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("top", "Top", "Look from the top"),
+            ("in", "+", "Zoom in"), ("out", "&minus;", "Zoom out"), ("top", "Top", "Look from the top"),
             ("side", "Side", "Look from the side"), ("reset", "Reset", "Reset the view"),
         )
     )  # fmt: skip
@@ -189,8 +190,9 @@ COLUMNS = (  # title, what it means, text or number
 
 
 def _photos(
-    photos: Sequence[Row], known: Sequence[PhotoFacts], near: Sequence[Sequence[tuple[int, int]]], thumbnails: Sequence[str]
-) -> str:  # fmt: skip
+    photos: Sequence[Row], known: Sequence[PhotoFacts], pairs: Sequence[Pair], thumbnails: Sequence[str]
+) -> str:
+    near = neighbours(len(photos), pairs)
     heads = "".join(
         f'<th scope="col" title="{text(meaning)}"'
         + (f' aria-sort="ascending"><button type="button">{title}</button>' if index == 0 else
@@ -199,9 +201,9 @@ def _photos(
         for index, (title, meaning, kind) in enumerate(COLUMNS)
     )  # fmt: skip
     rows = "".join(
-        _photo(index, photo, reason(known[index], known), [(photos[i]["name"], i, n) for i, n in near[index]], thumbnails[index])
-        for index, photo in enumerate(photos)
-    )  # fmt: skip
+        _photo(index, photo, why, [(photos[i]["name"], i, n) for i, n in near[index]], thumbnails[index])
+        for index, (photo, why) in enumerate(zip(photos, (reason(one, known) for one in known)))
+    )
     return (
         '<section><div class="bar"><h2>Photos</h2><button type="button" id="all" hidden>show all</button></div>'
         f'<div class="card sheet"><table id="photos"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -217,15 +219,15 @@ def _photo(index: int, photo: Row, why: str | None, near: Sequence[tuple[str, in
     )
     focal = "" if photo["focal_px"] is None else f"{photo['focal_px']:,.0f}"
     if focal and photo["exif_focal_px"]:
-        focal += f' <small>EXIF {photo["exif_focal_px"]:,.0f}</small>'
+        focal += f" <small>EXIF {photo['exif_focal_px']:,.0f}</small>"
     cells = [
-        ("", "yes" if why is None else why, f'<span class="state {"in" if why is None else "out"}">{why or "yes"}</span>'),
+        ("", why or "yes", f'<span class="state {"out" if why else "in"}">{why or "yes"}</span>'),
         *((photo[key], "", f"{photo[key]:,}") for key in ("features", "partners", "matches", "observations")),
         (photo["error_px"], "", "" if photo["error_px"] is None else f"{photo['error_px']:.2f}"),
         (photo["focal_px"], "", focal),
     ]  # fmt: skip
     body = "".join(
-        f'<td data-value="{"" if number is None else text(str(number or word or 0))}">{shown or "–"}</td>'
+        f'<td data-value="{"" if number is None else text(str(number or word or 0))}">{shown or "&ndash;"}</td>'
         for number, word, shown in cells
     )
     return (
@@ -235,7 +237,7 @@ def _photo(index: int, photo: Row, why: str | None, near: Sequence[tuple[str, in
     )
 
 
-def _matches(photos: Sequence[Row], pairs: Sequence[Sequence[int]]) -> str:
+def _matches(photos: Sequence[Row], pairs: Sequence[Pair]) -> str:
     sizes = Counter(photo["component"] for photo in photos)
     linked = [component for component, count in sorted(sizes.items()) if count > 1]
     keys = "".join(
@@ -250,12 +252,12 @@ def _matches(photos: Sequence[Row], pairs: Sequence[Sequence[int]]) -> str:
     words = "no photo matches another" if not linked else words if not alone or len(linked) > 1 else "hang together"
     return (
         f'<section><div class="bar"><h2>Which photos match</h2><div>{keys}</div></div>'
-        '<div class="card graph"><canvas id="graph" tabindex="0" role="application" aria-label="Verified matches between '
-        f'photos, in the order of their names: {words}. Arrow keys move over the pairs, Enter selects."></canvas>'
+        '<div class="card graph"><canvas id="graph" tabindex="0" role="application" aria-label="Verified matches '
+        f'between photos, in the order of their names: {words}. Arrow keys move over the pairs, Enter selects."></canvas>'
         f'<div class="words"><p id="pair" aria-live="polite">{len(pairs):,} pairs of photos match.</p>{ramp}'
-        "<p class='soft small'>Each cell is a pair of photos, in the order of their names; the stronger its color, the more "
-        "matches. A walk around something gives a band along the diagonal, with more cells where it comes back to a "
-        "place seen before. Gaps in the band are where pictures are missing.</p></div></div></section>"
+        "<p class='soft small'>Each cell is a pair of photos, in the order of their names; the stronger its color, the "
+        "more matches. A walk around something gives a band along the diagonal, with more cells where it comes back to "
+        "a place seen before. Gaps in the band are where pictures are missing.</p></div></div></section>"
     )
 
 
@@ -264,7 +266,7 @@ def _details(report: PoseReport, photos: Sequence[Row], model: Any) -> str:
     up = {"ground": "the ground or table that the points show", "gps": "GPS", "cameras": "the cameras' level sides"}
     rows = [
         ("up", f"z, from {up[frame['up_from']]}"),
-        ("ground", f"z = 0 ({100 * ground['share_of_points']:.0f} % of the points lie in it)" if ground else "none found"),
+        ("ground", f"z = 0, with {100 * ground['share_of_points']:.0f} % of the points" if ground else "none found"),
         ("origin", frame["origin"]),
         ("x", frame["x"]),
         *([("y", frame["y"])] if "y" in frame else []),
@@ -306,9 +308,9 @@ def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
     return f'<div class="card"><div class="head"><h3>{text(title)}</h3></div><table>{cells}</table></div>'
 
 
-def _data(report: PoseReport, photos: Sequence[Row], pairs: Sequence[Sequence[int]], model: Any) -> dict[str, Any]:
-    images = {image.name: image for image in model.images.values() if image.has_pose}
-    points = list(model.points3D.values())
+def _data(report: PoseReport, photos: Sequence[Row], pairs: Sequence[Pair], model: Any | None) -> dict[str, Any]:
+    images = {} if model is None else {image.name: image for image in model.images.values() if image.has_pose}
+    points = [] if model is None else list(model.points3D.values())
     positions = np.array([point.xyz for point in points]).reshape(-1, 3)
     colors = np.array([point.color for point in points], np.uint8).reshape(-1, 3)
     return {
@@ -319,8 +321,8 @@ def _data(report: PoseReport, photos: Sequence[Row], pairs: Sequence[Sequence[in
         "pairs": pairs,
         "points": quantised(positions, colors),
         "frame": {
-            "unit": "m" if report.frame["scale"] == "metric" else "units",
-            "ground": report.frame["ground"] is not None,
+            "unit": "m" if report.frame.get("scale") == "metric" else "units",
+            "ground": report.frame.get("ground") is not None,
             "axes": ["east", "north", "up"] if report.frame.get("y") == "north" else ["x", "y", "up"],
         },
     }

@@ -160,7 +160,7 @@ class _Run:
                 strong = Strength(STRONGER[self.options.quality], guided=True, relaxed=True, suffix="-2")
                 found.append(self.attempt(strong, folder, groups, placed))
             best = max(found, key=lambda attempt: attempt.rank)
-            self.check_registered(best.mapping["registered"])
+            self.check_registered(best, folder)
             report = self.output(folder, placed, best, found)
         _warn(report)
         return report
@@ -284,14 +284,28 @@ class _Run:
     def model(self, strength: Strength) -> Path:
         return self.cache.folder / f"model{strength.suffix}"
 
-    def check_registered(self, names: list[str]) -> None:
+    def check_registered(self, best: Attempt, folder: UprightFolder) -> None:
+        names = best.mapping["registered"]
         if len(names) >= capture.FEWEST:
             return
         raise NerfkitError(
             f"{self.photos[0].root}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
-            "they show with the next one, or try --quality best"
+            f"they show with the next one, or try --quality best; {self.explain(folder, best)} shows which match"
         )
+
+    def explain(self, folder: UprightFolder, best: Attempt) -> Path:
+        """Writes ``poses.html`` of photos that gave no model, and warns of what to photograph again."""
+        warnings = advice.warnings(facts(self.review(folder, best, mapped=False), None, None, 0))
+        for warning in warnings:
+            log.warning("%s", warning.text)
+        failed = PoseReport(
+            len(self.photos), 0, [photo.name for photo in self.photos], self.unreadable, points=0,
+            mean_reprojection_error_px=0.0, agreement=0.0, cameras=0, matcher=best.records["matching"]["result"]["matcher"], seconds={},
+            warnings=[warning.to_json() for warning in warnings],
+        )  # fmt: skip
+        self.page(failed, folder, None)
+        return self.out / "poses.html"
 
     def output(self, folder: UprightFolder, placed: PlacedMasks, best: Attempt, found: Sequence[Attempt]) -> PoseReport:
         result = best.mapping
@@ -300,7 +314,7 @@ class _Run:
             name: round(sum(float(attempt.records[name]["seconds"]) for attempt in found), 2)
             for name in ("features", "matching", "mapping")
         }
-        seen = self.review(folder, best)
+        seen = self.review(folder, best, mapped=True)
         with_gps = sum(photo.gps is not None for photo in self.photos)
         known = facts(seen, result["agreement"], result["mean_reprojection_error_px"], with_gps, result["doubts"])
         report = PoseReport(
@@ -328,13 +342,23 @@ class _Run:
             "model": str(model), "world_from_model": seen["world_from_model"],
             "masks": {name: str(mask.resolve()) for name, mask in placed.files.items()}, **places,
         })  # fmt: skip
-        self.stage("page", "page", {"review": str(self.cache.folder.resolve() / "review.json"), **places})
+        self.page(report, folder, self.out / "colmap" / "sparse" / "0")
         self.cache.put("output", self.output_key, 0, {})
         return report
 
-    def review(self, folder: UprightFolder, best: Attempt) -> dict[str, Any]:
-        """The facts of all photos and the world frame: what :mod:`nerfkit.poses.review` gives."""
-        key = key_of(mapping=self.keys(best.strength)["mapping"], reference=self.reference and asdict(self.reference))
+    def page(self, report: PoseReport, folder: UprightFolder, model: Path | None) -> None:
+        self.stage("page", "page", {
+            "report": report.to_json(), "review": str(self.cache.folder.resolve() / "review.json"),
+            "model": model and str(model.resolve()), "folder": str(folder.folder.resolve()),
+            "out": str(self.out.resolve()),
+        })  # fmt: skip
+
+    def review(self, folder: UprightFolder, best: Attempt, mapped: bool) -> dict[str, Any]:
+        """The facts of all photos and, where there is a model, the world frame: see :mod:`nerfkit.poses.review`."""
+        key = key_of(
+            mapping=self.keys(best.strength)["mapping"], mapped=mapped,
+            reference=self.reference and asdict(self.reference),
+        )  # fmt: skip
         record = self.cache.get("review", key)
         if record is None:
             images = {photo.name: image for image, photo in folder.names.items()}
@@ -345,7 +369,7 @@ class _Run:
             )
             result, seconds = self.stage("review", "review", {
                 "database": str(self.cache.folder.joinpath(f"matching{best.strength.suffix}.db").resolve()),
-                "model": str(self.model(best.strength).resolve()),
+                "model": str(self.model(best.strength).resolve()) if mapped else None,
                 "photos": [
                     {
                         "name": photo.name, "image": images[photo.name], "width": photo.width, "height": photo.height,

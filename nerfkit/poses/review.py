@@ -192,8 +192,9 @@ def _components(count: int, pairs: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _photo(
-    index: int, photo: dict[str, Any], features: int, pairs: Sequence[Sequence[int]], component: int, image: Any, model: Any
-) -> ReviewedPhoto:
+    index: int, photo: dict[str, Any], features: int, pairs: Sequence[Sequence[int]], component: int, image: Any,
+    model: Model,
+) -> ReviewedPhoto:  # fmt: skip
     own = [count for one, two, count in pairs if index in (one, two)]
     registered = image is not None and image.has_pose
     errors = _errors(image, model) if registered else np.zeros(0)

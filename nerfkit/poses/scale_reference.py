@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "km": 1000.0, "ft": 0.3048, "in": 0.0254}
 FORMS = (
-    "IMG_A.jpg:812,455 IMG_A.jpg:1310,470 1.50m (two points in one photo), A1 A2 B1 B2 1.50m (the points A and B, each in "
-    "two photos), or cameras IMG_A.jpg IMG_B.jpg 2.1m (two photos' places)"
+    "IMG_A.jpg:812,455 IMG_A.jpg:1310,470 1.50m (two points in one photo), A1 A2 B1 B2 1.50m (the points A and B, each "
+    "in two photos), or cameras IMG_A.jpg IMG_B.jpg 2.1m (two photos' places)"
 )
 _CLOSE = 0.003  # of the photo's longer side: a feature this near to a mark is the mark
 _AROUND = 0.06  # and this far features help to interpolate
@@ -70,7 +70,9 @@ def parse(words: Sequence[str]) -> ScaleReference:
     if len(marks) not in (2, 4):
         raise NerfkitError(f"--scale-ref: {len(marks)} marked points, but two or four are needed: {FORMS}")
     if len(marks) == 4 and (marks[0].photo == marks[1].photo or marks[2].photo == marks[3].photo):
-        raise NerfkitError("--scale-ref: of four marks, the first two show one point in two photos, the last two the other")
+        raise NerfkitError(
+            "--scale-ref: of four marks, the first two show one point in two photos, the last two the other"
+        )
     if len(set(marks)) < len(marks):
         raise NerfkitError(f"--scale-ref: {marks[0]} is marked twice; mark two different points")
     return ScaleReference(metres, marks)
@@ -118,7 +120,9 @@ def measure(reference: ScaleReference, model: Any) -> float:
 def _metres(word: str) -> float:
     found = re.fullmatch(r"(\d*[.,]?\d+(?:e-?\d+)?)\s*([a-z]+)", word.strip().lower())
     if found is None or found[2] not in METRES:
-        raise NerfkitError(f"--scale-ref: {word} is not a distance; write a number and a unit ({', '.join(METRES)}): 1.50m")
+        raise NerfkitError(
+            f"--scale-ref: {word} is not a distance; write a number and a unit ({', '.join(METRES)}): 1.50m"
+        )
     value = float(found[1].replace(",", ".")) * METRES[found[2]]
     if not 0 < value < 1e7:
         raise NerfkitError(f"--scale-ref: a distance of {word} gives no scale")
@@ -128,7 +132,9 @@ def _metres(word: str) -> float:
 def _mark(word: str) -> Mark:
     found = re.fullmatch(r"(.+):(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", word)
     if found is None:
-        raise NerfkitError(f"--scale-ref: {word} is not a point in a photo; write PHOTO:X,Y in pixels, as in IMG_A.jpg:812,455")
+        raise NerfkitError(
+            f"--scale-ref: {word} is not a point in a photo; write PHOTO:X,Y in pixels, as in IMG_A.jpg:812,455"
+        )
     return Mark(found[1], float(found[2]), float(found[3]))
 
 
@@ -139,7 +145,11 @@ def _find(name: str, names: Mapping[str, Any]) -> str:
     alike = [str(path) for path in paths if name in (path.name, path.stem, str(path.with_suffix("")))]
     if len(alike) == 1:
         return alike[0]
-    why = f"fits several photos ({', '.join(alike[:3])}); give its path" if alike else "is none of the photos; check its name"
+    why = (
+        f"fits several photos ({', '.join(alike[:3])}); give its path"
+        if alike
+        else "is none of the photos; check its name"
+    )
     raise NerfkitError(f"--scale-ref: {name} {why}")
 
 
@@ -193,8 +203,10 @@ def _depth(mark: Mark, pixels: Array, depths: Array, away: Array, side: int) -> 
         solved = np.linalg.lstsq(table * weights[:, None], inverse * weights, rcond=None)[0]
         error = np.abs(table @ solved - inverse) * depths[near]  # relative
         weights = 1 / np.sqrt(1 + (error / 0.01) ** 2)
-    covariance = np.linalg.pinv((table * weights[:, None] ** 2).T @ table)  # also large where the mark lies outside of them
+    covariance = np.linalg.pinv((table * weights[:, None] ** 2).T @ table)  # large where the mark lies beside them
     doubt = max(0.005, float(np.median(error)) * 1.5) * float(np.sqrt(covariance[0, 0]))
     if solved[0] <= 0 or doubt > _LEAST_SURE:
-        raise NerfkitError(f"--scale-ref {mark}: the 3D points around this pixel don't tell well how far it is; {again}")
+        raise NerfkitError(
+            f"--scale-ref {mark}: the 3D points around this pixel don't tell well how far it is; {again}"
+        )
     return float(1 / solved[0])

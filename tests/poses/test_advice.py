@@ -59,7 +59,12 @@ def test_two_groups_are_two_warnings() -> None:
     [
         ({}, "no-matches", "1 photo (IMG_04.jpg) matches no other photo", "leave it out"),
         ({"features": 20}, "no-features", "1 photo (IMG_04.jpg) has hardly any features", "take it again"),
-        ({"partners": 3, "component": 0}, "left-out", "1 photo (IMG_04.jpg) matches others but fits nowhere", "--quality best"),
+        (
+            {"partners": 3, "component": 0},
+            "left-out",
+            "1 photo (IMG_04.jpg) matches others but fits nowhere",
+            "--quality best",
+        ),
     ],
 )
 def test_a_single_photo_without_a_pose(change: dict[str, int], kind: str, words: str, remedy: str) -> None:

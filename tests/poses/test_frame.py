@@ -187,9 +187,8 @@ def test_gps_knows_up_where_the_cameras_do_not() -> None:
 def test_a_model_with_gps(posed: tuple[Path, poses.PoseReport], still_life: Path) -> None:
     """The still life, a hundred times as large and set down in Rome, with GPS a metre off."""
     model = model_of(posed[0])
-    spin = Similarity(0.3, torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).double())[0], torch.ones(3))
-    if torch.linalg.det(spin.rotation) < 0:
-        spin = Similarity(spin.scale, -spin.rotation, spin.translation)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    spin = Similarity(0.3, torch.from_numpy(turn * np.sign(np.linalg.det(turn))), torch.ones(3))
     import pycolmap
 
     model.transform(pycolmap.Sim3d(spin.matrix[:3].numpy()))  # type: ignore[attr-defined]

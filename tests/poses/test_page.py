@@ -133,10 +133,10 @@ def test_a_click_on_a_camera_selects_its_row(posed: Posed, tmp_path: Path) -> No
         poses.view.drawNow();
         const before = filled(), [x, y] = poses.view.place(4);
         for (const type of ["pointerdown", "pointerup"])
-          canvas.dispatchEvent(new PointerEvent(type, {{ clientX: box.left + x, clientY: box.top + y, pointerId: 1, bubbles: true }}));
+          canvas.dispatchEvent(new PointerEvent(type, {{ clientX: box.left + x, clientY: box.top + y, pointerId: 1 }}));
         poses.view.drawNow();
         const clicked = {SELECTED}, chosen = document.querySelector("#chosen h3").textContent, marked = filled();
-        const key = key => canvas.dispatchEvent(new KeyboardEvent("keydown", {{ key, bubbles: true, cancelable: true }}));
+        const key = key => canvas.dispatchEvent(new KeyboardEvent("keydown", {{ key, cancelable: true }}));
         key("n");
         const next = {SELECTED};
         key("ArrowLeft"); key("+");
@@ -159,8 +159,10 @@ def test_a_click_on_a_camera_selects_its_row(posed: Posed, tmp_path: Path) -> No
 def test_table_sorts_and_rows_select_cameras(posed: Posed, tmp_path: Path, width: int) -> None:
     answer = ask(posed[0] / "poses.html", f"""
         const names = () => [...document.querySelectorAll("#photos tbody tr")].map(row => row.dataset.name);
-        const heads = [...document.querySelectorAll("#photos thead th")], sort = k => heads[k].querySelector("button").click();
-        const features = () => [...document.querySelectorAll("#photos tbody tr")].map(row => Number(row.cells[2].dataset.value));
+        const heads = [...document.querySelectorAll("#photos thead th")];
+        const sort = column => heads[column].querySelector("button").click();
+        const rows = () => [...document.querySelectorAll("#photos tbody tr")];
+        const features = () => rows().map(row => Number(row.cells[2].dataset.value));
         sort(2);
         const rising = features();
         sort(2);
@@ -170,9 +172,9 @@ def test_table_sorts_and_rows_select_cameras(posed: Posed, tmp_path: Path, width
         const neighbour = {SELECTED};
         document.querySelector("#photos tbody tr:nth-child(3)").click();
         const graph = document.getElementById("graph");
-        graph.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowDown", bubbles: true }}));
-        graph.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", bubbles: true }}));
-        return {{ names: names(), rising, falling, state, neighbour, row: {SELECTED}, pair: document.getElementById("pair").textContent }};
+        for (const key of ["ArrowDown", "ArrowRight"]) graph.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
+        const pair = document.getElementById("pair").textContent;
+        return {{ names: names(), rising, falling, state, neighbour, row: {SELECTED}, pair }};
     """, tmp_path, width)  # fmt: skip
     assert answer["names"] == sorted(answer["names"])
     assert answer["rising"] == sorted(answer["rising"]) and len(set(answer["rising"])) > 3
@@ -196,7 +198,8 @@ def test_warnings_narrow_the_table(ten_photos: Path, tmp_path: Path) -> None:
     assert [warning["kind"] for warning in report.warnings] == ["no-features", "few-photos"]
     assert report.unregistered == ["0099.jpg"]
     answer = ask(tmp_path / "out" / "poses.html", """
-        const shown = () => [...document.querySelectorAll("#photos tbody tr")].filter(row => !row.hidden).map(row => row.innerText);
+        const rows = [...document.querySelectorAll("#photos tbody tr")];
+        const shown = () => rows.filter(row => !row.hidden).map(row => row.innerText);
         const all = shown().length;
         document.querySelector("[data-only]").click();
         const narrowed = shown();

@@ -197,7 +197,10 @@ def test_photos_of_different_scenes(tmp_path: Path) -> None:
     _, words = command.communicate(timeout=60)
     assert command.returncode == 2, words
     assert f"{folder}: only 0 of 5 photos fit together: photos of different scenes, or too little overlap" in words
-    assert [entry.name for entry in out.iterdir()] == [".cache"]
+    assert "5 photos (0.jpg … 4.jpg) match no other photo" in words
+    assert f"{out / 'poses.html'} shows which match" in words
+    assert sorted(entry.name for entry in out.iterdir()) == [".cache", "poses.html"]
+    assert "No camera poses of 5 photos" in (out / "poses.html").read_text()
 
 
 @pytest.mark.parametrize(

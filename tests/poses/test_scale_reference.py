@@ -28,7 +28,9 @@ def metres_per_unit(model: pycolmap.Reconstruction, still_life: Path) -> float:
     return truth.truth_from(model, still_life).scale
 
 
-def errors_of(model: pycolmap.Reconstruction, still_life: Path, spots: list[tuple[float, float]]) -> tuple[list[float], int]:
+def errors_of(
+    model: pycolmap.Reconstruction, still_life: Path, spots: list[tuple[float, float]]
+) -> tuple[list[float], int]:
     """Relative errors of the scale by pairs of marks on cloth and floor, half a metre apart; how many are refused."""
     scale = truth.truth_from(model, still_life).scale
     places = {spot: truth.place(still_life, A, *spot) for spot in spots}
@@ -62,7 +64,9 @@ def test_two_points_anywhere_in_one_photo(model: pycolmap.Reconstruction, still_
     assert np.median(errors) < 0.02  # some lie between leaves, whose depth theirs is not
 
 
-def test_two_points_in_two_photos_each(model: pycolmap.Reconstruction, metres_per_unit: float, still_life: Path) -> None:
+def test_two_points_in_two_photos_each(
+    model: pycolmap.Reconstruction, metres_per_unit: float, still_life: Path
+) -> None:
     book, mug = np.array([0.27, 0.02, 0.1]), np.array([-0.27, 0.15, 0.098])  # in the air, as it were
     marks = [Mark(name, *truth.pixel(still_life, name, point)) for point in (book, mug) for name in (A, B)]
     real = float(np.linalg.norm(book - mug))
@@ -77,7 +81,9 @@ def test_two_cameras(model: pycolmap.Reconstruction, metres_per_unit: float, sti
     assert real / measure(reference, model) == pytest.approx(metres_per_unit, rel=0.01)
 
 
-def test_the_whole_way(posed: tuple[Path, poses.PoseReport], ten_photos: Path, still_life: Path, tmp_path: Path) -> None:
+def test_the_whole_way(
+    posed: tuple[Path, poses.PoseReport], ten_photos: Path, still_life: Path, tmp_path: Path
+) -> None:
     """Features, matches and model are not made again; the files come out in metres."""
     import shutil
 
