@@ -51,9 +51,7 @@ def work(
     return {}
 
 
-def transforms(
-    reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def transforms(reconstruction: Any, folder: Path, out: Path, masks: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The content of ``transforms.json``: OpenGL camera axes, camera to world, in the model's world frame.
 
     Intrinsics are those of the whole file where all photos share them, else of each frame; so is the camera model.
@@ -67,7 +65,7 @@ def transforms(
         world_from_cam[:3] = image.cam_from_world().inverse().matrix()
         frames.append(
             {"file_path": _relative(folder / image.name, out)}
-            | ({"mask_path": _relative(Path(masks[image.name]), out)} if image.name in masks else {})
+            | ({"mask_path": _relative(Path(masks[image.name]), out)} if masks and image.name in masks else {})
             | ({} if shared else cameras[image.camera_id])
             | {"transform_matrix": (world_from_cam @ _OPENGL_FROM_OPENCV).tolist()}
         )

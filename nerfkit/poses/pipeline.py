@@ -301,7 +301,8 @@ class _Run:
             log.warning("%s", warning.text)
         failed = PoseReport(
             len(self.photos), 0, [photo.name for photo in self.photos], self.unreadable, points=0,
-            mean_reprojection_error_px=0.0, agreement=0.0, cameras=0, matcher=best.records["matching"]["result"]["matcher"], seconds={},
+            mean_reprojection_error_px=0.0, agreement=0.0, cameras=0,
+            matcher=best.records["matching"]["result"]["matcher"], seconds={},
             warnings=[warning.to_json() for warning in warnings],
         )  # fmt: skip
         self.page(failed, folder, None)

@@ -50,8 +50,8 @@ def _meant(posed: Any, database: str) -> str | None:
     import pycolmap
     import torch
 
-    from nerfkit.poses.conventions import POSES
     from nerfkit.poses.check import agreement
+    from nerfkit.poses.conventions import POSES
 
     known = {number: frame.rig_from_world for number, frame in posed.frames.items()}
     for words, change in POSES.items():

@@ -72,9 +72,9 @@ def seen(origins: Array, directions: Array) -> NDArray[np.float32]:
         x, y = (uv[:, 0] + 512).astype(np.float32), (uv[:, 1] + 512).astype(np.float32)
         for start in range(0, len(x), 30000):  # OpenCV's tables have at most 32767 rows
             part = slice(start, start + 30000)
-            rows = cv2.remap(
-                picture, x[part, None], y[part, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-            )[:, 0]
+            rows = cv2.remap(picture, x[part, None], y[part, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)[
+                :, 0
+            ]
             colors[np.flatnonzero(mask)[part]] = rows
     return colors
 
