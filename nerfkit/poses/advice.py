@@ -151,14 +151,15 @@ def _model(facts: Facts) -> list[Warning]:
     if facts.doubts:
         found.append(Warning(
             "doubts",
-            f"the poses may be wrong: {'; '.join(facts.doubts)}; look at the cameras in poses.html, and try --seed 1 or "
-            "--quality best",
+            f"the poses may be wrong: {'; '.join(facts.doubts)}; look at the cameras in poses.html, and try --seed 1 "
+            "or --quality best",
         ))  # fmt: skip
     elif facts.agreement is not None and facts.agreement < LEAST_AGREEMENT:
         found.append(Warning(
             "agreement",
             f"agreement is low: only {100 * facts.agreement:.0f} % of the matches agree with the poses (right models "
-            "have 90 % and more), so they may be wrong; look at the cameras in poses.html; try --seed 1 or --quality best",
+            "have 90 % and more), so they may be wrong; look at the cameras in poses.html; try --seed 1 or --quality "
+            "best",
         ))  # fmt: skip
     if facts.angle_deg is not None and facts.angle_deg < LEAST_ANGLE:
         found.append(Warning(

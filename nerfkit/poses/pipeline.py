@@ -38,8 +38,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     """Finds the camera poses of a folder of photos or a video, and sparse points, and writes them into ``out``.
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, ``poses.html``,
-    where needed ``photos/`` (upright copies, or the frames of a video) and ``masks/``, and ``.cache/``: what is done is not done again, and a
-    killed run continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells
+    where needed ``photos/`` (upright copies, or the frames of a video) and ``masks/``, and ``.cache/``: what is done
+    is not done again, and a killed run continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells
     (``poses.json``: frame).
 
     Args:

@@ -302,5 +302,5 @@ def test_whatever_a_file_holds_the_error_is_a_clear_one(
             read(tmp_path)
         except NerfkitError as error:
             refused += 1
-            assert "\n" not in str(error)
+            assert "\n" not in str(error)  # noqa: PT017
     assert refused

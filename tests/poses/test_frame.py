@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import still_life_truth
 import torch
-import truth
-from truth import Array, angle
+from still_life_truth import Array, angle
 
 from nerfkit import poses
 from nerfkit.data.similarity import Similarity
@@ -30,7 +30,7 @@ def turned(rotations: Array, share: float, seed: int) -> Array:
 @pytest.fixture(scope="module")
 def rotations(still_life: Path) -> Array:
     """Of the scene's 54 cameras, hand-held: rolled by 2.5 degrees, one standard deviation."""
-    return np.array([pose[:3, :3] for pose in truth.cameras(still_life).values()])
+    return np.array([pose[:3, :3] for pose in still_life_truth.cameras(still_life).values()])
 
 
 def test_up_of_a_walk(rotations: Array) -> None:
@@ -75,7 +75,7 @@ def model_of(out: Path) -> object:
 def test_the_written_model_stands_on_its_ground(posed: tuple[Path, poses.PoseReport], still_life: Path) -> None:
     """z is up within a degree of the truth, and z = 0 lies in the floor or on the cloth, 3 mm above it."""
     out, report = posed
-    truth_from_world = truth.truth_from(model_of(out), still_life)
+    truth_from_world = still_life_truth.truth_from(model_of(out), still_life)
     assert angle(truth_from_world.rotation.numpy() @ UP, UP) < 1
     origin = truth_from_world.points(torch.zeros(3, dtype=torch.float64))
     assert -0.01 < float(origin[2]) < 0.015
@@ -193,13 +193,13 @@ def test_a_model_with_gps(posed: tuple[Path, poses.PoseReport], still_life: Path
 
     model.transform(pycolmap.Sim3d(spin.matrix[:3].numpy()))  # type: ignore[attr-defined]
     rng = np.random.default_rng(0)
-    metres = {name: 100 * pose[:3, 3] for name, pose in truth.cameras(still_life).items()}
+    metres = {name: 100 * pose[:3, 3] for name, pose in still_life_truth.cameras(still_life).items()}
     located = {name: places((at + rng.normal(0, (1, 1, 3)))[None])[0] for name, at in metres.items()}
     world, described = review.world_frame(model, located, None)  # type: ignore[arg-type]
     assert described["scale"] == "metric"
     assert described["scale_from"] == "gps"
     assert described["gps"]["used"] >= 8
-    true = truth.truth_from(model, still_life)
+    true = still_life_truth.truth_from(model, still_life)
     assert world.scale == pytest.approx(100 * true.scale, rel=0.03)
     north = true.rotation.numpy().T @ np.array([0.0, 1, 0])
     assert angle(world.rotation @ north, np.array([0.0, 1, 0])) < 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
-import truth
+import still_life_truth
 
 from nerfkit import poses
 from nerfkit.errors import NerfkitError
@@ -25,15 +25,15 @@ def model(posed: tuple[Path, poses.PoseReport]) -> pycolmap.Reconstruction:
 
 @pytest.fixture(scope="module")
 def metres_per_unit(model: pycolmap.Reconstruction, still_life: Path) -> float:
-    return truth.truth_from(model, still_life).scale
+    return still_life_truth.truth_from(model, still_life).scale
 
 
 def errors_of(
     model: pycolmap.Reconstruction, still_life: Path, spots: list[tuple[float, float]]
 ) -> tuple[list[float], int]:
     """Relative errors of the scale by pairs of marks on cloth and floor, half a metre apart; how many are refused."""
-    scale = truth.truth_from(model, still_life).scale
-    places = {spot: truth.place(still_life, A, *spot) for spot in spots}
+    scale = still_life_truth.truth_from(model, still_life).scale
+    places = {spot: still_life_truth.place(still_life, A, *spot) for spot in spots}
     errors, refused = [], 0
     for one, two in combinations([spot for spot, place in places.items() if place[2] < 0.01], 2):
         real = float(np.linalg.norm(places[one] - places[two]))
@@ -68,13 +68,13 @@ def test_two_points_in_two_photos_each(
     model: pycolmap.Reconstruction, metres_per_unit: float, still_life: Path
 ) -> None:
     book, mug = np.array([0.27, 0.02, 0.1]), np.array([-0.27, 0.15, 0.098])  # in the air, as it were
-    marks = [Mark(name, *truth.pixel(still_life, name, point)) for point in (book, mug) for name in (A, B)]
+    marks = [Mark(name, *still_life_truth.pixel(still_life, name, point)) for point in (book, mug) for name in (A, B)]
     real = float(np.linalg.norm(book - mug))
     assert real / measure(ScaleReference(real, tuple(marks)), model) == pytest.approx(metres_per_unit, rel=0.01)
 
 
 def test_two_cameras(model: pycolmap.Reconstruction, metres_per_unit: float, still_life: Path) -> None:
-    known = truth.cameras(still_life)
+    known = still_life_truth.cameras(still_life)
     real = float(np.linalg.norm(known[A][:3, 3] - known[B][:3, 3]))
     reference = resolve(parse(("cameras", "0000", "0022", str(real), "m")), {name: (640, 480) for name in known})
     assert reference.cameras == (A, B)
@@ -90,14 +90,14 @@ def test_the_whole_way(
     out = ten_photos.parent / "metric"
     shutil.copytree(posed[0], out)
     before = (out / ".cache" / "mapping.json").stat().st_mtime_ns
-    known = truth.cameras(still_life)
+    known = still_life_truth.cameras(still_life)
     real = float(np.linalg.norm(known[A][:3, 3] - known["0037.jpg"][:3, 3]))
     options = poses.PoseOptions(quality="draft", scale_ref=("cameras", "0000", "0037", f"{real / 0.3048}ft"))
     report = poses.estimate(ten_photos, out, options)
     assert (out / ".cache" / "mapping.json").stat().st_mtime_ns == before
     assert report.frame["scale"] == "metric"
     assert json.loads((out / "poses.json").read_text())["frame"]["unit"] == "metre"
-    moved = truth.truth_from(pycolmap.Reconstruction(str(out / "colmap" / "sparse" / "0")), still_life)
+    moved = still_life_truth.truth_from(pycolmap.Reconstruction(str(out / "colmap" / "sparse" / "0")), still_life)
     assert moved.scale == pytest.approx(1, rel=0.01)
     assert "in metres, by a known distance" in (out / "poses.html").read_text()
 
@@ -148,7 +148,7 @@ def test_marks_that_do_not_tell(model: pycolmap.Reconstruction, still_life: Path
     sky = (f"{A}:320,3", f"{A}:5,475", "1m")  # a wall without features
     with pytest.raises(NerfkitError, match="mark the point in a second photo too"):
         measure(parse(sky), model)
-    x, y = truth.pixel(still_life, A, np.array([0.3, 0.3, 0]))
-    u, v = truth.pixel(still_life, B, np.array([-0.3, 0.3, 0]))
+    x, y = still_life_truth.pixel(still_life, A, np.array([0.3, 0.3, 0]))
+    u, v = still_life_truth.pixel(still_life, B, np.array([-0.3, 0.3, 0]))
     with pytest.raises(NerfkitError, match="not the same point"):
         measure(ScaleReference(1, (Mark(A, x, y), Mark(B, u, v)) * 2), model)
