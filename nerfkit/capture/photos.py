@@ -32,7 +32,7 @@ FEWEST = 3
 _SMALLEST = 32  # pixels of the shorter side; below, there is nothing to find
 _LISTED = 10  # names in one warning
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-_SUFFIXES_OF = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": (".png",), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
+_SUFFIXES_OF = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": (".png",), "BMP": (".bmp",)}
 
 log = logging.getLogger("nerfkit")
 
@@ -304,7 +304,7 @@ def _frames(image: Image) -> int:
 
 
 def _is_plain(image: Image, data: bytes) -> bool:
-    """Whether COLMAP, OpenCV and browsers read the file as it is, and see the same colours."""
+    """Whether COLMAP, OpenCV and browsers read the file as it is, and see the same colours. No browser reads TIFF."""
     colors = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
     if not pixels.is_srgb(image.info.get("icc_profile") or b"", colors):
         return False
@@ -312,7 +312,7 @@ def _is_plain(image: Image, data: bytes) -> bool:
         return image.mode in ("RGB", "L") and data.rfind(b"\xff\xd9", len(data) // 2) > 0  # as nerfkit.data wants it
     if pixels.is_sixteen_bit(image) or "transparency" in image.info:
         return False
-    return image.mode in {"PNG": ("RGB", "L", "RGBA"), "TIFF": ("RGB", "L"), "BMP": ("RGB",)}.get(str(image.format), ())
+    return image.mode in {"PNG": ("RGB", "L", "RGBA"), "BMP": ("RGB",)}.get(str(image.format), ())
 
 
 def _suffix_of_new(kind: str, suffix: str, alpha: bool) -> str:
