@@ -282,11 +282,9 @@ def _decoded(file: Found) -> tuple[Photo, bool]:
         log.warning("%s: has %d pictures, only the first is used", shown(file.path), frames)
     if after.orientation in (5, 6, 7, 8):
         width, height = height, width
-    rewrite = ""
-    if not plain or opaque or facts.orientation != 1 or frames > 1:
-        rewrite = _suffix_of_new(kind, file.path.suffix.lower(), alpha)
-    right = _SUFFIXES_OF.get(kind, ())
-    suffix = "" if rewrite or file.path.suffix.lower() in right else right[0]
+    plain = plain and not opaque and facts.orientation == 1 and frames == 1
+    rewrite = "" if plain else _suffix_of_new(kind, file.path.suffix.lower(), alpha)
+    suffix = _right_suffix(kind, file.path.suffix.lower()) if plain else ""
     photo = Photo(
         file.path, width, height, facts.orientation, facts.lens, facts.focal_px,
         hashlib.blake2b(data, digest_size=16).hexdigest(), file.name, facts.focal_is_wrong, facts.gps, facts.taken,
@@ -320,6 +318,11 @@ def _suffix_of_new(kind: str, suffix: str, alpha: bool) -> str:
     if alpha or kind in ("PNG", "TIFF", "BMP", "GIF"):
         return suffix if kind == "PNG" and suffix == ".png" else ".png"
     return suffix if suffix in _JPEG else ".jpg"
+
+
+def _right_suffix(kind: str, suffix: str) -> str:
+    """The suffix of a picture's format, where ``suffix`` isn't one; else an empty one."""
+    return "" if suffix in _SUFFIXES_OF[kind] else _SUFFIXES_OF[kind][0]
 
 
 def _as_it_is(photo: Photo) -> bool:
