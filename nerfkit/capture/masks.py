@@ -105,8 +105,9 @@ def read(path: Path, photo_size: tuple[int, int], orientation: int) -> tuple[Ima
     grey = np.minimum(levels[..., :3].max(2), levels[..., 3])
     inside = images.fromarray(np.where(grey >= (1 if grey.max() == 1 else _INSIDE), 255, 0).astype(np.uint8))
     width, height = photo_size
-    lies = orientation in (5, 6, 7, 8) and _same_shape(inside.size, (height, width)) and width != height
-    if not own and (lies or orientation in (2, 3, 4) or (orientation != 1 and width == height)):
+    sideways = orientation in (5, 6, 7, 8) and width != height
+    is_upright = sideways and (inside.size == photo_size or not _same_shape(inside.size, (height, width)))
+    if not own and not is_upright:
         inside = turned(inside, orientation)
     if inside.size == photo_size:
         return inside, False
@@ -148,13 +149,13 @@ def place(upright: UprightFolder, for_features: Path, folder: Path) -> PlacedMas
     Neither is made where no photo has a mask, or an alpha channel.
     """
     placed = places(upright, for_features, folder)
-    with threads() as pool:
+    with pixels.large_pictures(), threads() as pool:
         if placed.files:
             with atomic(folder) as partial:
                 targets = [_with_parent(partial / f"{name}.png") for name in placed.files]
                 list(pool.map(_write, (upright.names[name] for name in placed.files), targets))
         if placed.for_features is not None:
-            with atomic(for_features) as partial, pixels.large_pictures():
+            with atomic(for_features) as partial:
                 white: dict[tuple[int, int], Path] = {}
                 for name, photo in upright.names.items():
                     target = _with_parent(partial / f"{name}.png")

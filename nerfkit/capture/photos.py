@@ -32,7 +32,7 @@ FEWEST = 3
 _SMALLEST = 32  # pixels of the shorter side; below, there is nothing to find
 _LISTED = 10  # names in one warning
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-_SUFFIXES_OF = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": (".png",), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
+_SUFFIXES_OF = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": (".png",), "BMP": (".bmp",)}
 
 log = logging.getLogger("nerfkit")
 
@@ -284,11 +284,9 @@ def _decoded(file: Found) -> tuple[Photo, bool]:
         log.warning("%s: has %d pictures, only the first is used", shown(file.path), frames)
     if after.orientation in (5, 6, 7, 8):
         width, height = height, width
-    rewrite = ""
-    if not plain or opaque or facts.orientation != 1 or frames > 1:
-        rewrite = _suffix_of_new(kind, file.path.suffix.lower(), alpha)
-    right = _SUFFIXES_OF.get(kind, ())
-    suffix = "" if rewrite or file.path.suffix.lower() in right else right[0]
+    plain = plain and not opaque and facts.orientation == 1 and frames == 1
+    rewrite = "" if plain else _suffix_of_new(kind, file.path.suffix.lower(), alpha)
+    suffix = _right_suffix(kind, file.path.suffix.lower()) if plain else ""
     photo = Photo(
         file.path, width, height, facts.orientation, facts.lens, facts.focal_px,
         hashlib.blake2b(data, digest_size=16).hexdigest(), file.name, facts.focal_is_wrong, facts.gps, facts.taken,
@@ -306,7 +304,7 @@ def _frames(image: Image) -> int:
 
 
 def _is_plain(image: Image, data: bytes) -> bool:
-    """Whether COLMAP, OpenCV and browsers read the file as it is, and see the same colours."""
+    """Whether COLMAP, OpenCV and browsers read the file as it is, and see the same colours. No browser reads TIFF."""
     colors = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
     if not pixels.is_srgb(image.info.get("icc_profile") or b"", colors):
         return False
@@ -314,7 +312,7 @@ def _is_plain(image: Image, data: bytes) -> bool:
         return image.mode in ("RGB", "L") and data.rfind(b"\xff\xd9", len(data) // 2) > 0  # as nerfkit.data wants it
     if pixels.is_sixteen_bit(image) or "transparency" in image.info:
         return False
-    return image.mode in {"PNG": ("RGB", "L", "RGBA"), "TIFF": ("RGB", "L"), "BMP": ("RGB",)}.get(str(image.format), ())
+    return image.mode in {"PNG": ("RGB", "L", "RGBA"), "BMP": ("RGB",)}.get(str(image.format), ())
 
 
 def _suffix_of_new(kind: str, suffix: str, alpha: bool) -> str:
@@ -322,6 +320,11 @@ def _suffix_of_new(kind: str, suffix: str, alpha: bool) -> str:
     if alpha or kind in ("PNG", "TIFF", "BMP", "GIF"):
         return suffix if kind == "PNG" and suffix == ".png" else ".png"
     return suffix if suffix in _JPEG else ".jpg"
+
+
+def _right_suffix(kind: str, suffix: str) -> str:
+    """The suffix of a picture's format, where ``suffix`` isn't one; else an empty one."""
+    return "" if suffix in _SUFFIXES_OF[kind] else _SUFFIXES_OF[kind][0]
 
 
 def _as_it_is(photo: Photo) -> bool:

@@ -89,30 +89,25 @@ def _all_below(folder: Path, masks: Path | None) -> Files:
 
 def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     """Regular files and dangling links; ``visited`` has the real paths of the folders that are done."""
-    real = os.path.realpath(folder)
-    if real in visited:
-        return
-    visited.add(real)
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        log.warning("%s: left out, the folder cannot be read (%s)", shown(folder), error.strerror)
-        return
-    names = {entry.name.casefold() for entry in entries}
-    folders = []
-    for entry in entries:
-        name, path = entry.name.casefold(), folder / entry.name
-        if name.startswith("."):
+    left = [folder]
+    while left:
+        folder = left.pop()
+        real = os.path.realpath(folder)
+        if real in visited:
             continue
-        kind = _kind(entry.path)
-        if kind == stat.S_IFDIR:
-            derived = name in (*MASK_FOLDERS, *_NOT_OURS) or (name in _SHRUNK and "images" in names)
-            if not derived and not is_output(path):
-                folders.append(path)
-        elif kind in (stat.S_IFREG, 0):
-            yield path
-    for path in folders:
-        yield from _walk(path, visited)
+        visited.add(real)
+        try:
+            entries = sorted(entry.name for entry in os.scandir(folder))
+        except OSError as error:
+            log.warning("%s: left out, the folder cannot be read (%s)", shown(folder), error.strerror)
+            continue
+        kinds = {name: _kind(folder / name) for name in entries if not name.startswith(".")}
+        shrunk = _SHRUNK if "images" in kinds else ()
+        for name, kind in kinds.items():
+            if kind in (stat.S_IFREG, 0):
+                yield folder / name
+            elif kind == stat.S_IFDIR and name.lower() not in (*MASK_FOLDERS, *_NOT_OURS, *shrunk):
+                left += [folder / name] if not is_output(folder / name) else []
 
 
 def _kind(path: str | Path) -> int:

@@ -354,8 +354,8 @@ def cases() -> list[Case]:
         Case("grey with alpha", _put("d.png", _grey_alpha()), np.dstack([grey, alpha()]), "d.png", 0),
         Case("BMP", _put("d.bmp", encoded(picture(), "BMP")), picture(), "d.bmp", 0),
         Case("palette BMP", _put("d.bmp", _palette_bmp()), picture(), "d.png", 6),
-        Case("TIFF", _put("d.TIFF", encoded(picture(), "TIFF")), picture(), "d.TIFF", 0),
-        Case("LZW TIFF", _put("d.tif", encoded(picture(), "TIFF", compression="tiff_lzw")), picture(), "d.tif", 0),
+        Case("TIFF", _put("d.TIFF", encoded(picture(), "TIFF")), picture(), "d.png", 0),
+        Case("LZW TIFF", _put("d.tif", encoded(picture(), "TIFF", compression="tiff_lzw")), picture(), "d.png", 0),
         Case("WebP", _put("d.webp", encoded(picture(), "WEBP", quality=98)), picture(), "d.jpg", 4),
         Case(
             "WebP with alpha",

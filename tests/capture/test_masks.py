@@ -101,6 +101,9 @@ def test_masks_are_turned_with_their_photos(scene: Path, tmp_path: Path, tag: in
     save(scene / "masks" / "d.png", stored)
     found, _ = placed(scene, tmp_path / "out")
     assert (levels(found.files["d.jpg"]) == INSIDE).all()
+    save(scene / "masks" / "d.png", stored[::2, ::2])
+    found, _ = placed(scene, tmp_path / "out")
+    assert np.abs(levels(found.files["d.jpg"]).astype(int) - INSIDE).mean() < 2
     if tag > 4:  # its shape tells that it was made from the upright photo
         save(scene / "masks" / "d.png")
         found, _ = placed(scene, tmp_path / "out")
