@@ -40,5 +40,6 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     )
     if report.unregistered:
         console.say(f"without a pose: {', '.join(report.unregistered)}")
+    console.say(f"look at it: {out / 'poses.html'}")
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}

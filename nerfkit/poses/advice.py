@@ -126,7 +126,7 @@ def _groups(photos: Sequence[PhotoFacts], facts: Facts) -> list[Warning]:
     for component in dict.fromkeys(photo.component for photo in photos):
         names = [photo.name for photo in photos if photo.component == component]
         neighbour = _neighbour(names, order, registered)
-        between = f"between them and {neighbour}" if neighbour else "from other sides"
+        between = f"between them and {neighbour}" if neighbour else "between them and the others"
         found.append(Warning(
             "not-connected",
             f"{len(names)} photos ({spans(names, order)}) match each other but don't connect to the rest: take two or "
@@ -151,7 +151,7 @@ def _model(facts: Facts) -> list[Warning]:
         found.append(Warning(
             "agreement",
             f"agreement is low: only {100 * facts.agreement:.0f} % of the matches agree with the poses (right models "
-            "have 90 % and more), so they may be wrong; look at the cameras in poses.html; try --seed 1 or --quality best",
+            "have 90 % and more), so they may be wrong: see the cameras in poses.html; try --seed 1 or --quality best",
         ))  # fmt: skip
     if facts.angle_deg is not None and facts.angle_deg < LEAST_ANGLE:
         found.append(Warning(
