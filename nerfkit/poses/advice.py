@@ -129,9 +129,9 @@ def _groups(photos: Sequence[PhotoFacts], facts: Facts) -> list[Warning]:
         if not registered and len(names) >= _MODEL:
             found.append(Warning(
                 "no-model",
-                f"{len(names)} photos ({spans(names, order)}) match each other, but no camera poses explain them: taken from "
-                "one place by turning only, of something flat, or with too little overlap; walk around, a step aside "
-                "between pictures, or try --quality best",
+                f"{len(names)} photos ({spans(names, order)}) match each other, but no camera poses explain them: "
+                "taken from one place by turning only, of something flat, or with too little overlap; walk around, a "
+                "step aside between pictures, or try --quality best",
                 tuple(names),
             ))  # fmt: skip
             continue
