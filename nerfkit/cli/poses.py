@@ -57,6 +57,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.seconds.items() if name != "total"))
     if report.unregistered:
         console.say(f"without a pose: {', '.join(report.unregistered)}")
+    console.say(f"look at it: {out / 'poses.html'}")
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}
 

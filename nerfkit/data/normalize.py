@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from nerfkit.data import upright
 from nerfkit.data.similarity import Similarity
+
+UPRIGHT = math.radians(3)  # as near as this to what the cameras say, the world's own +Z is up
 
 
 def scene_from_world(world_from_cam: Tensor, points: Tensor | None = None) -> Similarity:
@@ -18,6 +22,9 @@ def scene_from_world(world_from_cam: Tensor, points: Tensor | None = None) -> Si
     """
     poses = world_from_cam.double()
     up = up_direction(poses)
+    z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    if float(up @ z) > math.cos(UPRIGHT):  # whoever made the world knew better: by its ground, by GPS, by construction
+        up = z
     center = focus(poses, None if points is None else points.double())
     rotation = torch.from_numpy(upright.level_axes(poses[0].numpy(), up.numpy()))
     radius = float((poses[:, :3, 3] - center).norm(dim=1).max())

@@ -14,6 +14,7 @@ LEAST_AGREEMENT = 0.90  # share of the verified matches; right models of real ph
 FOCAL_TOLERANCE = 0.2  # against EXIF, which rounds and leaves out crops
 WORST_ERROR = 1.5e-3  # mean reprojection error, of the photos' longer side
 _MOST_NAMES = 4
+_MODEL = 3  # photos that could have made a model
 
 NO_FEATURES, NO_MATCHES, NOT_CONNECTED, LEFT_OUT = "no features", "no matches", "not connected", "left out"
 
@@ -126,8 +127,17 @@ def _groups(photos: Sequence[PhotoFacts], facts: Facts) -> list[Warning]:
     found = []
     for component in dict.fromkeys(photo.component for photo in photos):
         names = [photo.name for photo in photos if photo.component == component]
+        if not registered and len(names) >= _MODEL:
+            found.append(Warning(
+                "no-model",
+                f"{len(names)} photos ({spans(names, order)}) match each other, but no camera poses explain them: "
+                "taken from one place by turning only, of something flat, or with too little overlap; walk around, a "
+                "step aside between pictures, or try --quality best",
+                tuple(names),
+            ))  # fmt: skip
+            continue
         neighbour = _neighbour(names, order, registered)
-        between = f"between them and {neighbour}" if neighbour else "from other sides"
+        between = f"between them and {neighbour}" if neighbour else "between them and the others"
         found.append(Warning(
             "not-connected",
             f"{len(names)} photos ({spans(names, order)}) match each other but don't connect to the rest: take two or "
@@ -158,8 +168,7 @@ def _model(facts: Facts) -> list[Warning]:
         found.append(Warning(
             "agreement",
             f"agreement is low: only {100 * facts.agreement:.0f} % of the matches agree with the poses (right models "
-            "have 90 % and more), so they may be wrong; look at the cameras in poses.html; try --seed 1 or --quality "
-            "best",
+            "have 90 % and more), so they may be wrong: see the cameras in poses.html; try --seed 1 or --quality best",
         ))  # fmt: skip
     if facts.angle_deg is not None and facts.angle_deg < LEAST_ANGLE:
         found.append(Warning(

@@ -53,8 +53,8 @@ class PoseOptions:
     """Seed of everything random in matching and mapping."""
     scale_ref: tuple[str, ...] = ()
     """A known distance, which makes the unit a metre: two points marked in a photo (pixels) and how far they are apart,
-    IMG_A.jpg:812,455 IMG_A.jpg:1310,470 1.50m (more exact: each in two photos, A1 A2 B1 B2 1.50m), or that of two photos'
-    places: cameras IMG_A.jpg IMG_B.jpg 2.1m. Units: m, cm, mm, km, ft, in."""
+    IMG_A.jpg:812,455 IMG_A.jpg:1310,470 1.50m (more exact: each in two photos, A1 A2 B1 B2 1.50m), or how far
+    two photos were taken apart, cameras IMG_A.jpg IMG_B.jpg 2.1m. Units: m, cm, mm, km, ft, in."""
 
     def check(self) -> None:
         """Raises NerfkitError: a value that is none of the choices; a scale reference without sense."""

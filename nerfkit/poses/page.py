@@ -35,8 +35,8 @@ Pair = Sequence[int]  # two indices of photos, and their matches
 def work(tell: Tell, report: dict[str, Any], review: str, model: str | None, folder: str, out: str) -> dict[str, Any]:
     """Writes ``poses.html`` into ``out``.
 
-    ``review`` is the record of what :mod:`nerfkit.poses.review` found, ``model`` the model in the world frame, None where
-    there is none, ``folder`` has the photos upright.
+    ``review`` is the record of what :mod:`nerfkit.poses.review` found, ``model`` the model in the world frame, None
+    where there is none, ``folder`` has the photos upright.
     """
     import pycolmap
 
@@ -248,13 +248,14 @@ def _matches(photos: Sequence[Row], pairs: Sequence[Pair]) -> str:
     keys += f'<span class="key"><i class="component alone"></i>{alone} without matches</span>' if alone else ""
     counts = [pair[2] for pair in pairs]
     ramp = f'<span class="legend">{min(counts):,} <i></i> {max(counts):,} matches</span>' if counts else ""
+    found = "1 pair of photos matches" if len(pairs) == 1 else f"{len(pairs):,} pairs of photos match"
     words = "hang together" if len(linked) == 1 and not alone else f"in {len(linked)} groups that don't connect"
     words = "no photo matches another" if not linked else words if not alone or len(linked) > 1 else "hang together"
     return (
         f'<section><div class="bar"><h2>Which photos match</h2><div>{keys}</div></div>'
         '<div class="card graph"><canvas id="graph" tabindex="0" role="application" aria-label="Verified matches '
-        f'between photos, in the order of their names: {words}. Arrow keys move over the pairs, Enter selects."></canvas>'
-        f'<div class="words"><p id="pair" aria-live="polite">{len(pairs):,} pairs of photos match.</p>{ramp}'
+        f'between photos, in the order of their names: {words}. Arrow keys move, Enter selects."></canvas>'
+        f'<div class="words"><p id="pair" aria-live="polite">{found}.</p>{ramp}'
         "<p class='soft small'>Each cell is a pair of photos, in the order of their names; the stronger its color, the "
         "more matches. A walk around something gives a band along the diagonal, with more cells where it comes back to "
         "a place seen before. Gaps in the band are where pictures are missing.</p></div></div></section>"

@@ -57,10 +57,18 @@ def work(
     features, pairs = _matches(database, [photo["image"] for photo in photos])
     components = _components(len(photos), pairs)
     images = {} if reconstruction is None else {image.name: image for image in reconstruction.images.values()}
+    matches, partners = np.zeros(len(photos), int), np.zeros(len(photos), int)
+    for one, two, count in pairs:
+        matches[[one, two]] += count
+        partners[[one, two]] += 1
     rows = [
-        _photo(index, photo, features[index], pairs, components[index], images.get(photo["image"]), reconstruction)
+        ReviewedPhoto(
+            photo["name"], photo["image"], photo["width"], photo["height"], features[index], int(matches[index]),
+            int(partners[index]), components[index], **_pose(images.get(photo["image"]), reconstruction),
+            exif_focal_px=photo.get("exif_focal_px"),
+        )
         for index, photo in enumerate(photos)
-    ]
+    ]  # fmt: skip
     result: dict[str, Any] = {"photos": [asdict(row) for row in rows], "pairs": pairs, "angle_deg": None}
     if reconstruction is not None:
         reference = None if scale_ref is None else _reference(scale_ref)
@@ -191,19 +199,18 @@ def _components(count: int, pairs: Sequence[Sequence[int]]) -> list[int]:
     return [ranked.index(r) for r in roots]
 
 
-def _photo(
-    index: int, photo: dict[str, Any], features: int, pairs: Sequence[Sequence[int]], component: int, image: Any,
-    model: Model,
-) -> ReviewedPhoto:  # fmt: skip
-    own = [count for one, two, count in pairs if index in (one, two)]
-    registered = image is not None and image.has_pose
-    errors = _errors(image, model) if registered else np.zeros(0)
-    return ReviewedPhoto(
-        photo["name"], photo["image"], photo["width"], photo["height"], features, sum(own), len(own), component,
-        registered, len(errors), float(errors.mean()) if len(errors) else None,
-        image.camera_id if registered else None,
-        float(image.camera.mean_focal_length()) if registered else None, photo.get("exif_focal_px"),
-    )  # fmt: skip
+def _pose(image: Any, model: Model) -> dict[str, Any]:
+    """What a ReviewedPhoto says of its pose."""
+    if image is None or not image.has_pose:
+        return {"registered": False, "observations": 0, "error_px": None, "camera": None, "focal_px": None}
+    errors = _errors(image, model)
+    return {
+        "registered": True,
+        "observations": len(errors),
+        "error_px": float(errors.mean()) if len(errors) else None,
+        "camera": image.camera_id,
+        "focal_px": float(image.camera.mean_focal_length()),
+    }
 
 
 def _errors(image: Any, model: Model) -> Array:

@@ -42,3 +42,25 @@ def test_parallel_cameras_look_at_the_points() -> None:
     points = torch.tensor([[2.0, 0.0, 9.0], [2.0, 1.0, 10.0], [2.0, -1.0, 11.0]], dtype=torch.float64)
     assert torch.allclose(focus(flat, points), torch.tensor([2.0, 0.0, 10.0], dtype=torch.float64))
     assert focus(flat)[2] > 0  # and without points, at something in front
+
+
+def test_a_world_that_is_upright_stays_so() -> None:
+    """The cameras' up is a guess, good to a degree or two; a world made upright knows better."""
+    rolled = poses()
+    for index in range(len(rolled)):
+        angle = torch.tensor(0.02 + 0.004 * index)
+        turn = torch.eye(4, dtype=torch.float64)
+        turn[:2, :2] = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+        rolled[index] = rolled[index] @ turn
+    assert torch.equal(scene_from_world(rolled).rotation[2], UP)
+    moved = random_similarity(3)
+    elsewhere = scene_from_world(moved.poses(rolled)).rotation[2]
+    assert 0.9986 < float(elsewhere @ moved.rotation[:, 2]) < 1
+
+
+def test_photos_of_a_camera_turned_to_portrait() -> None:
+    mixed = poses(20)
+    turn = torch.tensor([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
+    mixed[::2] = mixed[::2] @ turn
+    moved = random_similarity(1)
+    assert torch.allclose(scene_from_world(moved.poses(mixed)).rotation[2], moved.rotation[:, 2], atol=1e-3)

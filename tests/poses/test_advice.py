@@ -106,6 +106,14 @@ def test_without_any_pose_only_what_to_photograph_is_said() -> None:
     assert warning.text.startswith("5 photos (IMG_00.jpg … IMG_04.jpg) match no other photo")
 
 
+def test_photos_that_match_but_give_no_model() -> None:
+    some = [lost(photo, partners=4, component=0) for photo in photos(10)]
+    warning = only(Facts(some))
+    assert warning.kind == "no-model"
+    assert "10 photos (IMG_00.jpg … IMG_09.jpg) match each other, but no camera poses explain them" in warning.text
+    assert "walk around" in warning.text
+
+
 def test_spans() -> None:
     order = [f"{index}" for index in range(30)]
     assert spans(["3", "1", "2", "9"], order) == "1 … 3, 9"

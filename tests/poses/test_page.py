@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -98,6 +99,30 @@ def test_three_hundred_photos_stay_a_few_megabytes(posed: Posed, ten_photos: Pat
     target = tmp_path / "poses.html"
     page.write(target, report, seen | {"photos": rows, "pairs": pairs}, model, ten_photos)
     assert target.stat().st_size < 3_000_000
+
+
+def test_a_frame_by_gps_is_told(posed: Posed, ten_photos: Path, tmp_path: Path) -> None:
+    import pycolmap
+
+    out, report = posed
+    seen = json.loads((out / ".cache" / "review.json").read_text())["result"]
+    place = {"latitude": 41.8902, "longitude": 12.4922, "altitude": 48.0}
+    fit = {"photos": 10, "used": 9, "residual_m": 1.2345, "scale_error": 0.02, "origin": place}
+    frame = report.frame | {
+        "scale": "metric",
+        "scale_from": "gps",
+        "unit": "metre",
+        "x": "east",
+        "y": "north",
+        "gps": fit,
+    }
+    target = tmp_path / "poses.html"
+    model = pycolmap.Reconstruction(str(out / "colmap" / "sparse" / "0"))
+    page.write(target, dataclasses.replace(report, frame=frame), seen, model, ten_photos)
+    words = " ".join(Parsed(target.read_text()).words)
+    for told in ("in metres, by GPS", "9 of 10 photos agree, within 1.23 m", "2.0 %", "41.890200, 12.492200, 48.0 m"):
+        assert told in words
+    assert data_of(target.read_text())["frame"] == {"unit": "m", "ground": True, "axes": ["east", "north", "up"]}
 
 
 def test_odd_names_and_a_photo_that_is_gone(posed: Posed, ten_photos: Path, tmp_path: Path) -> None:
