@@ -89,7 +89,7 @@ def run_folder(options: TrainOptions) -> Path:
     if options.resume and (options.scene / "config.toml").is_file():
         return options.scene
     place = options.scene.resolve()
-    if place.suffix in (".json", ".npy") or place.name in ("images", "photos", "input"):
+    if place.suffix in (".json", ".npy", ".out", ".csv", ".xml") or place.name in ("images", "photos", "input"):
         place = place.parent  # the folder around them has the scene's name
     return Path("runs") / place.name / options.model
 
