@@ -96,7 +96,7 @@ def run_folder(options: TrainOptions) -> Path:
     place = options.scene.resolve()
     if is_video(place):
         place = place.with_suffix("")
-    elif place.suffix in (".json", ".npy") or place.name in ("images", "photos", "input"):
+    elif place.suffix in (".json", ".npy", ".out", ".csv", ".xml") or place.name in ("images", "photos", "input"):
         place = place.parent  # the folder around them has the scene's name
     return Path("runs") / place.name / options.model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -207,3 +208,24 @@ def test_observations_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
     assert first.seen is not None and last.seen is not None
     assert first.seen.points.tolist() == list(range(30)) and len(last.seen.points) == 0
     assert first.seen.pixels[7].tolist() == [17.5, 20.25]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("images.txt", r"(\n3) \S+", r"\1 nan", "damaged COLMAP model"),
+        ("images.txt", r"(\n3(?: \S+){4}) \S+", r"\1 nan", "damaged COLMAP model"),
+        ("images.txt", r"(\n3) \S+", r"\1 w", "damaged COLMAP model"),
+        ("cameras.txt", "PINHOLE 64", "PINHOLE wide", "damaged COLMAP model"),
+        ("cameras.txt", "60 60 32 24", "nan 60 32 24", "damaged COLMAP model"),
+        ("cameras.txt", "60 60 32 24", "60 60 32", "damaged COLMAP model"),
+    ],
+)
+def test_wrong_values_in_text_models(tmp_path: Path, file: str, old: str, new: str, words: str) -> None:
+    write_colmap(tmp_path, layout="old txt")
+    text = (tmp_path / "sparse/0" / file).read_text()
+    assert re.search(old, text)
+    (tmp_path / "sparse/0" / file).write_text(re.sub(old, new, text, count=1))
+    with pytest.raises(NerfkitError, match=words) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,26 @@ def test_blender(tmp_path: Path) -> None:
     by_file = sorted(scene.views, key=lambda view: view.path.name)
     assert torch.allclose(torch.cat([view.camera.world_from_cam for view in by_file]), poses(), atol=1e-12)
     assert torch.allclose(scene.views[0].camera.intrinsics[0, :2], torch.tensor([FOCAL, FOCAL]).double())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (r".{40}$", "", r"transforms_train\.json: not valid JSON"),
+        ('"camera_angle_x"', '"angle"', r"transforms_train\.json: no intrinsics"),
+        (r'"camera_angle_x": [\d.]+', '"camera_angle_x": "wide"', "camera_angle_x must be a number"),
+        (r'"camera_angle_x": [\d.]+', '"camera_angle_x": NaN', "no positive focal length"),
+        (r'("transform_matrix": \[\[)[-\d.e]+', r"\1 NaN", r"photo_00\.png is not rigid .* but not finite"),
+        (r'("transform_matrix": \[\[)[-\d.e]+', r"\1 []", "has no valid transform_matrix"),
+        ("frames", "views", "it has no 'frames'"),
+    ],
+)
+def test_wrong_blender_files(tmp_path: Path, old: str, new: str, words: str) -> None:
+    file = write_blender(tmp_path) / "transforms_train.json"
+    assert re.search(old, file.read_text())
+    file.write_text(re.sub(old, new, file.read_text(), count=1))
+    with pytest.raises(NerfkitError, match=words):
+        read(tmp_path)
 
 
 def test_some_missing_photos_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

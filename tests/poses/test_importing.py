@@ -100,6 +100,8 @@ def test_what_is_written_is_what_was_read(tmp_path: Path, write: Callable[[Path]
     assert (report.photos, report.registered, report.points, report.cameras) == (8, 8, 60, 1)
     assert report.mean_reprojection_error_px is not None and report.mean_reprojection_error_px < 1e-6
     assert report.problems == [] and not report.triangulated
+    again = import_poses(tmp_path / "scene", out)
+    assert replace(again, seconds={}) == replace(report, seconds={})
 
 
 def test_points_without_colours_get_those_of_the_photos(tmp_path: Path) -> None:
