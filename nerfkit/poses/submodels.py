@@ -96,5 +96,6 @@ def _fitting(ours: dict[int, Any], theirs: dict[int, Any], shared: list[int], mo
     for number in shared:
         pose = moved.transform_camera_world(theirs[number].cam_from_world())
         between = ours[number].cam_from_world() * pose.inverse()
-        fitting += np.linalg.norm(between.translation) < close and np.degrees(between.rotation.angle()) < _TURN
+        near = float(np.linalg.norm(between.translation)) < close
+        fitting += near and float(np.degrees(between.rotation.angle())) < _TURN
     return fitting / len(shared)
