@@ -21,9 +21,11 @@ SUSPICIOUS = 0.90  # share of agreeing matches below which a model is doubtful
 SAME = 0.01  # of the extent: camera positions of two models that agree with each other
 STRAY = 0.5  # share of a photo's own matches below which it was put into a wrong place
 _MAX_ERROR = 4.0  # pixels, as the verification has it
-_STRONG = 30  # matches of a pair that hardly come by chance
-_CONTRADICTED = 0.08  # share of strong pairs that may disagree: things that look alike in two places
+_STRONG = 100  # matches of a pair that is right: of those with 30, a fifth can be wrong (fox)
+_CONTRADICTED = 0.03  # share of strong pairs that may disagree: 0 to 1 % in right models, 4 % in one 1.4 % off
 _FOCAL = (0.7, 1.4)  # times EXIF's
+_MOST = 0.9  # of the photos
+_TRIMS = 5
 _FAR = 20.0  # times the usual distance between photos that match
 
 
@@ -70,11 +72,14 @@ def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict
     if pairs.share < SUSPICIOUS:
         doubts.append(f"only {100 * pairs.share:.0f} % of the matches agree with the poses")
     elif pairs.contradicted > _CONTRADICTED:
-        doubts.append(f"{100 * pairs.contradicted:.0f} % of the pairs of photos contradict the poses")
+        doubts.append(f"{100 * pairs.contradicted:.0f} % of the pairs with many matches contradict the poses")
+    wrong = sorted(model.images[number].name for number in strays(pairs))
+    if wrong:
+        doubts.append(f"most matches contradict the poses of {_some(wrong)}")
     doubts += focal_doubts(model, focals)
     far = far_cameras(model, pairs)
     if far:
-        doubts.append(f"{', '.join(far[:3])}: far from the photos that match")
+        doubts.append(f"far from the photos that they match: {_some(far)}")
     return Verdict(pairs.share, doubts)
 
 
@@ -147,24 +152,32 @@ def strays(pairs: PairAgreement) -> list[int]:
 
 
 def same(one: Model, two: Model) -> bool:
-    """Whether two models of the same photos agree: after the best similarity, camera positions differ by less than
-    1 % of their extent (the median) in at least nine of ten photos that either has."""
+    """Whether two models of the same photos agree: nine of ten photos that either has are in both, and nine of ten
+    camera positions differ by less than 1 % of their extent, after the similarity that aligns these best."""
     places = [{i.name: i.projection_center() for i in model.images.values() if i.has_pose} for model in (one, two)]
     common = sorted(places[0].keys() & places[1].keys())
-    if len(common) < 3 or len(common) < 0.9 * max(map(len, places)):
+    if len(common) < 3 or len(common) < _MOST * max(map(len, places)):
         return False
     a, b = (np.array([place[name] for name in common]) for place in places)
-    extent = float(np.linalg.norm(b.max(0) - b.min(0)))
-    return bool(np.median(np.linalg.norm(aligned(a, b) - b, axis=1)) < SAME * extent)
+    kept, most = np.arange(len(common)), max(3, int(_MOST * len(common)))
+    for _ in range(_TRIMS):
+        apart = np.linalg.norm(aligned(a, b, kept) - b, axis=1)
+        kept = np.argsort(apart)[:most]
+    extent = float(np.linalg.norm(b[kept].max(0) - b[kept].min(0)))
+    return bool(np.linalg.norm(aligned(a, b, kept) - b, axis=1)[kept].max() < SAME * extent)
 
 
-def aligned(a: Floats, b: Floats) -> Floats:
-    """Points a [N, 3] moved by the similarity that brings them nearest to b [N, 3] (Umeyama, PAMI 1991)."""
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    u, singular, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a))
+def aligned(a: Floats, b: Floats, kept: NDArray[np.intp]) -> Floats:
+    """Points a [N, 3], moved by the similarity that brings the ``kept`` ones nearest to b [N, 3] (Umeyama 1991)."""
+    mean_a, mean_b = a[kept].mean(0), b[kept].mean(0)
+    u, singular, vt = np.linalg.svd((b[kept] - mean_b).T @ (a[kept] - mean_a))
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    scale = (singular * sign).sum() / max(float(((a - mean_a) ** 2).sum()), 1e-300)
+    scale = (singular * sign).sum() / max(float(((a[kept] - mean_a) ** 2).sum()), 1e-300)
     return np.asarray(scale * (a - mean_a) @ (u * sign @ vt).T + mean_b)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _sampson(two_from_one: Floats, rays_one: Floats, rays_two: Floats) -> Floats:

@@ -84,6 +84,7 @@ def work(
     if not found:
         return {"registered": [], "doubts": [], "groups": [], "agreement": 0.0}
     best = max(found, key=lambda solution: solution.rank)
+    job.drop_strays(best)
     Path(output).mkdir(parents=True, exist_ok=True)
     best.model.write(output)
     registered = [image for image in best.model.images.values() if image.has_pose]
@@ -132,9 +133,7 @@ class _Job:
     focals: dict[str, float]
 
     def solve(self, way: Way) -> Solution | None:
-        """The model that one way finds, without the photos that it put into wrong places; None: there is none."""
-        import pycolmap
-
+        """The model that one way finds; None: there is none."""
         scratch = self.output.with_name(f"{self.output.name}-scratch")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -144,13 +143,6 @@ class _Job:
             return None
         model, left = submodels.joined(models, self.database, self.folder, scratch / "joined", self.seed + way.start)
         shutil.rmtree(scratch)
-        pairs = check.pair_agreement(model, self.database)
-        strays = check.strays(pairs) if pairs.share >= check.SUSPICIOUS else []
-        for number in strays:
-            self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
-            model.deregister_frame(model.images[number].frame_id)
-        if strays:
-            pycolmap.bundle_adjustment(model)
         few = model.num_reg_images() < FEWEST_SHARE * self.photos
         verdict = check.verdict(model, self.database, self.focals)
         return Solution(model, verdict, few, submodels.groups(left, model))
@@ -188,3 +180,17 @@ class _Job:
         calibration.random_seed = options.random_seed = self.seed + way.start
         pycolmap.calibrate_view_graph(database, calibration)
         return list(pycolmap.global_mapping(database, self.folder, scratch, options).values())
+
+    def drop_strays(self, solution: Solution) -> None:
+        """Takes photos in wrong places out of a model that is right as a whole."""
+        import pycolmap
+
+        model = solution.model
+        strays = check.strays(check.pair_agreement(model, self.database))
+        if not strays or solution.verdict.agreement < check.SUSPICIOUS:
+            return
+        for number in strays:
+            self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
+            model.deregister_frame(model.images[number].frame_id)
+        pycolmap.bundle_adjustment(model)
+        solution.verdict = check.verdict(model, self.database, self.focals)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bent import bend, move
 
 from nerfkit import poses
 from nerfkit.poses import check
@@ -24,27 +25,6 @@ def model(posed: Posed) -> Any:
 @pytest.fixture
 def database(posed: Posed) -> str:
     return str(posed[0] / ".cache" / "matching.db")
-
-
-def bend(model: Any, degrees: float) -> None:
-    """Turns each camera about the first one, the more the further away: neighbours still agree, the whole does not."""
-    import pycolmap
-
-    images = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
-    centers = np.array([image.projection_center() for image in images])
-    away = np.linalg.norm(centers - centers[0], axis=1)
-    axis = np.linalg.svd(centers - centers.mean(0))[2][2]
-    for image, share in zip(images, away / away.max()):
-        turn = pycolmap.Rotation3d(axis * np.radians(degrees) * share)
-        new_from_old = pycolmap.Rigid3d(turn, centers[0] - turn.matrix() @ centers[0])
-        image.frame.set_cam_from_world(image.camera_id, image.cam_from_world() * new_from_old.inverse())
-
-
-def move(image: Any, by: np.ndarray) -> None:
-    import pycolmap
-
-    shift = pycolmap.Rigid3d(pycolmap.Rotation3d(), by)
-    image.frame.set_cam_from_world(image.camera_id, image.cam_from_world() * shift.inverse())
 
 
 def extent(model: Any) -> float:
@@ -69,8 +49,8 @@ def test_a_bent_model_is_caught(model: Any, database: str, degrees: float) -> No
 
 def test_a_twist_that_most_matches_survive_is_caught_by_the_pairs(posed: Posed) -> None:
     """Pairs with many matches outvote those with few, which are the ones that close loops."""
-    matches = np.array([900] * 20 + [40] * 10)
-    agreeing = np.array([880] * 20 + [3] * 10)
+    matches = np.array([2000] * 20 + [120] * 10)
+    agreeing = np.array([1960] * 20 + [3] * 10)
     pairs = check.PairAgreement(np.arange(30), np.arange(30) + 1, agreeing, matches)
     assert pairs.share > check.SUSPICIOUS
     assert pairs.contradicted == pytest.approx(1 / 3)
@@ -80,6 +60,7 @@ def test_a_photo_in_a_wrong_place_is_named(model: Any, database: str) -> None:
     wrong = model.find_image_with_name("0021.jpg")
     move(wrong, np.array([0.1, 0.2, 0.1]) * extent(model))
     assert check.strays(check.pair_agreement(model, database)) == [wrong.image_id]
+    assert "most matches contradict the poses of 0021.jpg" in check.verdict(model, database, {}).doubts
 
 
 def test_a_camera_far_from_all_that_it_matches(model: Any, database: str) -> None:
