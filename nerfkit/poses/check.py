@@ -49,6 +49,11 @@ class PairAgreement:
         strong = self.matches >= _STRONG
         return float((2 * self.agreeing < self.matches)[strong].mean()) if strong.any() else 0.0
 
+    def without(self, images: list[int]) -> PairAgreement:
+        """The pairs that have none of these images."""
+        kept = ~(np.isin(self.first, images) | np.isin(self.second, images))
+        return PairAgreement(self.first[kept], self.second[kept], self.agreeing[kept], self.matches[kept])
+
     def by_image(self) -> dict[int, float]:
         """The share of agreeing matches of each photo that has any."""
         number, index = np.unique(np.concatenate([self.first, self.second]), return_inverse=True)
@@ -147,8 +152,17 @@ def far_cameras(model: Model, pairs: PairAgreement) -> list[str]:
 
 
 def strays(pairs: PairAgreement) -> list[int]:
-    """Numbers of images most of whose matches disagree with the poses, while the model as a whole is right."""
-    return sorted(number for number, share in pairs.by_image().items() if share < STRAY)
+    """Numbers of images most of whose matches disagree with the poses: the worst first, and then without it the next,
+    since a photo in a wrong place also spoils the share of those around it."""
+    found: list[int] = []
+    while len(pairs.matches):
+        shares = pairs.by_image()
+        worst = min(shares, key=lambda number: shares[number])
+        if shares[worst] >= STRAY:
+            break
+        found.append(worst)
+        pairs = pairs.without([worst])
+    return found
 
 
 def same(one: Model, two: Model) -> bool:

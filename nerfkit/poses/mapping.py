@@ -186,8 +186,9 @@ class _Job:
         import pycolmap
 
         model = solution.model
-        strays = check.strays(check.pair_agreement(model, self.database))
-        if not strays or solution.verdict.agreement < check.SUSPICIOUS:
+        pairs = check.pair_agreement(model, self.database)
+        strays = check.strays(pairs)
+        if not strays or pairs.without(strays).share < check.SUSPICIOUS:
             return
         for number in strays:
             self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
