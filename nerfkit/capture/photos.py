@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nerfkit.capture.panorama import View
 from nerfkit.capture.video import SUFFIXES as VIDEO_SUFFIXES
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
@@ -58,6 +59,7 @@ class Photos:
     photos: list[Photo]
     unreadable: list[str]
     ordered: bool = False  # neighbours by name were taken one after the other: frames of a video
+    rig: tuple[View, ...] = ()  # of views of panoramas: each photo belongs to the view whose prefix its name has
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
@@ -12,24 +14,33 @@ FEW = 20  # photos; with more of them, neighbours are close enough to do with fe
 
 
 def work(
-    tell: Tell, database: str, folder: str, groups: list[dict[str, Any]], camera_model: str, settings: dict[str, int]
+    tell: Tell,
+    database: str,
+    folder: str,
+    groups: list[dict[str, Any]],
+    camera_model: str,
+    settings: dict[str, int],
+    rig: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Fills a new database with cameras, images, keypoints and descriptors.
 
     Each group (``names`` of photos, ``longest_side`` in pixels) gets a camera of its own, started from EXIF's focal
     length where it is known. Where there are few photos, small ones are doubled first: they have too few features
-    otherwise. Gives the names of the photos in which no features were found.
+    otherwise. With a ``rig`` (views as :class:`nerfkit.capture.panorama.View` has them, one for each group) cameras are
+    known pinholes, fixed to each other. Gives the names of the photos in which no features were found.
     """
     import pycolmap
 
     reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = camera_model
+    reader.camera_model = "PINHOLE" if rig else camera_model
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
     total = sum(len(group["names"]) for group in groups)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for group in groups:
+        for number, group in enumerate(groups):
+            if rig:
+                reader.camera_params = ",".join(map(str, rig[number]["intrinsics"]))
             doubled = total <= FEW and group["longest_side"] < SMALL
             extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
             pycolmap.extract_features(
@@ -37,6 +48,21 @@ def work(
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
     with pycolmap.Database.open(database) as filled:
+        if rig:
+            pycolmap.apply_rig_config([_rig_config(rig)], filled)
         found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
     settle(Path(database))
     return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}
+
+
+def _rig_config(rig: list[dict[str, Any]]) -> Any:
+    """The views' places in the rig, whose reference is the first."""
+    import pycolmap
+
+    rig_from_first = np.array(rig[0]["rig_from_cam"])
+    cameras = []
+    for number, view in enumerate(rig):
+        cam_from_first = np.array(view["rig_from_cam"]).T @ rig_from_first
+        pose = None if number == 0 else pycolmap.Rigid3d(pycolmap.Rotation3d(cam_from_first), np.zeros(3))
+        cameras.append(pycolmap.RigConfigCamera(ref_sensor=number == 0, image_prefix=view["prefix"], cam_from_rig=pose))
+    return pycolmap.RigConfig(cameras=cameras)

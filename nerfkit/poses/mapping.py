@@ -24,8 +24,11 @@ _MAX_ERROR = 4.0  # pixels, as the verification has it
 Model = Any  # pycolmap.Reconstruction
 
 
-def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed: int) -> dict[str, Any]:
+def work(
+    tell: Tell, database: str, folder: str, output: str, photos: int, seed: int, rig: bool = False
+) -> dict[str, Any]:
     """Maps, checks, maps again from another start if the model looks wrong, and writes the best into ``output``.
+    The cameras of a ``rig`` are known and stay as they are.
 
     Gives the registered photos' names, counts, the mean reprojection error in pixels and the share of agreeing
     matches; ``registered`` is empty where there is no model.
@@ -33,7 +36,7 @@ def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed:
     best: tuple[tuple[Any, ...], Model, float] | None = None
     few = False
     for attempt in range(_ATTEMPTS):
-        model = _largest(_models(tell, database, folder, Path(output), photos, seed + attempt, relaxed=few))
+        model = _largest(_models(tell, database, folder, Path(output), photos, seed + attempt, few, rig))
         few = model is None or model.num_reg_images() < FEWEST_SHARE * photos
         if model is None:
             continue
@@ -59,12 +62,17 @@ def work(tell: Tell, database: str, folder: str, output: str, photos: int, seed:
     }
 
 
-def _models(tell: Tell, database: str, folder: str, output: Path, photos: int, seed: int, relaxed: bool) -> list[Model]:
+def _models(
+    tell: Tell, database: str, folder: str, output: Path, photos: int, seed: int, relaxed: bool, rig: bool
+) -> list[Model]:
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = seed
     options.min_model_size = 3  # small captures are welcome
+    if rig:
+        options.ba_refine_focal_length = options.ba_refine_extra_params = options.ba_refine_sensor_from_rig = False
+        options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
     if relaxed:  # half of COLMAP's own thresholds, for photos with little texture or overlap
         options.mapper.init_min_num_inliers = 50
         options.mapper.init_min_tri_angle = 8.0

@@ -16,13 +16,18 @@ _NEIGHBOURS = 10
 _KEYS = 60  # photos of a sequence that are compared all with all, to close its loops
 
 
-def work(tell: Tell, database: str, matcher: str, seed: int) -> dict[str, Any]:
-    """Adds matches to a database with features. Gives how many pairs were verified."""
+def work(tell: Tell, database: str, matcher: str, seed: int, rig: bool = False) -> dict[str, Any]:
+    """Adds matches to a database with features; views of a ``rig`` in one place aren't compared with each other.
+
+    Gives how many pairs were verified.
+    """
     import pycolmap
 
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = seed
-    options = {"verification_options": verification, "device": pycolmap.Device.cpu}
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.skip_image_pairs_in_same_frame = rig
+    options = {"matching_options": matching, "verification_options": verification, "device": pycolmap.Device.cpu}
     with pycolmap.Database.open(database) as filled:
         images = sorted(filled.read_all_images(), key=lambda image: image.name)
     chosen = sequential_pairs(len(images))

@@ -94,12 +94,12 @@ class _Run:
         self.features_key = key_of(
             version=VERSION, photos=[(photo.name, photo.digest) for photo in self.photos],
             settings=asdict(QUALITY[options.quality]), camera_model=options.camera_model,
-            single_camera=options.single_camera,
+            single_camera=options.single_camera, rig=[asdict(view) for view in found.rig],
         )  # fmt: skip
         self.matching_key = key_of(features=self.features_key, matcher=self.matcher, seed=options.seed)
         self.mapping_key = key_of(matching=self.matching_key)
         self.output_key = key_of(mapping=self.mapping_key, unreadable=found.unreadable)
-        self.ordered = found.ordered
+        self.ordered, self.rig = found.ordered, found.rig
 
     def all(self) -> PoseReport:
         groups = self.camera_groups()
@@ -124,6 +124,8 @@ class _Run:
         return report
 
     def camera_groups(self) -> list[list[Photo]]:
+        if self.rig:
+            return [[photo for photo in self.photos if photo.name.startswith(view.prefix)] for view in self.rig]
         groups = capture.camera_groups(self.photos)
         if self.options.single_camera == "no":
             return [[photo] for photo in self.photos]
@@ -160,11 +162,12 @@ class _Run:
             ],
             "camera_model": self.options.camera_model,
             "settings": asdict(QUALITY[self.options.quality]),
+            "rig": [asdict(view) | {"intrinsics": view.intrinsics} for view in self.rig],
         }
         return self.database("features", self.features_key, None, arguments)
 
     def matching(self) -> float:
-        arguments = {"matcher": self.matcher, "seed": self.options.seed}
+        arguments = {"matcher": self.matcher, "seed": self.options.seed, "rig": bool(self.rig)}
         return self.database("matching", self.matching_key, "features", arguments)
 
     def database(self, name: str, key: str, source: str | None, arguments: dict[str, Any]) -> float:
@@ -191,6 +194,7 @@ class _Run:
                 "output": str(model.resolve()),
                 "photos": len(self.photos),
                 "seed": self.options.seed,
+                "rig": bool(self.rig),
             })  # fmt: skip
             self.check_registered(result["registered"])
             shutil.rmtree(target, ignore_errors=True)
