@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 MODEL = "EQUIRECTANGULAR"
 _ASPECT_TOLERANCE = 0.01
 # Longitude and latitude in degrees: around the horizon with a third of overlap, and straight up. Each is 90 degrees
-# wide, so that what lies more than 45 degrees down isn't seen: the tripod, or the photographer's hand.
-_LOOKS = (*((longitude, 0) for longitude in range(0, 360, 60)), (0, 90))
+# wide, and a little lift closes the gaps below the upper one. What lies more than 40 degrees down isn't seen: the
+# tripod, or the photographer's hand.
+_LOOKS = (*((longitude, 5) for longitude in range(0, 360, 60)), (0, 90))
 _QUALITY = 95
 
 log = logging.getLogger("nerfkit")
