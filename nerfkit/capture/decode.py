@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfkit.errors import NerfkitError
+
+log = logging.getLogger("nerfkit")
 
 Picture = NDArray[np.uint8]  # [H, W] gray, or [H, W, 3] sRGB
 
@@ -84,8 +87,7 @@ def small_gray(video: Path, longest: int) -> Iterator[Picture]:
 
 def selected(video: Path, about: Header, numbers: list[int]) -> Iterator[Picture]:
     """The frames of those numbers, ascending, as [H, W, 3] uint8 sRGB at full size, upright. See :func:`stream`."""
-    chosen = "+".join(f"eq(n,{number})" for number in numbers)
-    yield from stream(video, f"select='{chosen}',{_to_srgb(about)}", "ppm", len(numbers))
+    yield from stream(video, f"select='{_one_of(numbers)}',{_to_srgb(about)}", "ppm", len(numbers))
 
 
 def stream(video: Path, filters: str, codec: str, count: int | None = None) -> Iterator[Picture]:
@@ -141,9 +143,19 @@ def _read(pipe: IO[bytes]) -> Picture | None:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
+def _one_of(numbers: list[int]) -> str:
+    """Whether the frame's number is among ``numbers``, by bisection: ffmpeg takes no sum of hundreds of terms."""
+    if len(numbers) == 1:
+        return f"eq(n,{numbers[0]})"
+    middle = len(numbers) // 2
+    return f"if(lt(n,{numbers[middle]}),{_one_of(numbers[:middle])},{_one_of(numbers[middle:])})"
+
+
 def _to_srgb(about: Header) -> str:
     """Filters to 8-bit RGB: HDR is tone mapped with diffuse white kept near white, other videos by their matrix."""
-    if about.transfer and _has_zscale():
+    if about.transfer and not _has_zscale():
+        log.warning("HDR video: this ffmpeg lacks the filter zscale, so its photos will look pale")
+    elif about.transfer:
         return (
             f"setparams=color_primaries=bt2020:color_trc={about.transfer}:colorspace=bt2020nc,"
             f"zscale=t=linear:npl={_REFERENCE_WHITE},format=gbrpf32le,zscale=p=bt709,"

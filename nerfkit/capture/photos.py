@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nerfkit.capture import exif, masks, pixels, walk
+from nerfkit.capture.panorama import View
 from nerfkit.capture.threads import threads
 from nerfkit.capture.video import SUFFIXES as VIDEO_SUFFIXES
 from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, Found, shown
@@ -77,6 +78,7 @@ class Photos:
     unreadable: list[str]
     duplicates: Mapping[str, str] = field(default_factory=dict)  # left out -> the photo with the same bytes
     ordered: bool = False  # sorted by name, they are in the order they were taken in, as a video's frames are
+    rig: tuple[View, ...] = ()  # of views of panoramas: each photo belongs to the view whose prefix its name has
 
 
 @dataclass(frozen=True)

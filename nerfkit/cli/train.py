@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 class TrainOptions(TrainConfig):
     scene: tyro.conf.Positional[Path]
     """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos or a video, whose poses are
-    found first.
-    With --resume also the run's own folder."""
+    found first. With --resume also the run's own folder."""
     frames: int | None = None
     """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
     model_options: tyro.conf.Suppress[Any] = None

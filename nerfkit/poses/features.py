@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
 _GUESS = 1.2  # focal length over the longer side, where nothing is known: COLMAP's own
+FISHEYE = "OPENCV_FISHEYE"
+# Focal length over the longer side, where EXIF has none: 143 degrees along it. COLMAP's own, 1.2, is no fisheye's.
+FISHEYE_FOCAL = 0.4
 FEW = 20  # photos; with more of them, neighbours are close enough to do with fewer features, in a quarter of the time
 
 
 def work(
     tell: Tell, database: str, folder: str, groups: list[dict[str, Any]], camera_model: str, settings: dict[str, int],
-    masks: str | None = None,
+    masks: str | None = None, rig: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Fills a new database with cameras, images, keypoints and descriptors.
 
     Each group (``names`` of photos, their ``size``) gets a camera of its own, started from its ``focal_px`` where that
     is known, and not from EXIF's where ``focal_is_wrong``. ``masks`` holds a mask ``NAME.jpg.png`` for every photo: no
     features where it is black. Where there are few photos, small ones are doubled first: they have too few features
-    otherwise. Gives the names of the photos in which no features were found.
+    otherwise. With a ``rig`` (views as :class:`nerfkit.capture.panorama.View` has them, one for each group) cameras are
+    known pinholes, fixed to each other. Gives the names of the photos in which no features were found.
     """
     import pycolmap
 
     reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = camera_model
+    reader.camera_model = "PINHOLE" if rig else camera_model
+    if camera_model == FISHEYE:
+        reader.default_focal_length_factor = FISHEYE_FOCAL
     if masks is not None:
         reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
@@ -34,16 +43,22 @@ def work(
     extraction.sift.max_num_features = settings["max_num_features"]
     total = sum(len(group["names"]) for group in groups)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for group in groups:
+        for number, group in enumerate(groups):
             doubled = total <= FEW and max(group["size"]) < SMALL
             extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
-            reader.camera_params = _camera_params(camera_model, group)
+            known = ",".join(map(str, rig[number]["intrinsics"])) if rig else _camera_params(camera_model, group)
+            reader.camera_params = known
             pycolmap.extract_features(
                 database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
     with pycolmap.Database.open(database) as filled:
-        _distrust(filled, groups)
+        if rig:
+            pycolmap.apply_rig_config([_rig_config(rig)], filled)
+        else:
+            _distrust(filled, groups)
+        if reader.camera_model == FISHEYE:
+            _trust_focal_lengths(filled)
         found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
     settle(Path(database))
     return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}
@@ -57,9 +72,8 @@ def _camera_params(camera_model: str, group: dict[str, Any]) -> str:
     if focal is None and not group["focal_is_wrong"]:
         return ""
     width, height = group["size"]
-    camera = pycolmap.Camera.create_from_model_name(
-        0, camera_model, focal or _GUESS * max(width, height), width, height
-    )
+    guess = FISHEYE_FOCAL if camera_model == FISHEYE else _GUESS
+    camera = pycolmap.Camera.create_from_model_name(0, camera_model, focal or guess * max(width, height), width, height)
     return ", ".join(map(str, camera.params))
 
 
@@ -71,3 +85,23 @@ def _distrust(database: Any, groups: list[dict[str, Any]]) -> None:
         if image.name in guessed and camera.has_prior_focal_length:
             camera.has_prior_focal_length = False
             database.update_camera(camera)
+
+
+def _trust_focal_lengths(filled: Any) -> None:
+    """Without it pairs are verified by a fundamental matrix over pixels, which no two fisheye photos have."""
+    for camera in filled.read_all_cameras():
+        camera.has_prior_focal_length = True
+        filled.update_camera(camera)
+
+
+def _rig_config(rig: Sequence[dict[str, Any]]) -> Any:
+    """The views' places in the rig, whose reference is the first."""
+    import pycolmap
+
+    rig_from_first = np.array(rig[0]["rig_from_cam"])
+    cameras = []
+    for number, view in enumerate(rig):
+        cam_from_first = np.array(view["rig_from_cam"]).T @ rig_from_first
+        pose = None if number == 0 else pycolmap.Rigid3d(pycolmap.Rotation3d(cam_from_first), np.zeros(3))
+        cameras.append(pycolmap.RigConfigCamera(ref_sensor=number == 0, image_prefix=view["prefix"], cam_from_rig=pose))
+    return pycolmap.RigConfig(cameras=cameras)

@@ -55,19 +55,21 @@ class Solution:
 
 def work(
     tell: Tell, database: str, folder: str, output: str, photos: int, seed: int, relaxed: bool = False,
-    focals: Mapping[str, float] | None = None, first: str = "incremental",
+    focals: Mapping[str, float] | None = None, first: str = "incremental", rig: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Maps, checks, maps in other ways while the model looks wrong or small, and writes the best into ``output``.
 
     ``focals`` are focal lengths by EXIF, in pixels, by name; ``first`` is the mapper that begins; ``relaxed`` relaxes
-    its thresholds from the start. Gives the registered photos' names, counts, the mean reprojection error in pixels,
-    the share of agreeing matches, the ``doubts`` that remain, and the ``groups`` of photos that only fit among
-    themselves; ``registered`` is empty where there is no model.
+    its thresholds from the start; the cameras of a ``rig`` are known and stay as they are. Gives the registered photos'
+    names, counts, the mean reprojection error in pixels, the share of agreeing matches, the ``doubts`` that remain, and
+    the ``groups`` of photos that only fit among themselves; ``registered`` is empty where there is no model.
     """
-    job = _Job(tell, database, folder, Path(output), photos, seed, dict(focals or {}))
+    job = _Job(tell, database, folder, Path(output), photos, seed, dict(focals or {}), rig)
     found: list[Solution] = []
     attempts = 0
     for way in _ways(first, relaxed, found):
+        if rig and way.mapper == "global":
+            continue  # it calibrates, and the views of a panorama are known
         attempts += 1
         if attempts > 1:
             tell.say(f"{_trouble(found, photos)}: trying {way.words}")
@@ -131,6 +133,7 @@ class _Job:
     photos: int
     seed: int
     focals: dict[str, float]
+    rig: bool
 
     def solve(self, way: Way) -> Solution | None:
         """The model that one way finds; None: there is none."""
@@ -153,6 +156,9 @@ class _Job:
         options = pycolmap.IncrementalPipelineOptions()
         options.random_seed = self.seed + way.start
         options.min_model_size = 3  # small captures are welcome
+        if self.rig:
+            options.ba_refine_focal_length = options.ba_refine_extra_params = options.ba_refine_sensor_from_rig = False
+            options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
         if way.relaxed:
             options.mapper.init_min_num_inliers = 50
             options.mapper.init_min_tri_angle = 8.0
@@ -193,5 +199,8 @@ class _Job:
         for number in strays:
             self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
             model.deregister_frame(model.images[number].frame_id)
-        pycolmap.bundle_adjustment(model)
+        options = pycolmap.BundleAdjustmentOptions()
+        if self.rig:
+            options.refine_focal_length = options.refine_extra_params = options.refine_sensor_from_rig = False
+        pycolmap.bundle_adjustment(model, options)
         solution.verdict = check.verdict(model, self.database, self.focals)

@@ -19,14 +19,17 @@ _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
 _COUNT = "SELECT COUNT(*) FROM two_view_geometries"
 
 
-def work(tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, seed: int) -> dict[str, Any]:
+def work(
+    tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, seed: int, rig: bool = False
+) -> dict[str, Any]:
     """Adds matches to a database with features.
 
     ``matcher`` is ``auto``, or what the user asks for; ``ordered`` tells that the photos, sorted by name, are in the
     order they were taken in; ``guided`` matches once more with the geometry of each verified pair known.
-    Gives the ``matcher`` that was chosen, ``why``, and how many pairs were compared and verified.
+    Views of a ``rig`` in one place aren't compared with each other. Gives the ``matcher`` that was chosen, ``why``, and
+    how many pairs were compared and verified.
     """
-    job = _Job(tell, Path(database), guided, seed)
+    job = _Job(tell, Path(database), guided, seed, rig)
     choice = pairs.choose(matcher, len(job.images), ordered)
     vectors = None
     if choice is None or choice.matcher != "exhaustive":
@@ -48,14 +51,14 @@ def work(tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, s
 class _Job:
     """What the rounds of matching share: the database, its images in the order of their names, and the options."""
 
-    def __init__(self, tell: Tell, database: Path, guided: bool, seed: int) -> None:
+    def __init__(self, tell: Tell, database: Path, guided: bool, seed: int, rig: bool) -> None:
         import pycolmap
 
         self.tell, self.database, self.seed = tell, database, seed
         with pycolmap.Database.open(database) as filled:
             self.images = sorted(filled.read_all_images(), key=lambda image: image.name)
         matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
-        matching.guided_matching = guided
+        matching.guided_matching, matching.skip_image_pairs_in_same_frame = guided, rig
         verification.ransac.random_seed = seed
         self.options = {
             "matching_options": matching, "verification_options": verification, "device": pycolmap.Device.cpu,

@@ -8,7 +8,9 @@ from typing import Literal
 
 from nerfkit.errors import NerfkitError
 
-CameraModelName = Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE"]
+CameraModelName = Literal[
+    "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "EQUIRECTANGULAR"
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class PoseOptions:
     """Which photos are compared: all pairs, neighbours by name (for frames of a walk or a video), or photos that look
     alike; auto: all pairs up to 80 photos, else by whether neighbours by name look alike."""
     camera_model: CameraModelName = "OPENCV"
-    """COLMAP's camera model, estimated with the poses."""
+    """COLMAP's camera model, estimated with the poses; EQUIRECTANGULAR: panoramas of 360 degrees, which are split into
+    perspective views (their metadata says so, as a rule)."""
     single_camera: Literal["auto", "yes", "no"] = "auto"
     """Whether photos share their intrinsics; auto: those of the same size, camera and zoom do."""
     masks: Path | None = None

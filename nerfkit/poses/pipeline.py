@@ -39,8 +39,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
 
     ``out`` gets ``colmap/sparse/0/*.bin``, ``transforms.json``, ``sparse_pc.ply``, ``poses.json``, ``poses.html``,
     where needed ``photos/`` (upright copies, or the frames of a video) and ``masks/``, and ``.cache/``: what is done
-    is not done again, and a killed run continues. The world frame is upright; its unit is a metre where GPS or ``scale_ref`` tells
-    (``poses.json``: frame).
+    is not done again, and a killed run continues. The world frame is upright; its unit is a metre where GPS or
+    ``scale_ref`` tells (``poses.json``: frame).
 
     Args:
         photos: folder of photos, in subfolders too, or a folder with them in ``images/``, ``photos/`` or ``input/``;
@@ -122,7 +122,8 @@ class _Run:
         found: Photos, start: float,
     ) -> None:  # fmt: skip
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
-        self.photos, self.unreadable, self.ordered, self.start = found.photos, found.unreadable, found.ordered, start
+        self.photos, self.unreadable, self.start = found.photos, found.unreadable, start
+        self.ordered, self.rig = found.ordered, found.rig
         self.first = Strength(QUALITY[options.quality])
         sizes = {photo.name: (photo.width, photo.height) for photo in self.photos}
         self.reference = resolve(parse(options.scale_ref), sizes) if options.scale_ref else None
@@ -136,7 +137,7 @@ class _Run:
         features = key_of(
             version=VERSION, photos=[(photo.name, photo.digest, photo.mask_digest) for photo in self.photos],
             settings=asdict(strength.features), camera_model=self.options.camera_model,
-            single_camera=self.options.single_camera,
+            single_camera=self.options.single_camera, rig=[asdict(view) for view in self.rig],
         )  # fmt: skip
         matching = key_of(
             features=features, matcher=self.options.matcher, ordered=self.ordered, guided=strength.guided,
@@ -183,6 +184,8 @@ class _Run:
         return ""
 
     def camera_groups(self) -> list[list[Photo]]:
+        if self.rig:
+            return [[photo for photo in self.photos if photo.name.startswith(view.prefix)] for view in self.rig]
         groups = capture.camera_groups(self.photos)
         if self.options.single_camera == "no":
             return [[photo] for photo in self.photos]
@@ -236,13 +239,14 @@ class _Run:
             "masks": None if placed.for_features is None else str(placed.for_features.resolve()),
             "camera_model": self.options.camera_model,
             "settings": asdict(strength.features),
+            "rig": [asdict(view) | {"intrinsics": view.intrinsics} for view in self.rig],
         }
         return self.database("features", strength, None, arguments)
 
     def matching(self, strength: Strength) -> dict[str, Any]:
         arguments = {
             "matcher": self.options.matcher, "ordered": self.ordered, "guided": strength.guided,
-            "seed": self.options.seed,
+            "seed": self.options.seed, "rig": bool(self.rig),
         }  # fmt: skip
         return self.database("matching", strength, "features", arguments)
 
@@ -274,6 +278,7 @@ class _Run:
                 "seed": self.options.seed,
                 "relaxed": strength.relaxed,
                 "focals": {name: photo.focal_px for name, photo in folder.names.items() if photo.focal_px},
+                "rig": bool(self.rig),
             })  # fmt: skip
             shutil.rmtree(target, ignore_errors=True)
             if result["registered"]:

@@ -1,4 +1,4 @@
-"""What poses are asked for becomes a folder of photos: a video's frames are taken out first."""
+"""What poses are asked for becomes a folder of photos: a video's frames are taken out, panoramas split into views."""
 
 from __future__ import annotations
 
@@ -6,37 +6,56 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from nerfkit.capture import decode, photos, video
+from nerfkit.capture import decode, panorama, photos, video
 from nerfkit.capture.photos import Photos
 from nerfkit.poses.options import PoseOptions
 from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink
 
-VERSION = 1  # of how frames are chosen and written; another one makes them anew
+VERSION = 1  # of how frames and views are chosen and written; another one makes them anew
 
 
 def photos_of(
     given: Path, out: Path, options: PoseOptions, claim: Callable[[Path, Path], None], progress: ProgressSink
 ) -> Photos:
-    """The photos in the folder ``given``, or the frames of the video ``given``, which go into ``out/photos``.
+    """The photos in the folder ``given``, the frames of the video ``given``, or the views of such panoramas.
 
-    ``claim`` takes ``out`` for a source, once that is known to be readable. Frames are ordered, and are taken out
-    again only if the video's content or the number of frames asked for has changed.
+    Frames and views lie in ``out/photos``. ``claim`` takes ``out`` for a source, once that is known to be readable.
+    Frames are ordered. What was taken out of the same content with the same options before is not taken out again.
 
     Raises:
-        NerfkitError: what :func:`photos.find`, :func:`video.extract` and ``claim`` say.
+        NerfkitError: what :func:`photos.find`, :func:`video.extract`, :func:`panorama.split` and ``claim`` say.
     """
+    cache, folder = Cache(out / ".cache"), out / "photos"
     if not video.is_video(given):
         found = photos.find(given, progress, options.masks)
+        around = panorama.are_panoramas(found.photos, options.camera_model)
         claim(out, found.folder)
-        return found
-    decode.header(given)
+        return _views(found, folder, cache, progress) if around else found
+    around = decode.header(given).spherical or options.camera_model == panorama.MODEL
     claim(out, given)
-    cache, folder = Cache(out / ".cache"), out / "photos"
+    frames = out / ".cache" / "frames" if around else folder
     key = key_of(version=VERSION, video=video.digest(given), frames=options.frames)
     record = cache.get("frames", key)
-    if record is None or not all((folder / name).is_file() for name in record["result"]["names"]):
+    if record is None or not all((frames / name).is_file() for name in record["result"]["names"]):
         cache.drop("frames")
-        names = video.extract(given, folder, options.frames, progress)
+        names = video.extract(given, frames, options.frames, progress)
         cache.put("frames", key, 0, {"names": names})
-    return replace(photos.find(folder, progress), ordered=True)
+    found = replace(photos.find(frames, progress), ordered=True)
+    if around:
+        panorama.are_panoramas(found.photos, panorama.MODEL)
+        return _views(found, folder, cache, progress)
+    return found
+
+
+def _views(found: Photos, folder: Path, cache: Cache, progress: ProgressSink) -> Photos:
+    """The perspective views of panoramas, in ``folder``."""
+    key = key_of(version=VERSION, photos=[(photo.name, photo.digest) for photo in found.photos])
+    rig = panorama.rig(found.photos[0].width)
+    record = cache.get("views", key)
+    if record is None or not all((folder / name).is_file() for name in record["result"]["names"]):
+        cache.drop("views")
+        panorama.split(found.photos, folder, progress)
+        cache.put("views", key, 0, {"names": sorted(file.name for file in folder.iterdir())})
+    split = photos.find(folder, progress)
+    return replace(split, unreadable=found.unreadable, ordered=found.ordered, rig=rig)

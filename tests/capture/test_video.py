@@ -18,6 +18,7 @@ from nerfkit.capture import decode, photos, video
 from nerfkit.capture.motion import Track
 from nerfkit.errors import NerfkitError
 from nerfkit.poses import source
+from nerfkit.progress import quiet
 
 STILL, SLOW, FAST = 30, 60, 30  # frames of each part
 PLACES = np.cumsum([0.0] * STILL + [2.0] * SLOW + [6.0] * FAST)  # columns: 120 pixels slowly, then 180 fast
@@ -259,10 +260,23 @@ def test_a_rerun_extracts_nothing_and_another_number_or_content_does(walk: Path,
     assert "frames" in take(20)
 
 
-def test_frames_of_a_long_video_are_compared_as_a_sequence() -> None:
-    options = poses.PoseOptions()
-    assert [options.matcher_for(count, ordered=True) for count in (50, 150)] == ["exhaustive", "sequential"]
-    assert options.matcher_for(150) == "exhaustive"
+def test_a_360_degree_video_becomes_views(tmp_path: Path) -> None:
+    whole = texture(5, 200, 400)
+    film = encode(tmp_path / "around.mp4", (np.roll(whole, 4 * step, 1) for step in range(30)))
+    (tmp_path / "out").mkdir()
+    found = source.photos_of(
+        film, tmp_path / "out", poses.PoseOptions(camera_model="EQUIRECTANGULAR", frames=5), lambda *_: None, quiet
+    )
+    assert found.ordered and len(found.rig) >= 6
+    assert 4 * len(found.rig) <= len(found.photos) <= 5 * len(found.rig)
+    assert len({photo.name for photo in found.photos if photo.name.startswith(found.rig[0].prefix)}) >= 4
+    assert {(photo.width, photo.height) for photo in found.photos} == {(found.rig[0].size,) * 2}
+
+
+def test_hundreds_of_frames_are_selected_in_order(walk: Path) -> None:
+    numbers = [0, *range(1, 120, 2), *range(5000, 6500)]
+    given = list(decode.selected(walk, decode.header(walk), numbers))
+    assert len(given) == 61
 
 
 @pytest.mark.slow
