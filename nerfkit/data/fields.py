@@ -81,7 +81,8 @@ class Fields:
         return NerfkitError(f"{self.file}: {self.where} has no '{key}'; export the file again")
 
     def wrong(self, key: str, wanted: str, value: Any) -> NerfkitError:
-        shown = str(value) if len(str(value)) <= 40 else str(value)[:40] + "…"
+        shown = " ".join(str(value).split())
+        shown = shown if len(shown) <= 40 else shown[:40] + "…"
         return NerfkitError(
             f"{self.file}: '{key}' of {self.where} must be {wanted}, got {shown}; export the file again"
         )

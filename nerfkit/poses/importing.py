@@ -80,40 +80,47 @@ def import_poses(
     with cache.workspace() as work:
         folder, names = _photos(scene.views, out, progress)
         made = model.reconstruction(scene, names)
-        triangulated: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         if triangulate and not len(scene.points):
-            made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
-            if triangulated["meant"]:
-                words = f"{100 * triangulated['agreement']:.0f} % of the matches between the photos agree with them"
-                scene, convention = _convention(scene, Verdict(True, words, triangulated["meant"]), fix_convention)
+            made, result = _triangulated(made, folder, work, cache, seed, progress)
+            if result["meant"]:
+                words = f"{100 * result['agreement']:.0f} % of the matches between the photos agree with them"
+                scene, convention = _convention(scene, Verdict(True, words, result["meant"]), fix_convention)
                 names = dict(zip(names, scene.views, strict=True))
                 made = model.reconstruction(scene, names)
-                made, triangulated = _triangulated(made, folder, work, cache, seed, progress)
-            found += _about(triangulated, len(names))
+                made, result = _triangulated(made, folder, work, cache, seed, progress)
+            found += _about(result, len(names))
         elif not len(scene.points):
             found.append("there are no points; without --no-triangulate they are found by matching the photos")
-        observed = made.compute_num_observations() > 0
-        if observed and (scene.point_colors == GREY).all():
+        elif made.compute_num_observations() and (scene.point_colors == GREY).all():
             made.extract_colors_for_all_images(str(folder))
-        unregistered = _unregistered(scene.views)
-        report = ImportReport(
-            source=str(scene.source),
-            photos=len(names) + len(unregistered),
-            registered=len(names),
-            unregistered=unregistered,
-            points=made.num_points3D(),
-            triangulated=bool(triangulated),
-            mean_reprojection_error_px=round(_mean_error(made), 4) if observed else None,
-            agreement=round(triangulated["agreement"], 4) if triangulated else None,
-            cameras=made.num_cameras(),
-            convention=convention,
-            problems=found,
-            seconds={"total": round(time.perf_counter() - start, 2)},
-        )
+        report = _report(scene, made, result, convention, found, time.perf_counter() - start)
         _write(made, names, folder, out, report)
     for problem in found:
         log.warning("%s: %s", scene.source, problem)
     return report
+
+
+def _report(
+    scene: RawScene, made: Any, result: dict[str, Any], convention: str | None, found: list[str], seconds: float
+) -> ImportReport:
+    unregistered = _unregistered(scene.views)
+    made.update_point_3d_errors()
+    observed = made.compute_num_observations() > 0
+    return ImportReport(
+        source=str(scene.source),
+        photos=len(scene.views) + len(unregistered),
+        registered=len(scene.views),
+        unregistered=unregistered,
+        points=made.num_points3D(),
+        triangulated=bool(result),
+        mean_reprojection_error_px=round(float(made.compute_mean_reprojection_error()), 4) if observed else None,
+        agreement=round(result["agreement"], 4) if result else None,
+        cameras=made.num_cameras(),
+        convention=convention,
+        problems=found,
+        seconds={"total": round(seconds, 2)},
+    )
 
 
 def _convention(scene: RawScene, verdict: Verdict, fix: bool) -> tuple[RawScene, str | None]:
@@ -175,11 +182,6 @@ def _about(result: dict[str, Any], photos: int) -> list[str]:
     if result["points"] < FEW_POINTS * photos:
         return [f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"]
     return []
-
-
-def _mean_error(made: Any) -> float:
-    made.update_point_3d_errors()
-    return float(made.compute_mean_reprojection_error())
 
 
 def _unregistered(views: list[RawView]) -> list[str]:

@@ -139,6 +139,7 @@ def _tell_positions(posed: Any, database: str) -> None:
     import pycolmap
 
     with pycolmap.Database.open(database) as filled:
+        filled.clear_pose_priors()  # those of EXIF's GPS
         for image in filled.read_all_images():
             prior = pycolmap.PosePrior()
             prior.position = posed.find_image_with_name(image.name).projection_center()

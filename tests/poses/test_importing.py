@@ -23,7 +23,7 @@ from nerfkit.data.raw import RawScene, Seen
 from nerfkit.data.readers import read
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
-from nerfkit.poses import import_poses
+from nerfkit.poses import import_poses, model, triangulate
 from nerfkit.poses.checks import problems
 from nerfkit.poses.compare import pose_errors, read_poses
 from nerfkit.poses.conventions import POINTS, POSES, judge, reread
@@ -326,3 +326,41 @@ def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, t
     assert errors.photos == 6 and errors.position_percent_max < 1e-4 and errors.rotation_deg_max < 1e-4
     scene = read(tmp_path / "out")
     assert len(scene.points) == report.points and scene.point_colors.astype(float).std() > 10
+
+
+@pytest.mark.slow
+def test_of_many_photos_only_neighbours_are_matched(
+    still_life: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for more than a hundred photos: each with the nearest cameras."""
+    import pycolmap
+
+    data = json.loads((still_life / "truth/transforms.json").read_text())
+    frames = [
+        frame for frame in data["frames"] if Path(frame["file_path"]).stem in ("0000", "0001", "0002", "0003", "0020")
+    ]
+    for frame in frames:
+        frame["file_path"] = str(still_life / "photos" / Path(frame["file_path"]).name)
+    (tmp_path / "transforms.json").write_text(json.dumps({**data, "frames": frames, "ply_file_path": None}))
+    scene = read(tmp_path)
+    folder, names = model.named(scene.views)
+    (tmp_path / "posed").mkdir()
+    model.reconstruction(scene, names).write_binary(str(tmp_path / "posed"))
+    monkeypatch.setattr(triangulate, "EVERY_PAIR", 2)
+    monkeypatch.setattr(triangulate, "NEAREST", 1)
+    told: list[int] = []
+    result = triangulate.work(
+        lambda done, total: told.append(done), str(tmp_path / "posed"), str(folder), str(tmp_path / "matches.db"),
+        str(tmp_path / "out"), seed=0,
+    )  # fmt: skip
+    assert result["points"] > 10 and result["agreement"] > 0.9 and result["meant"] is None and told
+    with pycolmap.Database.open(tmp_path / "matches.db") as filled:
+        pairs, _ = filled.read_two_view_geometries()
+        named = {image.image_id: image.name for image in filled.read_all_images()}
+    matched = {frozenset(named[number] for number in pycolmap.pair_id_to_image_pair(pair)) for pair in pairs}
+    eyes = {view.path.name: view.camera.world_from_cam[0, :3, 3] for view in scene.views}
+    nearest = {
+        frozenset((name, min((torch.dist(eye, other), at) for at, other in eyes.items() if at != name)[1]))
+        for name, eye in eyes.items()
+    }
+    assert matched == nearest
