@@ -259,7 +259,7 @@ class _Run:
         raise NerfkitError(
             f"{self.photos[0].path.parent}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
-            "they show with the next one, or try --quality best"
+            "they show with the next one"
         )
 
     def output(self, folder: UprightFolder, best: Attempt, found: Sequence[Attempt]) -> PoseReport:
