@@ -296,7 +296,7 @@ class _Run:
         raise NerfkitError(
             f"{self.photos[0].root}: only {len(names)} of {len(self.photos)} photos fit together: photos of "
             "different scenes, or too little overlap or texture; take photos that share at least two thirds of what "
-            f"they show with the next one, or try --quality best; {self.explain(folder, best)} shows which match"
+            f"they show with the next one; {self.explain(folder, best)} shows which match"
         )
 
     def explain(self, folder: UprightFolder, best: Attempt) -> Path:

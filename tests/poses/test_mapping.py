@@ -145,10 +145,10 @@ def test_a_wrong_model_of_fox_is_caught_and_mapped_again(shared_data: Path, tmp_
     names = sorted(photo.name for photo in photos.iterdir())
     settings = asdict(QUALITY["normal"]) | {"first_octave": -1}
     features.work(
-        Heard(), database, str(photos), [{"names": names, "longest_side": 1920}], "SIMPLE_RADIAL", settings
+        Heard(), database, str(photos), [{"names": names, "size": (1080, 1920), "focal_px": None, "focal_is_wrong": False}], "SIMPLE_RADIAL", settings
     )  # fmt: skip
     matching.work(Heard(), database, "exhaustive", False, False, 0)
-    job = mapping._Job(Heard(), database, str(photos), tmp_path / "wrong", 50, 0, {})
+    job = mapping._Job(Heard(), database, str(photos), tmp_path / "wrong", 50, 0, {}, rig=False)
     wrong = job.solve(mapping.Way("global", 0))
     assert wrong is not None
     assert wrong.model.num_reg_images() == 50

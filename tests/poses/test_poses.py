@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from nerfkit import poses
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.poses.compare import pose_errors, read_poses
+from nerfkit.poses.options import QUALITY, FeatureSettings
 
 ROOT = Path(__file__).parents[2]
 DRAFT = poses.PoseOptions(quality="draft")
@@ -197,10 +199,37 @@ def test_photos_of_different_scenes(tmp_path: Path) -> None:
     _, words = command.communicate(timeout=60)
     assert command.returncode == 2, words
     assert f"{folder}: only 0 of 5 photos fit together: photos of different scenes, or too little overlap" in words
+    assert "only 0 of 5 photos fit together: once more with stronger features" in words
     assert "5 photos (0.jpg … 4.jpg) match no other photo" in words
     assert f"{out / 'poses.html'} shows which match" in words
     assert sorted(entry.name for entry in out.iterdir()) == [".cache", "poses.html"]
     assert "No camera poses of 5 photos" in (out / "poses.html").read_text()
+
+
+def test_a_second_attempt_with_stronger_settings(
+    ten_photos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(QUALITY, "draft", FeatureSettings(300, 30, 0))
+    caplog.set_level("INFO", "nerfkit")
+    out = ten_photos.parent / "second"
+    report = poses.estimate(ten_photos, out, DRAFT)
+    assert "photos fit together: once more with stronger features" in caplog.text
+    assert (report.registered, report.attempts, report.doubts) == (10, 2, [])
+    before = tree(out)
+    assert poses.estimate(ten_photos, out, DRAFT) == report
+    assert tree(out) == before
+
+
+def test_the_command_says_which_pairs_and_how_long(ten_photos: Path, posed: tuple[Path, poses.PoseReport]) -> None:
+    out = ten_photos.parent / "said"
+    shutil.copytree(posed[0], out)
+    (out / ".cache" / "matching.json").unlink()
+    (out / "transforms.json").unlink()
+    command = nerfkit("poses", ten_photos, "--out", out, "--quality", "draft")
+    _, words = command.communicate(timeout=120)
+    assert command.returncode == 0, words
+    assert "pairs: exhaustive, all 45 of 10 photos" in words
+    assert re.search(r"features \d+ s, matching \d+ s, mapping \d+ s", words)
 
 
 @pytest.mark.parametrize(
