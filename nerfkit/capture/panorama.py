@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +105,7 @@ def split(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet)
     def write(photo: Photo) -> None:
         picture = _decode(photo)
         for view, table in zip(views, tables):
-            _save(_look(picture, *table), partial / f"{view.prefix}{photo.path.stem}.jpg")
+            _save(_look(picture, *table), partial / f"{view.prefix}{flat(photo)}.jpg")
 
     with atomic(folder) as partial:
         partial.mkdir(parents=True)
@@ -113,6 +113,11 @@ def split(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet)
             for done, _ in enumerate(pool.map(write, photos), 1):
                 progress("views of panoramas", done, len(photos))
     return views
+
+
+def flat(photo: Photo) -> str:
+    """What the views of a photo are called behind their prefix, which must be all that tells one view from another."""
+    return PurePosixPath(photo.name).with_suffix("").as_posix().replace("/", "__")
 
 
 def maps(view: View, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

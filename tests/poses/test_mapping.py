@@ -144,9 +144,8 @@ def test_a_wrong_model_of_fox_is_caught_and_mapped_again(shared_data: Path, tmp_
     photos, database = shared_data / "fox" / "images", str(tmp_path / "matching.db")
     names = sorted(photo.name for photo in photos.iterdir())
     settings = asdict(QUALITY["normal"]) | {"first_octave": -1}
-    features.work(
-        Heard(), database, str(photos), [{"names": names, "size": (1080, 1920), "focal_px": None, "focal_is_wrong": False}], "SIMPLE_RADIAL", settings
-    )  # fmt: skip
+    group = {"names": names, "size": (1080, 1920), "focal_px": None, "focal_is_wrong": False}
+    features.work(Heard(), database, str(photos), [group], "SIMPLE_RADIAL", settings)
     matching.work(Heard(), database, "exhaustive", False, False, 0)
     job = mapping._Job(Heard(), database, str(photos), tmp_path / "wrong", 50, 0, {}, rig=False)
     wrong = job.solve(mapping.Way("global", 0))
