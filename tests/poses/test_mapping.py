@@ -138,30 +138,36 @@ def test_few_photos_are_tried_with_relaxed_thresholds_and_by_the_global_mapper(
 
 
 @pytest.mark.slow
-def test_a_wrong_model_of_fox_is_caught_and_mapped_again(shared_data: Path, tmp_path: Path) -> None:
-    """Global mapping with one radial parameter puts all 50 photos at 1.1 pixels, and half of the cameras 12.6 % of the
-    extent or more from where they were. That is noticed, and incremental mapping is right."""
+def test_a_wrong_model_of_fox_is_caught_and_mapped_again(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Global mapping with one radial parameter puts all 50 photos at 1.1 to 1.4 pixels, and half of the cameras more
+    than a tenth of the extent from where they were. That is noticed, and incremental mapping is right."""
     photos, database = shared_data / "fox" / "images", str(tmp_path / "matching.db")
     names = sorted(photo.name for photo in photos.iterdir())
     settings = asdict(QUALITY["normal"]) | {"first_octave": -1}
     group = {"names": names, "size": (1080, 1920), "focal_px": None, "focal_is_wrong": False}
     features.work(Heard(), database, str(photos), [group], "SIMPLE_RADIAL", settings)
     matching.work(Heard(), database, "exhaustive", False, False, 0)
-    job = mapping._Job(Heard(), database, str(photos), tmp_path / "wrong", 50, 0, {}, rig=False)
-    wrong = job.solve(mapping.Way("global", 0))
+    assert_global_mapping_is_caught(database, shared_data, tmp_path, monkeypatch)
+
+
+def assert_global_mapping_is_caught(
+    database: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    solve = mapping._Job.solve
+    monkeypatch.setattr(mapping._Job, "solve", lambda job, way: found.append(solve(job, way)) or found[-1])
+    heard, photos = Heard(), str(shared_data / "fox" / "images")
+    result = mapping.work(heard, database, photos, str(tmp_path / "model"), 50, 0, first="global")
+    wrong = found[0]
     assert wrong is not None
     assert wrong.model.num_reg_images() == 50
-    assert wrong.model.compute_mean_reprojection_error() < 1.2
+    assert wrong.model.compute_mean_reprojection_error() < 2
     assert errors(wrong.model, shared_data).position_percent_median > 1
-    assert not wrong.good
-
-    heard = Heard()
-    result = mapping.work(heard, database, str(photos), str(tmp_path / "model"), 50, 0, first="global")
     assert "the poses look wrong" in heard.lines[0]
-    assert (len(result["registered"]), result["doubts"]) == (50, [])
-    import pycolmap
-
-    assert errors(pycolmap.Reconstruction(tmp_path / "model"), shared_data).position_percent_median < 0.2
+    assert (len(result["registered"]), result["doubts"], result["attempts"]) == (50, [], 2)
+    assert errors(found[1].model, shared_data).position_percent_median < 0.2
 
 
 def errors(model: Any, shared_data: Path) -> PoseErrors:
