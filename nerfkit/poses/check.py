@@ -35,15 +35,14 @@ _FAR = 20.0  # times the usual distance between photos that match
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """For each verified pair of registered photos, [P] each: image numbers, agreeing matches and all matches; of a
-    sample of the agreeing ones, those whose rays are at an angle (``wide``) and of these those that meet ``behind`` a
-    camera."""
+    """For each verified pair of registered photos, [P] each: image numbers, agreeing matches and all matches; how many
+    of the agreeing ones were ``measured``, a sample, and how many of these clearly meet ``behind`` a camera."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     agreeing: NDArray[np.int64]
     matches: NDArray[np.int64]
-    wide: NDArray[np.int64]
+    measured: NDArray[np.int64]
     behind: NDArray[np.int64]
 
     @property
@@ -59,8 +58,11 @@ class PairAgreement:
 
     @property
     def reversed(self) -> float:
-        """Share of the measured matches that meet behind a camera; 0 where none could be measured."""
-        return float(self.behind.sum() / self.wide.sum()) if self.wide.sum() else 0.0
+        """Share of the measured matches that meet behind a camera; 0 where none were measured.
+
+        Those with rays nearly parallel count as right: where all are, the few wide ones are wrong matches.
+        """
+        return float(self.behind.sum() / self.measured.sum()) if self.measured.sum() else 0.0
 
     def without(self, images: list[int]) -> PairAgreement:
         """The pairs that have none of these images."""
@@ -138,7 +140,7 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
         agreeing = np.flatnonzero(_sampson(two_from_one, rays_one, rays_two) < (_MAX_ERROR / focal) ** 2)
         some = agreeing[:: -(-len(agreeing) // sample) or 1]
         wide, in_front = depth_signs(two_from_one, rays_one[some], rays_two[some])
-        rows.append((first, second, len(agreeing), len(matches), wide.sum(), (wide & ~in_front).sum()))
+        rows.append((first, second, len(agreeing), len(matches), len(some), (wide & ~in_front).sum()))
     return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
 
 
