@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nerfkit.capture import sensors
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -45,11 +47,10 @@ def read(image: Image, size: tuple[int, int]) -> Facts:
         return Facts()
     inner, gps = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     values = [outer.get(_MAKE), outer.get(_MODEL), inner.get(_FOCAL_LENGTH), inner.get(_FOCAL_LENGTH_35MM)]
-    focal_px, wrong = _focal(inner, *size)
+    lens = tuple("" if value is None else str(value).strip("\0 ") for value in values)
+    focal_px, wrong = _focal(inner, lens[0], lens[1], *size)
     return Facts(
-        _orientation(outer.get(ORIENTATION)),
-        tuple("" if value is None else str(value).strip("\0 ") for value in values),
-        focal_px, wrong, _gps(gps), _taken(outer, inner),
+        _orientation(outer.get(ORIENTATION)), lens, focal_px, wrong, _gps(gps), _taken(outer, inner),
     )  # fmt: skip
 
 
@@ -65,11 +66,12 @@ def _orientation(value: Any) -> int:
     return int(number) if number in range(1, 9) else 1
 
 
-def _focal(inner: Mapping[int, Any], width: int, height: int) -> tuple[float | None, bool]:
+def _focal(inner: Mapping[int, Any], maker: str, model: str, width: int, height: int) -> tuple[float | None, bool]:
     """The focal length in pixels, and whether a 35 mm equivalent is there that must not be used.
 
     The focal plane's resolution is more exact than the 35 mm equivalent, which is rounded to millimetres, but is more
-    often wrong: it counts where both agree, or where there is no equivalent.
+    often wrong: it counts where both agree, or where there is no equivalent. Where neither can be used, the camera's
+    sensor may be known.
     """
     film = _number(inner.get(_FOCAL_LENGTH_35MM))
     if _is_cropped(inner, width, height):
@@ -82,7 +84,10 @@ def _focal(inner: Mapping[int, Any], width: int, height: int) -> tuple[float | N
     )
     if film_is_plausible:
         return (by_plane if abs(by_plane / by_film - 1) < _AGREE else by_film), False
-    return (by_plane if plane_is_plausible else None), film > 0
+    if plane_is_plausible:
+        return by_plane, film > 0
+    by_sensor = _focal_by_sensor(inner, maker, model, width, height)
+    return (by_sensor if _PLAUSIBLE[0] <= by_sensor / longer <= _PLAUSIBLE[1] else None), film > 0
 
 
 def _focal_by_plane(inner: Mapping[int, Any], longer: int) -> float:
@@ -93,6 +98,14 @@ def _focal_by_plane(inner: Mapping[int, Any], longer: int) -> float:
         return 0.0
     written = max(_number(inner.get(_PIXEL_X)), _number(inner.get(_PIXEL_Y))) or longer
     return focal * resolution / unit * longer / written
+
+
+def _focal_by_sensor(inner: Mapping[int, Any], maker: str, model: str, width: int, height: int) -> float:
+    """Pixels; 0 where nothing is known of the camera."""
+    focal = _number(inner.get(_FOCAL_LENGTH))
+    if focal <= 0 or _number(inner.get(_DIGITAL_ZOOM, 1)) not in (0.0, 1.0):
+        return 0.0
+    return focal * (sensors.crop_factor(maker, model) or 0.0) * math.hypot(width, height) / _FILM_DIAGONAL
 
 
 def _is_cropped(inner: Mapping[int, Any], width: int, height: int) -> bool:

@@ -70,6 +70,8 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
         raise NerfkitError(
             f"{options.photos}: --import needs no photos to find poses of; name their folder with --images"
         )
+    if options.features != "sift":
+        raise NerfkitError("--features: poses of --import are checked, and points found, by SIFT; leave it out")
     place = source.resolve()
     out = options.out or place.with_name(f"{place.stem}_poses")
     report = poses.import_poses(

@@ -78,8 +78,10 @@ def _train(options: Options, console: Console) -> Path:
     if (out / "config.toml").is_file():
         from nerfkit.train.run import Run
 
-        _check_same(Run.open(out), options)
+        known = Run.open(out)
+        _check_same(known, options)
         if (out / "metrics.json").is_file():
+            train.warn_of_new_poses(known, console)
             console.say(f"{out} is trained already")
             return out
         asked.resume = True
@@ -88,9 +90,10 @@ def _train(options: Options, console: Console) -> Path:
 
 
 def _check_same(known: Any, options: Options) -> None:
-    from nerfkit.cli.train import same_scene
+    from nerfkit.cli.train import same_frames, same_scene
 
     same_scene(options.photos, known)
+    same_frames(options.photos, options.frames, known)
     for name in ("model", "downscale", "seed"):
         given, kept = getattr(options, name), getattr(known.config, name)
         if given != kept:

@@ -59,7 +59,10 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     config, out = config_of(options), run_folder(options)
     config.check()
     if options.resume:
-        same_scene(config.scene, Run.open(out))
+        known = Run.open(out)
+        same_scene(config.scene, known)
+        same_frames(config.scene, options.frames, known)
+        warn_of_new_poses(known, console)
     else:
         Run.check_free(out, overwrite=options.overwrite)
         check(config.device, config.backend)  # before minutes go into poses
@@ -108,6 +111,34 @@ def same_scene(given: Path, run: Run) -> None:
         raise NerfkitError(f"{run.path}: is a run of {run.config.scene}, not of {given}; choose another --out")
 
 
+def same_frames(given: Path, frames: int | None, run: Run) -> None:
+    """Raises NerfkitError: ``frames`` of a video are asked for, and the run began with others."""
+    from nerfkit.capture.video import is_video
+    from nerfkit.poses.source import has_frames
+
+    if frames is None:
+        return
+    if not is_video(given):
+        raise NerfkitError(f"{given}: --frames is for a video that a run begins with; leave it out")
+    if not has_frames(run.path / "poses", given, frames):
+        raise NerfkitError(
+            f"{run.path}: was begun with other frames than --frames {frames} takes; leave it out, choose another "
+            f"--out, or begin anew: nerfkit train {given} --out {run.path} --frames {frames} --overwrite"
+        )
+
+
+def warn_of_new_poses(run: Run, console: Console) -> None:
+    """A run keeps the cameras that it began with, even where ``nerfkit poses`` has found others since."""
+    own = run.path / "poses"
+    folder = own if own.is_dir() else run.config.scene
+    poses, scene = folder / "poses.json", run.path / "scene.json"
+    if poses.is_file() and scene.is_file() and poses.stat().st_mtime > scene.stat().st_mtime:
+        console.warn(
+            f"{folder}: these poses are newer than the run in {run.path}, which keeps those it began with; "
+            f"train on the new ones with: nerfkit train {folder} --out OTHER"
+        )
+
+
 def posed(scene: Path, images: Path | None, out: Path, console: Console, frames: int | None = None) -> Path:
     """The scene itself, or for a folder of plain photos or a video the poses found for it, in the run's folder."""
     from nerfkit.capture.photos import has_photos
@@ -116,6 +147,8 @@ def posed(scene: Path, images: Path | None, out: Path, console: Console, frames:
 
     known = not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene)
     if known and not is_video(scene):
+        if frames is not None and scene.exists():
+            raise NerfkitError(f"{scene}: has its cameras already, and --frames is for a video; leave it out")
         return scene
     from nerfkit import poses
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nerfkit.data.raw import RawScene, RawView, finish
-from nerfkit.data.transforms import frame_camera, frames, load_json, merged, photo_path
+from nerfkit.data.transforms import frame_camera, frames, load_json, merged, photo_paths
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,6 @@ class BlenderReader:
 
     def _views(self, file: Path) -> list[RawView]:
         data = load_json(file)
-        return [self._view(file, merged(data, frame)) for frame in frames(file, data)]
-
-    def _view(self, file: Path, frame: Mapping[str, Any]) -> RawView:
-        path = photo_path(file, frame, self.images)
-        return RawView(path, frame_camera(file, frame, path))
+        found = frames(file, data)
+        paths = photo_paths(file, found, self.images)
+        return [RawView(path, frame_camera(file, merged(data, frame), path)) for frame, path in zip(found, paths)]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.data.below import photos_below
 from nerfkit.data.colmap_files import check_binary
 from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
 from nerfkit.errors import NerfkitError
@@ -57,8 +58,7 @@ class ColmapReader:
     def _photos(self, path: Path, model: Path, names: list[str]) -> list[Path]:
         """The files of ``names``: in the first of the folders that has any of them."""
         if self.images is not None:
-            by_name = [self.images / name for name in names]
-            return [file if file.is_file() else self.images / file.name for file in by_name]
+            return photos_below(names, self.images)
         bases = dict.fromkeys([path, model, *model.parents[:3]])
         folders = [base / folder for base in bases for folder in PHOTO_FOLDERS]
         holds = (folder for folder in folders if any((folder / name).is_file() for name in names))

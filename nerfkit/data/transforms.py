@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import CameraModel, Cameras
+from nerfkit.data.below import photos_below
 from nerfkit.data.brown import reduce_brown
 from nerfkit.data.points import read_ply
 from nerfkit.data.raw import (
@@ -45,10 +46,10 @@ MODELS: dict[str, CameraModel] = {
 class TransformsReader:
     """Reads ``transforms.json``, alone or in its folder.
 
-    Values of a frame win over those of the whole file. ``images`` is another folder for the photos, looked up by the
-    longest end of their path that is there. Paths of Windows, absolute ones too, are understood. nerfstudio's
-    ``applied_transform`` and ``applied_scale`` are undone, points included, so that the world frame is the one the
-    poses were estimated in.
+    Values of a frame win over those of the whole file. ``images`` is another folder for the photos, in subfolders too,
+    looked up by the longest end of their path (:func:`nerfkit.data.below.photos_below`). Paths of Windows, absolute
+    ones too, are understood. nerfstudio's ``applied_transform`` and ``applied_scale`` are undone, points included, so
+    that the world frame is the one the poses were estimated in.
     """
 
     images: Path | None = None
@@ -61,15 +62,16 @@ class TransformsReader:
         file = path if path.is_file() else path / "transforms.json"
         data = load_json(file)
         world_from_file = _applied(file, data).inverse()
-        views = [self._view(file, merged(data, frame)) for frame in frames(file, data)]
+        found = frames(file, data)
+        paths = photo_paths(file, found, self.images)
+        views = [self._view(file, merged(data, frame), path) for frame, path in zip(found, paths)]
         for view in views:
             view.camera = _moved(view.camera, world_from_file)
         points, colors = _points(file, data)
         points = world_from_file.points(torch.from_numpy(points)).numpy()
         return finish(RawScene(file, views, points, colors))
 
-    def _view(self, file: Path, frame: Mapping[str, Any]) -> RawView:
-        path = photo_path(file, frame, self.images)
+    def _view(self, file: Path, frame: Mapping[str, Any], path: Path) -> RawView:
         mask = frame.get("mask_path")
         if mask is not None and not isinstance(mask, str):
             raise NerfkitError(f"{file}: mask_path of {frame['file_path']} must be a path, got {mask!r}")
@@ -104,10 +106,18 @@ def merged(data: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if _GIVES.get(key) not in frame} | dict(frame)
 
 
-def photo_path(file: Path, frame: Mapping[str, Any], images: Path | None = None) -> Path:
-    """The photo of a frame; a path without suffix gets the first suffix of a file that is there."""
+def photo_paths(file: Path, frames: Sequence[Mapping[str, Any]], images: Path | None) -> list[Path]:
+    """The photo of each frame; a path without suffix gets the first suffix of a file that is there.
+
+    Raises:
+        NerfkitError: two files below ``images`` fit a frame equally well.
+    """
     if images is not None:
-        return photo_file(frame["file_path"], [images])
+        return photos_below([frame["file_path"] for frame in frames], images)
+    return [_photo_path(file, frame) for frame in frames]
+
+
+def _photo_path(file: Path, frame: Mapping[str, Any]) -> Path:
     name = frame["file_path"].replace("\\", "/")
     path = Path(*(file.parent / name).parts)  # drops "./"
     if path.is_file():

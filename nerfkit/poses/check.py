@@ -2,13 +2,14 @@
 
 A low reprojection error and all photos registered don't prove a model right: the mapper drops the matches that
 contradict it. What tells is how many of all verified matches agree with the final poses: 95 % in right models of
-real photos, 84 % in one bent by an unlucky start.
+real photos, 84 % in one bent by an unlucky start. A model turned inside out (each point on the other side of its
+cameras, as when all depths are reversed) satisfies the same epipolar geometry: it is told by where matches meet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 SUSPICIOUS = 0.90  # share of agreeing matches below which a model is doubtful
 SAME = 0.01  # of the extent: camera positions of two models that agree with each other
+REVERSED = 0.02  # share of matches that meet behind a camera above which a model is doubtful: 0.05 % in right ones
 STRAY = 0.5  # share of a photo's own matches below which it was put into a wrong place
 _MAX_ERROR = 4.0  # pixels, as the verification has it
 _STRONG = 100  # matches of a pair that is right: of those with 30, a fifth can be wrong (fox)
@@ -26,17 +28,22 @@ _CONTRADICTED = 0.03  # share of strong pairs that may disagree: 0 to 1 % in rig
 _FOCAL = (0.7, 1.4)  # times EXIF's
 _MOST = 0.9  # of the photos
 _TRIMS = 5
+_MEASURED = 30_000  # matches of which it is looked where they meet
+_ANGLE = 1.0  # degrees between the rays of a match: below, noise of a pixel can turn the sign of its depth
 _FAR = 20.0  # times the usual distance between photos that match
 
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """For each verified pair of registered photos: image numbers, agreeing matches and all matches, [P] each."""
+    """For each verified pair of registered photos, [P] each: image numbers, agreeing matches and all matches; how many
+    of the agreeing ones were ``measured``, a sample, and how many of these clearly meet ``behind`` a camera."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     agreeing: NDArray[np.int64]
     matches: NDArray[np.int64]
+    measured: NDArray[np.int64]
+    behind: NDArray[np.int64]
 
     @property
     def share(self) -> float:
@@ -49,10 +56,18 @@ class PairAgreement:
         strong = self.matches >= _STRONG
         return float((2 * self.agreeing < self.matches)[strong].mean()) if strong.any() else 0.0
 
+    @property
+    def reversed(self) -> float:
+        """Share of the measured matches that meet behind a camera; 0 where none were measured.
+
+        Those with rays nearly parallel count as right: where all are, the few wide ones are wrong matches.
+        """
+        return float(self.behind.sum() / self.measured.sum()) if self.measured.sum() else 0.0
+
     def without(self, images: list[int]) -> PairAgreement:
         """The pairs that have none of these images."""
         kept = ~(np.isin(self.first, images) | np.isin(self.second, images))
-        return PairAgreement(self.first[kept], self.second[kept], self.agreeing[kept], self.matches[kept])
+        return PairAgreement(*(getattr(self, field.name)[kept] for field in fields(self)))
 
     def by_image(self) -> dict[int, float]:
         """The share of agreeing matches of each photo that has any."""
@@ -78,6 +93,8 @@ def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict
         doubts.append(f"only {100 * pairs.share:.0f} % of the matches agree with the poses")
     elif pairs.contradicted > _CONTRADICTED:
         doubts.append(f"{100 * pairs.contradicted:.0f} % of the pairs with many matches contradict the poses")
+    if pairs.reversed > REVERSED:
+        doubts.append(f"{100 * pairs.reversed:.0f} % of the matches meet behind the cameras")
     wrong = sorted(model.images[number].name for number in strays(pairs))
     if wrong:
         doubts.append(f"most matches contradict the poses of {_some(wrong)}")
@@ -97,7 +114,8 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
     """How many of each pair's verified matches agree with the model's poses.
 
     A match agrees when its Sampson error under the essential matrix of the two poses (Hartley and Zisserman,
-    2nd ed., eq. 11.9) is below 4 pixels.
+    2nd ed., eq. 11.9) is below 4 pixels. Where its rays are nearest to each other, it must lie in front of both cameras
+    (their "cheirality", ch. 21); that is looked at for some tens of thousands of matches, as many of each pair.
     """
     import pycolmap
 
@@ -109,6 +127,7 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
         if image.has_pose
     }
     rows = []
+    sample = max(1, _MEASURED // max(1, len(pairs)))
     for pair, geometry in zip(pairs, geometries):
         first, second = pycolmap.pair_id_to_image_pair(pair)
         matches = geometry.inlier_matches
@@ -116,10 +135,28 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
             continue
         one, two = model.images[first], model.images[second]
         two_from_one = (two.cam_from_world() * one.cam_from_world().inverse()).matrix()  # [3, 4]
-        error = _sampson(two_from_one, rays[first][matches[:, 0]], rays[second][matches[:, 1]])
+        rays_one, rays_two = rays[first][matches[:, 0]], rays[second][matches[:, 1]]
         focal = (one.camera.mean_focal_length() + two.camera.mean_focal_length()) / 2
-        rows.append((first, second, int((error < (_MAX_ERROR / focal) ** 2).sum()), len(matches)))
-    return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+        agreeing = np.flatnonzero(_sampson(two_from_one, rays_one, rays_two) < (_MAX_ERROR / focal) ** 2)
+        some = agreeing[:: -(-len(agreeing) // sample) or 1]
+        wide, in_front = depth_signs(two_from_one, rays_one[some], rays_two[some])
+        rows.append((first, second, len(agreeing), len(matches), len(some), (wide & ~in_front).sum()))
+    return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+
+
+def depth_signs(
+    two_from_one: Floats, rays_one: Floats, rays_two: Floats
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of matches, as normalised image points [M, 2] of two cameras: whether their rays are at an angle of more than a
+    degree [M], and whether they are nearest to each other in front of both cameras [M]."""
+    rotation, translation = two_from_one[:, :3], two_from_one[:, 3]
+    one = _unit(np.column_stack([rays_one, np.ones(len(rays_one))]))
+    two = _unit(np.column_stack([rays_two, np.ones(len(rays_two))]) @ rotation)  # in the first camera's frame
+    baseline = -translation @ rotation
+    cosine, along_one, along_two = (one * two).sum(1), one @ baseline, two @ baseline
+    # Depths along the rays, times the (positive) squared sine of their angle.
+    in_front = (along_one - cosine * along_two > 0) & (cosine * along_one - along_two > 0)
+    return 1 - cosine**2 > np.sin(np.radians(_ANGLE)) ** 2, in_front
 
 
 def focal_doubts(model: Model, focals: Mapping[str, float]) -> list[str]:
@@ -192,6 +229,10 @@ def aligned(a: Floats, b: Floats, kept: NDArray[np.intp]) -> Floats:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _sampson(two_from_one: Floats, rays_one: Floats, rays_two: Floats) -> Floats:

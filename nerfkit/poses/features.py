@@ -1,4 +1,4 @@
-"""SIFT features of all photos, by pycolmap."""
+"""Features of all photos, SIFT or learned ones, by pycolmap."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfkit.poses import learned
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
@@ -20,7 +21,7 @@ FEW = 20  # photos; with more of them, neighbours are close enough to do with fe
 
 def work(
     tell: Tell, database: str, folder: str, groups: list[dict[str, Any]], camera_model: str, settings: dict[str, int],
-    masks: str | None = None, rig: Sequence[dict[str, Any]] = (),
+    masks: str | None = None, rig: Sequence[dict[str, Any]] = (), network: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fills a new database with cameras, images, keypoints and descriptors.
 
@@ -28,7 +29,8 @@ def work(
     is known, and not from EXIF's where ``focal_is_wrong``. ``masks`` holds a mask ``NAME.jpg.png`` for every photo: no
     features where it is black. Where there are few photos, small ones are doubled first: they have too few features
     otherwise. With a ``rig`` (views as :class:`nerfkit.capture.panorama.View` has them, one for each group) cameras are
-    known pinholes, fixed to each other. Gives the names of the photos in which no features were found.
+    known pinholes, fixed to each other. ``network`` is ALIKED's file; None: SIFT. Gives the names of the photos in
+    which no features were found.
     """
     import pycolmap
 
@@ -41,6 +43,8 @@ def work(
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
+    if network is not None:
+        learned.use_extractor(extraction, network, settings["max_num_features"])
     total = sum(len(group["names"]) for group in groups)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
         for number, group in enumerate(groups):

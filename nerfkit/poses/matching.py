@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nerfkit.poses import pairs, retrieval
+from nerfkit.poses import learned, pairs, retrieval
 from nerfkit.poses.worker import Tell, counting, settle
 
 _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
@@ -20,16 +19,18 @@ _COUNT = "SELECT COUNT(*) FROM two_view_geometries"
 
 
 def work(
-    tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, seed: int, rig: bool = False
-) -> dict[str, Any]:
+    tell: Tell, database: str, matcher: str, ordered: bool, guided: bool, seed: int, rig: bool = False,
+    network: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Adds matches to a database with features.
 
     ``matcher`` is ``auto``, or what the user asks for; ``ordered`` tells that the photos, sorted by name, are in the
     order they were taken in; ``guided`` matches once more with the geometry of each verified pair known.
-    Views of a ``rig`` in one place aren't compared with each other. Gives the ``matcher`` that was chosen, ``why``, and
+    Views of a ``rig`` in one place aren't compared with each other. ``network`` is LightGlue's file, for ALIKED's
+    features; None: the nearest descriptors. Gives the ``matcher`` that was chosen, ``why``, and
     how many pairs were compared and verified.
     """
-    job = _Job(tell, Path(database), guided, seed, rig)
+    job = _Job(tell, Path(database), guided, seed, rig, network)
     choice = pairs.choose(matcher, len(job.images), ordered)
     vectors = None
     if choice is None or choice.matcher != "exhaustive":
@@ -51,7 +52,7 @@ def work(
 class _Job:
     """What the rounds of matching share: the database, its images in the order of their names, and the options."""
 
-    def __init__(self, tell: Tell, database: Path, guided: bool, seed: int, rig: bool) -> None:
+    def __init__(self, tell: Tell, database: Path, guided: bool, seed: int, rig: bool, network: str | None) -> None:
         import pycolmap
 
         self.tell, self.database, self.seed = tell, database, seed
@@ -60,6 +61,8 @@ class _Job:
         matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
         matching.guided_matching, matching.skip_image_pairs_in_same_frame = guided, rig
         verification.ransac.random_seed = seed
+        if network is not None:
+            learned.use_matcher(matching, network)
         self.options = {
             "matching_options": matching, "verification_options": verification, "device": pycolmap.Device.cpu,
         }  # fmt: skip
@@ -70,8 +73,8 @@ class _Job:
 
         with pycolmap.Database.open(self.database) as filled:
 
-            def descriptors() -> Iterator[NDArray[np.uint8]]:
-                return (np.asarray(filled.read_descriptors(image.image_id).data) for image in self.images)
+            def descriptors() -> Iterator[retrieval.Descriptors]:
+                return (_numbers(filled.read_descriptors(image.image_id)) for image in self.images)
 
             words = retrieval.words(descriptors(), len(self.images), self.seed)
             return retrieval.vectors(retrieval.count(one, words) for one in descriptors())
@@ -111,6 +114,15 @@ class _Job:
             numbers, inliers = filled.read_two_view_geometry_num_inliers()
         found = [pycolmap.pair_id_to_image_pair(number) for number, count in zip(numbers, inliers) if count > 0]
         return [(index[one], index[two]) for one, two in found]
+
+
+def _numbers(descriptors: Any) -> retrieval.Descriptors:
+    """Descriptors [M, D] of one photo; those of networks are floats, which the database holds byte by byte."""
+    import pycolmap
+
+    if descriptors.type == pycolmap.FeatureExtractorType.SIFT:
+        return np.asarray(descriptors.data)
+    return np.asarray(descriptors.to_float().data)
 
 
 def _rename(database: Path, names: dict[int, str]) -> None:

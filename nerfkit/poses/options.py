@@ -38,6 +38,12 @@ EXHAUSTIVE_UP_TO = 80  # photos: with more of them, most pairs share nothing, an
 class PoseOptions:
     quality: Literal["draft", "normal", "best"] = "normal"
     """How many features are looked for, and at what image size; best takes about five times longer than normal."""
+    features: Literal["sift", "aliked"] = "sift"
+    """What is looked for in photos; aliked: learned features, matched by LightGlue, for which pycolmap must be built
+    with ONNX Runtime (PyPI's are not)."""
+    feature_models: Path | None = None
+    """With --features aliked: folder that holds aliked-n16rot.onnx and aliked-lightglue.onnx of COLMAP's release
+    3.13.0; nothing is downloaded."""
     matcher: Literal["auto", "exhaustive", "sequential", "retrieval"] = "auto"
     """Which photos are compared: all pairs, neighbours by name (for frames of a walk or a video), or photos that look
     alike; auto: all pairs up to 80 photos, else by whether neighbours by name look alike."""
@@ -63,13 +69,15 @@ class PoseOptions:
         """Raises NerfkitError: a value that is none of the choices; a scale reference without sense."""
         for name, choices in (
             ("quality", tuple(QUALITY)),
+            ("features", ("sift", "aliked")),
             ("matcher", ("auto", "exhaustive", "sequential", "retrieval")),
             ("camera_model", CameraModelName.__args__),  # type: ignore[attr-defined]
             ("single_camera", ("auto", "yes", "no")),
         ):
             if getattr(self, name) not in choices:
                 raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
-
+        if self.feature_models is not None and self.features == "sift":
+            raise NerfkitError("--feature-models: SIFT needs no models; add --features aliked")
         if self.scale_ref:
             from nerfkit.poses import scale_reference
 

@@ -18,7 +18,7 @@ from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import Photo, Photos, UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.poses import advice, source, stage
+from nerfkit.poses import advice, learned, source, stage
 from nerfkit.poses.options import FEWEST_SHARE, QUALITY, STRONGER, FeatureSettings, PoseOptions
 from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
@@ -53,11 +53,12 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
         NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else; no space left.
     """
     options.check()
+    networks = learned.networks(options.feature_models) if options.features == "aliked" else None
     start = time.perf_counter()
     found = source.photos_of(photos, out, options, claim, progress)
     cache = Cache(out / ".cache")
     with cache.workspace() as work:
-        return _Run(cache, work, out, options, progress, found, start).all()
+        return _Run(cache, work, out, options, progress, found, start, networks).all()
 
 
 def claim(out: Path, source: Path) -> None:
@@ -119,11 +120,11 @@ class _Run:
 
     def __init__(
         self, cache: Cache, work: Path, out: Path, options: PoseOptions, progress: ProgressSink,
-        found: Photos, start: float,
+        found: Photos, start: float, networks: learned.Networks | None,
     ) -> None:  # fmt: skip
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
         self.photos, self.unreadable, self.start = found.photos, found.unreadable, start
-        self.ordered, self.rig = found.ordered, found.rig
+        self.ordered, self.rig, self.networks = found.ordered, found.rig, networks
         self.first = Strength(QUALITY[options.quality])
         sizes = {photo.name: (photo.width, photo.height) for photo in self.photos}
         self.reference = resolve(parse(options.scale_ref), sizes) if options.scale_ref else None
@@ -138,6 +139,7 @@ class _Run:
             version=VERSION, photos=[(photo.name, photo.digest, photo.mask_digest) for photo in self.photos],
             settings=asdict(strength.features), camera_model=self.options.camera_model,
             single_camera=self.options.single_camera, rig=[asdict(view) for view in self.rig],
+            **({"networks": self.networks.digest} if self.networks else {}),
         )  # fmt: skip
         matching = key_of(
             features=features, matcher=self.options.matcher, ordered=self.ordered, guided=strength.guided,
@@ -240,13 +242,14 @@ class _Run:
             "camera_model": self.options.camera_model,
             "settings": asdict(strength.features),
             "rig": [asdict(view) | {"intrinsics": view.intrinsics} for view in self.rig],
+            "network": self.networks and self.networks.extractor,
         }
         return self.database("features", strength, None, arguments)
 
     def matching(self, strength: Strength) -> dict[str, Any]:
         arguments = {
             "matcher": self.options.matcher, "ordered": self.ordered, "guided": strength.guided,
-            "seed": self.options.seed, "rig": bool(self.rig),
+            "seed": self.options.seed, "rig": bool(self.rig), "network": self.networks and self.networks.matcher,
         }  # fmt: skip
         return self.database("matching", strength, "features", arguments)
 

@@ -1,4 +1,4 @@
-"""Which photos look alike: one vector a photo, from the set's own SIFT descriptors.
+"""Which photos look alike: one vector a photo, from the set's own descriptors, SIFT's or a network's.
 
 Nothing is downloaded: the visual words are the clusters of a sample of the descriptors, and a photo's vector counts
 its words, rare ones weighing more (Sivic and Zisserman, "Video Google", ICCV 2003); the root of the counts keeps
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Counts = NDArray[np.int32]
+Descriptors = NDArray[np.uint8] | NDArray[np.float32]
 
 WORDS = 2048
 _SAMPLE = 50_000  # descriptors that the words are learned from: 25 MB
@@ -22,12 +23,12 @@ _BLOCK = 1024  # photos that are compared with all others at a time
 _ORDERED_SHARE = 0.8  # by chance, among 60 photos: 0.1
 
 
-def words(descriptors: Iterable[NDArray[np.uint8]], photos: int, seed: int) -> Floats:
+def words(descriptors: Iterable[Descriptors], photos: int, seed: int) -> Floats:
     """Visual words [K, D], K at most 2048: k-means over descriptors [M, D] sampled evenly from each photo."""
     rng = np.random.default_rng(seed)
     share = max(8, _SAMPLE // max(photos, 1))
-    picked = [one[rng.permutation(len(one))[:share]] for one in descriptors]
-    sample = np.concatenate(picked).astype(np.float32)
+    picked = [one[rng.permutation(len(one))[:share]] for one in descriptors if len(one)]
+    sample = np.concatenate(picked or [np.zeros((0, 1), np.float32)]).astype(np.float32)
     centers = sample[rng.permutation(len(sample))[:WORDS]]
     for _ in range(_ROUNDS):
         nearest = _nearest(sample, centers)
@@ -36,7 +37,7 @@ def words(descriptors: Iterable[NDArray[np.uint8]], photos: int, seed: int) -> F
     return centers.astype(np.float32)
 
 
-def count(descriptors: NDArray[np.uint8], centers: Floats) -> Counts:
+def count(descriptors: Descriptors, centers: Floats) -> Counts:
     """How often each word occurs [K] in a photo with descriptors [M, D]."""
     return np.bincount(_nearest(descriptors.astype(np.float32), centers), minlength=len(centers)).astype(np.int32)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nerfkit.capture import decode, panorama, photos, video
 from nerfkit.capture.photos import Photos
+from nerfkit.errors import NerfkitError
 from nerfkit.poses.options import PoseOptions
 from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink
@@ -24,10 +25,13 @@ def photos_of(
     Frames are ordered. What was taken out of the same content with the same options before is not taken out again.
 
     Raises:
-        NerfkitError: what :func:`photos.find`, :func:`video.extract`, :func:`panorama.split` and ``claim`` say.
+        NerfkitError: a number of frames of what is no video; what :func:`photos.find`, :func:`video.extract`,
+            :func:`panorama.split` and ``claim`` say.
     """
     cache, folder = Cache(out / ".cache"), out / "photos"
     if not video.is_video(given):
+        if options.frames is not None and given.is_dir():
+            raise NerfkitError(f"{given}: a folder has no frames to choose from, a video has; leave --frames out")
         found = photos.find(given, progress, options.masks)
         around = panorama.are_panoramas(found.photos, options.camera_model)
         claim(out, found.folder)
@@ -35,7 +39,7 @@ def photos_of(
     around = decode.header(given).spherical or options.camera_model == panorama.MODEL
     claim(out, given)
     frames = out / ".cache" / "frames" if around else folder
-    key = key_of(version=VERSION, video=video.digest(given), frames=options.frames)
+    key = _frames_key(given, options.frames)
     record = cache.get("frames", key)
     if record is None or not all((frames / name).is_file() for name in record["result"]["names"]):
         cache.drop("frames")
@@ -46,6 +50,15 @@ def photos_of(
         panorama.are_panoramas(found.photos, panorama.MODEL)
         return _views(found, folder, cache, progress)
     return found
+
+
+def has_frames(out: Path, given: Path, frames: int | None) -> bool:
+    """Whether the poses in ``out`` are of these ``frames`` (as the option has them) of the video ``given``."""
+    return Cache(out / ".cache").get("frames", _frames_key(given, frames)) is not None
+
+
+def _frames_key(given: Path, frames: int | None) -> str:
+    return key_of(version=VERSION, video=video.digest(given), frames=frames)
 
 
 def _views(found: Photos, folder: Path, cache: Cache, progress: ProgressSink) -> Photos:

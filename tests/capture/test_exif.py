@@ -65,6 +65,36 @@ def test_a_focal_length_that_cannot_be_is_not_used(tmp_path: Path, tags: dict[st
     assert (found.focal_px, found.focal_is_wrong) == (None, True)
 
 
+def test_focal_length_by_the_sensor_of_a_known_camera(tmp_path: Path) -> None:
+    """A Nikon D90 has a sensor of 23.6 x 15.8 mm: its diagonal is that of film over 1.523."""
+    nikon = {"t271": "NIKON CORPORATION\0", "t272": "NIKON D90 ", "e37386": 35.0}
+    expected = 35 * 500 / math.hypot(23.6, 15.8)
+    assert facts(tmp_path, **nikon).focal_px == pytest.approx(expected, rel=1e-3)
+    assert facts(tmp_path, (300, 400), **nikon).focal_px == pytest.approx(expected, rel=1e-3)
+    implausible = facts(tmp_path, e41989=65535, **nikon)
+    assert implausible.focal_px == pytest.approx(expected, rel=1e-3)
+    assert facts(tmp_path, e41989=40, **nikon).focal_px == pytest.approx(40 * 500 / DIAGONAL)  # what EXIF says wins
+    plane = {"e41486": 10.0, "e41488": 4}
+    assert facts(tmp_path, **nikon | plane).focal_px == pytest.approx(350)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"t271": "NIKON CORPORATION", "t272": "NIKON D90", "e37386": 35.0, "e41988": 2.0},  # digital zoom
+        {"t271": "NIKON CORPORATION", "t272": "NIKON D90", "e37386": 0.0},
+        {"t271": "NIKON CORPORATION", "t272": "NIKON D90", "e37386": 35000.0},
+        {"t271": "NIKON CORPORATION", "t272": "NIKON D9", "e37386": 35.0},
+        {"t271": "NIKON CORPORATION", "e37386": 35.0},
+        {"t272": "NIKON D90", "e37386": 35.0},
+        {"t271": "Panasonic", "t272": "DMC-LX3", "e37386": 5.1},  # four crop factors, one for each shape of photos
+    ],
+)
+def test_a_camera_or_zoom_that_is_not_known_gives_no_focal_length(tmp_path: Path, tags: dict[str, Any]) -> None:
+    found = facts(tmp_path, **tags)
+    assert (found.focal_px, found.focal_is_wrong) == (None, False)
+
+
 @pytest.mark.parametrize("tags", [{}, {"e41989": 0}, {"e37386": 1e6, "e41486": 1000.0}, {"e37386": 0.0}])
 def test_no_focal_length(tmp_path: Path, tags: dict[str, Any]) -> None:
     found = facts(tmp_path, **tags)

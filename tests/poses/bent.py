@@ -27,3 +27,14 @@ def move(image: Any, by: np.ndarray) -> None:
 
     shift = pycolmap.Rigid3d(pycolmap.Rotation3d(), by)
     image.frame.set_cam_from_world(image.camera_id, image.cam_from_world() * shift.inverse())
+
+
+def reverse(model: Any) -> None:
+    """Turns all depths around: camera positions are reflected in the origin, their rotations stay. All epipolar
+    geometry stays as it was, and every match meets behind its cameras."""
+    import pycolmap
+
+    for image in [image for image in model.images.values() if image.has_pose]:
+        pose = image.cam_from_world()
+        reflected = pycolmap.Rigid3d(pose.rotation, -np.asarray(pose.translation))
+        image.frame.set_cam_from_world(image.camera_id, reflected)
