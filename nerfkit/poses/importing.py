@@ -16,8 +16,8 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic, write_text
 from nerfkit.poses import model, output, stage
 from nerfkit.poses.checks import problems
+from nerfkit.poses.claim import claim
 from nerfkit.poses.conventions import Verdict, judge, reread
-from nerfkit.poses.pipeline import claim
 from nerfkit.poses.stage import Cache
 from nerfkit.progress import ProgressSink, quiet
 
