@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -189,3 +190,13 @@ def _invert(value: _Function, jacobian: _Function, k: Tensor, target: Tensor) ->
         factor = torch.linalg.cholesky_ex(jacobian(k, x))[0]
         converged = (step(x, factor).abs() < _NEWTON_CONVERGED).all(-1, keepdim=True)
     return torch.where(converged, x - step(x, factor), x)
+
+
+def moved(cameras: Cameras, to: torch.device | Tensor) -> Cameras:
+    """The cameras with their arrays on a device, or on a tensor's and in its precision."""
+    return dataclasses.replace(
+        cameras,
+        world_from_cam=cameras.world_from_cam.to(to),
+        intrinsics=cameras.intrinsics.to(to),
+        distortion=None if cameras.distortion is None else cameras.distortion.to(to),
+    )

@@ -68,22 +68,8 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
   const int coefficients = (p->degree + 1) * (p->degree + 1);
   const Vec3<Lanes> color = sh_color(coefficients, basis, ShColumns(p->sh + i * p->K * 3, p->K * 3, count));
 
-  const Lanes values[NK_SPLAT_SIZE] = {s.x,
-                                       s.y,
-                                       s.a,
-                                       s.b,
-                                       s.c,
-                                       opacity,
-                                       depth,
-                                       max(color.x, 0.0f),
-                                       max(color.y, 0.0f),
-                                       max(color.z, 0.0f),
-                                       s.normal.x,
-                                       s.normal.y,
-                                       s.normal.z,
-                                       reach.extent_x,
-                                       reach.extent_y,
-                                       reach.cut};
+  Lanes values[NK_SPLAT_SIZE];
+  splat_values(s, opacity, depth, color, reach, values);
   SplatColumns columns;
   for (int k = 0; k < NK_SPLAT_SIZE; ++k) columns.set(k, values[k]);
   columns.write(out, NK_SPLAT_SIZE, count);

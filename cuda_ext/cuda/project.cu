@@ -4,7 +4,7 @@
 // SH coefficients are read and written 16 bytes at a time where their rows allow it.
 #include "../checks.h"
 #include "../math/splat.h"
-#include "launch.h"
+#include "fours.h"
 
 namespace nk {
 namespace {
@@ -23,21 +23,6 @@ NK_DEVICE Gaussian<float> load_gaussian(const Params &p, int64_t i) {
   return {{m[0], m[1], m[2]}, {q.x, q.y, q.z, q.w}, {s[0], s[1], s[2]}};
 }
 
-NK_DEVICE void store_splat(float *to, const float *values) {
-  for (int k = 0; k < NK_SPLAT_SIZE; k += 4)
-    *reinterpret_cast<float4 *>(to + k) = make_float4(values[k], values[k + 1], values[k + 2], values[k + 3]);
-}
-
-NK_DEVICE void load_splat(const float *from, float *values) {
-  for (int k = 0; k < NK_SPLAT_SIZE; k += 4) {
-    const float4 v = *reinterpret_cast<const float4 *>(from + k);
-    values[k] = v.x;
-    values[k + 1] = v.y;
-    values[k + 2] = v.z;
-    values[k + 3] = v.w;
-  }
-}
-
 constexpr int coefficients_of(int degree) { return (degree + 1) * (degree + 1); }
 
 // The first `kCount` numbers of a Gaussian's row of SH coefficients, in registers.
@@ -45,18 +30,7 @@ template <int kCount>
 struct ShRow {
   float at[kCount];
 
-  NK_DEVICE ShRow(const float *row, bool by_fours) {
-    if (by_fours && kCount % 4 == 0)
-      for (int k = 0; k < kCount; k += 4) {
-        const float4 v = *reinterpret_cast<const float4 *>(row + k);
-        at[k] = v.x;
-        at[k + 1] = v.y;
-        at[k + 2] = v.z;
-        at[k + 3] = v.w;
-      }
-    else
-      for (int k = 0; k < kCount; ++k) at[k] = row[k];
-  }
+  NK_DEVICE ShRow(const float *row, bool by_fours) { load_row<kCount>(row, at, by_fours); }
   NK_DEVICE float operator()(int k) const { return at[k]; }
 };
 
@@ -93,35 +67,16 @@ __global__ void __launch_bounds__(kBlock) project_gaussians(nk_project_params p,
   sh_basis(kDegree, view_direction(cam, g.mean, &inverse_length), basis);
   const ShRow<3 * kCoefficients> sh(p.sh + i * p.K * 3, by_fours(p));
   const Vec3<float> color = sh_color(kCoefficients, basis, sh);
-  const float values[NK_SPLAT_SIZE] = {s.x,
-                                       s.y,
-                                       s.a,
-                                       s.b,
-                                       s.c,
-                                       opacity,
-                                       s.depth,
-                                       max(color.x, 0.0f),
-                                       max(color.y, 0.0f),
-                                       max(color.z, 0.0f),
-                                       s.normal.x,
-                                       s.normal.y,
-                                       s.normal.z,
-                                       reach.extent_x,
-                                       reach.extent_y,
-                                       reach.cut};
-  store_splat(out, values);
+  float values[NK_SPLAT_SIZE];
+  splat_values(s, opacity, s.depth, color, reach, values);
+  store_fours<NK_SPLAT_SIZE>(out, values);
 }
 
 // Writes a row of SH gradients; what lies beyond the degree is zero.
 template <int kCount>
 NK_DEVICE void store_sh(float *row, const float *values, int width, bool by_fours) {
-  int k = 0;
-  if (by_fours && kCount % 4 == 0)
-    for (; k < kCount; k += 4)
-      *reinterpret_cast<float4 *>(row + k) = make_float4(values[k], values[k + 1], values[k + 2], values[k + 3]);
-  else
-    for (; k < kCount; ++k) row[k] = values[k];
-  for (k = kCount; k < width; ++k) row[k] = 0.0f;
+  store_row<kCount>(row, values, by_fours);
+  for (int k = kCount; k < width; ++k) row[k] = 0.0f;
 }
 
 NK_DEVICE void store_gradients(const nk_project_grad_params &p, int64_t i, const Vec3<float> &v_mean,
@@ -151,8 +106,8 @@ __global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_
     return;
   }
   float splat[NK_SPLAT_SIZE], grad[NK_SPLAT_SIZE];
-  load_splat(p.splats + i * NK_SPLAT_SIZE, splat);
-  load_splat(p.grad_splats + i * NK_SPLAT_SIZE, grad);
+  load_fours<NK_SPLAT_SIZE>(p.splats + i * NK_SPLAT_SIZE, splat);
+  load_fours<NK_SPLAT_SIZE>(p.grad_splats + i * NK_SPLAT_SIZE, grad);
   const Gaussian<float> g = load_gaussian(p, i);
   // Clamped channels pass nothing on.
   const auto color_grad = [&](int c) { return splat[NK_SPLAT_COLOR + c] > 0.0f ? grad[NK_SPLAT_COLOR + c] : 0.0f; };

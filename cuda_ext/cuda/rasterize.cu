@@ -9,6 +9,7 @@
 #include "../checks.h"
 #include "../math/compositing.h"
 #include "../math/splat.h"
+#include "fours.h"
 #include "tile.h"
 #include "warp_sums.h"
 
@@ -33,9 +34,8 @@ struct Staged {
   float4 *planes;  // [kPlanes][kBatch]
 
   NK_DEVICE void put(int slot, const float *splat) const {
-    const float4 s0 = load4(splat), s1 = load4(splat + 4), s2 = load4(splat + 8), s3 = load4(splat + 12);
-    const float whole[NK_SPLAT_SIZE] = {s0.x, s0.y, s0.z, s0.w, s1.x, s1.y, s1.z, s1.w,
-                                        s2.x, s2.y, s2.z, s2.w, s3.x, s3.y, s3.z, s3.w};
+    float whole[NK_SPLAT_SIZE];
+    load_fours<NK_SPLAT_SIZE>(splat, whole);
     float v[4 * kPlanes] = {whole[NK_SPLAT_X],
                             whole[NK_SPLAT_Y],
                             -0.5f * kLog2E * whole[NK_SPLAT_A],
@@ -60,9 +60,6 @@ struct Staged {
     for (int c = 0; c < C; ++c) out.channels[c] = v[6 + c];
     return out;
   }
-
- private:
-  NK_DEVICE static float4 load4(const float *p) { return *reinterpret_cast<const float4 *>(p); }
 };
 
 // Brings the instances [from, from + count) of a tile into shared memory.

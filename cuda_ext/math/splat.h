@@ -70,6 +70,28 @@ NK_HD Vec3<F> sh_color_vjp(const Camera &cam, const Vec3<F> &mean, int degree, c
   return inverse_length * (v_direction - dot(v_direction, direction) * direction);
 }
 
+// The columns of a splat, by constants.h. `depth` is 0 for one that is culled.
+template <class F>
+NK_HD void splat_values(const Projected<F> &s, F opacity, F depth, const Vec3<F> &color, const Footprint<F> &reach,
+                        F *out) {
+  out[NK_SPLAT_X] = s.x;
+  out[NK_SPLAT_Y] = s.y;
+  out[NK_SPLAT_A] = s.a;
+  out[NK_SPLAT_B] = s.b;
+  out[NK_SPLAT_C] = s.c;
+  out[NK_SPLAT_OPACITY] = opacity;
+  out[NK_SPLAT_DEPTH] = depth;
+  out[NK_SPLAT_COLOR] = max(color.x, 0.0f);
+  out[NK_SPLAT_COLOR + 1] = max(color.y, 0.0f);
+  out[NK_SPLAT_COLOR + 2] = max(color.z, 0.0f);
+  out[NK_SPLAT_NORMAL] = s.normal.x;
+  out[NK_SPLAT_NORMAL + 1] = s.normal.y;
+  out[NK_SPLAT_NORMAL + 2] = s.normal.z;
+  out[NK_SPLAT_EXTENT_X] = reach.extent_x;
+  out[NK_SPLAT_EXTENT_Y] = reach.extent_y;
+  out[NK_SPLAT_CUT] = reach.cut;
+}
+
 // The splat column of channel c: rgb, depth, normal.
 NK_HD constexpr int channel_column(int c) {
   return c < 3 ? NK_SPLAT_COLOR + c : c == 3 ? NK_SPLAT_DEPTH : NK_SPLAT_NORMAL + c - 4;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import torch
@@ -54,7 +53,7 @@ class ReferenceCore:
     ) -> Rasterized:
         """Draws Gaussians: see :meth:`nerfkit.core.native.NativeCore.rasterize`. Keeps [P, S] of every tile."""
         degree = checked_degree(gaussians, camera, degree)
-        splats = reference.project(gaussians, _like(camera, gaussians.means), degree, near)
+        splats = reference.project(gaussians, cameras.moved(camera, gaussians.means), degree, near)
         seen = reference.tiles(splats, camera.width, camera.height)
         image, alpha = reference.draw(seen, splats, background.to(gaussians.means), CHANNELS[layers])
         if stats is not None and splats.means.requires_grad:
@@ -71,22 +70,11 @@ class ReferenceCore:
 
     def rays(self, cameras_: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         """In the pixels' precision, whatever that of the cameras."""
-        return cameras.rays(_like(cameras_, pixels), camera_index, pixels)
+        return cameras.rays(cameras.moved(cameras_, pixels), camera_index, pixels)
 
     def resample(self, edges: Tensor, weights: Tensor, u: Tensor) -> Tensor:
         with torch.no_grad():
             return reference_resample.resample(edges, weights, u)
-
-
-def _like(given: Cameras, tensor: Tensor) -> Cameras:
-    """The cameras on a tensor's device and in its precision."""
-    distortion = None if given.distortion is None else given.distortion.to(tensor)
-    return dataclasses.replace(
-        given,
-        world_from_cam=given.world_from_cam.to(tensor),
-        intrinsics=given.intrinsics.to(tensor),
-        distortion=distortion,
-    )
 
 
 def _gather(stats: SplatStats, splats: reference.Splats, seen: list[reference.Tile], camera: Cameras) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import torch
 from torch import Tensor
-
-from nerfkit.contracts import Cameras
 
 
 def generator_on(device: torch.device, rng: torch.Generator) -> torch.Generator:
@@ -34,14 +31,3 @@ def constant(numbers: tuple[float, ...] | tuple[tuple[float, ...], ...], like: T
 @functools.lru_cache(maxsize=64)
 def _constant(numbers: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(numbers, device=device, dtype=dtype)
-
-
-def cameras_on(device: torch.device, cameras: Cameras) -> Cameras:
-    """The cameras with their arrays on a device."""
-    distortion = None if cameras.distortion is None else cameras.distortion.to(device)
-    return dataclasses.replace(
-        cameras,
-        world_from_cam=cameras.world_from_cam.to(device),
-        intrinsics=cameras.intrinsics.to(device),
-        distortion=distortion,
-    )

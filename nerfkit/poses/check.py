@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfkit.poses.advice import LEAST_AGREEMENT
+
 Model = Any  # pycolmap.Reconstruction
 Floats = NDArray[np.float64]
 
-SUSPICIOUS = 0.90  # share of agreeing matches below which a model is doubtful
+SUSPICIOUS = LEAST_AGREEMENT  # share of agreeing matches below which a model is doubtful
 SAME = 0.01  # of the extent: camera positions of two models that agree with each other
 REVERSED = 0.02  # share of matches that meet behind a camera above which a model is doubtful: 0.05 % in right ones
 STRAY = 0.5  # share of a photo's own matches below which it was put into a wrong place

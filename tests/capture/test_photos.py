@@ -9,22 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpus import STORED
 from PIL import Image
 
 from nerfkit.capture import photos as capture
 from nerfkit.data.readers import read as read_scene
 from nerfkit.errors import NerfkitError
-
-# How to store upright pixels so that the EXIF tag turns them back.
-STORED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def save_turned(source: Path, target: Path, orientation: int) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nerfkit.cameras import moved
 from nerfkit.contracts import Cameras, Rays, RenderCore
 from nerfkit.data.resident import ResidentPixels
-from nerfkit.models.devices import cameras_on, generator_on, sent
+from nerfkit.models.devices import generator_on, sent
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -42,7 +43,7 @@ class PixelBatches:
             self.views[0].camera.width,
             self.views[0].camera.height,
         )
-        self.cameras = cameras_on(device, cameras)
+        self.cameras = moved(cameras, device)
         self.has_masks = any(view.has_alpha or view.mask_path for view in self.views)
         self.queue: list[int] = []  # places in scene.train left in this pass
         self._resident: ResidentPixels | None = None  # made with the first batch: many models only draw

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from nerfkit import cameras
+from nerfkit.cameras import moved
 from nerfkit.contracts import Cameras, Channel, Rays, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import free_memory
-from nerfkit.models.devices import cameras_on, generator_on
+from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
@@ -159,7 +160,7 @@ class FieldModel:
                 "the model is empty: its occupancy grid holds nothing, so that every picture would be blank; train it "
                 "anew, longer or with a lower --lr, and check the scene's poses"
             )
-        camera = cameras_on(self.device, camera)
+        camera = moved(camera, self.device)
         pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2).to(self.device)
         forward = camera.world_from_cam[0, :3, 2]
         parts: list[dict[str, Tensor]] = []
