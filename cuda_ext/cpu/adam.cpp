@@ -19,20 +19,22 @@ class Update {
     for (size_t i = 0; i < lr_.size(); ++i) lr_[i] = p->lr[i % p->L];
   }
 
-  // The entries [begin, end).
+  // The entries [begin, end). Whole vectors without masks: masked stores take several times as long.
   void operator()(int64_t begin, int64_t end) const {
-    for (int64_t i = begin; i < end; i += kLanes) {
-      const int count = static_cast<int>(std::min<int64_t>(kLanes, end - i));
-      Lanes param = load_part(p_->param + i, count), m = load_part(p_->m + i, count), v = load_part(p_->v + i, count);
-      const Lanes rate = load(lr_.data() + (p_->L == 1 ? 0 : i % p_->L));
-      adam(step_, rate, load_part(p_->grad + i, count), &param, &m, &v);
-      store_part(p_->param + i, count, param);
-      store_part(p_->m + i, count, m);
-      store_part(p_->v + i, count, v);
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      Lanes param = load(p_->param + i), m = load(p_->m + i), v = load(p_->v + i);
+      adam(step_, rate(i), load(p_->grad + i), &param, &m, &v);
+      store(p_->param + i, param);
+      store(p_->m + i, m);
+      store(p_->v + i, v);
     }
+    for (; i < end; ++i) adam(step_, lr_[i % p_->L], p_->grad[i], p_->param + i, p_->m + i, p_->v + i);
   }
 
  private:
+  Lanes rate(int64_t i) const { return load(lr_.data() + (p_->L == 1 ? 0 : i % p_->L)); }
+
   const nk_adam_params *p_;
   AdamStep step_;
   std::vector<float> lr_;
