@@ -111,7 +111,8 @@ class Mesh:
     colors: np.ndarray | None = None  # [V, 3] uint8
     normals: np.ndarray | None = None  # [V, 3] unit
     uvs: np.ndarray | None = None  # [V, 2], origin bottom left
-    texture: np.ndarray | None = None  # [H, W, 3] uint8
+    texture: np.ndarray | None = None  # [H, W, 3] uint8, first row at the top (v = 1)
+    normal_map: np.ndarray | None = None  # [H, W, 3] uint8 in tangent space: x along u, y along v, z out (as glTF)
 
 
 class View(Protocol):

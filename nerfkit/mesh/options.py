@@ -36,5 +36,42 @@ class MeshOptions:
     """Voxels with less evidence stay empty; a camera that looks straight at an opaque surface counts 1."""
     min_component: float = 0.02
     """Pieces with less than this fraction of the largest one's faces are dropped; 1 keeps only the largest."""
-    faces: int = 200_000
+    mode: Literal["scene", "object"] = "scene"
+    """scene: all that the bounds hold. object: what the cameras look at, cut free of what is around it."""
+    ground: Literal["keep", "remove"] = "keep"
+    """Whether the table or ground on which an object stands is part of its mesh."""
+    fill_holes: float = 0.05
+    """Holes up to this width, as a fraction of the mesh's extent, are closed; 0 leaves all open."""
+    smooth: float = 0.5
+    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept."""
+    faces: int = 60_000
     """Faces to simplify to; 0 keeps all."""
+
+
+@dataclass(frozen=True)
+class TextureOptions:
+    texture: Literal["photos", "model", "none"] = "photos"
+    """photos: baked from the photos, and from the model where no photo sees the surface; model: from what the model
+    shows at the photos' places; none: colours at the vertices."""
+    texture_size: int | None = None
+    """Side of the texture in pixels, 256 to 8192 (default: as fine as the photos, 1024 to 4096)."""
+    refine: int = 0
+    """Passes over the photos in which the texture is fitted to them by rendering; 0: blended only."""
+    normal_map: bool = True
+    """Whether the shape that simplifying takes away is kept in a normal map."""
+
+
+@dataclass(frozen=True)
+class AssetOptions:
+    engine: Literal["unity", "unreal", "godot", "blender"] | None = None
+    """Who will load it: sets axes, units, names of levels and collision shapes, and the pivot at the base. Without: the
+    coordinates of the cameras' world."""
+    levels: int | None = None
+    """Levels of detail, each with a quarter of the faces of the one before, 1 to 4 (default: 4 with --engine, else
+    1)."""
+    collision: Literal["auto", "none", "box", "hull", "convex"] = "auto"
+    """Collision shape: a box, the convex hull, or convex parts; auto: convex parts with --engine, else none."""
+    metric: bool = False
+    """Insists on metres: an error where the poses have no scale (see --scale-ref of nerfkit poses)."""
+    image_format: Literal["jpeg", "png", "webp"] = "jpeg"
+    """Format of the textures in the file; normal maps are never lossy."""
