@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nerfkit.cache import Cache, key_of
 from nerfkit.capture import masks
 from nerfkit.capture import photos as capture
 from nerfkit.capture.masks import PlacedMasks
@@ -16,7 +17,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.poses import stage
 from nerfkit.poses.learned import Networks
 from nerfkit.poses.options import FeatureSettings, PoseOptions
-from nerfkit.poses.stage import VERSION, Cache, key_of
+from nerfkit.poses.stage import VERSION
 from nerfkit.progress import ProgressSink, quiet
 
 UNTOLD = ("review", "output", "page")  # stages of a second or two, without progress

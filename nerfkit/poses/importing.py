@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nerfkit.cache import Cache
 from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene, RawView
 from nerfkit.data.readers import read
 from nerfkit.errors import NerfkitError
@@ -18,7 +19,6 @@ from nerfkit.poses import model, output, stage
 from nerfkit.poses.checks import problems
 from nerfkit.poses.claim import claim
 from nerfkit.poses.conventions import Verdict, judge, reread
-from nerfkit.poses.stage import Cache
 from nerfkit.progress import ProgressSink, quiet
 
 PHOTOS = "photos"  # copies, where photos can't be used as they are

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from nerfkit.cache import Cache, key_of
 from nerfkit.capture import photos as capture
 from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import UprightFolder
@@ -23,7 +24,6 @@ from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
 from nerfkit.poses.review import facts
 from nerfkit.poses.scale_reference import parse, resolve
-from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink, quiet
 
 log = logging.getLogger("nerfkit")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from nerfkit.cache import Cache, key_of
 from nerfkit.capture import decode, panorama, photos, video
 from nerfkit.capture.photos import Photos
 from nerfkit.errors import NerfkitError
 from nerfkit.poses.options import PoseOptions
-from nerfkit.poses.stage import Cache, key_of
 from nerfkit.progress import ProgressSink
 
 VERSION = 1  # of how frames and views are chosen and written; another one makes them anew

@@ -1,73 +1,27 @@
-"""Runs stages in worker processes, and remembers in ``.cache`` which are done."""
+"""Runs stages in worker processes."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import nerfkit
 from nerfkit.errors import NerfkitError
-from nerfkit.files import write_text
 from nerfkit.progress import ProgressSink
 
 log = logging.getLogger("nerfkit")
 
 VERSION = 3  # of the stages' results; another one makes them anew
 _NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
-
-
-def key_of(**inputs: Any) -> str:
-    """A hash of everything that a stage's result depends on."""
-    return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-class Cache:
-    """The records of finished stages: ``<stage>.json`` with the key, the seconds it took and its result."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def get(self, stage: str, key: str) -> dict[str, Any] | None:
-        """The record of a stage that was finished with the same inputs."""
-        try:
-            record = json.loads((self.folder / f"{stage}.json").read_text())
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) and record.get("key") == key else None
-
-    def put(self, stage: str, key: str, seconds: float, result: Mapping[str, Any]) -> dict[str, Any]:
-        record = {"key": key, "seconds": round(seconds, 2), "result": dict(result)}
-        write_text(self.folder / f"{stage}.json", json.dumps(record, indent=1))
-        return record
-
-    def drop(self, stage: str) -> None:
-        (self.folder / f"{stage}.json").unlink(missing_ok=True)
-
-    def log(self, stage: str) -> Path:
-        return self.folder / f"{stage}.log"
-
-    @contextmanager
-    def workspace(self) -> Iterator[Path]:
-        """A folder for what is not finished yet; those of killed runs go."""
-        for stale in self.folder.glob("work-*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def intact(database: Path) -> bool:
