@@ -1,0 +1,70 @@
+"""What a mesh looks like on a turntable: a video, and a strip of stills with the bare shape below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerfkit.cameras import look_at
+from nerfkit.contracts import Cameras, Mesh
+from nerfkit.data.scene import Scene
+from nerfkit.files import atomic
+from nerfkit.mesh import draw
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.views import video
+from nerfkit.views.paths import covered_arc
+
+_FIELD_OF_VIEW = math.radians(35)
+_ELEVATION = math.radians(20)
+_FILLED = 0.95  # of the picture, by the sphere around the mesh
+STILLS = 6
+
+
+def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
+    """Cameras around a mesh of the scene frame that see all of it: a full turn, or a sway where photos saw one side."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    middle = torch.from_numpy((low + high) / 2).double()
+    radius = float(np.linalg.norm(mesh.vertices - (low + high) / 2, axis=1).max()) or 1.0
+    seen_from = torch.cat([view.camera.world_from_cam[:, :3, 3] for view in scene.views]).double() - middle
+    phase = torch.arange(frames, dtype=torch.float64) * (2 * torch.pi / frames)
+    arc = covered_arc(torch.atan2(seen_from[:, 1], seen_from[:, 0]))
+    azimuth = phase if arc is None else (arc[0] + arc[1]) / 2 + (arc[1] - arc[0]) / 2 * phase.sin()
+    direction = torch.stack(
+        [math.cos(_ELEVATION) * azimuth.cos(), math.cos(_ELEVATION) * azimuth.sin(),
+         torch.full_like(azimuth, math.sin(_ELEVATION))], -1
+    )  # fmt: skip
+    distance = radius / math.sin(_FIELD_OF_VIEW / 2) / _FILLED
+    poses = look_at(middle + distance * direction, middle, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+    focal = side / 2 / math.tan(_FIELD_OF_VIEW / 2)
+    intrinsics = torch.tensor([focal, focal, side / 2, side / 2]).expand(frames, 4).contiguous()
+    return Cameras(poses.float(), intrinsics, side, side)
+
+
+def write_video(path: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet, *, frames: int = 120,
+                side: int = 720) -> Path:  # fmt: skip
+    """A turn of the mesh, four seconds long."""
+    return video.write(path, _drawn(mesh, turntable(scene, mesh, frames, side), progress), fps=30)
+
+
+def write_strip(path: Path, scene: Scene, mesh: Mesh, *, side: int = 480) -> Path:
+    """A PNG: stills of the turn, and the same with the bare shape, without any colour."""
+    cameras = turntable(scene, mesh, STILLS, side)
+    rows = [
+        np.concatenate([draw.draw(mesh, cameras[index], shading).rgb for index in range(STILLS)], axis=1)
+        for shading in ("color", "clay")
+    ]
+    import imageio.v3 as iio
+
+    with atomic(path) as partial:
+        iio.imwrite(partial, np.concatenate(rows))
+    return path
+
+
+def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[video.Image]:
+    for index in range(len(cameras)):
+        yield draw.draw(mesh, cameras[index], "color").rgb
+        progress("preview", index + 1, len(cameras))
