@@ -15,6 +15,8 @@ from nerfkit.mesh.depth_buffer import depth_buffer
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.requirements import require
 
+_CANDIDATES = 8  # samples whose faces may hold the nearest point
+
 
 @dataclass(frozen=True)
 class MeshError:
@@ -26,13 +28,19 @@ class MeshError:
     """Mean distance from the visible truth to the mesh."""
     chamfer: float
     """Mean of accuracy and completeness."""
+    threshold: float
+    """Of precision, recall and F-score."""
     precision: float
     """Fraction of the mesh within the threshold of the truth."""
     recall: float
     """Fraction of the visible truth within the threshold of the mesh."""
     f_score: float
+    """Harmonic mean of precision and recall (Knapitsch et al. 2017, Tanks and Temples, eq. 5)."""
+    f_score_half: float
+    """F-score at half the threshold."""
     normal_consistency: float
-    """Mean cosine between the normals of nearest points, both ways."""
+    """Mean absolute cosine between the normals at nearest points, both ways (Mescheder et al. 2019, Occupancy Networks,
+    section 4): absolute, since sheets without thickness, as leaves and cloths are, have no side that is outside."""
     diagonal: float
     """In units of the meshes."""
 
@@ -50,7 +58,7 @@ def compare(
     box: np.ndarray | None = None,
     seed: int = 0,
 ) -> MeshError:
-    """Distances between two meshes in one frame, both ways, between points drawn evenly on their surfaces.
+    """Distances between two meshes in one frame, both ways: from points drawn evenly on one surface to the other.
 
     A point counts if at least one camera sees it: if it lies in front of the camera and within 1 % of the depth of
     the truth (for the mesh's points: not behind it by more) at its pixel.
@@ -82,21 +90,28 @@ def compare(
         if not mask.any():
             raise NerfkitError(f"the cameras see nothing of the {name}: are both in the same frame?")
     # the nearest point may be one that does not count: a seen point beside an unseen part is no error
-    forward, forward_cos = _nearest(ours.pick(counted[0]), theirs)
-    backward, backward_cos = _nearest(theirs.pick(counted[1]), ours)
-    precision = float((forward <= threshold * diagonal).mean())
-    recall = float((backward <= threshold * diagonal).mean())
+    forward, forward_cos = _nearest(ours.pick(counted[0]), theirs, truth)
+    backward, backward_cos = _nearest(theirs.pick(counted[1]), ours, mesh)
     accuracy, completeness = (100 * float(d.mean()) / diagonal for d in (forward, backward))
+    precision, recall, f_score = _agreement(forward, backward, threshold * diagonal)
     return MeshError(
         accuracy=accuracy,
         completeness=completeness,
         chamfer=(accuracy + completeness) / 2,
+        threshold=100 * threshold,
         precision=precision,
         recall=recall,
-        f_score=2 * precision * recall / max(precision + recall, 1e-12),
+        f_score=f_score,
+        f_score_half=_agreement(forward, backward, threshold * diagonal / 2)[2],
         normal_consistency=float(forward_cos.mean() + backward_cos.mean()) / 2,
         diagonal=diagonal,
     )
+
+
+def _agreement(forward: np.ndarray, backward: np.ndarray, distance: float) -> tuple[float, float, float]:
+    """Precision, recall and F-score."""
+    precision, recall = float((forward <= distance).mean()), float((backward <= distance).mean())
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
 
 
 def visible(truth: Mesh, cameras: Cameras, point_sets: list[np.ndarray], tolerance: float = 0.01) -> list[np.ndarray]:
@@ -136,7 +151,7 @@ def _within(points: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 class _Surface:
     points: np.ndarray  # [P, 3] float64
     normals: np.ndarray  # [P, 3] unit
-    spacing: float  # of neighbouring points
+    faces: np.ndarray  # [P] that they lie on
 
     @classmethod
     def sample(cls, mesh: Mesh, count: int, rng: np.random.Generator) -> _Surface:
@@ -150,23 +165,42 @@ class _Surface:
         a, b, c = (mesh.vertices[mesh.faces[face, corner]].astype(np.float64) for corner in range(3))
         points = (1 - r1) * a + r1 * (1 - r2) * b + r1 * r2 * c
         normals = crosses[face] / np.maximum(area[face], 1e-300)[:, None]
-        return cls(points, normals, float(np.sqrt(edges[-1] / 2 / count)))
+        return cls(points, normals, face)
 
     def pick(self, mask: np.ndarray) -> _Surface:
-        return _Surface(self.points[mask], self.normals[mask], self.spacing)
+        return _Surface(self.points[mask], self.normals[mask], self.faces[mask])
 
 
-def _nearest(source: _Surface, target: _Surface) -> tuple[np.ndarray, np.ndarray]:
-    """Distances from each source point to the target's surface, and cosines between the normals there.
+def _nearest(source: _Surface, target: _Surface, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each source point to the target's mesh, and absolute cosines between the normals there.
 
-    A sample stands for a disc of the surface, as wide as samples are apart; without that, their distance would be a
-    floor under all results.
+    The nearest face is looked for among those of the nearest samples and of the nearest middles of faces (there are
+    samples on large faces and middles of small ones), so that how far apart samples lie is no floor under distances.
     """
-    tree = require("scipy.spatial").cKDTree(target.points)
-    distance, index = tree.query(source.points, workers=2)
-    offset = source.points - target.points[index]
-    along = (offset * target.normals[index]).sum(1)
-    across = np.sqrt(np.maximum(distance**2 - along**2, 0))
-    distance = np.hypot(along, np.maximum(across - 2 * target.spacing, 0))
-    cosine = (source.normals * target.normals[index]).sum(1)
-    return distance, cosine
+    triangles = mesh.vertices.astype(np.float64)[mesh.faces]
+    crosses = face_crosses(mesh)
+    normals = crosses / np.maximum(np.linalg.norm(crosses, axis=1, keepdims=True), 1e-300)
+    faces = np.concatenate([target.faces, np.arange(len(triangles))])
+    tree = require("scipy.spatial").cKDTree(np.concatenate([target.points, triangles.mean(1)]))
+    _, index = tree.query(source.points, k=min(_CANDIDATES, len(faces)), workers=2)  # [P, k]
+    best, cosine = np.full(len(index), np.inf), np.zeros(len(index))
+    for face in faces[index.reshape(len(index), -1)].T:
+        distance = to_triangles(source.points, triangles[face])
+        closer = distance < best
+        best = np.where(closer, distance, best)
+        cosine = np.where(closer, np.abs((source.normals * normals[face]).sum(1)), cosine)
+    return best, cosine
+
+
+def to_triangles(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Distances [P] of points [P, 3] to one triangle [P, 3, 3] each: to its plane above it, else to its edges."""
+    edges = np.roll(triangles, -1, axis=1) - triangles  # [P, 3, 3]
+    offsets = points[:, None] - triangles
+    along = (offsets * edges).sum(2) / np.maximum((edges**2).sum(2), 1e-300)
+    to_edges = np.linalg.norm(offsets - along.clip(0, 1)[..., None] * edges, axis=2).min(1)
+    normal = np.cross(edges[:, 0], edges[:, 1])
+    length = np.linalg.norm(normal, axis=1)
+    unit = normal / np.maximum(length, 1e-300)[:, None]
+    above = (np.cross(edges, offsets) * unit[:, None]).sum(2).min(1) >= 0
+    height = np.abs((offsets[:, 0] * unit).sum(1))
+    return np.where(above & (length > 0), height, to_edges)

@@ -246,7 +246,9 @@ class TestEvaluate:
         assert error.accuracy == pytest.approx(2 / 2**0.5, rel=0.01)
         assert error.completeness == pytest.approx(2 / 2**0.5, rel=0.01)
         assert error.f_score == 0 and error.normal_consistency == pytest.approx(1)
-        assert evaluate.compare(self.sheet(0.01), self.sheet(0.0), samples=20_000).f_score == 1
+        nearer = evaluate.compare(self.sheet(0.01), self.sheet(0.0), samples=20_000)
+        assert (nearer.threshold, nearer.f_score, nearer.f_score_half) == (1.0, 1.0, 0.0)  # 0.71 % of the diagonal
+        assert evaluate.compare(self.sheet(0.005), self.sheet(0.0), samples=20_000).f_score_half == 1
 
     def test_the_same_mesh_has_no_error_and_half_of_it_is_incomplete(self) -> None:
         same = evaluate.compare(self.sheet(0), self.sheet(0), samples=20_000)
@@ -256,6 +258,29 @@ class TestEvaluate:
         assert error.accuracy < 0.01
         assert error.completeness == pytest.approx(100 * 0.125 / 2**0.5, rel=0.05)  # mean of 0..0.5 over half of it
         assert error.recall < 0.55 and error.precision == 1
+
+    def test_normals_are_compared_without_their_sign(self) -> None:
+        sheet = self.sheet(0)
+        folded = sheet.vertices.copy()
+        folded[:, 2] = np.abs(folded[:, 0] - 0.5)  # two slopes of 45 degrees
+        turned = Mesh(sheet.vertices, sheet.faces[:, ::-1])
+        assert evaluate.compare(turned, sheet, samples=5_000).normal_consistency == pytest.approx(1)
+        error = evaluate.compare(Mesh(folded, sheet.faces), sheet, samples=5_000)
+        assert error.normal_consistency == pytest.approx(0.5**0.5, abs=0.01)
+
+    def test_few_samples_put_no_floor_under_distances(self) -> None:
+        fine = evaluate.compare(self.sheet(0.001), self.sheet(0), samples=500)
+        assert fine.chamfer == pytest.approx(0.1 / 2**0.5, rel=0.02)
+        beside = evaluate.compare(clean.crop(self.sheet(0), (0, 0, -1, 0.9, 1, 1)), self.sheet(0), samples=2_000)
+        assert beside.completeness == pytest.approx(100 * 0.1**2 / 2 / 2**0.5, rel=0.1)  # within sqrt(area / samples)
+
+    def test_distances_to_a_triangle(self) -> None:
+        corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+        points = np.array([[0.2, 0.2, 0.5], [0.5, -0.3, 0.4], [1, 1, 0], [-3, -4, 0]])
+        distances = evaluate.to_triangles(points, np.repeat(corners[None], 4, 0))
+        assert distances == pytest.approx([0.5, 0.5, 0.5**0.5, 5])
+        flat = np.repeat(corners[None, [0, 1, 1]], 4, 0)  # no more than an edge
+        assert evaluate.to_triangles(points, flat) == pytest.approx([0.29**0.5, 0.5, 1, 5])
 
     def test_only_what_cameras_see_counts(self) -> None:
         two = self.sheet(0.0), self.sheet(-0.5)  # the lower one is hidden from above
