@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
     normals = None
     if mesh.normals is not None:
         normals = (mesh.normals @ b_from_a.rotation.numpy().T).astype(np.float32)
-    return Mesh(vertices, mesh.faces, mesh.colors, normals, mesh.uvs, mesh.texture)
+    return replace(mesh, vertices=vertices, normals=normals)
 
 
 def is_watertight(mesh: Mesh) -> bool:

@@ -1,7 +1,7 @@
-"""Binary glTF 2.0 with vertex colours.
+"""Binary glTF 2.0.
 
-Written here because the colours of glTF vertices are linear: eight linear bits show bands in the dark, so they are
-stored with sixteen, which general mesh writers don't offer.
+Written here because of what general mesh writers don't offer: linear vertex colours of sixteen bits (eight show bands
+in the dark), several scenes, levels of detail, and textures whose bytes and names are ours.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from nerfkit.contracts import Mesh
+from nerfkit.mesh import images
 from nerfkit.mesh.geometry import vertex_normals
+from nerfkit.mesh.images import ImageFormat
+from nerfkit.mesh.parts import Document, Part
 
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
+_LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP_TO_EDGE = 9729, 9987, 33071
+_RESTART = 65535  # the index that 16 bits can't have: glTF 2.0, 3.7.2.1
+
+ROUGHNESS = 0.9  # captured colours hold their light already: little is left to shine
 
 
 def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
@@ -24,55 +30,159 @@ def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-def encode(mesh: Mesh, yup_from_world: np.ndarray | None = None) -> bytes:
-    """A GLB file with one mesh: positions, normals, linear vertex colours.
+def encode(
+    document: Document,
+    name: str = "mesh",
+    image_format: ImageFormat = "jpeg",
+    root_rotation: np.ndarray | None = None,
+) -> bytes:
+    """A GLB file whose scenes and nodes are those of ``document``.
+
+    Levels of detail that lie in other scenes are tied to the finest by MSFT_lod: a reader that knows the extension
+    switches between them, any other shows the finest.
 
     Args:
-        mesh: the mesh, whose coordinates are stored as they are.
-        yup_from_world: [3, 3] rotation that the root node applies; none by default.
+        document: the meshes, whose coordinates are stored as they are.
+        name: of the first scene and, with suffixes, of materials and images.
+        image_format: of base colours; normal maps are PNG. WebP needs EXT_texture_webp, and is marked as required.
+        root_rotation: [3, 3] that every node applies; none by default.
     """
-    normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    buffer = _Buffer()
-    attributes = {
-        "POSITION": buffer.add(mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True),
-        "NORMAL": buffer.add(_unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER),
-    }
-    if mesh.colors is not None:
-        attributes["COLOR_0"] = buffer.add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER)
-    indices = buffer.add(mesh.faces.astype("<u4").reshape(-1), _UINT32, "SCALAR", _ELEMENT_ARRAY_BUFFER)
-    node: dict[str, Any] = {"name": "mesh", "mesh": 0}
-    if yup_from_world is not None:
-        node["rotation"] = _quaternion_xyzw(yup_from_world)
-    document = {
-        "asset": {"version": "2.0", "generator": "nerfkit"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [node],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [
-            {
-                "name": "captured",
-                "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
+    return _Writer(name, image_format, root_rotation).write(document)
+
+
+class _Writer:
+    def __init__(self, name: str, image_format: ImageFormat, root_rotation: np.ndarray | None) -> None:
+        self.name, self.image_format = name, image_format
+        self.rotation = None if root_rotation is None else _quaternion_xyzw(root_rotation)
+        self.buffer = _Buffer()
+        self.json: dict[str, list[dict[str, Any]]] = {
+            key: [] for key in ("nodes", "meshes", "materials", "textures", "images", "samplers")
+        }
+        self.textures: dict[int, int] = {}  # of arrays, by identity: levels may share one
+        self.materials: dict[tuple[int | None, int | None, bool], int] = {}
+        self.extensions: list[str] = []
+
+    def write(self, document: Document) -> bytes:
+        scenes = [self._scene(self.name, document.scene)]
+        scenes += [self._scene(name, parts) for name, parts in document.others.items()]
+        self._tie_levels(document)
+        whole: dict[str, Any] = {
+            "asset": {"version": "2.0", "generator": "nerfkit"},
+            "scene": 0,
+            "scenes": scenes,
+            **{key: values for key, values in self.json.items() if values},
+            "accessors": self.buffer.accessors,
+            "bufferViews": self.buffer.views,
+            "buffers": [{"byteLength": len(self.buffer.data)}],
+        }
+        if self.extensions:
+            whole["extensionsUsed"] = self.extensions
+        if "EXT_texture_webp" in self.extensions:
+            whole["extensionsRequired"] = ["EXT_texture_webp"]
+        return _pack(whole, self.buffer.data)
+
+    def _scene(self, name: str, parts: list[Part]) -> dict[str, Any]:
+        return {"name": name, "nodes": [self._node(part) for part in parts]}
+
+    def _node(self, part: Part) -> int:
+        node: dict[str, Any] = {"name": part.name, "mesh": self._mesh(part)}
+        if self.rotation is not None:
+            node["rotation"] = self.rotation
+        return _append(self.json["nodes"], node)
+
+    def _mesh(self, part: Part) -> int:
+        mesh = part.mesh
+        normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
+        add = self.buffer.add
+        attributes = {
+            "POSITION": add(mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True),
+            "NORMAL": add(_unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER),
+        }
+        if mesh.uvs is not None and (mesh.texture is not None or mesh.normal_map is not None):
+            downwards = np.stack([mesh.uvs[:, 0], 1 - mesh.uvs[:, 1]], 1)  # glTF's v begins at the top row
+            attributes["TEXCOORD_0"] = add(downwards.astype("<f4"), _FLOAT, "VEC2", _ARRAY_BUFFER)
+        if mesh.colors is not None and mesh.texture is None:
+            attributes["COLOR_0"] = add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER, normalized=True)
+        kind, component = ("<u2", _UINT16) if len(mesh.vertices) <= _RESTART else ("<u4", _UINT32)
+        indices = add(mesh.faces.astype(kind).reshape(-1), component, "SCALAR", _ELEMENT_ARRAY_BUFFER)
+        primitive = {"attributes": attributes, "indices": indices, "material": self._material(part)}
+        return _append(self.json["meshes"], {"name": part.name, "primitives": [primitive]})
+
+    def _material(self, part: Part) -> int:
+        mesh, shape = part.mesh, part.level is None
+        texture = normal_map = None
+        if mesh.uvs is not None:
+            texture = self._texture(mesh.texture, "base_color", self.image_format)
+            normal_map = self._texture(mesh.normal_map, "normal", "png")
+        key = texture, normal_map, shape
+        if key not in self.materials:
+            surface: dict[str, Any] = {"metallicFactor": 0, "roughnessFactor": ROUGHNESS}
+            if texture is not None:
+                surface["baseColorTexture"] = {"index": texture}
+            count = sum(1 for known in self.materials if known[2] == shape)
+            name = f"{self.name}_collision" if shape else self.name
+            material: dict[str, Any] = {"name": f"{name}_{count}" if count else name, "pbrMetallicRoughness": surface}
+            if normal_map is not None:
+                material["normalTexture"] = {"index": normal_map}
+            self.materials[key] = _append(self.json["materials"], material)
+        return self.materials[key]
+
+    def _texture(self, image: np.ndarray | None, what: str, image_format: ImageFormat) -> int | None:
+        if image is None:
+            return None
+        if id(image) not in self.textures:
+            if not self.json["samplers"]:
+                self.json["samplers"].append(
+                    {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR,
+                     "wrapS": _CLAMP_TO_EDGE, "wrapT": _CLAMP_TO_EDGE}
+                )  # fmt: skip
+            count = sum(1 for known in self.json["images"] if what in known["name"])
+            entry = {
+                "name": f"{self.name}_{what}" + (f"_{count}" if count else ""),
+                "mimeType": images.MIME_TYPES[image_format],
+                "bufferView": self.buffer.view(images.encode(image, image_format)),
             }
-        ],
-        "accessors": buffer.accessors,
-        "bufferViews": buffer.views,
-        "buffers": [{"byteLength": len(buffer.data)}],
-    }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(buffer.data)
-    head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON") + text
-    return head + struct.pack("<I4s", len(buffer.data), b"BIN\0") + bytes(buffer.data)
+            source = _append(self.json["images"], entry)
+            texture: dict[str, Any] = {"sampler": 0}
+            if image_format == "webp":
+                self._use("EXT_texture_webp")
+                texture["extensions"] = {"EXT_texture_webp": {"source": source}}
+            else:
+                texture["source"] = source
+            self.textures[id(image)] = _append(self.json["textures"], texture)
+        return self.textures[id(image)]
+
+    def _tie_levels(self, document: Document) -> None:
+        """MSFT_lod: the node of the finest level names the others; each is drawn down to a share of the screen."""
+        shown = {part.level for part in document.scene}
+        levels = {part.level: index for index, part in enumerate(document.parts()) if part.level is not None}
+        coarser = [index for level, index in sorted(levels.items()) if level not in shown]
+        if 0 not in levels or not coarser:
+            return
+        self._use("MSFT_lod")
+        node = self.json["nodes"][levels[0]]
+        node["extensions"] = {"MSFT_lod": {"ids": coarser}}
+        # every level has a quarter of the faces of the one before: about as many per pixel at a quarter of the pixels
+        node["extras"] = {"MSFT_screencoverage": [0.25 ** (level + 1) for level in range(len(coarser))] + [0.0]}
+
+    def _use(self, extension: str) -> None:
+        if extension not in self.extensions:
+            self.extensions.append(extension)
 
 
 class _Buffer:
-    """Collects arrays; every one begins at a multiple of four bytes."""
+    """Collects arrays and files; every one begins at a multiple of four bytes."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        entry = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
+        self.data += data
+        self.data += bytes(-len(self.data) % 4)
+        return _append(self.views, entry if target is None else entry | {"target": target})
 
     def add(
         self,
@@ -82,29 +192,32 @@ class _Buffer:
         target: int,
         *,
         extent: bool = False,
+        normalized: bool = False,
     ) -> int:
-        self.views.append(
-            {
-                "buffer": 0,
-                "byteOffset": len(self.data),
-                "byteLength": array.nbytes,
-                "target": target,
-            }
-        )
-        accessor = {
-            "bufferView": len(self.views) - 1,
+        accessor: dict[str, Any] = {
+            "bufferView": self.view(array.tobytes(), target),
             "componentType": component,
             "count": len(array),
             "type": kind,
         }
-        if component == _UINT16:
+        if normalized:
             accessor["normalized"] = True
         if extent:
             accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-        self.accessors.append(accessor)
-        self.data += array.tobytes()
-        self.data += bytes(-len(self.data) % 4)
-        return len(self.accessors) - 1
+        return _append(self.accessors, accessor)
+
+
+def _append(items: list[dict[str, Any]], item: dict[str, Any]) -> int:
+    items.append(item)
+    return len(items) - 1
+
+
+def _pack(document: dict[str, Any], binary: bytearray) -> bytes:
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + len(binary)
+    head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON") + text
+    return head + struct.pack("<I4s", len(binary), b"BIN\0") + bytes(binary)
 
 
 def _linear_rgba16(colors: np.ndarray) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Wavefront OBJ with a material library and images beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nerfkit.contracts import Mesh
+from nerfkit.mesh import images
+from nerfkit.mesh.geometry import vertex_normals
+from nerfkit.mesh.images import ImageFormat
+from nerfkit.mesh.parts import Document, Part
+
+
+def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg") -> dict[str, bytes]:
+    """The files of an OBJ by what stands behind the stem: first ".obj", then ".mtl" and the images if there are any.
+
+    Colours of meshes without a texture stand behind the coordinates, as three sRGB values in [0, 1]: an extension
+    that MeshLab, Blender and trimesh read.
+
+    Args:
+        document: one object a part; coordinates are stored as they are.
+        stem: the beginning of the names of the files, without blanks (readers differ on those).
+        image_format: of base colours; normal maps are PNG.
+    """
+    library = _Library(stem, image_format)
+    lines = ["# nerfkit"]
+    first = 1  # indices run on over all objects, from 1
+    for part in document.parts():
+        lines += _object_lines(part, first, library.material(part.mesh))
+        first += len(part.mesh.vertices)
+    if library.lines:
+        lines.insert(1, f"mtllib {stem}.mtl")
+    files = {".obj": _text(lines)}
+    if library.lines:
+        files[".mtl"] = _text(library.lines)
+    return files | library.images
+
+
+class _Library:
+    """The materials: one a pair of texture and normal map."""
+
+    def __init__(self, stem: str, image_format: ImageFormat) -> None:
+        self.stem, self.image_format = stem, image_format
+        self.lines: list[str] = []
+        self.images: dict[str, bytes] = {}
+        self._names: dict[tuple[int, int], str] = {}
+
+    def material(self, mesh: Mesh) -> str | None:
+        if mesh.uvs is None or mesh.texture is None:
+            return None
+        key = id(mesh.texture), id(mesh.normal_map)
+        if key not in self._names:
+            number = f"_{len(self._names)}" if self._names else ""
+            name = self._names[key] = f"{self.stem}{number}"
+            color = self._image(f"_base_color{number}", mesh.texture, self.image_format)
+            self.lines += [f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1", "illum 1", f"map_Kd {color}"]
+            if mesh.normal_map is not None:
+                normal = self._image(f"_normal{number}", mesh.normal_map, "png")
+                # map_Bump is what importers take for a normal map, norm what the PBR extension calls it
+                self.lines += [f"map_Bump {normal}", f"norm {normal}"]
+        return self._names[key]
+
+    def _image(self, label: str, image: np.ndarray, image_format: ImageFormat) -> str:
+        label += images.SUFFIXES[image_format]
+        self.images[label] = images.encode(image, image_format)
+        return self.stem + label
+
+
+def _object_lines(part: Part, first: int, material: str | None) -> list[str]:
+    mesh = part.mesh
+    lines = [f"o {part.name}", f"g {part.name}"]
+    if mesh.colors is not None and material is None:
+        rows = np.concatenate([mesh.vertices, mesh.colors / 255], 1)
+        lines += ["v %.9g %.9g %.9g %.5g %.5g %.5g" % tuple(row) for row in rows.tolist()]
+    else:
+        lines += ["v %.9g %.9g %.9g" % tuple(row) for row in mesh.vertices.tolist()]
+    if material is not None and mesh.uvs is not None:
+        lines += ["vt %.7g %.7g" % tuple(row) for row in mesh.uvs.tolist()]
+    normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
+    lines += ["vn %.5f %.5f %.5f" % tuple(row) for row in normals.tolist()]
+    if material is not None:
+        lines.append(f"usemtl {material}")
+    corner = "{0}/{0}/{0}" if material is not None else "{0}//{0}"
+    face = "f " + " ".join(corner.replace("0", str(index)) for index in range(3))
+    lines += [face.format(*row) for row in (mesh.faces + first).tolist()]
+    return lines
+
+
+def _text(lines: list[str]) -> bytes:
+    return ("\n".join(lines) + "\n").encode()
