@@ -1,4 +1,4 @@
-"""``nerfkit mesh``: a triangle mesh from a run."""
+"""``nerfkit mesh``: a textured mesh from a run, for a game engine or in the cameras' own coordinates."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ import json
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from nerfkit.mesh.options import MeshOptions
+from nerfkit.errors import NerfkitError
+from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
+from nerfkit.mesh.request import Request, Stage
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
+    from nerfkit.mesh.pipeline import Pipeline
+    from nerfkit.train.run import Run
+
+Chosen = TypeVar("Chosen")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(MeshOptions):
+class Options(MeshOptions, TextureOptions, AssetOptions):
     source: Annotated[Literal["depth", "density"], tyro.conf.arg(name="from")] = "depth"
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Mesh to write: .glb, .ply or .obj. By default exports/mesh.glb in the run folder."""
+    """File to write: .glb, .obj, .usdz or .ply. By default exports/mesh.glb in the run folder."""
     up: Literal["original", "y"] = "original"
-    """original keeps the coordinates of the cameras' world; y turns the mesh upright for engines, which take +Y as up
+    """Without --engine: original keeps the coordinates of the cameras' world; y turns the mesh upright, with +Y up
     (a GLB keeps its coordinates and gets a rotated root node)."""
+    preview: bool = True
+    """Whether pictures of the mesh on a turntable are made: a strip of stills and a video beside the file."""
+    stage: Stage | None = None
+    """Ends after this stage; what it made is kept for the next command, and written to --out where that is given."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -33,31 +43,96 @@ class Options(MeshOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit import mesh as meshes
-    from nerfkit.files import write_text
-    from nerfkit.mesh import geometry, write
+    from nerfkit.mesh import write
+    from nerfkit.mesh.requirements import check_packages
     from nerfkit.train.run import Run
 
     source = Run.open(options.run)
     out = options.out or source.exports / "mesh.glb"
-    write.check_suffix(out)  # before the work, not after it
+    request = Request(*(_part(kind, options) for kind in (MeshOptions, TextureOptions, AssetOptions)), out.suffix)
+    request.check()  # before the work, not after it
+    write.check_suffix(out, options.engine, options.image_format)
+    check_packages()
+    metric = is_metric(source)
+    if options.metric and not metric:
+        raise NerfkitError(
+            f"{options.run}: --metric, but its poses have no scale; find them with --scale-ref (see nerfkit poses), "
+            "or from photos with GPS"
+        )
+    pipeline = _pipeline(source, request, options, console)
+    if options.stage is not None:
+        return _stage(pipeline, options, console)
+    return _asset(pipeline, options, out, metric, console)
+
+
+def is_metric(source: Run) -> bool:
+    """Whether a unit of the run's world is a metre, by what the pose stage says."""
+    from nerfkit.poses.report import PoseReport
+
+    scene = source.config.scene
+    file = (scene if scene.is_dir() else scene.parent) / "poses.json"
+    return file.is_file() and PoseReport.read(file).frame.get("scale") == "metric"
+
+
+def _part(kind: type[Chosen], options: Options) -> Chosen:
+    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _pipeline(source: Run, request: Request, options: Options, console: Console) -> Pipeline:
+    from nerfkit.mesh.pipeline import Pipeline
+    from nerfkit.train import checkpoint
+
     scene = source.scene()
-    model = source.model(options.device, options.backend, scene)
-    settings = MeshOptions(**{field.name: getattr(options, field.name) for field in fields(MeshOptions)})
-    seconds: dict[str, float] = {}
-    mesh = meshes.extract(model, scene, settings, console.progress, seconds=seconds)
+    return Pipeline(
+        scene, lambda: source.model(options.device, options.backend, scene), checkpoint.fingerprint(source.checkpoints),
+        request, source.path / ".mesh", console.progress,
+    )  # fmt: skip
+
+
+def _stage(pipeline: Pipeline, options: Options, console: Console) -> dict[str, Any]:
+    """One stage and those before it."""
+    from nerfkit.mesh import geometry, write
+    from nerfkit.mesh.asset import world_frame
+
+    assert options.stage is not None
     start = time.perf_counter()
-    write.write(out, mesh, write.upright(scene.scene_from_world) if options.up == "y" else None)
-    seconds["write"] = round(time.perf_counter() - start, 3)
-    result = {
-        "faces": len(mesh.faces),
-        "vertices": len(mesh.vertices),
-        "watertight": geometry.is_watertight(mesh),
-        "bounds": geometry.bounds(mesh),
-        "texture_size": None,
-        "files": [str(out)],
-        "seconds": seconds,
-    }
-    write_text(out.parent / "mesh.json", json.dumps(result, indent=1) + "\n")
-    console.say(f"[bold]{out}[/]: {len(mesh.faces):,} faces in {sum(seconds.values()):.1f} s")
+    meshes = pipeline.result(options.stage)
+    files: list[str] = []
+    if options.out is not None and meshes:
+        write.write(options.out, geometry.transformed(meshes[0], world_frame(pipeline.scene.scene_from_world)))
+        files.append(str(options.out))
+    faces = [len(mesh.faces) for mesh in meshes]
+    words = ", ".join(f"{count:,}" for count in faces) or "no"
+    console.say(f"{options.stage}: {words} faces in {time.perf_counter() - start:.1f} s")
+    return {"stage": options.stage, "faces": faces, "files": files, "seconds": pipeline.seconds}
+
+
+def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, console: Console) -> dict[str, Any]:
+    """All stages, the files, pictures of them, and the quality card."""
+    from nerfkit.files import write_text
+    from nerfkit.mesh import asset, card, preview, write
+
+    scene = pipeline.scene
+    levels, collision = pipeline.levels(), pipeline.result("collision")
+    start = time.perf_counter()
+    frame = (
+        asset.asset_frame(scene.scene_from_world, levels[0])
+        if options.engine
+        else asset.world_frame(scene.scene_from_world)
+    )
+    made = asset.place(out.stem, levels, collision, frame, metric)
+    upright = write.upright(scene.scene_from_world) if options.up == "y" else None
+    files = write.write_asset(out, made, options.engine, options.image_format, upright)
+    seconds = pipeline.seconds | {"write": round(time.perf_counter() - start, 3)}
+    start = time.perf_counter()
+    if options.preview:
+        files += preview.write(out, scene, levels[0], console.progress)
+        seconds["preview"] = round(time.perf_counter() - start, 3)
+    result = card.measure(pipeline, made) | {
+        "engine": options.engine, "metric": metric, "files": [str(file) for file in files], "seconds": seconds,
+    }  # fmt: skip
+    write_text(out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
+    for line in card.lines(result):
+        console.say(line)
+    console.say(f"[bold]{out}[/]: {len(levels[0].faces):,} faces in {sum(seconds.values()):.1f} s")
     return result

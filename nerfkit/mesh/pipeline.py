@@ -1,51 +1,42 @@
-"""From a run to an asset: surface → clean → simplify → unwrap → bake → normals → collision; every stage is kept.
+"""From a model to the meshes of an asset: surface → clean → simplify → unwrap → bake → normals, and collision shapes.
 
-All meshes are in the scene frame; :mod:`nerfkit.mesh.asset` places what comes out.
+Every stage is kept with a key of all that it depends on, so that a stopped or changed command goes on from what still
+holds. All meshes are in the scene frame; :mod:`nerfkit.mesh.asset` places what comes out.
 """
 
 from __future__ import annotations
 
+import logging
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nerfkit.cache import Cache, key_of
 from nerfkit.contracts import Mesh, SceneModel
-from nerfkit.mesh import store
-from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
-from nerfkit.mesh.requirements import require
+from nerfkit.errors import NerfkitError
+from nerfkit.mesh import geometry, store
+from nerfkit.mesh.options import MeshOptions
+from nerfkit.mesh.request import Request
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
+    from nerfkit.mesh.depth_maps import DepthMaps
 
-STAGES = ("surface", "clean", "simplify", "unwrap", "bake", "normals", "collision")
+log = logging.getLogger("nerfkit")
+
 VERSION = 1  # of the stages' results; another one makes them anew
-_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component")  # options that the surface doesn't depend on
-_LATER = (*_CLEANING, "faces")
-_PARTS = 16  # of a collision shape, at most
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user chose."""
-
-    mesh: MeshOptions
-    texture: TextureOptions
-    asset: AssetOptions
-
-    @property
-    def levels(self) -> int:
-        return self.asset.levels or (4 if self.asset.engine else 1)
-
-    @property
-    def collision(self) -> str:
-        if self.asset.collision != "auto":
-            return self.asset.collision
-        return "convex" if self.asset.engine else "none"
+_OF_DEPTHS = ("depth", "image_scale", "min_alpha", "min_cosine")  # options that depth maps depend on
+_OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "bounds")
+_NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
+_COLLISION_PARTS = 16
+_SMALLEST_TEXTURE = 256
 
 
 class Pipeline:
@@ -55,7 +46,9 @@ class Pipeline:
         scene: the scene that the model was trained on.
         model: loads the model; called only where a stage needs it.
         fingerprint: of the model; results of another one are not used.
+        request: what the user chose.
         folder: where results are kept.
+        progress: hears of every stage.
     """
 
     def __init__(
@@ -64,9 +57,8 @@ class Pipeline:
     ) -> None:  # fmt: skip
         self.scene, self.request, self.progress = scene, request, progress
         self.seconds: dict[str, float] = {}  # that each stage took when it was done
-        self.facts: dict[str, Any] = {}  # of baking, for the quality card
-        self._load, self._model = model, None
-        self._fingerprint = fingerprint
+        self.facts: dict[str, dict[str, Any]] = {}  # what stages tell of their results
+        self._load, self._model, self._fingerprint = model, None, fingerprint
         self._cache = Cache(folder)
         self._keys: dict[str, str] = {}
         self._made: dict[str, list[Mesh]] = {}
@@ -78,25 +70,101 @@ class Pipeline:
         return self._model
 
     def result(self, stage: str) -> list[Mesh]:
-        """What a stage makes, and the stages before it where they aren't done: one mesh, or one for each level.
+        """What a stage makes, after the stages it needs: one mesh, or one for each level or collision shape.
 
         Raises:
-            NerfkitError: nothing opaque is seen, no room, an option that makes no sense, a missing package.
+            NerfkitError: nothing opaque is seen, no room for it, or nothing is left of it.
         """
         if stage not in self._made:
             meshes: list[Mesh] = getattr(self, f"_{stage}")()
             self._made[stage] = meshes
         return self._made[stage]
 
+    def levels(self) -> list[Mesh]:
+        """The finished levels of detail, the finest first: textured, or with colours at their vertices."""
+        if not self.request.textured:
+            return [_with_normals(mesh) for mesh in self.result("simplify")]
+        return self.result("normals" if self.request.texture.normal_map else "bake")
+
     # --- shape ----------------------------------------------------------------------------------------------
 
     def _surface(self) -> list[Mesh]:
-        chosen = {k: v for k, v in asdict(self.request.mesh).items() if k not in _LATER}
-        return self._stage("surface", {"model": self._fingerprint, **chosen}, self._make_surface)
+        options = self.request.mesh
+        chosen = {name: value for name, value in asdict(options).items() if name not in _NOT_OF_SURFACE}
+        make = self._from_density if options.source == "density" else self._from_depths
+        return self._stage("surface", {"model": self._fingerprint, **chosen}, make)
+
+    def _from_depths(self) -> list[Mesh]:
+        from nerfkit.core import choose_core
+        from nerfkit.mesh import fuse, surface
+        from nerfkit.mesh.density import device_of
+
+        maps, device = self._depths(), device_of(self.model)
+        core = choose_core(device=device)
+        volume = fuse.fuse(maps, self.scene, self._boxed(), core, device, self.progress)
+        return [surface.marching_cubes(volume, self.request.mesh.min_weight, core)]
+
+    def _depths(self) -> DepthMaps:
+        """The model's depth maps at the training views; they are kept, since other resolutions need them again."""
+        from nerfkit.mesh import fuse
+        from nerfkit.mesh.depth_maps import DepthMaps
+
+        options = self.request.mesh
+        key = key_of(version=VERSION, model=self._fingerprint, **{name: getattr(options, name) for name in _OF_DEPTHS})
+        folder = self._cache.folder / "depths"
+        if self._cache.get("depths", key) is not None and folder.is_dir():
+            maps = DepthMaps.open(folder)
+            if len(maps) == len(self.scene.train):
+                return maps
+        self._cache.drop("depths")
+        shutil.rmtree(folder, ignore_errors=True)
+        start = time.perf_counter()
+        maps = fuse.render_depths(self.model, self.scene, options, folder, self.progress)
+        self._cache.put("depths", key, time.perf_counter() - start, {})
+        return maps
+
+    def _from_density(self) -> list[Mesh]:
+        from nerfkit.mesh import density
+
+        field = density.evaluate(self.model, self.scene, self._boxed(), self.progress)
+        mesh = density.marching_cubes(field)
+        mesh.colors = density.color(self.model, mesh)
+        return [mesh]
+
+    def _boxed(self) -> MeshOptions:
+        """The options with bounds around the subject, in object mode where the user gave none."""
+        from nerfkit.mesh import bounds, subject
+
+        options = self.request.mesh
+        if options.mode == "scene" or options.bounds is not None:
+            return options
+        return replace(options, bounds=bounds.world_bounds(self.scene, subject.subject_box(self.scene)))
 
     def _clean(self) -> list[Mesh]:
-        chosen = {k: v for k, v in asdict(self.request.mesh).items() if k in _CLEANING}
-        return self._after("surface", "clean", chosen, self._make_clean)
+        chosen = {name: getattr(self.request.mesh, name) for name in _OF_CLEANING}
+        return self._after("surface", "clean", chosen, self._cleaned)
+
+    def _cleaned(self, made: list[Mesh]) -> list[Mesh]:
+        from nerfkit.mesh import clean, ground, holes, smooth, subject
+
+        options, mesh = self.request.mesh, made[0]
+        if options.bounds is not None:
+            mesh = clean.crop(mesh, options.bounds, self.scene.scene_from_world)
+        mesh = clean.clean(mesh, options.min_component)
+        if options.mode == "object" and options.bounds is None:
+            mesh = subject.cut_out(mesh, self.scene)
+        below = ground.find_ground(mesh) if options.ground == "remove" else None
+        if options.ground == "remove" and below is None:
+            log.warning("--ground remove: no ground was found under the mesh, so nothing is removed")
+        if below is not None:
+            mesh = ground.close_contact(ground.remove_ground(mesh, below), below)
+        if not len(mesh.faces):
+            raise NerfkitError(
+                "no surface is left: the bounds hold nothing, or all pieces are small; give other --bounds"
+            )
+        extent = float(np.ptp(mesh.vertices, axis=0).max())
+        mesh = holes.fill_holes(mesh, options.fill_holes * extent)
+        return [_with_normals(smooth.smooth(mesh, options.smooth))]
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh import simplify
@@ -105,54 +173,97 @@ class Pipeline:
         chosen = {"levels": count, "faces": faces}
         return self._after("clean", "simplify", chosen, lambda made: simplify.levels(made[0], faces, count))
 
-    def _make_surface(self) -> list[Mesh]:
-        raise NotImplementedError
+    def _collision(self) -> list[Mesh]:
+        from nerfkit.mesh.collision import collision_shapes
 
-    def _make_clean(self, made: list[Mesh]) -> list[Mesh]:
-        raise NotImplementedError
+        kind = self.request.collision
+        if kind == "none":
+            return []
+        chosen = {"collision": kind, "parts": _COLLISION_PARTS}
+        return self._after(
+            "simplify", "collision", chosen,
+            lambda made: collision_shapes(made[-1], kind, _COLLISION_PARTS, self.progress),
+        )  # fmt: skip
 
     # --- texture --------------------------------------------------------------------------------------------
 
     def _unwrap(self) -> list[Mesh]:
-        raise NotImplementedError
+        from nerfkit.mesh import unwrap
+
+        if not self.request.textured:
+            raise NerfkitError(f"{self.request.suffix} files and --texture none have no texture to unwrap for")
+        return self._after(
+            "simplify", "unwrap", {"size": self.request.texture.texture_size},
+            lambda made: [unwrap.unwrap(mesh, size) for mesh, size in zip(made, self._sizes(made), strict=True)],
+        )  # fmt: skip
+
+    def _bake(self) -> list[Mesh]:
+        chosen = {"texture": self.request.texture.texture, "refine": self.request.texture.refine}
+        return self._after("unwrap", "bake", {"model": self._fingerprint, **chosen}, self._baked)
+
+    def _baked(self, made: list[Mesh]) -> list[Mesh]:
+        from nerfkit.mesh import bake
+
+        options = self.request.texture
+        model = self.model if options.texture == "model" else None
+        for level, (mesh, size) in enumerate(zip(made, self._sizes(made), strict=True)):
+            done = bake.bake(mesh, self.scene, replace(options, texture_size=size), model, self.progress)
+            mesh.texture = done.texture
+            if level == 0:
+                self.facts["bake"] = done.facts
+        return made
+
+    def _normals(self) -> list[Mesh]:
+        from nerfkit.mesh import normal_map
+
+        def make(made: list[Mesh]) -> list[Mesh]:
+            dense = self.result("clean")[0]
+            for mesh in made:
+                assert mesh.texture is not None
+                mesh.normal_map = normal_map.bake_normals(mesh, dense, len(mesh.texture))
+            return made
+
+        return self._after("bake", "normals", {}, make)
+
+    def _sizes(self, levels: Sequence[Mesh]) -> list[int]:
+        """Of the levels' textures: half of the one before, as a quarter of the faces is seen from twice as far."""
+        from nerfkit.mesh import bake
+
+        first = bake.texture_size(levels[0], self.scene, self.request.texture)
+        return [max(first >> level, min(first, _SMALLEST_TEXTURE)) for level in range(len(levels))]
 
     # --- keeping --------------------------------------------------------------------------------------------
 
     def _after(
         self, before: str, stage: str, chosen: dict[str, Any], make: Callable[[list[Mesh]], Sequence[Mesh]]
     ) -> list[Mesh]:
-        """A stage that works on what another one made."""
+        """A stage that works on what another one made; on copies, which it may change."""
         made = self.result(before)
-        return self._stage(stage, {"before": self._keys[before], **chosen}, lambda: make(made))
+        inputs = {"before": self._keys[before], **chosen}
+        return self._stage(stage, inputs, lambda: make([replace(mesh) for mesh in made]))
 
     def _stage(self, stage: str, inputs: dict[str, Any], make: Callable[[], Sequence[Mesh]]) -> list[Mesh]:
         """The kept result of a stage, or a new one where its inputs have changed or its file is damaged."""
         key = self._keys[stage] = key_of(version=VERSION, **inputs)
-        file = self._cache.folder / f"{stage}.npz"
-        record = self._cache.get(stage, key)
+        file, record = self._cache.folder / f"{stage}.npz", self._cache.get(stage, key)
         if record is not None:
             try:
                 meshes = store.load(file)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                pass
+                log.info("%s: is damaged, and made anew", file)
             else:
-                self._note(stage, record)
+                self.seconds[stage], self.facts[stage] = record["seconds"], record["result"]
                 return meshes
         self._cache.drop(stage)
         self.progress(stage, 0, 1)
         start = time.perf_counter()
-        self.facts.pop(stage, None)
         meshes = list(make())
         store.save(file, meshes)
-        self._note(stage, self._cache.put(stage, key, time.perf_counter() - start, self.facts.get(stage, {})))
+        record = self._cache.put(stage, key, time.perf_counter() - start, self.facts.get(stage, {}))
+        self.seconds[stage], self.facts[stage] = record["seconds"], record["result"]
         self.progress(stage, 1, 1)
         return meshes
 
-    def _note(self, stage: str, record: dict[str, Any]) -> None:
-        self.seconds[stage], self.facts[stage] = record["seconds"], record["result"]
 
-
-def check_packages() -> None:
-    """Raises NerfkitError: a package of the ``mesh`` extra is missing; before the work, not after it."""
-    for module in ("skimage", "scipy", "fast_simplification", "trimesh", "xatlas"):
-        require(module)
+def _with_normals(mesh: Mesh) -> Mesh:
+    return replace(mesh, normals=geometry.vertex_normals(mesh))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import torch
 
@@ -22,6 +23,8 @@ _FIELD_OF_VIEW = math.radians(35)
 _ELEVATION = math.radians(20)
 _FILLED = 0.95  # of the picture, by the sphere around the mesh
 STILLS = 6
+_FRAMES, _VIDEO_SIDE = 120, 720
+_ROWS: tuple[draw.Shading, ...] = ("auto", "clay")
 
 
 def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
@@ -44,27 +47,31 @@ def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
     return Cameras(poses.float(), intrinsics, side, side)
 
 
-def write_video(path: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet, *, frames: int = 120,
-                side: int = 720) -> Path:  # fmt: skip
+def write(out: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet) -> list[Path]:
+    """A strip of stills and a video of a mesh of the scene frame, beside the file ``out`` that it goes to."""
+    strip, film = (out.with_name(f"{out.stem}_turntable{suffix}") for suffix in (".png", ".mp4"))
+    write_strip(strip, scene, mesh)
+    write_video(film, scene, mesh, progress)
+    return [strip, film]
+
+
+def write_video(path: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet) -> None:
     """A turn of the mesh, four seconds long."""
-    return video.write(path, _drawn(mesh, turntable(scene, mesh, frames, side), progress), fps=30)
+    video.write(path, _drawn(mesh, turntable(scene, mesh, _FRAMES, _VIDEO_SIDE), progress), fps=_FRAMES / 4)
 
 
-def write_strip(path: Path, scene: Scene, mesh: Mesh, *, side: int = 480) -> Path:
-    """A PNG: stills of the turn, and the same with the bare shape, without any colour."""
+def write_strip(path: Path, scene: Scene, mesh: Mesh, side: int = 480) -> None:
+    """A PNG: stills of the turn, and below the bare shape without any colour."""
     cameras = turntable(scene, mesh, STILLS, side)
     rows = [
-        np.concatenate([draw.draw(mesh, cameras[index], shading).rgb for index in range(STILLS)], axis=1)
-        for shading in ("color", "clay")
+        np.concatenate([draw.draw(mesh, cameras[index], shading=shading).rgb for index in range(STILLS)], axis=1)
+        for shading in _ROWS
     ]
-    import imageio.v3 as iio
-
     with atomic(path) as partial:
         iio.imwrite(partial, np.concatenate(rows))
-    return path
 
 
 def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[video.Image]:
     for index in range(len(cameras)):
-        yield draw.draw(mesh, cameras[index], "color").rgb
+        yield draw.draw(mesh, cameras[index]).rgb
         progress("preview", index + 1, len(cameras))

@@ -8,6 +8,7 @@ runs write equal bytes.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -99,7 +100,27 @@ def load_newest(folder: Path) -> Checkpoint:
         if first_error is not None:
             log.warning("%s; going on from %s", first_error, path.name)
         return checkpoint
-    raise first_error or NerfkitError(f"{folder}: no checkpoint yet; train the run first (--overwrite starts it anew)")
+    raise first_error or _none_yet(folder)
+
+
+def _none_yet(folder: Path) -> NerfkitError:
+    return NerfkitError(f"{folder}: no checkpoint yet; train the run first (--overwrite starts it anew)")
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of the checkpoints: equal only for equal models.
+
+    Raises:
+        NerfkitError: there is none.
+    """
+    files = list_newest_first(folder)
+    if not files:
+        raise _none_yet(folder)
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def list_newest_first(folder: Path) -> list[Path]:
