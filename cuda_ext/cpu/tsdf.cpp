@@ -137,7 +137,7 @@ void integrate(const View &view, const Vec3<float> &first, float voxel_size, flo
     const Lanes surface = depth_at(map, u, v, pixel, counts, truncation), distance = surface - depth;
     const IntLanes used = counts & (surface > 0.0f) & (distance >= -truncation);
     if (!any(used)) continue;
-    const Lanes w = select(used, confidence, Lanes{});
+    const Lanes w = select(used, confidence * share_behind(distance, voxel_size, truncation), Lanes{});
     add(sums->weight + i, w);
     add(sums->distance + i, select(used, w * min(distance * inverse_truncation, 1.0f), Lanes{}));
     const IntLanes near = used & (distance <= truncation);

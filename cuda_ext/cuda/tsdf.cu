@@ -6,8 +6,8 @@
 namespace nk {
 namespace {
 
-constexpr int kThreads = 256, kOwn = kBlockVoxels / kThreads;  // voxels of a thread
-constexpr int kPixels = 128;                                   // threads over pixels, or over tiles of them
+constexpr int kThreads = kBlockVoxels;
+constexpr int kPixels = 128;  // threads over pixels, or over tiles of them
 
 // What comes from the host: part of the launch.
 struct Origin {
@@ -39,13 +39,14 @@ NK_DEVICE void add_view(const nk_tsdf_integrate_params &p, const DepthCamera &ca
   const float u = camera.fx * (at.x * inverse) + camera.cx, v = camera.fy * (at.y * inverse) + camera.cy;
   if (!(u >= 0.0f && v >= 0.0f && u < static_cast<float>(p.W) && v < static_cast<float>(p.H))) return;
   const uint8_t *pixel = p.pixels + 4 * (image + static_cast<int64_t>(v) * p.W + static_cast<int>(u));
-  const float w = static_cast<float>(pixel[3]) * (1.0f / 255.0f);
+  float w = static_cast<float>(pixel[3]) * (1.0f / 255.0f);
   if (w == 0.0f) return;
   float distance = p.truncation;
   if (reach == kNear) {
     const float depth = depth_at(DepthMap{p.depth + image, p.H, p.W}, u, v, p.truncation);
     distance = depth - at.z;
     if (!(depth > 0.0f && distance >= -p.truncation)) return;
+    w *= share_behind(distance, p.voxel_size, p.truncation);
     if (distance <= p.truncation) {
       sum->red += w * static_cast<float>(pixel[0]);
       sum->green += w * static_cast<float>(pixel[1]);
@@ -66,23 +67,18 @@ __global__ void __launch_bounds__(kThreads)
   const Vec3<float> first = {origin.at.x + side * static_cast<float>(p.blocks[3 * block]),
                              origin.at.y + side * static_cast<float>(p.blocks[3 * block + 1]),
                              origin.at.z + side * static_cast<float>(p.blocks[3 * block + 2])};
-  uint16_t *color = p.color + 4 * block * kBlockVoxels;
-  Sum sums[kOwn];
-  Vec3<float> places[kOwn];
-  for (int k = 0; k < kOwn; ++k) {
-    const int i = k * kThreads + thread;
-    const float weight = p.weight[block * kBlockVoxels + i];
-    const float color_weight = from_half_bits<float>(int(color[3 * kBlockVoxels + i]));
-    sums[k] = {weight,
-               weight * p.tsdf[block * kBlockVoxels + i],
-               color_weight * from_half_bits<float>(int(color[i])),
-               color_weight * from_half_bits<float>(int(color[kBlockVoxels + i])),
-               color_weight * from_half_bits<float>(int(color[2 * kBlockVoxels + i])),
-               color_weight};
-    places[k] = first + p.voxel_size * Vec3<float>{static_cast<float>(i / (NK_BLOCK * NK_BLOCK)),
-                                                   static_cast<float>(i / NK_BLOCK % NK_BLOCK),
-                                                   static_cast<float>(i % NK_BLOCK)};
-  }
+  const int64_t voxel = block * kBlockVoxels + thread;
+  uint16_t *color = p.color + 4 * block * kBlockVoxels + thread;
+  const float weight = p.weight[voxel], color_weight = from_half_bits<float>(int(color[3 * kBlockVoxels]));
+  Sum sum = {weight,
+             weight * p.tsdf[voxel],
+             color_weight * from_half_bits<float>(int(color[0])),
+             color_weight * from_half_bits<float>(int(color[kBlockVoxels])),
+             color_weight * from_half_bits<float>(int(color[2 * kBlockVoxels])),
+             color_weight};
+  const Vec3<float> place = first + p.voxel_size * Vec3<float>{static_cast<float>(thread / (NK_BLOCK * NK_BLOCK)),
+                                                               static_cast<float>(thread / NK_BLOCK % NK_BLOCK),
+                                                               static_cast<float>(thread % NK_BLOCK)};
   for (int start = 0; start < p.V; start += kThreads) {
     const int count = min(kThreads, p.V - start);
     if (thread < count) {  // each thread looks at one view for all
@@ -95,23 +91,18 @@ __global__ void __launch_bounds__(kThreads)
       const Reach own = static_cast<Reach>(reach[v]);
       if (own == kHidden) continue;
       const int64_t view = start + v;
-      const DepthCamera camera = camera_of(p.cam_from_world, p.intrinsics, view);
-      for (int k = 0; k < kOwn; ++k) add_view(p, camera, view * p.H * p.W, own, places[k], &sums[k]);
+      add_view(p, camera_of(p.cam_from_world, p.intrinsics, view), view * p.H * p.W, own, place, &sum);
     }
     __syncthreads();
   }
-  for (int k = 0; k < kOwn; ++k) {
-    const int i = k * kThreads + thread;
-    const Sum &sum = sums[k];
-    if (!(sum.weight > 0.0f)) continue;
-    p.tsdf[block * kBlockVoxels + i] = sum.distance / sum.weight;
-    p.weight[block * kBlockVoxels + i] = sum.weight;
-    const float inverse = 1.0f / max(sum.color_weight, 1e-20f);
-    color[i] = static_cast<uint16_t>(to_half_bits(sum.red * inverse));
-    color[kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.green * inverse));
-    color[2 * kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.blue * inverse));
-    color[3 * kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.color_weight));
-  }
+  if (!(sum.weight > 0.0f)) return;
+  p.tsdf[voxel] = sum.distance / sum.weight;
+  p.weight[voxel] = sum.weight;
+  const float inverse = 1.0f / max(sum.color_weight, 1e-20f);
+  color[0] = static_cast<uint16_t>(to_half_bits(sum.red * inverse));
+  color[kBlockVoxels] = static_cast<uint16_t>(to_half_bits(sum.green * inverse));
+  color[2 * kBlockVoxels] = static_cast<uint16_t>(to_half_bits(sum.blue * inverse));
+  color[3 * kBlockVoxels] = static_cast<uint16_t>(to_half_bits(sum.color_weight));
 }
 
 __global__ void __launch_bounds__(kPixels) mark(nk_tsdf_mark_params p, BlockGrid grid, int pieces) {

@@ -182,6 +182,13 @@ NK_HD Reach reach_of(const DepthCamera &camera, const DepthRange *tiles, int wid
   return z1 < least - truncation - slack ? kFree : kNear;
 }
 
+// How much a surface counts for a voxel `distance` before it, from -truncation on: fully down to a voxel behind it, and
+// less and less beyond, where what is thinner than the truncation shows its other side to other views.
+template <class F>
+NK_HD F share_behind(F distance, float voxel_size, float truncation) {
+  return min((distance + truncation) * (1.0f / max(truncation - voxel_size, 1e-20f)), 1.0f);
+}
+
 // --- voxels --------------------------------------------------------------------------------------------------
 
 // Colours are kept as 16-bit floats. Only what is not negative is stored; what is less than the smallest normal one

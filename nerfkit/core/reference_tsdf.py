@@ -75,7 +75,9 @@ def tsdf_integrate(volume: Volume, depth: Tensor, pixels: Tensor, cameras: Camer
 
     For a voxel at camera coordinates ``x, y, z`` and pixel ``p``: ``sdf = depth(p) - z``. Where
     ``sdf >= -truncation``, ``tsdf <- (W tsdf + w min(1, sdf / truncation)) / (W + w)`` and ``W <- W + w``.
-    Colours are averaged likewise, where also ``sdf <= truncation``.
+    Colours are averaged likewise, where also ``sdf <= truncation``. From a voxel behind the surface on ``w`` falls
+    linearly, to 0 at ``-truncation`` (as in Bylow et al., "Real-Time Camera Tracking and 3D Reconstruction Using Signed
+    Distance Functions", RSS 2013, section III-C): what is thinner than the truncation shows its other side to others.
 
     ``depth(p)`` interpolates 1/depth between the four nearest pixel centres (+0.5), which is exact on planes; at
     the image's border and where the four are not all seen or differ by more than ``truncation``, it is the depth
@@ -111,8 +113,9 @@ def _integrate_view(
     column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
     seen = _interpolated(depth, u, v, column, row, volume.truncation)
     pixel = pixels[row, column].float()  # [B, 8, 8, 8, 4]
-    w = pixel[..., 3] / 255
     sdf = seen - z
+    behind = (sdf + volume.truncation) / max(volume.truncation - volume.voxel_size, 1e-20)
+    w = pixel[..., 3] / 255 * behind.clamp_max(1)
     used = inside & (seen > 0) & (w > 0) & (sdf >= -volume.truncation)
     _average(volume.tsdf, volume.weight, (sdf / volume.truncation).clamp_max(1), w * used)
     near = w * (used & (sdf <= volume.truncation))
