@@ -15,7 +15,7 @@ export NERFKIT_LIBRARIES PYTHONPATH
 
 # What a kernel finds wrong with its arrays is told by the same call only where calls wait: CUDA_LAUNCH_BLOCKING.
 echo '== the operators against their definitions, on the GPU'
-CUDA_LAUNCH_BLOCKING=1 NERFKIT_TEST_DEVICE=cuda "$python" -m pytest -q -m 'not cpu_only and not gpu' tests/core tests/mesh/test_tsdf.py "$@"
+CUDA_LAUNCH_BLOCKING=1 NERFKIT_TEST_DEVICE=cuda "$python" -m pytest -q -m 'not cpu_only and not gpu' tests/core tests/mesh/test_tsdf.py tests/mesh/test_marching_cubes.py "$@"
 echo '== whole runs'
 "$python" -m pytest -q -m gpu tests/gpu tests/core "$@"
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core import stand_ins
 from nerfkit.contracts import Gaussians
-from nerfkit.core import _library, choose_core, native_tsdf
+from nerfkit.core import _library, choose_core, native_marching_cubes, native_tsdf
 from nerfkit.core.backends import obstacle
 from nerfkit.core.gsplat import GsplatCore
 from nerfkit.core.hash_grid import HashGrid
@@ -99,7 +99,7 @@ class OnDevice:
 
 
 _ON_HOST = ("lr", "background", "camera", "cameras", "cameras_")
-_WRITES = {"adam": ("param", "m", "v"), "tsdf_integrate": ("volume",)}
+_WRITES = {"adam": ("param", "m", "v"), "tsdf_mark": ("map",), "tsdf_integrate": ("volume",)}
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -157,7 +157,7 @@ def run_on(device: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, stand_in in (("NativeCore", functools.partial(native, device)), ("library", on_device)):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, stand_in)
-    for operators in (native_tsdf,):  # whose Python function is itself under test, and makes no tensors
+    for operators in (native_tsdf, native_marching_cubes):  # whose Python functions are themselves under test
         monkeypatch.setattr(operators, "call", on_device.call)
 
 

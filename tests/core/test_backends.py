@@ -28,7 +28,7 @@ from nerfkit.core.occupancy import Occupancy, Steps
 from nerfkit.core.reference_core import ReferenceCore
 from nerfkit.core.tcnn import TcnnCore
 from nerfkit.core.types import SplatStats
-from nerfkit.core.volume import Volume
+from nerfkit.core.volume import BlockMap, Volume
 from nerfkit.errors import NerfkitError
 
 Work = Callable[[RenderCore, torch.dtype], list[Tensor]]
@@ -134,11 +134,16 @@ def _encodings(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     return [core.sh_encode(x, 3), core.frequency_encode(x, 5, rand(30, 3, dtype=dtype, seed=1) * 0.1)]
 
 
-def _tsdf_integrate(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
-    volume = Volume.empty(torch.tensor([-0.5, -0.5, -0.5]), (8, 8, 8), 0.14, 0.4)
-    depth, rgb = rand(20, 24) * 0.1 + 2, (rand(20, 24, 3, seed=1) * 255).byte()
-    core.tsdf_integrate(volume, depth, rgb, camera(24, 20))
-    return [volume.tsdf.to(dtype), volume.weight.to(dtype)]
+def _tsdf(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    marked = BlockMap.empty(torch.tensor([-1.0, -1.0, -1.0]), (24, 24, 24), 0.08, 0.2)
+    depth, pixels = rand(1, 20, 24) * 0.1 + 2, (rand(1, 20, 24, 4, seed=1) * 200 + 55).byte()
+    core.tsdf_mark(marked, depth, pixels, camera(24, 20))
+    volume = Volume.of(marked)
+    core.tsdf_integrate(volume, depth, pixels, camera(24, 20))
+    vertices, faces, colors = core.marching_cubes(volume, 0.2)
+    assert len(vertices) > 50 and faces.dtype == torch.int32 and colors.dtype == torch.uint8
+    # vertices one by one are compared by their own tests
+    return [tensor.to(dtype) for tensor in (marked.marks, volume.tsdf, volume.weight, vertices.mean(0))]
 
 
 def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
@@ -152,13 +157,16 @@ def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
 OPERATORS: dict[str, Work] = {
     "rasterize": _rasterize, "photometric_loss": _photometric_loss, "adam": _adam, "rays": _rays, "march": _march,
     "composite": _composite, "resample": _resample, "distortion": _distortion, "hash_encode": _hash_encode,
-    "mlp": _mlp, "encodings": _encodings, "tsdf_integrate": _tsdf_integrate,
+    "mlp": _mlp, "encodings": _encodings, "tsdf": _tsdf,
     "draw_mesh": _draw_mesh,
 }  # fmt: skip
 
 
 def test_every_operator_is_here() -> None:
-    together = {"target": "photometric_loss", "sh_encode": "encodings", "frequency_encode": "encodings"}
+    together = {
+        "target": "photometric_loss", "sh_encode": "encodings", "frequency_encode": "encodings", "tsdf_mark": "tsdf",
+        "tsdf_integrate": "tsdf", "marching_cubes": "tsdf",
+    }  # fmt: skip
     asked = {name for name in vars(RenderCore) if not name.startswith("_")}
     assert {together.get(name, name) for name in asked} == OPERATORS.keys()
 

@@ -16,7 +16,7 @@ from nerfkit.core import choose_core
 from nerfkit.core._library import library
 
 ROOT = Path(__file__).parents[2]
-TESTS = ["tests/mesh/test_tsdf.py", *(f"tests/core/test_{name}.py" for name in (
+TESTS = ["tests/mesh/test_tsdf.py", "tests/mesh/test_marching_cubes.py", *(f"tests/core/test_{name}.py" for name in (
     "composite", "distortion", "draw_mesh", "frequency_encode", "losses_and_adam", "march", "rays", "resample", "sh_encode",
 ))]  # fmt: skip
 pytestmark = [

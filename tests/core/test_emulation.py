@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also when run by hand
 from core.emulated import KINDS, ROOT, build, environment
 
-TESTS = ["tests/core", "tests/mesh/test_tsdf.py"]
+TESTS = ["tests/core", "tests/mesh/test_tsdf.py", "tests/mesh/test_marching_cubes.py"]
 
 pytestmark = pytest.mark.cpu_only
 

@@ -35,15 +35,7 @@ class BallOnTable:
 
 def cast(camera: Cameras, table: bool = True) -> tuple[Tensor, Tensor]:
     """rgb [H, W, 3] and depth [H, W], exact at the pixel centres."""
-    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(-1, 2)
-    double = Cameras(
-        camera.world_from_cam.double(),
-        camera.intrinsics.double(),
-        camera.width,
-        camera.height,
-    )
-    rays = cameras.rays(double, torch.zeros(len(pixels), dtype=torch.int64), pixels)
-    o, d = rays.origins, rays.directions
+    o, d, axis = pixel_rays(camera)
     b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
     root = b * b - c
     ball = torch.where(root > 0, -b - root.clamp_min(0).sqrt(), torch.inf)
@@ -55,7 +47,7 @@ def cast(camera: Cameras, table: bool = True) -> tuple[Tensor, Tensor]:
     point = o + t.clamp_max(1e6)[:, None] * d
     rgb = torch.where((ball < plane)[:, None], ball_color(point), table_color(point))
     rgb = torch.where(t.isfinite()[:, None], rgb, torch.ones(3, dtype=torch.float64))
-    z = t * (d @ double.world_from_cam[0, :3, 2])
+    z = t * (d @ axis)
     depth = torch.where(t.isfinite(), z, 0)
     shape = camera.height, camera.width
     return rgb.float().reshape(*shape, 3), depth.float().reshape(shape)
@@ -141,3 +133,55 @@ class ShiningBall(SolidBall):
     def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
         assert torch.allclose(directions.norm(dim=1), torch.ones(len(xyz)), atol=1e-5)
         return torch.cat([ball_color(xyz)[:, :1], 0.5 - 0.4 * directions[:, 1:]], 1)
+
+
+class Shape:
+    """A solid, ray cast in closed form: a ball, or a box with sides along the axes (thin: a sheet)."""
+
+    name = "solid shape"
+
+    def __init__(self, half: tuple[float, float, float] | None = None) -> None:
+        self.half = None if half is None else torch.tensor(half, dtype=torch.float64)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    def render(self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None) -> Rendering:
+        if self.half is None:
+            rgb, depth = cast(camera, table=False)
+        else:
+            rgb, depth = self._box(camera, self.half)
+        return Rendering(rgb=rgb, alpha=(depth > 0).float(), depth=depth)
+
+    def _box(self, camera: Cameras, half: Tensor) -> tuple[Tensor, Tensor]:
+        """Where a ray is within all three pairs of planes."""
+        o, d, axis = pixel_rays(camera)
+        first, second = (-half - o) / d, (half - o) / d
+        enters, leaves = torch.minimum(first, second).amax(1), torch.maximum(first, second).amin(1)
+        hit = (enters < leaves) & (enters > 0)
+        rgb = ball_color(o + torch.where(hit, enters, 0)[:, None] * d)
+        z = torch.where(hit, enters * (d @ axis), 0)
+        return rgb.float().reshape(camera.height, camera.width, 3), z.float().reshape(camera.height, camera.width)
+
+    def distance(self, points: Tensor) -> Tensor:
+        """Of points [P, 3] to the surface."""
+        if self.half is None:
+            return (points.norm(dim=1) - RADIUS).abs()
+        beyond = points.abs() - self.half
+        return (beyond.clamp_min(0).norm(dim=1) + beyond.amax(1).clamp_max(0)).abs()
+
+
+def pixel_rays(camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+    """Origins and unit directions [H * W, 3] of the pixels' rays, and the optical axis, in double precision."""
+    pixels = cameras.pixel_centers(camera.width, camera.height, torch.float64).reshape(-1, 2)
+    double = Cameras(camera.world_from_cam.double(), camera.intrinsics.double(), camera.width, camera.height)
+    rays = cameras.rays(double, torch.zeros(len(pixels), dtype=torch.int64), pixels)
+    return rays.origins, rays.directions, double.world_from_cam[0, :3, 2]
+
+
+def around(count: int, size: int = 160) -> Cameras:
+    """Cameras all around the origin, above and below, whose principal points are off the images' centres."""
+    k = torch.arange(count, dtype=torch.float64) + 0.5
+    z, angle = 1 - 2 * k / count, k * math.pi * (1 + 5**0.5)
+    eye = torch.stack([(1 - z * z).sqrt() * angle.cos(), (1 - z * z).sqrt() * angle.sin(), z], 1)
+    pose = cameras.look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0.1, 1], dtype=torch.float64))
+    intrinsics = torch.tensor([[1.05 * size, 1.07 * size, 0.43 * size, 0.55 * size]]).expand(count, 4)
+    return Cameras(pose.float(), intrinsics.contiguous(), size, size - 10)

@@ -138,8 +138,9 @@ def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, m
         )  # fmt: skip
         for frame in render_frames(model, cameras, ("rgb", "depth", "normal", "alpha")):
             assert all(image.shape == (28, 40, 3) for image in frame.values())
-        integrate = choose_core(device="cuda").tsdf_integrate
-        volume = fuse.fuse(model, loaded, MeshOptions(resolution=24), integrate)
+        options = MeshOptions(resolution=24)
+        maps = fuse.render_depths(model, loaded, options)
+        volume = fuse.fuse(maps, loaded, options, choose_core(device="cuda"), "cuda")
         assert isinstance(volume, Volume) and isinstance(volume.tsdf, OnGpu) and not isinstance(volume.origin, OnGpu)
         if name == "gaussians":
             drawn: Gaussians = model.gaussians()  # type: ignore[attr-defined]
