@@ -1,0 +1,251 @@
+"""Mesh with texture coordinates + photos → texture.
+
+Two walks over the training photos, one in memory at a time. The first asks every photo for the colours of points
+spread over the surface, from which follow the photos' exposures, their sharpness, and where each of them disagrees
+with the others. The second blends: the coarse part of the colours from all photos that see a texel, the fine part from
+the best (Burt and Adelson 1983, "A Multiresolution Spline", with two bands; Allène et al. 2008 for textures), so that
+the photos' borders don't show and nothing is blurred. Held-out photos are never asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nerfkit.contracts import Mesh, RenderCore, SceneModel
+from nerfkit.errors import NerfkitError
+from nerfkit.mesh import bake_exposure, bake_photo
+from nerfkit.mesh.bake_fill import fill_unseen, pad
+from nerfkit.mesh.bake_refine import Fit
+from nerfkit.mesh.bake_seams import level_seams, seam_differences, seam_edges
+from nerfkit.mesh.draw import projected
+from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.texels import Texels, texels_of
+from nerfkit.mesh.unwrap import charts_of
+from nerfkit.progress import ProgressSink, quiet
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+SIZES = (1024, 2048, 4096)  # those that are chosen from
+_LEAST_SIZE, _MOST_SIZE = 256, 8192
+_USED = 0.6  # share of a texture that charts fill
+_POINTS = 60_000  # of the survey
+_BEST = 4  # power of the weights by which the fine part is blended
+_FAINT = 1e-3  # of the best weight on the surface: texels seen worse than this fade to made-up colours
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A texture, and what is to be known about it."""
+
+    texture: np.ndarray  # [S, S, 3] uint8, first row at v = 1
+    seen: np.ndarray  # [S, S] bool: texels of the surface that photos saw
+    facts: dict[str, float]
+    """``size``; ``photos``; ``seen``, the share of the surface's texels that photos see; ``exposure_stops``, the range
+    of the photos' exposures; ``outliers``, the share of all sightings that were left out for the most part;
+    ``seam_difference``, the mean difference of colours across the borders of charts (0..255)."""
+
+
+def bake(
+    mesh: Mesh,
+    scene: Scene,
+    options: TextureOptions | None = None,
+    model: SceneModel | None = None,
+    progress: ProgressSink = quiet,
+    *,
+    core: RenderCore | None = None,
+) -> Baked:
+    """Bakes the training photos of a scene, and no others, into a texture.
+
+    Args:
+        mesh: with ``uvs``, in the scene's frame; its ``colors``, if any, are shown where no photo sees it.
+        scene: whose training photos are taken.
+        options: size, number of refining passes, photos or the model's renders.
+        model: with ``options.texture`` "model" what is shown in place of the photos.
+        progress: hears of the stage ``texture``.
+        core: whose operator draws; by default the best one of the CPU.
+
+    Raises:
+        NerfkitError: a mesh without texture coordinates, a size that can't be, or a scene without training photos.
+    """
+    options = options or TextureOptions()
+    if mesh.uvs is None:
+        raise NerfkitError("the mesh has no texture coordinates; unwrap it first")
+    if not scene.train:
+        raise NerfkitError(f"{scene.name}: has no training photos to take colours from")
+    size = texture_size(mesh, scene, options)
+    job = _Job(mesh, scene, texels_of(mesh, size, _core(core)), _core(core), options, model, progress)
+    gains = job.survey()
+    colors, weight = job.blend()
+    faint = weight / (_FAINT * max(float(np.quantile(weight, 0.9)), 1e-30))
+    seen = faint > 0
+    if options.refine:
+        colors = job.refine(colors, seen)
+    made_up = fill_unseen(mesh, job.texels, colors, faint >= 1)
+    share = np.minimum(faint, 1)[:, None]
+    colors = share * colors + (1 - share) * made_up
+    colors = level_seams(mesh, job.texels, colors)
+    filled = job.texels.image(np.ones(len(job.texels), bool), False)
+    texture = pad(job.texels.image(colors.round().astype(np.uint8)), filled)
+    progress("texture", job.steps, job.steps)
+    edges = seam_edges(mesh)
+    facts = {
+        "size": size,
+        "photos": len(scene.train),
+        "seen": float(seen[job.texels.inside].mean()) if job.texels.inside.any() else 0.0,
+        "exposure_stops": float(np.ptp(gains.mean(1)) / math.log(2)),
+        "outliers": job.outliers,
+        "seam_difference": float(np.abs(seam_differences(mesh, texture, edges)).mean()) if len(edges) else 0.0,
+    }
+    return Baked(texture, job.texels.image(seen & job.texels.inside, False), facts)
+
+
+def texture_size(mesh: Mesh, scene: Scene, options: TextureOptions) -> int:
+    """The side of the texture in texels: the options', or as many texels as the photos that look at it best have pixels.
+
+    Needs no texture coordinates.
+
+    Raises:
+        NerfkitError: a size below 256 or above 8192.
+    """
+    size = options.texture_size
+    if size is not None:
+        if not _LEAST_SIZE <= size <= _MOST_SIZE:
+            raise NerfkitError(f"--texture-size {size}: must be {_LEAST_SIZE} to {_MOST_SIZE}")
+        return size
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    centers = corners.mean(1)
+    crosses = face_crosses(mesh)
+    area = np.linalg.norm(crosses, axis=1) / 2
+    normals = crosses / np.maximum(2 * area, 1e-300)[:, None]
+    best = np.zeros(len(centers))  # pixels per area
+    for index in scene.train:
+        camera = scene.views[index].camera
+        u, v, z = projected(centers, camera).double().numpy().T
+        towards = camera.world_from_cam[0, :3, 3].double().numpy() - centers
+        cosine = (towards * normals).sum(1) / np.maximum(np.linalg.norm(towards, axis=1), 1e-12)
+        inside = (z > 0) & (u > 0) & (v > 0) & (u < camera.width) & (v < camera.height)
+        focal = float(camera.intrinsics[0, :2].mean())
+        density = np.where(inside, np.maximum(cosine, 0) * (focal / np.where(z > 0, z, 1)) ** 2, 0)
+        best = np.maximum(best, density)
+    wanted = math.sqrt(float((area * best).sum()) / _USED)
+    return next((candidate for candidate in SIZES if candidate >= 0.8 * wanted), SIZES[-1])
+
+
+def _core(core: RenderCore | None) -> RenderCore:
+    if core is not None:
+        return core
+    from nerfkit.core import choose_core
+
+    return choose_core()
+
+
+class _Job:
+    """The walks over the photos."""
+
+    def __init__(
+        self, mesh: Mesh, scene: Scene, texels: Texels, core: RenderCore, options: TextureOptions,
+        model: SceneModel | None, progress: ProgressSink,
+    ) -> None:  # fmt: skip
+        self.mesh, self.scene, self.texels, self.core, self.progress = mesh, scene, texels, core, progress
+        self.passes = options.refine
+        self.model = model if options.texture == "model" else None
+        if options.texture == "model" and model is None:
+            raise NerfkitError("a texture of the model's renders needs the model")
+        self.positions, self.normals = texels.positions(mesh), texels.normals(mesh)
+        self.steps, self.done = (2 + self.passes) * len(scene.train), 0
+        self.tables: list[np.ndarray | None] = [None] * len(scene.train)
+        self.sharpness = np.ones(len(scene.train))
+        self.point_of, self.belief = np.zeros(len(texels), np.int32), np.ones((len(scene.train), 1), np.uint8)
+        self.outliers = 0.0
+
+    def walk(self, visit: Callable[[int, bake_photo.Photo], None]) -> None:
+        for number, index in enumerate(self.scene.train):
+            self.progress("texture", self.done, self.steps)
+            view = self.scene.views[index]
+            visit(number, bake_photo.load(view, self.mesh, self.core, self.tables[number], self.model))
+            self.done += 1
+
+    def survey(self) -> np.ndarray:
+        """Asks all photos for points spread over the surface. Gives the photos' gains [V, 3]."""
+        chosen, self.point_of = _spread(self.mesh, self.texels)
+        views, count = len(self.scene.train), len(chosen)
+        color = np.zeros((views, count, 3), np.uint8)
+        weight, detail = np.zeros((2, views, count), np.float32)
+
+        def visit(number: int, photo: bake_photo.Photo) -> None:
+            seen = photo.look(self.positions[chosen], self.normals[chosen])
+            color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
+            weight[number, seen.point] = seen.weight.numpy()
+            detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
+
+        self.walk(visit)
+        found = bake_exposure.Survey(color, weight, detail)
+        gains = bake_exposure.solve_gains(found)
+        tables = np.stack([bake_exposure.table_of(gain) for gain in gains])
+        self.tables = list(tables)
+        self.sharpness = bake_exposure.sharpness(found)
+        belief = bake_exposure.agreement(found, tables)
+        sighted = weight > 0
+        self.outliers = float((belief[sighted] < 0.5).mean()) if sighted.any() else 0.0
+        self.belief = np.maximum(255 * belief, 1).astype(np.uint8)
+        return gains
+
+    def blend(self) -> tuple[np.ndarray, np.ndarray]:
+        """Colours [T, 3] and the weights they rest on [T]."""
+        count = len(self.texels)
+        coarse, fine = np.zeros((2, count, 3), np.float32)
+        total, best = np.zeros((2, count), np.float32)
+
+        def visit(number: int, photo: bake_photo.Photo) -> None:
+            seen = photo.look(self.positions, self.normals)
+            at = seen.point.numpy()
+            belief = self.belief[number, self.point_of[at]].astype(np.float32) / 255
+            weight = seen.weight.numpy() * belief * np.float32(self.sharpness[number])
+            weight /= scale
+            steep = weight**_BEST
+            total[at] += weight
+            best[at] += steep
+            smooth = seen.smooth.numpy()
+            coarse[at] += weight[:, None] * smooth
+            fine[at] += steep[:, None] * (seen.sharp.numpy() - smooth)
+
+        scale = self._usual_weight()
+        self.walk(visit)
+        colors = coarse / np.maximum(total, 1e-30)[:, None] + fine / np.maximum(best, 1e-30)[:, None]
+        return np.clip(colors, 0, 255), total
+
+    def _usual_weight(self) -> np.float32:
+        """Of a photo that looks straight at the focus, so that powers of weights stay within the numbers there are."""
+        cameras = [self.scene.views[index].camera for index in self.scene.train]
+        focal = max(float(camera.intrinsics[0, :2].mean()) for camera in cameras)
+        nearest = min(float(camera.world_from_cam[0, :3, 3].norm()) for camera in cameras)
+        return np.float32((focal / max(nearest, 1e-3)) ** 2)
+
+    def refine(self, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Colours [T, 3] fitted to the photos; unseen texels keep theirs."""
+        image = torch.from_numpy(self.texels.image(colors)).permute(2, 0, 1).contiguous()
+        fit = Fit(self.mesh, image, self.core)
+        for _ in range(self.passes):
+            self.walk(lambda number, photo: fit.add(photo))
+            fit.step()
+        fitted = fit.texture.permute(1, 2, 0).reshape(-1, 3).numpy()[self.texels.index]
+        return np.where(seen[:, None], fitted, colors)
+
+
+def _spread(mesh: Mesh, texels: Texels) -> tuple[np.ndarray, np.ndarray]:
+    """Texels [M] spread over the surface, one in each block of a chart, and for all texels [T] which stands for it."""
+    inside = max(1, int(texels.inside.sum()))
+    block = max(1, math.ceil(math.sqrt(inside / _POINTS)))
+    across = texels.size // block + 1
+    row, column = texels.index // texels.size // block, texels.index % texels.size // block
+    chart = charts_of(mesh)[texels.face].astype(np.int64)
+    _, chosen, point_of = np.unique((chart * across + row) * across + column, return_index=True, return_inverse=True)
+    return chosen, point_of.reshape(-1).astype(np.int32)

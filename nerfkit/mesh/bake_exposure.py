@@ -1,0 +1,102 @@
+"""Photos made alike: exposure and white balance as a gain of each photo and channel, and which photos are outliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_ROUNDS = 12
+_DARK, _BRIGHT = 12, 243  # values outside say little about the gain: noise and clipping
+_HUBER = 0.06  # of the logarithm: beyond, highlights and wrong geometry count less
+_PRIOR = 20.0  # samples' worth of belief that a photo needs no gain
+_SPREAD = 2.5  # times the usual deviation from the median: there a photo counts half
+_LEAST_DEVIATION = 4.0  # of 255: what photos of a matt surface may differ by
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the V photos show at M points spread over the surface."""
+
+    color: np.ndarray  # [V, M, 3] uint8, of blurred photos
+    weight: np.ndarray  # [V, M] float32; 0 where the photo doesn't see the point
+    detail: np.ndarray  # [V, M] float32, how far the photo itself differs there from the blurred one
+
+
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB 0..255 to light 0..1 (IEC 61966-2-1)."""
+    x = np.asarray(srgb, np.float64) / 255
+    light: np.ndarray = np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0) + 0.055) / 1.055) ** 2.4)
+    return light
+
+
+def srgb(light: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`linear`; light above 1 gives values above 255."""
+    x = np.maximum(light, 0)
+    value: np.ndarray = 255 * np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+    return value
+
+
+def solve_gains(survey: Survey) -> np.ndarray:
+    """log of each photo's gain [V, 3]; their mean is 0.
+
+    With log light l of photo v at point m: minimises ``sum of w rho(l[v, m] - g[v] - r[m])`` over gains g and the
+    points' own radiance r, in turn, with Huber's rho by reweighting, and a prior that pulls gains with little to go
+    by to 0.
+    """
+    usable = (survey.weight > 0) & ((survey.color > _DARK) & (survey.color < _BRIGHT)).all(2)
+    usable &= usable.sum(0) >= 2
+    light = np.log(np.maximum(linear(np.arange(256)), 1e-6)).astype(np.float32)[survey.color]  # [V, M, 3]
+    weight = np.where(usable, np.sqrt(survey.weight / max(float(survey.weight.max()), 1e-30)), 0).astype(np.float32)
+    gains = np.zeros((len(light), 3), np.float32)
+    robust = np.ones_like(light)
+    for _ in range(_ROUNDS):
+        w = weight[..., None] * robust
+        own = ((light - gains[:, None]) * w).sum(0) / np.maximum(w.sum(0), 1e-12)  # [M, 3]
+        error = light - own
+        mean = float(weight[weight > 0].mean()) if (weight > 0).any() else 1.0
+        gains = (error * w).sum(1) / (w.sum(1) + _PRIOR * mean)
+        gains -= gains.mean(0)
+        robust = np.minimum(1, _HUBER / np.maximum(np.abs(error - gains[:, None]), 1e-6))
+    return gains
+
+
+def table_of(gain: np.ndarray) -> np.ndarray:
+    """What a photo's values become when its gain [3] (log) is undone: [3, 256] float32, at most 255."""
+    values = srgb(linear(np.arange(256))[None] * np.exp(-gain.astype(np.float64))[:, None])
+    return np.clip(values, 0, 255).astype(np.float32)
+
+
+def agreement(survey: Survey, tables: np.ndarray) -> np.ndarray:
+    """How far each photo is believed at each point, [V, M] float32 in (0, 1].
+
+    Where three photos or more see a point, those count less that differ from the weighted median of all by more than
+    is usual among them there: something moved, or the surface is not where the mesh is.
+    """
+    views, points = survey.weight.shape
+    error = np.zeros((views, points), np.float32)
+    for channel in range(3):
+        color = np.stack([tables[v, channel][survey.color[v, :, channel]] for v in range(views)])
+        error = np.maximum(error, np.abs(color - weighted_median(color, survey.weight)))
+    usual = np.maximum(1.4826 * weighted_median(error, survey.weight), _LEAST_DEVIATION)
+    belief = 1 / (1 + (error / (_SPREAD * usual)) ** 4)
+    enough = (survey.weight > 0).sum(0) >= 3
+    return np.where(enough, belief, 1).astype(np.float32)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Of each column of [V, M], where weights [V, M] are not all 0: [M]."""
+    order = np.argsort(values, axis=0)
+    until = np.cumsum(np.take_along_axis(weight, order, 0), axis=0)
+    middle = (until < until[-1] / 2).sum(0).clip(0, len(values) - 1)
+    columns = np.arange(values.shape[1])
+    found: np.ndarray = values[order[middle, columns], columns]
+    return found
+
+
+def sharpness(survey: Survey) -> np.ndarray:
+    """Of each photo relative to the others that see the same points, [V] in 0.1..1: blurred photos show less detail."""
+    seen = survey.weight > 0
+    usual = (survey.detail * seen).sum(0) / np.maximum(seen.sum(0), 1)  # [M]
+    ratio = (survey.detail * seen).sum(1) / np.maximum((usual * seen).sum(1), 1e-6)
+    return np.clip(ratio, 0.1, 1.0)

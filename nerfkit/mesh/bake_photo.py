@@ -1,0 +1,134 @@
+"""One photo as a source of colours for a surface: what it shows of which point, and how far that can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Cameras, Mesh, RenderCore, SceneModel
+from nerfkit.mesh.draw import face_pixels, projected
+from nerfkit.mesh.sample import bilinear, planes_of
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import PhotoView
+
+_SMOOTH = 0.006  # deviation of the blur that splits coarse from fine, as a share of the photo's longer side
+_EDGE = 0.01  # step of 1 / depth from what a plane would have, relative
+_RIM = 0.008  # width of the rim along depth edges in which trust fades, as a share of the longer side
+_LEAST = 0.003  # trust in the rim itself: better than no colour
+_MIN_COSINE = 0.12  # surfaces at a flatter angle are not looked at
+_PIXELS_BEHIND = 2.0  # how far behind the drawn surface a point may lie, by the depth that so many pixels span
+_CHUNK = 1 << 20  # points at once
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a photo shows of those K points that it sees."""
+
+    point: Tensor  # [K] int64, their numbers
+    weight: Tensor  # [K] float32 > 0
+    sharp: Tensor  # [K, 3] float32, 0..255
+    smooth: Tensor  # [K, 3] the blurred photo
+
+
+class Photo:
+    """A photo, its blurred copy, the depth of the mesh in it, and the trust in its pixels."""
+
+    def __init__(self, image: np.ndarray, mask: np.ndarray | None, camera: Cameras, depth: np.ndarray) -> None:
+        """Args: image [H, W, 3] float32, 0..255; mask [H, W] uint8 or None; depth [H, W] of the mesh, 0 for none."""
+        self.camera, self.depth = camera, torch.from_numpy(depth)
+        side = max(image.shape[:2])
+        smooth = cv2.GaussianBlur(image, (0, 0), max(1.5, _SMOOTH * side), borderType=cv2.BORDER_REPLICATE)
+        trust = _trust(depth, mask, max(2.0, _RIM * side))
+        self.planes = torch.cat([planes_of(image), planes_of(smooth), torch.from_numpy(trust)[None]])  # [7, H, W]
+
+    @property
+    def trust(self) -> Tensor:  # [H, W]
+        return self.planes[6]
+
+    def look(self, positions: np.ndarray, normals: np.ndarray) -> Seen:
+        """The colours of those points [P, 3] of the surface, with unit normals [P, 3], that the photo sees.
+
+        The weight is the squared cosine of the angle, times the pixels per area of the surface, times the trust in the
+        pixel. Points are seen if the mesh drawn into the photo isn't in front of them by more than a pixel's slope.
+        """
+        parts = [
+            self._look(positions[start : start + _CHUNK], normals[start : start + _CHUNK], start)
+            for start in range(0, max(1, len(positions)), _CHUNK)
+        ]
+        return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in Seen.__annotations__))
+
+    def _look(self, positions: np.ndarray, normals: np.ndarray, first: int) -> Seen:
+        x = projected(positions, self.camera)
+        towards = self.camera.world_from_cam[0, :3, 3].float() - torch.from_numpy(positions)
+        cosine = (towards * torch.from_numpy(normals)).sum(1) / towards.norm(dim=1).clamp_min(1e-12)
+        u, v, z = x.unbind(1)
+        width, height = self.camera.width, self.camera.height
+        near = (z > 0) & (cosine > _MIN_COSINE) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
+        number = near.nonzero()[:, 0]
+        u, v, z, cosine = u[number], v[number], z[number], cosine[number]
+        front = self.depth[v.long(), u.long()]
+        focal = float(self.camera.intrinsics[0, :2].mean())
+        behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
+        kept = ((z <= front + behind) & (front > 0)).nonzero()[:, 0]
+        found = bilinear(self.planes, torch.stack([u[kept], v[kept]], 1))  # [K, 7]
+        weight = found[:, 6] * (cosine[kept] * focal / z[kept]) ** 2
+        used = (weight > 0).nonzero()[:, 0]
+        return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 3:6])
+
+
+def load(
+    view: PhotoView, mesh: Mesh, core: RenderCore, table: np.ndarray | None = None, model: SceneModel | None = None
+) -> Photo:
+    """A training photo, or what ``model`` shows in its place, with the mesh drawn into it.
+
+    Args:
+        view: of the scene.
+        mesh: in the scene's frame.
+        core: whose operator draws.
+        table: [3, 256] what values of r, g and b are changed to: the photo's exposure made alike.
+        model: whose renders are taken instead of photos.
+    """
+    drawn = face_pixels(mesh, view.camera, core)
+    if model is None:
+        image, mask = view.image().numpy(), view.mask()
+        alpha = None if mask is None else mask.numpy()
+    else:
+        shown = model.render(view.camera, frozenset({"rgb", "alpha"}))
+        assert shown.rgb is not None and shown.alpha is not None
+        image = (shown.rgb.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+        alpha = (shown.alpha.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    if table is None:
+        values = image.astype(np.float32)
+    else:
+        values = np.stack([table[channel][image[..., channel]] for channel in range(3)], -1).astype(np.float32)
+    return Photo(values, alpha, view.camera, drawn.depth.numpy())
+
+
+def _trust(depth: np.ndarray, mask: np.ndarray | None, rim: float) -> np.ndarray:
+    """[H, W] float32: 1 away from edges of depth, falling towards them on both sides; 0 outside of the mask.
+
+    On planes 1 / depth is affine in the image, so that its second difference finds edges, and creases, at any slope.
+    """
+    inverse = np.where(depth > 0, 1 / np.where(depth > 0, depth, 1), 0).astype(np.float32)
+    edge = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        bend = np.abs(np.diff(inverse, 2, axis=axis))
+        middle = inverse.take(range(1, inverse.shape[axis] - 1), axis)
+        core = [slice(None), slice(None)]
+        core[axis] = slice(1, -1)
+        edge[tuple(core)] |= bend > _EDGE * np.maximum(middle, 1e-12)
+    edge |= depth == 0
+    if mask is not None:
+        edge |= mask < 128
+    away = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 3)
+    trust = np.clip((away - 1) / rim, 0, 1) ** 2
+    trust = np.maximum(trust, _LEAST)
+    if mask is not None:
+        trust = np.where(mask < 128, 0, trust)
+    return trust.astype(np.float32)

@@ -1,0 +1,72 @@
+"""Texels fitted to the photos by drawing the mesh with them.
+
+A pixel is a weighted mean of four texels (bilinear lookup), so that the sum of squared errors over all photos is
+quadratic in the texels, and its gradient is each pixel's error laid back on them with the same weights. Steps are
+those of simultaneous algebraic reconstruction (Andersen and Kak 1984, eq. 23): the gradient over the sum of weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Mesh, RenderCore
+from nerfkit.mesh.bake_photo import Photo
+from nerfkit.mesh.draw import face_pixels, interpolate, texture_level
+from nerfkit.mesh.sample import texel_coordinates
+
+_HUBER = 16.0  # of 255: pixels with larger errors pull no harder; highlights, and what moved
+_STEP = 1.0
+_TRUSTED = 0.25  # pixels less trusted, near edges of depth, don't count
+_BELIEF = 0.5  # weights' worth of belief in the texture as it is: texels that hardly any pixel shows keep their colour
+
+
+class Fit:
+    """Sums over photos of one pass; the texture [3, S, S] float32 changes when the pass ends."""
+
+    def __init__(self, mesh: Mesh, texture: Tensor, core: RenderCore) -> None:
+        assert mesh.uvs is not None
+        self.mesh, self.texture, self.core = mesh, texture, core
+        self.size = texture.shape[1]
+        self.places = texel_coordinates(np.asarray(mesh.uvs, np.float64), self.size, self.size)
+        self.pull = torch.zeros(self.size * self.size, 3)
+        self.weight = torch.zeros(self.size * self.size)
+
+    def add(self, photo: Photo) -> None:
+        """Draws the mesh into a photo and lays the errors back on the texels."""
+        drawn = face_pixels(self.mesh, photo.camera, self.core)
+        row, column = ((drawn.face >= 0) & (photo.trust >= _TRUSTED)).nonzero(as_tuple=True)
+        face = drawn.face[row, column]
+        xy = interpolate(self.mesh, self.places, face.numpy(), drawn.barycentrics[row, column])
+        # a pixel that spans many texels says little about the four in its middle
+        level = texture_level(self.mesh, self.places, photo.camera)[face.long()]
+        trust = photo.trust[row, column] * torch.exp2(-2 * level).clamp_max(1)
+        index, share = _corners(xy, self.size)
+        flat = self.texture.reshape(3, -1)
+        error = photo.planes[:3, row, column].T - sum(share[:, k, None] * flat[:, index[:, k]].T for k in range(4))
+        trust = trust * (_HUBER / error.abs().amax(1).clamp_min(_HUBER))
+        for k in range(4):
+            w = share[:, k] * trust
+            self.weight.index_add_(0, index[:, k], w)
+            self.pull.index_add_(0, index[:, k], w[:, None] * error)
+
+    def step(self) -> Tensor:
+        """The texture after this pass [3, S, S]."""
+        change = self.pull / (self.weight + _BELIEF)[:, None]
+        self.texture = (self.texture + _STEP * change.T.reshape(self.texture.shape)).clamp(0, 255)
+        self.pull.zero_()
+        self.weight.zero_()
+        return self.texture
+
+
+def _corners(xy: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The four texels around points [P, 2] and their shares in a bilinear lookup: [P, 4] int64 and float32."""
+    low = (xy - 0.5).floor()
+    a, b = (xy - 0.5 - low).unbind(1)
+    x0, y0 = low.long().unbind(1)
+    x = [part.clamp(0, size - 1) for part in (x0, x0 + 1)]
+    y = [part.clamp(0, size - 1) for part in (y0, y0 + 1)]
+    index = torch.stack([y[j] * size + x[i] for j in (0, 1) for i in (0, 1)], 1)
+    share = torch.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b], 1)
+    return index, share
