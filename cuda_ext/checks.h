@@ -27,6 +27,11 @@ void check_adam(const Params *p) {
 }
 
 template <class Params>
+void check_draw_mesh(const Params *p) {
+  require(p->H >= 1 && p->W >= 1 && p->H < 1 << 20 && p->W < 1 << 20, "a picture must have 1 to 2^20 pixels a side");
+}
+
+template <class Params>
 void check_frequency(const Params *p) {
   require(p->L >= 0 && p->L <= kMostFrequencies, "frequencies must be 0 to 24");
   require(p->W == 3 + 6 * p->L, "features must have 3 + 6 * frequencies columns");

@@ -30,6 +30,7 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_photometric_params)
   NK_SIZE(nk_adam_params)
   NK_SIZE(nk_tsdf_params)
+  NK_SIZE(nk_draw_mesh_params)
   NK_SIZE(nk_rays_params)
   NK_SIZE(nk_rays_grad_params)
   NK_SIZE(nk_march_count_params)

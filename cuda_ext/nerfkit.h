@@ -259,6 +259,24 @@ typedef struct nk_tsdf_params {
 } nk_tsdf_params;
 NK_API int nk_tsdf_fwd(const nk_tsdf_params *p);
 
+/* Draws the nearest face of a triangle mesh at every pixel: both sides of faces, by the top-left rule on corners
+ * snapped to 1/256 of a pixel, so that faces with a common edge leave no pixel out and share none. Of faces at one
+ * depth it is the first. Left out are faces with a corner whose depth is not positive, or that lies 2^21 pixels away.
+ */
+typedef struct nk_draw_mesh_params {
+  int32_t threads;
+  int32_t V; /* vertices */
+  int32_t F; /* faces */
+  int32_t H;
+  int32_t W;
+  const float *vertices; /* [V, 3] x y in pixels, and depth; with all depths 1 the mesh is flat: a texture's */
+  const int32_t *faces;  /* [F, 3] */
+  int32_t *face;         /* [H, W] -1 where there is none */
+  float *barycentrics;   /* [H, W, 3] of the point of the face in space; 0 where there is none */
+  float *depth;          /* [H, W] 0 where there is none */
+} nk_draw_mesh_params;
+NK_API int nk_draw_mesh_fwd(const nk_draw_mesh_params *p);
+
 /* Unit rays through pixels, in the world's frame. Distortion is inverted by Newton's method. */
 typedef struct nk_rays_params {
   int32_t threads;

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts 
 
     from nerfkit.core.hash_grid import HashGrid
     from nerfkit.core.occupancy import Occupancy, Steps
-    from nerfkit.core.types import Layers, Output, Rasterized, SplatStats, Target
+    from nerfkit.core.types import FacePixels, Layers, Output, Rasterized, SplatStats, Target
     from nerfkit.core.volume import Volume
     from nerfkit.data.scene import Scene
 
@@ -232,6 +232,7 @@ class RenderCore(Protocol):
     def tsdf_integrate(
         self, volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None
     ) -> None: ...
+    def draw_mesh(self, vertices: Tensor, faces: Tensor, width: int, height: int) -> FacePixels: ...
 
 
 class SceneReader(Protocol):

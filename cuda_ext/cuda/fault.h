@@ -16,6 +16,7 @@ enum FaultKind {
   kFaultCamera,  // index, ray, cameras
   kFaultAscending,
   kFaultSharedRow,  // index, sample, rows
+  kFaultVertex,     // index, face, vertices
 };
 
 struct Fault {

@@ -27,6 +27,9 @@ std::string describe(const Fault &fault) {
              number(1);
     case kFaultAscending:
       return "u must ascend in every row";
+    case kFaultVertex:
+      return "faces must name vertices 0 to " + std::to_string(fault.numbers[2] - 1) + ", got " + number(0) +
+             " in face " + number(1);
     case kFaultSharedRow:
       return "index must be 0 to " + std::to_string(fault.numbers[2] - 1) + ", got " + number(0) + " for sample " +
              number(1);

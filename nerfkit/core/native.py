@@ -10,6 +10,7 @@ from nerfkit.core import _library
 from nerfkit.core._library import call
 from nerfkit.core.native_composite import composite
 from nerfkit.core.native_distortion import distortion
+from nerfkit.core.native_draw import draw_mesh
 from nerfkit.core.native_frequency import frequency_encode
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
@@ -28,6 +29,7 @@ class NativeCore:
     name = "nerfkit"
     composite = staticmethod(composite)
     distortion = staticmethod(distortion)
+    draw_mesh = staticmethod(draw_mesh)
     frequency_encode = staticmethod(frequency_encode)
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)

@@ -12,6 +12,7 @@ from nerfkit.contracts import Cameras, Gaussians, Rays
 from nerfkit.core import (
     reference,
     reference_distortion,
+    reference_draw,
     reference_frequency,
     reference_hash_grid,
     reference_march,
@@ -32,6 +33,7 @@ class ReferenceCore:
     adam = staticmethod(reference.adam)
     composite = staticmethod(reference.composite)
     distortion = staticmethod(reference_distortion.distortion)
+    draw_mesh = staticmethod(reference_draw.draw_mesh)
     frequency_encode = staticmethod(reference_frequency.frequency_encode)
     hash_encode = staticmethod(reference_hash_grid.hash_encode)
     march = staticmethod(reference_march.march)

@@ -50,3 +50,12 @@ class Target:
     planes: Tensor  # [3, H, W]
     mean: Tensor  # [3, H, W]
     mean_square: Tensor  # [3, H, W]
+
+
+@dataclass(frozen=True)
+class FacePixels:
+    """The nearest face of a triangle mesh at every pixel of a picture (or texel of a texture)."""
+
+    face: Tensor  # [H, W] int32; -1 where there is none
+    barycentrics: Tensor  # [H, W, 3] float32 of the point on the face; 0 where there is none
+    depth: Tensor  # [H, W] float32; 0 where there is none

@@ -11,7 +11,7 @@ from torch import Tensor
 from nerfkit.cameras import project
 from nerfkit.contracts import Cameras, Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.depth_buffer import depth_buffer
+from nerfkit.mesh.draw import depth_map
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.requirements import require
 
@@ -107,7 +107,7 @@ def visible(truth: Mesh, cameras: Cameras, point_sets: list[np.ndarray], toleran
     seen = [np.zeros(len(points), bool) for points in point_sets]
     for index in range(len(cameras)):
         camera = cameras[index]
-        depth = depth_buffer(truth, camera)
+        depth = depth_map(truth, camera)
         for mask, points in zip(seen, point_sets, strict=True):
             mask |= _seen_by(camera, depth, torch.from_numpy(points), tolerance)
     return seen

@@ -141,10 +141,19 @@ def _tsdf_integrate(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     return [volume.tsdf.to(dtype), volume.weight.to(dtype)]
 
 
+def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    vertices = rand(30, 3) * torch.tensor([30.0, 26.0, 1.0]) + torch.tensor([-3.0, -3.0, 1.0])
+    faces = torch.arange(30, dtype=torch.int32).reshape(10, 3)
+    drawn = core.draw_mesh(vertices, faces, 24, 20)
+    assert (drawn.face >= 0).sum() > 100
+    return [drawn.face.to(dtype), drawn.barycentrics.to(dtype), drawn.depth.to(dtype)]
+
+
 OPERATORS: dict[str, Work] = {
     "rasterize": _rasterize, "photometric_loss": _photometric_loss, "adam": _adam, "rays": _rays, "march": _march,
     "composite": _composite, "resample": _resample, "distortion": _distortion, "hash_encode": _hash_encode,
     "mlp": _mlp, "encodings": _encodings, "tsdf_integrate": _tsdf_integrate,
+    "draw_mesh": _draw_mesh,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from nerfkit.core._library import library
 
 ROOT = Path(__file__).parents[2]
 TESTS = ["tests/mesh/test_tsdf.py", *(f"tests/core/test_{name}.py" for name in (
-    "composite", "distortion", "frequency_encode", "losses_and_adam", "march", "rays", "resample", "sh_encode",
+    "composite", "distortion", "draw_mesh", "frequency_encode", "losses_and_adam", "march", "rays", "resample", "sh_encode",
 ))]  # fmt: skip
 pytestmark = [
     pytest.mark.cpu_only,

@@ -17,6 +17,7 @@ from nerfkit.core import (
     _library,
     reference,
     reference_distortion,
+    reference_draw,
     reference_frequency,
     reference_hash_grid,
     reference_march,
@@ -40,7 +41,7 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_frequency_encode_bwd": reference_frequency.frequency_encode,
     "nk_resample": reference_resample.resample,
     "nk_distortion_fwd": reference_distortion.distortion, "nk_distortion_bwd": reference_distortion.distortion,
-    "nk_sh_encode_fwd": reference.sh_basis, "nk_sh_encode_bwd": reference.sh_basis,
+    "nk_draw_mesh_fwd": reference_draw.draw_mesh, "nk_sh_encode_fwd": reference.sh_basis, "nk_sh_encode_bwd": reference.sh_basis,
 }  # fmt: skip
 
 

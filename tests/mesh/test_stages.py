@@ -14,7 +14,7 @@ from nerfkit.mesh import (
     MeshOptions,
     bounds,
     clean,
-    depth_buffer,
+    draw,
     evaluate,
     extract,
     fuse,
@@ -121,9 +121,9 @@ def test_simplify_survives_a_far_and_tiny_frame(ball: Mesh) -> None:
     assert np.abs(np.linalg.norm((small.vertices - 1e3) * 1e3, axis=1) - analytic.RADIUS).max() < 0.005
 
 
-def test_depth_buffer_agrees_with_ray_casting(ball: Mesh) -> None:
+def test_depth_map_agrees_with_ray_casting(ball: Mesh) -> None:
     camera = analytic.ring(24)[5]
-    depth = depth_buffer.depth_buffer(ball, camera)
+    depth = draw.depth_map(ball, camera)
     truth = analytic.cast(camera, table=False)[1]
     both = depth.isfinite() & (truth > 0)
     assert (depth.isfinite() != (truth > 0)).float().mean() < 0.005 < both.float().mean()
