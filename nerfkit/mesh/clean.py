@@ -1,17 +1,21 @@
-"""Takes away what is no surface: small pieces, slivers, duplicates."""
+"""Takes away what is no surface: small pieces, slivers, duplicates, edges of more than two faces."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from nerfkit.contracts import Mesh
+from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.manifold import make_manifold
 from nerfkit.mesh.options import Bounds
-from nerfkit.mesh.requirements import require
+from nerfkit.mesh.topology import components
+
+_THIN = 3.0  # a piece this much longer, in relation to the largest, than its area tells is a stem or a wire, and stays
 
 
 def clean(mesh: Mesh, min_component: float = 0.02) -> Mesh:
-    """Merges equal vertices, drops faces without area and small components."""
-    return largest_components(drop_degenerate(mesh), min_component)
+    """Merges equal vertices, drops faces without area and small components, and cuts the rest to a manifold."""
+    return make_manifold(largest_components(drop_degenerate(mesh), min_component))
 
 
 def select_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
@@ -31,6 +35,7 @@ def select_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
         pick(mesh.normals),
         pick(mesh.uvs),
         mesh.texture,
+        mesh.normal_map,
     )
 
 
@@ -52,18 +57,25 @@ def drop_degenerate(mesh: Mesh) -> Mesh:
 
 
 def largest_components(mesh: Mesh, min_component: float) -> Mesh:
-    """Keeps the connected pieces that have at least ``min_component`` times the faces of the largest one."""
+    """Keeps the connected pieces that have at least ``min_component`` times the area of the largest one.
+
+    Area, not faces, counts: a dense speck is a speck. A long thin piece (the square of its extent against that of the
+    largest is what counts) stays as well, such as a wire that stands alone; 1 keeps the largest piece only.
+    """
     if not len(mesh.faces):
         return mesh
-    sparse, graph = require("scipy.sparse"), require("scipy.sparse.csgraph")
-    a, b = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
-    edges = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(mesh.vertices),) * 2)
-    _, label = graph.connected_components(edges, directed=False)
-    of_face = label[mesh.faces[:, 0]]
-    sizes = np.bincount(of_face)
-    smallest = max(1.0, min_component * float(sizes.max()))
-    large = np.flatnonzero(sizes >= smallest)
-    return select_faces(mesh, np.isin(of_face, large))
+    piece = components(mesh.faces, len(mesh.vertices))
+    area = np.bincount(piece, np.linalg.norm(face_crosses(mesh), axis=1))
+    if min_component >= 1:
+        return select_faces(mesh, piece == area.argmax())
+    low, high = np.full((len(area), 3), np.inf), np.full((len(area), 3), -np.inf)
+    for corner in range(3):
+        np.minimum.at(low, piece, mesh.vertices[mesh.faces[:, corner]])
+        np.maximum.at(high, piece, mesh.vertices[mesh.faces[:, corner]])
+    extent = (high - low).max(1)
+    length = extent / max(float(extent[area.argmax()]), 1e-30)
+    keep = (area >= min_component * area.max()) | (length**2 >= _THIN * min_component)
+    return select_faces(mesh, keep[piece])
 
 
 def crop(mesh: Mesh, bounds: Bounds) -> Mesh:
