@@ -31,10 +31,19 @@ test: setup clients
 test-fast: setup
 	$(BIN)/python -m pytest -m "not gpu and not slow"
 
-# Programs no one here wrote, that read what nerfkit writes. Tests skip, and say so, where npm is missing.
-clients:
-	@if command -v npm >/dev/null; then test -d tests/clients/node_modules || npm ci --silent --prefix tests/clients || true; \
+# Programs no one here wrote, that read what nerfkit writes. Tests skip, and say so, where one is missing. Blender as a
+# module (374 MB to load, 1 GB installed) is for one version of Python only, and has an environment of its own.
+CLIENTS := tests/clients
+
+clients: $(CLIENTS)/.venv/.tried
+	@if command -v npm >/dev/null; then test -d $(CLIENTS)/node_modules || npm ci --silent --prefix $(CLIENTS) || true; \
 	else echo 'npm is missing: the tests with other readers of our files will be skipped'; fi
+
+$(CLIENTS)/.venv/.tried: $(CLIENTS)/requirements.txt
+	@$(PYTHON) -m venv --clear $(CLIENTS)/.venv
+	@$(CLIENTS)/.venv/bin/pip install --quiet --disable-pip-version-check -r $< \
+	|| echo 'Blender cannot be installed here (it wants Python 3.11): its tests will be skipped'
+	@touch $@
 
 bench: setup
 	$(BIN)/python scripts/bench.py

@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -31,13 +31,14 @@ class Layout:
 class Engine:
     name: str
     layouts: dict[str, Layout]  # per suffix that it reads
-    level_names: str = "{name}_LOD{level}"  # of several levels in one file; one in a file of its own has its name
-    collision_names: str = "{name}_collider_{part:02}"
+    mesh_names: str = "{name}"  # of the only level in a file
+    level_names: str = "{name}_LOD{level}"  # of several levels in one file
+    collision_names: str = "{name}_collision_{part:02}"
     default_levels: int = 4
     obj_up: Literal["y", "z"] = "y"
     obj_scale: float = 1.0  # units of an OBJ to a metre
+    obj_bump: bool = True  # whether it takes an OBJ's map_Bump for a normal map
     webp: bool = False  # whether textures may be WebP (EXT_texture_webp)
-    suffixes: tuple[str, ...] = field(default=())  # ends of names that it takes as orders
 
     def check(self, path: Path, image_format: str) -> None:
         """Raises NerfkitError: a file that this engine doesn't read."""
@@ -46,10 +47,6 @@ class Engine:
             raise NerfkitError(f"{path}: {self.name} does not read {suffix}; use {', '.join(self.layouts)}")
         if image_format == "webp" and suffix == ".glb" and not self.webp:
             raise NerfkitError(f"{path}: {self.name} does not read WebP textures; use --image-format jpeg or png")
-
-    def mesh_name(self, name: str) -> str:
-        """The asset's name, so that it is no order to the importer."""
-        return f"{name}_mesh" if name.lower().endswith(self.suffixes) else name
 
 
 _ONE_FILE = Layout("scenes", "scenes")
@@ -65,6 +62,7 @@ ENGINES: dict[str, Engine] = {
     "unity": Engine(
         "Unity",
         {".glb": _ONE_FILE, ".obj": Layout("scene", "files"), ".usdz": _VARIANTS},
+        collision_names="{name}_collider_{part:02}",
     ),
     # Interchange turns a GLB to +Z up, left-handed, and scales it to centimetres. UCX_NAME_00 is a convex shape of the
     # mesh NAME ("bImportCollisionAccordingToMeshName"; bOneConvexHullPerUCX). Levels are imported from files of their
@@ -79,36 +77,34 @@ ENGINES: dict[str, Engine] = {
         obj_scale=100.0,
     ),
     # Suffixes of names are orders ("Node type customization using name suffixes"): -convcolonly makes a StaticBody3D
-    # with a convex shape of a mesh and takes the mesh away. They work with -, $ and _ alike, in any case. Godot makes
-    # levels of detail itself at import ("Mesh level of detail"), so that one level is best; further ones, in files of
-    # their own, are for visibility ranges. An OBJ is a lone mesh. EXT_texture_webp since 4.1.
+    # with a convex shape of a mesh and takes the mesh away. They work with -, $ and _ alike, in any case, so that an
+    # asset "rock_col" needs something behind its name; the root node has the file's name, and what has the same gets a
+    # number. Godot makes levels of detail itself at import ("Mesh level of detail"), so that one level is best; further
+    # ones, in files of their own, are for visibility ranges. An OBJ is a lone mesh. EXT_texture_webp since 4.1.
     "godot": Engine(
         "Godot",
         {".glb": Layout("files", "scene"), ".obj": _SEPARATE},
+        mesh_names="{name}_mesh",
         collision_names="{name}_{part:02}-convcolonly",
         default_levels=1,
         webp=True,
-        suffixes=tuple(
-            f"_{order}"
-            for order in ("noimp", "col", "convcol", "colonly", "convcolonly", "navmesh", "rigid", "vehicle", "wheel",
-                          "occ", "occonly", "vcol", "alpha", "loop", "cycle")
-        ),
     ),
     # The importer of io_scene_gltf2 turns +Y to +Z, and puts scenes that are not the default one into collections
-    # that are excluded from the view layer. OBJ: forward -Z, up Y by default. PLY: up Z.
+    # that are excluded from the view layer. OBJ: forward -Z, up Y by default; map_Bump becomes a normal map, but in
+    # sRGB, which bends every normal. PLY: up Z.
     "blender": Engine(
         "Blender",
         {".glb": _ONE_FILE, ".obj": _SEPARATE, ".usdz": _VARIANTS, ".ply": _SEPARATE},
-        collision_names="{name}_collision_{part:02}",
+        obj_bump=False,
         webp=True,
     ),
-}  # fmt: skip
+}
 
 ANY = Engine(
     "this reader",
     {".glb": _ONE_FILE, ".obj": _SEPARATE, ".usdz": _VARIANTS, ".ply": _SEPARATE},
-    collision_names="{name}_collision_{part:02}",
     default_levels=1,
+    obj_bump=False,
     webp=True,
 )
 """Where no engine is named."""

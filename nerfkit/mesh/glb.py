@@ -16,6 +16,7 @@ from nerfkit.mesh import images
 from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.images import ImageFormat
 from nerfkit.mesh.parts import Document, Part
+from nerfkit.mesh.tangents import tangents
 
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -101,6 +102,8 @@ class _Writer:
         if mesh.uvs is not None and (mesh.texture is not None or mesh.normal_map is not None):
             downwards = np.stack([mesh.uvs[:, 0], 1 - mesh.uvs[:, 1]], 1)  # glTF's v begins at the top row
             attributes["TEXCOORD_0"] = add(downwards.astype("<f4"), _FLOAT, "VEC2", _ARRAY_BUFFER)
+            if mesh.normal_map is not None:
+                attributes["TANGENT"] = add(tangents(mesh).astype("<f4"), _FLOAT, "VEC4", _ARRAY_BUFFER)
         if mesh.colors is not None and mesh.texture is None:
             attributes["COLOR_0"] = add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER, normalized=True)
         kind, component = ("<u2", _UINT16) if len(mesh.vertices) <= _RESTART else ("<u4", _UINT32)

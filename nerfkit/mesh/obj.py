@@ -11,7 +11,7 @@ from nerfkit.mesh.images import ImageFormat
 from nerfkit.mesh.parts import Document, Part
 
 
-def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg") -> dict[str, bytes]:
+def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg", bump: bool = True) -> dict[str, bytes]:
     """The files of an OBJ by what stands behind the stem: first ".obj", then ".mtl" and the images if there are any.
 
     Colours of meshes without a texture stand behind the coordinates, as three sRGB values in [0, 1]: an extension
@@ -21,8 +21,10 @@ def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg") ->
         document: one object a part; coordinates are stored as they are.
         stem: the beginning of the names of the files, without blanks (readers differ on those).
         image_format: of base colours; normal maps are PNG.
+        bump: names the normal map as ``map_Bump`` too, where many readers look for it, and not only as ``norm``, as
+            the PBR extension has it. To the letter of the format, ``map_Bump`` holds heights.
     """
-    library = _Library(stem, image_format)
+    library = _Library(stem, image_format, bump)
     lines = ["# nerfkit"]
     first = 1  # indices run on over all objects, from 1
     for part in document.parts():
@@ -39,8 +41,8 @@ def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg") ->
 class _Library:
     """The materials: one a pair of texture and normal map."""
 
-    def __init__(self, stem: str, image_format: ImageFormat) -> None:
-        self.stem, self.image_format = stem, image_format
+    def __init__(self, stem: str, image_format: ImageFormat, bump: bool) -> None:
+        self.stem, self.image_format, self.bump = stem, image_format, bump
         self.lines: list[str] = []
         self.images: dict[str, bytes] = {}
         self._names: dict[tuple[int, int], str] = {}
@@ -56,8 +58,7 @@ class _Library:
             self.lines += [f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1", "illum 1", f"map_Kd {color}"]
             if mesh.normal_map is not None:
                 normal = self._image(f"_normal{number}", mesh.normal_map, "png")
-                # map_Bump is what importers take for a normal map, norm what the PBR extension calls it
-                self.lines += [f"map_Bump {normal}", f"norm {normal}"]
+                self.lines += [f"map_Bump {normal}"] * self.bump + [f"norm {normal}"]
         return self._names[key]
 
     def _image(self, label: str, image: np.ndarray, image_format: ImageFormat) -> str:

@@ -32,7 +32,7 @@ class Document:
 def documents(asset: Asset, engine: Engine, suffix: str) -> dict[str, Document]:
     """The files that an asset becomes, by what is appended to the stem of their name: first "", then "_LOD1"…"""
     layout = engine.layouts[suffix]
-    name = engine.mesh_name(asset.name)
+    name = asset.name
     together = len(asset.levels) > 1 and layout.levels != "files"
     main = Document([])
     files = {"": main}
@@ -49,12 +49,11 @@ def documents(asset: Asset, engine: Engine, suffix: str) -> dict[str, Document]:
         if together:
             called = engine.level_names.format(name=name, level=level)
         else:
-            called = name if level == 0 else f"{name}_LOD{level}"
+            called = engine.mesh_names.format(name=name if level == 0 else f"{name}_LOD{level}")
         add("scene" if level == 0 else layout.levels, f"_LOD{level}", [Part(called, mesh, level)])
     if asset.collision:
-        finest = main.scene[0].name
         shapes = [
-            Part(engine.collision_names.format(name=finest, part=index), mesh, None)
+            Part(engine.collision_names.format(name=name, part=index), mesh, None)
             for index, mesh in enumerate(asset.collision)
         ]
         add(layout.collision, "_collision", shapes)

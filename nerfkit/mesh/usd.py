@@ -30,13 +30,17 @@ def write(path: Path, document: Document, name: str, image_format: ImageFormat =
         name: a valid identifier.
         image_format: jpeg or png: USDZ allows no other.
     """
-    Sdf, Usd, UsdUtils = (require(f"pxr.{module}") for module in ("Sdf", "Usd", "UsdUtils"))
+    Sdf, Usd = require("pxr.Sdf"), require("pxr.Usd")
     with tempfile.TemporaryDirectory(prefix="nerfkit-usd-") as folder:
         layer = Path(folder) / f"{name}.usdc"
         stage = Usd.Stage.CreateNew(str(layer))
-        _fill(stage, document, name, _Images(Path(folder), name, image_format))
+        files = _Images(Path(folder), name, image_format)
+        _fill(stage, document, name, files)
         stage.GetRootLayer().Save()
-        if not UsdUtils.CreateNewARKitUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
+        archive = Sdf.ZipFileWriter.CreateNew(str(path))  # not compressed, every file at a multiple of 64 bytes
+        for file in (layer.name, *files.names()):  # a package's first file is its root layer
+            archive.AddFile(str(Path(folder) / file), file)
+        if not archive.Save():
             raise NerfkitError(f"{path}: OpenUSD could not write it; is there space left on the disk?")
 
 
@@ -64,11 +68,14 @@ def read(path: Path) -> Mesh:
 
 
 class _Images:
-    """Files beside the layer; the package takes in those that it names."""
+    """Files beside the layer."""
 
     def __init__(self, folder: Path, name: str, image_format: ImageFormat) -> None:
         self.folder, self.name, self.image_format = folder, name, image_format
         self._names: dict[int, str] = {}
+
+    def names(self) -> list[str]:
+        return list(self._names.values())
 
     def add(self, image: np.ndarray, what: str, image_format: ImageFormat) -> str:
         if id(image) not in self._names:

@@ -75,9 +75,9 @@ def write_asset(
         for label, document in documents(asset, target, suffix).items():
             out = path.with_name(f"{path.stem}{label}{path.suffix}")
             if suffix == ".glb":
-                data = {out: glb.encode(document, f"{target.mesh_name(asset.name)}{label}", image_format, rotation)}
+                data = {out: glb.encode(document, f"{asset.name}{label}", image_format, rotation)}
             elif suffix == ".obj":
-                data = _obj(out, document, image_format)
+                data = _obj(out, document, image_format, target.obj_bump)
             elif suffix == ".ply":
                 data = {out: ply.encode(document)}
             else:
@@ -147,7 +147,7 @@ def _turned(asset: Asset, rotation: np.ndarray, scale: float) -> Asset:
     return replace(asset, levels=[turn(mesh) for mesh in asset.levels], collision=[turn(m) for m in asset.collision])
 
 
-def _obj(out: Path, document: Document, image_format: ImageFormat) -> dict[Path, bytes]:
+def _obj(out: Path, document: Document, image_format: ImageFormat, bump: bool) -> dict[Path, bytes]:
     stem = safe_name(out.stem)
-    files = obj.encode(document, stem, image_format)
+    files = obj.encode(document, stem, image_format, bump)
     return {out if label == ".obj" else out.with_name(stem + label): data for label, data in files.items()}

@@ -1,9 +1,8 @@
-// Prints the Khronos glTF validator's report on a file as JSON.
+// Prints the Khronos glTF validator's reports on files as a JSON list.
 const fs = require("fs");
 const validator = require("gltf-validator");
-validator
-  .validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])))
-  .then((report) => console.log(JSON.stringify(report)))
+Promise.all(process.argv.slice(2).map((file) => validator.validateBytes(new Uint8Array(fs.readFileSync(file)))))
+  .then((reports) => console.log(JSON.stringify(reports)))
   .catch((error) => {
     console.error(String(error));
     process.exit(1);
