@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nerfkit.mesh.pipeline import Pipeline
     from nerfkit.train.run import Run
 
-Chosen = TypeVar("Chosen")
+Chosen = TypeVar("Chosen", MeshOptions, TextureOptions, AssetOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
     source = Run.open(options.run)
     out = options.out or source.exports / "mesh.glb"
-    request = Request(*(_part(kind, options) for kind in (MeshOptions, TextureOptions, AssetOptions)), out.suffix)
+    parts = _part(MeshOptions, options), _part(TextureOptions, options), _part(AssetOptions, options)
+    request = Request(*parts, out.suffix)
     request.check()  # before the work, not after it
     write.check_suffix(out, options.engine, options.image_format)
     check_packages()
@@ -75,7 +76,7 @@ def is_metric(source: Run) -> bool:
 
 
 def _part(kind: type[Chosen], options: Options) -> Chosen:
-    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})
 
 
 def _pipeline(source: Run, request: Request, options: Options, console: Console) -> Pipeline:

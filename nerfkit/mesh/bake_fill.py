@@ -6,20 +6,13 @@ import cv2
 import numpy as np
 
 from nerfkit.contracts import Mesh
+from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.texels import Texels
 
 _KNOWN = 0.05  # texels' worth of colour that a vertex needs to be known
 _GREY = 128.0
 _PULL = 1e-6  # towards nothing changed, so that pieces that no photo sees have a solution
-
-
-def welded(mesh: Mesh) -> tuple[np.ndarray, int]:
-    """Numbers of the places that vertices lie at, [V] int64, and how many there are: seams closed again."""
-    keys = np.ascontiguousarray(mesh.vertices, np.float32)
-    _, number = np.unique(keys, axis=0, return_inverse=True)
-    number = number.reshape(-1)
-    return number, int(number.max()) + 1 if len(number) else 0
 
 
 def fill_unseen(mesh: Mesh, texels: Texels, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -34,7 +27,7 @@ def fill_unseen(mesh: Mesh, texels: Texels, colors: np.ndarray, seen: np.ndarray
         colors: [T, 3] of the texels.
         seen: [T] bool.
     """
-    place, count = welded(mesh)
+    place, count = places(mesh)
     if seen.all() or not count:
         return colors
     own = _colors_at_places(mesh, place, count)

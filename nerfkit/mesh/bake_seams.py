@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.bake_fill import welded
+from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
 from nerfkit.mesh.texels import Texels
@@ -23,7 +23,7 @@ _STAY = 1e-3  # weight of the correction itself
 
 def seam_edges(mesh: Mesh) -> np.ndarray:
     """Edges that lie in two charts: [E, 2, 2] int64 vertices, of each side the two ends, in one order of places."""
-    place, count = welded(mesh)
+    place, count = places(mesh)
     edge = np.stack([mesh.faces[:, [0, 1, 2]].ravel(), mesh.faces[:, [1, 2, 0]].ravel()], 1).astype(np.int64)
     at = place[edge]
     edge = np.where((at[:, :1] > at[:, 1:]), edge[:, ::-1], edge)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.options import Bounds, MeshOptions
+from nerfkit.mesh.subject import subject_box
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -36,7 +37,7 @@ def scene_grid(scene: Scene, options: MeshOptions, finest: int = _FINEST) -> Gri
     Raises:
         NerfkitError: the bounds are empty.
     """
-    box = scene_box(scene, options.bounds)
+    box = scene_box(scene, options.bounds, options.mode)
     extent = box[1] - box[0]
     longest = float(extent.max())
     if options.voxel_size is not None:
@@ -59,17 +60,27 @@ def pixel_size(scene: Scene, place: Tensor) -> float:
     return statistics.median(sizes)
 
 
-def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:
+def scene_box(scene: Scene, bounds: Bounds | None, mode: str = "scene") -> Tensor:
     """The box to mesh, in the scene frame: [2, 3] float32, lower and upper corner.
 
     With ``bounds`` (world units): the box around them in the scene frame. Without: the sparse points within the
-    cameras' reach of the focus, without outliers; where there are too few points, a box around the focus.
+    cameras' reach of the focus, without outliers; where there are too few points, a box around the focus; in the mode
+    "object" no more of that than the subject's box (:func:`nerfkit.mesh.subject.subject_box`).
 
     Raises:
         NerfkitError: ``bounds`` are empty.
     """
     if bounds is not None:
         return _around_world_bounds(scene, bounds)
+    box = _around_points(scene)
+    if mode == "scene":
+        return box
+    subject = subject_box(scene)
+    both = torch.stack([torch.maximum(box[0], subject[0]), torch.minimum(box[1], subject[1])])
+    return both if bool((both[0] < both[1]).all()) else subject
+
+
+def _around_points(scene: Scene) -> Tensor:
     centers = torch.stack([view.camera.world_from_cam[0, :3, 3] for view in scene.views])  # [C, 3]
     reach = float(centers.norm(dim=1).max())
     points = scene.points[scene.points.norm(dim=1) <= reach]  # what is further away is background

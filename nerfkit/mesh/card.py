@@ -18,7 +18,7 @@ _SAMPLES = 50_000
 def measure(pipeline: Pipeline, asset: Asset) -> dict[str, Any]:
     """Figures of an asset made by the pipeline; lengths in the asset's unit unless they say otherwise."""
     finest, light = asset.levels[0], pipeline.levels()[0]
-    welded = geometry.welded(finest)  # charts double vertices, which is no opening
+    welded = geometry.closed_seams(finest)  # charts double vertices, which is no opening
     return {
         "faces": len(finest.faces),
         "vertices": len(finest.vertices),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.geometry import face_crosses, transformed
 from nerfkit.mesh.manifold import make_manifold
 from nerfkit.mesh.options import Bounds
 from nerfkit.mesh.topology import components
+
+if TYPE_CHECKING:
+    from nerfkit.data.similarity import Similarity
 
 _THIN = 3.0  # a piece this much longer, in relation to the largest, than its area tells is a stem or a wire, and stays
 
@@ -78,8 +83,9 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
     return select_faces(mesh, keep[piece])
 
 
-def crop(mesh: Mesh, bounds: Bounds) -> Mesh:
-    """The faces whose corners all lie inside the box."""
-    corners = mesh.vertices[mesh.faces]  # [F, 3, 3]
+def crop(mesh: Mesh, bounds: Bounds, world_from_mesh: Similarity | None = None) -> Mesh:
+    """The faces whose corners all lie inside the box, which is in world units."""
+    vertices = mesh.vertices if world_from_mesh is None else transformed(mesh, world_from_mesh).vertices
+    corners = vertices[mesh.faces]  # [F, 3, 3]
     inside = (corners >= bounds[:3]) & (corners <= bounds[3:])
     return select_faces(mesh, np.all(inside, axis=(1, 2)))

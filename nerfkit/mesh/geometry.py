@@ -55,3 +55,19 @@ def is_watertight(mesh: Mesh) -> bool:
 def bounds(mesh: Mesh) -> list[list[float]]:
     """Lower and upper corner."""
     return [mesh.vertices.min(0).tolist(), mesh.vertices.max(0).tolist()]
+
+
+def places(mesh: Mesh) -> tuple[np.ndarray, int]:
+    """Numbers of the places that vertices lie at, [V] int64, and how many there are: seams closed again."""
+    keys = np.ascontiguousarray(mesh.vertices, np.float32)
+    _, number = np.unique(keys, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    return number, int(number.max()) + 1 if len(number) else 0
+
+
+def closed_seams(mesh: Mesh) -> Mesh:
+    """The bare shape, with one vertex at each place: charts of a texture double those along their borders."""
+    place, count = places(mesh)
+    vertices = np.zeros((count, 3), np.float32)
+    vertices[place] = mesh.vertices
+    return Mesh(vertices, place[mesh.faces].astype(np.int32))

@@ -21,7 +21,6 @@ from nerfkit.cache import Cache, key_of
 from nerfkit.contracts import Mesh, SceneModel
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry, store
-from nerfkit.mesh.options import MeshOptions
 from nerfkit.mesh.request import Request
 from nerfkit.progress import ProgressSink, quiet
 
@@ -58,7 +57,8 @@ class Pipeline:
         self.scene, self.request, self.progress = scene, request, progress
         self.seconds: dict[str, float] = {}  # that each stage took when it was done
         self.facts: dict[str, dict[str, Any]] = {}  # what stages tell of their results
-        self._load, self._model, self._fingerprint = model, None, fingerprint
+        self._load, self._fingerprint = model, fingerprint
+        self._model: SceneModel | None = None
         self._cache = Cache(folder)
         self._keys: dict[str, str] = {}
         self._made: dict[str, list[Mesh]] = {}
@@ -101,7 +101,7 @@ class Pipeline:
 
         maps, device = self._depths(), device_of(self.model)
         core = choose_core(device=device)
-        volume = fuse.fuse(maps, self.scene, self._boxed(), core, device, self.progress)
+        volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress)
         return [surface.marching_cubes(volume, self.request.mesh.min_weight, core)]
 
     def _depths(self) -> DepthMaps:
@@ -126,19 +126,10 @@ class Pipeline:
     def _from_density(self) -> list[Mesh]:
         from nerfkit.mesh import density
 
-        field = density.evaluate(self.model, self.scene, self._boxed(), self.progress)
+        field = density.evaluate(self.model, self.scene, self.request.mesh, self.progress)
         mesh = density.marching_cubes(field)
         mesh.colors = density.color(self.model, mesh)
         return [mesh]
-
-    def _boxed(self) -> MeshOptions:
-        """The options with bounds around the subject, in object mode where the user gave none."""
-        from nerfkit.mesh import bounds, subject
-
-        options = self.request.mesh
-        if options.mode == "scene" or options.bounds is not None:
-            return options
-        return replace(options, bounds=bounds.world_bounds(self.scene, subject.subject_box(self.scene)))
 
     def _clean(self) -> list[Mesh]:
         chosen = {name: getattr(self.request.mesh, name) for name in _OF_CLEANING}
@@ -149,9 +140,9 @@ class Pipeline:
 
         options, mesh = self.request.mesh, made[0]
         if options.bounds is not None:
-            mesh = clean.crop(mesh, options.bounds, self.scene.scene_from_world)
+            mesh = clean.crop(mesh, options.bounds, self.scene.scene_from_world.inverse())
         mesh = clean.clean(mesh, options.min_component)
-        if options.mode == "object" and options.bounds is None:
+        if options.mode == "object":
             mesh = subject.cut_out(mesh, self.scene)
         below = ground.find_ground(mesh) if options.ground == "remove" else None
         if options.ground == "remove" and below is None:

@@ -22,3 +22,9 @@ def require(module: str) -> Any:
         raise NerfkitError(
             f"meshes need the package {module.split('.')[0]}, which is not installed; run: pip install nerfkit[mesh]"
         ) from None
+
+
+def check_packages() -> None:
+    """Raises NerfkitError: a package that every mesh needs is missing; before the work, not after it."""
+    for module in ("skimage", "scipy", "fast_simplification", "trimesh", "xatlas"):
+        require(module)
