@@ -94,7 +94,7 @@ def test_convex_parts_of_a_closed_mesh_hold_little_more() -> None:
     assert len(volumes) == 2 and volumes == sorted(volumes, reverse=True)
     assert sum(volumes) == pytest.approx(3 * 2.5**3, rel=0.05)  # where to cut is searched on a grid
     nearest = np.min([outside(mesh.vertices, shape) for shape in shapes], axis=0)
-    assert nearest.max() < 1e-4
+    assert nearest.max() < 1e-3
     again = collision_shapes(mesh, "convex", 2)
     assert all(np.array_equal(a.vertices, b.vertices) for a, b in zip(shapes, again, strict=True))
 
@@ -105,7 +105,7 @@ def test_convex_parts_of_an_open_mesh_lie_around_it() -> None:
     volume = sum(check(shape, collision.PART_VERTICES).volume for shape in shapes)
     hull = check(collision_shapes(mesh, "hull")[0], 128).volume
     assert len(shapes) == 2
-    assert 2.5**3 * 0.124 < volume < min(1.25 * 2.5**3 * 0.124, 0.8 * hull)
+    assert 2.5**3 * 0.124 < volume < min(1.25 * 2.5**3 * 0.124, 0.9 * hull)
     nearest = np.min([outside(mesh.vertices, shape) for shape in shapes], axis=0)
     assert nearest.max() < 0.02 * 2.5
 
