@@ -132,6 +132,7 @@ def test_a_glb_holds_texture_uvs_normals_and_material(tmp_path: Path) -> None:
     document = glb_json(tmp_path / "chair.glb")
     assert [image["name"] for image in document["images"]] == ["chair_base_color", "chair_normal"]
     assert "alphaMode" not in document["materials"][0]  # opaque
+    assert document["asset"]["extras"] == {"metric": True}
     assert "COLOR_0" not in document["meshes"][0]["primitives"][0]["attributes"]
 
 
