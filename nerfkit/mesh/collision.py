@@ -10,6 +10,8 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry
+from nerfkit.mesh.clean import drop_degenerate
+from nerfkit.mesh.decompose import decompose
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.simplify import simplify
 from nerfkit.progress import ProgressSink, quiet
@@ -20,23 +22,24 @@ MAX_VERTICES = 128
 """Of a hull: PhysX (Unity, Unreal) takes 255 vertices and 255 faces, and this many have 252 triangles."""
 PART_VERTICES = 64
 """Of one of several parts."""
-_BATCH = 8  # vertices that a hull grows by at once
 _THINNEST = 1e-3  # of the extent: flat things get a thickness
+_DIRECTIONS = 512  # in which a hull's corners are looked for, where it has more
 _INPUT_FACES = 3000  # to decompose: what it takes grows with them, what physics feels doesn't
-_CONCAVITY = 0.05  # CoACD's default: of the unit cube
-_EFFORT = {"preprocess_resolution": 40, "resolution": 1000, "mcts_nodes": 10, "mcts_iterations": 40, "mcts_max_depth": 2}
+_SECONDS = 60.0  # that a decomposition may take
 
 
-def collision_shapes(mesh: Mesh, kind: Kind, parts: int = 16, progress: ProgressSink = quiet) -> list[Mesh]:
+def collision_shapes(
+    mesh: Mesh, kind: Kind, parts: int = 16, progress: ProgressSink = quiet, *, seconds: float = _SECONDS
+) -> list[Mesh]:
     """Convex shapes around a mesh, in its frame.
 
     Args:
         mesh: the shape; a coarse level of detail is enough.
         kind: none; box: the smallest box in any orientation; hull: the convex hull; convex: up to ``parts`` convex
-            pieces that follow its hollows (Wei et al., "Approximate convex decomposition for 3D meshes with
-            collision-aware concavity and tree search", SIGGRAPH 2022, by CoACD).
+            pieces that follow its hollows (see :mod:`nerfkit.mesh.decompose`).
         parts: of a convex decomposition, at most.
         progress: hears of the stage ``collision``.
+        seconds: that a decomposition may take. On a slower machine it may come out coarser; at worst it is the hull.
 
     Raises:
         NerfkitError: a mesh without faces.
@@ -52,7 +55,7 @@ def collision_shapes(mesh: Mesh, kind: Kind, parts: int = 16, progress: Progress
     elif kind == "hull" or parts <= 1:
         shapes = [_hull(points, MAX_VERTICES)]
     else:
-        shapes = _decomposition(mesh, parts)
+        shapes = _decomposition(mesh, parts, seconds) or [_hull(points, MAX_VERTICES)]
     progress("collision", 1, 1)
     return shapes
 
@@ -68,24 +71,24 @@ def _box(points: np.ndarray) -> Mesh:
 def _hull(points: np.ndarray, max_vertices: int) -> Mesh:
     """The convex hull, or the hull of ``max_vertices`` of its corners.
 
-    Grown from the outermost points along the axes by those that lie farthest outside: what is left out is as thin as
-    the number of corners allows. It lies within the whole hull.
+    Grown from the outermost points along the axes by the one that lies farthest outside, again and again: what is left
+    out is about as thin as the number of corners allows. It lies within the whole hull.
     """
     spatial = require("scipy.spatial")
     points = _thickened(points)
     corners = points[spatial.ConvexHull(points).vertices]
+    if len(corners) > max(_DIRECTIONS, max_vertices):
+        corners = corners[np.unique((corners @ _sphere(_DIRECTIONS).T).argmax(0))]
     if len(corners) > max_vertices:
         directions = np.concatenate([np.eye(3), -np.eye(3), [[1, 1, 1], [-1, 1, -1]]])
         chosen = np.unique((corners @ directions.T).argmax(0))
         while len(chosen) < max_vertices:
             planes = spatial.ConvexHull(corners[chosen]).equations
             height = corners @ planes[:, :3].T + planes[:, 3]  # [corners, planes]
-            outermost = np.unique(height.argmax(0))
-            outermost = np.setdiff1d(outermost, chosen)
-            outermost = outermost[np.argsort(-height[outermost].max(1))]
-            if not len(outermost):
+            outermost = int(height.max(1).argmax())
+            if outermost in chosen:
                 break
-            chosen = np.union1d(chosen, outermost[: min(_BATCH, max_vertices - len(chosen))])
+            chosen = np.append(chosen, outermost)
         corners = corners[chosen]
     hull = spatial.ConvexHull(corners)
     renumbered = np.zeros(len(corners), np.int64)
@@ -93,18 +96,20 @@ def _hull(points: np.ndarray, max_vertices: int) -> Mesh:
     return _outwards(corners[hull.vertices], renumbered[hull.simplices])
 
 
-def _decomposition(mesh: Mesh, parts: int) -> list[Mesh]:
-    coacd = require("coacd")
-    coacd.set_log_level("error")
-    small = simplify(Mesh(mesh.vertices, mesh.faces), _INPUT_FACES)
-    vertices = small.vertices.astype(np.float64)
-    faces = small.faces.astype(np.int32)
-    pieces = coacd.run_coacd(
-        coacd.Mesh(vertices, faces), _CONCAVITY, max_convex_hull=parts, seed=0, **_EFFORT
-    )
-    hulls = [_hull(np.asarray(points), PART_VERTICES) for points, _ in pieces if len(points) >= 4]
-    hulls = hulls or [_hull(vertices, MAX_VERTICES)]
+def _decomposition(mesh: Mesh, parts: int, seconds: float) -> list[Mesh]:
+    require("coacd")
+    small = simplify(drop_degenerate(Mesh(mesh.vertices, mesh.faces)), _INPUT_FACES)
+    pieces = decompose(small.vertices, small.faces, geometry.is_watertight(small), parts, seconds)
+    hulls = [_hull(points, PART_VERTICES) for points in pieces if len(points)]
     return sorted(hulls, key=_volume, reverse=True)[:parts]
+
+
+def _sphere(count: int) -> np.ndarray:
+    """Directions [count, 3] spread evenly: a Fibonacci lattice."""
+    z = 1 - (2 * np.arange(count) + 1) / count
+    turn = np.arange(count) * math.pi * (3 - math.sqrt(5))
+    radius = np.sqrt(1 - z * z)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], 1)
 
 
 def _thickened(points: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ def encode(
     name: str = "mesh",
     image_format: ImageFormat = "jpeg",
     root_rotation: np.ndarray | None = None,
+    metric: bool = False,
 ) -> bytes:
     """A GLB file whose scenes and nodes are those of ``document``.
 
@@ -47,8 +48,9 @@ def encode(
         name: of the first scene and, with suffixes, of materials and images.
         image_format: of base colours; normal maps are PNG. WebP needs EXT_texture_webp, and is marked as required.
         root_rotation: [3, 3] that every node applies; none by default.
+        metric: whether a unit is a metre indeed, which readers assume anyway; ``asset.extras.metric`` keeps it.
     """
-    return _Writer(name, image_format, root_rotation).write(document)
+    return _Writer(name, image_format, root_rotation).write(document, metric)
 
 
 class _Writer:
@@ -63,12 +65,12 @@ class _Writer:
         self.materials: dict[tuple[int | None, int | None, bool], int] = {}
         self.extensions: list[str] = []
 
-    def write(self, document: Document) -> bytes:
+    def write(self, document: Document, metric: bool) -> bytes:
         scenes = [self._scene(self.name, document.scene)]
         scenes += [self._scene(name, parts) for name, parts in document.others.items()]
         self._tie_levels(document)
         whole: dict[str, Any] = {
-            "asset": {"version": "2.0", "generator": "nerfkit"},
+            "asset": {"version": "2.0", "generator": "nerfkit", "extras": {"metric": metric}},
             "scene": 0,
             "scenes": scenes,
             **{key: values for key, values in self.json.items() if values},

@@ -72,19 +72,22 @@ def _object_lines(part: Part, first: int, material: str | None) -> list[str]:
     lines = [f"o {part.name}", f"g {part.name}"]
     if mesh.colors is not None and material is None:
         rows = np.concatenate([mesh.vertices, mesh.colors / 255], 1)
-        lines += ["v %.9g %.9g %.9g %.5g %.5g %.5g" % tuple(row) for row in rows.tolist()]
+        lines += _rows("v {:.9g} {:.9g} {:.9g} {:.5g} {:.5g} {:.5g}", rows)
     else:
-        lines += ["v %.9g %.9g %.9g" % tuple(row) for row in mesh.vertices.tolist()]
+        lines += _rows("v {:.9g} {:.9g} {:.9g}", mesh.vertices)
     if material is not None and mesh.uvs is not None:
-        lines += ["vt %.7g %.7g" % tuple(row) for row in mesh.uvs.tolist()]
+        lines += _rows("vt {:.7g} {:.7g}", mesh.uvs)
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    lines += ["vn %.5f %.5f %.5f" % tuple(row) for row in normals.tolist()]
+    lines += _rows("vn {:.5f} {:.5f} {:.5f}", normals)
     if material is not None:
         lines.append(f"usemtl {material}")
     corner = "{0}/{0}/{0}" if material is not None else "{0}//{0}"
     face = "f " + " ".join(corner.replace("0", str(index)) for index in range(3))
-    lines += [face.format(*row) for row in (mesh.faces + first).tolist()]
-    return lines
+    return lines + _rows(face, mesh.faces + first)
+
+
+def _rows(form: str, values: np.ndarray) -> list[str]:
+    return [form.format(*row) for row in values.tolist()]
 
 
 def _text(lines: list[str]) -> bytes:

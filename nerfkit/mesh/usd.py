@@ -50,7 +50,7 @@ def read(path: Path) -> Mesh:
     Raises:
         NerfkitError: it is no USD file.
     """
-    Gf, Usd, UsdGeom = (require(f"pxr.{module}") for module in ("Gf", "Usd", "UsdGeom"))
+    Usd, UsdGeom = require("pxr.Usd"), require("pxr.UsdGeom")
     try:
         stage = Usd.Stage.Open(str(path))
     except require("pxr.Tf").ErrorException:
@@ -60,10 +60,11 @@ def read(path: Path) -> Mesh:
     for prim in stage.Traverse():
         if not prim.IsA(UsdGeom.Mesh) or UsdGeom.Imageable(prim).ComputePurpose() == UsdGeom.Tokens.guide:
             continue
-        world_from_prim = UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default())
-        points = UsdGeom.Mesh(prim).GetPointsAttr().Get()
-        faces.append(np.array(UsdGeom.Mesh(prim).GetFaceVertexIndicesAttr().Get()).reshape(-1, 3) + sum(map(len, vertices)))
-        vertices.append(np.array([world_from_prim.Transform(Gf.Vec3d(*map(float, point))) for point in points]))
+        shape = UsdGeom.Mesh(prim)
+        moved = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default()))  # of rows
+        indices = np.array(shape.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3)
+        faces.append(indices + sum(map(len, vertices)))
+        vertices.append(np.array(shape.GetPointsAttr().Get()) @ moved[:3, :3] + moved[3, :3])
     return Mesh(np.concatenate(vertices), np.concatenate(faces))
 
 
@@ -167,7 +168,9 @@ def _material(stage: Any, path: str, mesh: Mesh, files: _Images) -> Any:
         return material
     st = _shader(stage, f"{path}/st", "UsdPrimvarReader_float2")
     st.CreateInput("varname", types.String).Set("st")
-    texture = _texture(stage, f"{path}/base_color", st, files.add(mesh.texture, "base_color", files.image_format), "sRGB")
+    texture = _texture(
+        stage, f"{path}/base_color", st, files.add(mesh.texture, "base_color", files.image_format), "sRGB"
+    )
     diffuse.ConnectToSource(texture.ConnectableAPI(), "rgb")
     if mesh.normal_map is not None:
         texture = _texture(stage, f"{path}/normal_map", st, files.add(mesh.normal_map, "normal", "png"), "raw")

@@ -75,7 +75,8 @@ def write_asset(
         for label, document in documents(asset, target, suffix).items():
             out = path.with_name(f"{path.stem}{label}{path.suffix}")
             if suffix == ".glb":
-                data = {out: glb.encode(document, f"{asset.name}{label}", image_format, rotation)}
+                name = f"{asset.name}{label}"
+                data = {out: glb.encode(document, name, image_format, rotation, asset.metric)}
             elif suffix == ".obj":
                 data = _obj(out, document, image_format, target.obj_bump)
             elif suffix == ".ply":

@@ -88,7 +88,7 @@ def grid_boxes(cells: int, texture: np.ndarray | None, normal_map: np.ndarray | 
             normals.append(np.broadcast_to(normal / np.linalg.norm(normal), (len(u), 3)))
             inset = 0.5 / CELL  # half a pixel, so that the patch's neighbours don't show
             uv = np.stack([u, v], 1) * (1 - 2 * inset) + inset
-            uvs.append((uv + [column, 1 - row]) / [SIDES, 2])
+            uvs.append((uv + np.array([column, 1 - row])) / [SIDES, 2])
     mesh = Mesh(
         np.concatenate(vertices).astype(np.float32),
         np.concatenate(faces).astype(np.int32),

@@ -38,7 +38,7 @@ def test_the_khronos_validator_finds_nothing_in_any_combination(tmp_path: Path) 
     files: list[Path] = []
     kinds = itertools.product(ENGINES, (1, 3), (0, 2), ("textured", "normals", "colors"), ("jpeg", "png", "webp"))
     for index, (engine, levels, parts, kind, image_format) in enumerate(kinds):
-        if image_format == "webp" and not engines.engine(engine).webp or kind == "colors" and image_format != "png":
+        if (image_format == "webp" and not engines.engine(engine).webp) or (kind == "colors" and image_format != "png"):
             continue
         made = chair(levels, kind != "colors", kind == "normals", parts)
         files += write.write_asset(tmp_path / f"{index}.glb", made, engine, image_format)  # type: ignore[arg-type]
@@ -89,9 +89,7 @@ def test_levels_in_one_file_are_tied_together(tmp_path: Path) -> None:
     assert first["extras"] == {"MSFT_screencoverage": [0.25, 0.0625, 0.0]}
     assert document["extensionsUsed"] == ["MSFT_lod"] and "extensionsRequired" not in document
     assert not any("extensions" in node for node in others)
-    counts = [
-        document["accessors"][mesh["primitives"][0]["indices"]]["count"] // 3 for mesh in document["meshes"][:3]
-    ]
+    counts = [document["accessors"][mesh["primitives"][0]["indices"]]["count"] // 3 for mesh in document["meshes"][:3]]
     assert counts == [12 * 2 * 16, 12 * 2 * 4, 12 * 2]
     assert len(document["images"]) == 1  # which the levels share
 
@@ -134,6 +132,7 @@ def test_a_glb_holds_texture_uvs_normals_and_material(tmp_path: Path) -> None:
     document = glb_json(tmp_path / "chair.glb")
     assert [image["name"] for image in document["images"]] == ["chair_base_color", "chair_normal"]
     assert "alphaMode" not in document["materials"][0]  # opaque
+    assert document["asset"]["extras"] == {"metric": True}
     assert "COLOR_0" not in document["meshes"][0]["primitives"][0]["attributes"]
 
 

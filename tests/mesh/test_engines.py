@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import chair as chairs
@@ -96,7 +97,8 @@ def test_godot_makes_collision_shapes_and_materials(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     write.write_asset(project / "chair.glb", chair(2, normal_map=True), "godot", "png")
-    write.write_asset(project / "plain.glb", chair(1, textured=False, parts=0), "godot", "png")
+    plain = replace(chair(1, textured=False, parts=0), name="plain")  # Godot 3 shares materials of one name
+    write.write_asset(project / "plain.glb", plain, "godot", "png")
     found = outside.godot(project)
     assert set(found) == {"chair.glb", "chair_LOD1.glb", "plain.glb"}
     nodes = {node["name"]: node for node in found["chair.glb"]}
