@@ -55,7 +55,9 @@ def find_ground(mesh: Mesh, seed: int = 0) -> Ground | None:
     if area[candidate].sum() < _LEAST * area.sum():
         return None
     weight = np.where(candidate, area, 0)
-    points = centers[rng.choice(len(centers), _SAMPLES, p=weight / weight.sum())]
+    drawn = rng.choice(len(centers), _SAMPLES, p=weight / weight.sum())
+    # corners, not centres, whose noise is less than that of the vertices
+    points = mesh.vertices[mesh.faces[drawn, rng.integers(0, 3, _SAMPLES)]].astype(np.float64)
     coarse = _COARSE * float(np.ptp(mesh.vertices, axis=0).max())
 
     normal, height = _ransac(points, coarse, rng)

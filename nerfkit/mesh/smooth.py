@@ -10,10 +10,11 @@ from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.topology import neighbors
 
-_NORMAL_STEPS = 24  # at full strength: normals are averaged over about twice its root, in faces
-_VERTEX_STEPS = 12
-_EDGE = 0.35  # difference of two unit normals (20 degrees) from which an edge is thought to lie between them
+_NORMAL_STEPS = 160  # at full strength: normals are averaged over about twice its root, in faces
+_VERTEX_STEPS = 40
+_EDGE = 0.25  # difference of two unit normals (14 degrees) from which an edge is thought to lie between them
 _GUIDE_STEPS = 3
+_ROUNDS = 3  # each with the normals of the one before as its guide: edges get clearer
 
 
 def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
@@ -33,8 +34,8 @@ def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
     steps = round(_NORMAL_STEPS * strength)
     if not steps or not len(mesh.faces):
         return mesh
-    points = mesh.vertices.astype(np.float32)
-    points = points - (center := points.mean(0))  # float32 keeps its digits near the origin
+    center = mesh.vertices.mean(0, dtype=np.float64)
+    points = (mesh.vertices - center).astype(np.float32)  # which keeps its digits near the origin
     target = _filtered_normals(points, mesh.faces, steps)
     points = _follow(points, mesh.faces, target, _VERTEX_STEPS)
     return replace(mesh, vertices=(points + center).astype(mesh.vertices.dtype), normals=None)
@@ -56,15 +57,16 @@ def _filtered_normals(points: np.ndarray, faces: np.ndarray, steps: int) -> np.n
 
     area = area / max(float(area.mean()), 1e-30)
     plain = np.concatenate([area[across], area[:, None]], 1)
-    guide = normals
-    blend = average(plain)
+    guide, blend = normals, average(plain)
     for _ in range(_GUIDE_STEPS):
         guide = _unit(blend @ guide)
-    difference = np.linalg.norm(guide[across] - guide[:, None], axis=2)  # [F, 3]
-    similar = np.exp(-0.5 * (difference / _edge_size(difference)) ** 2)
-    blend = average(plain * np.concatenate([similar, np.ones((len(faces), 1), np.float32)], 1))
-    for _ in range(steps):
-        normals = _unit(blend @ normals)
+    for number in range(_ROUNDS):
+        difference = np.linalg.norm(guide[across] - guide[:, None], axis=2)  # [F, 3]
+        similar = np.exp(-0.5 * (difference / _edge_size(difference)) ** 2)
+        blend = average(plain * np.concatenate([similar, np.ones((len(faces), 1), np.float32)], 1))
+        for _ in range(steps * (number + 1) // _ROUNDS - steps * number // _ROUNDS):
+            normals = _unit(blend @ normals)
+        guide = normals
     return normals
 
 
