@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import analytic
+import dense
 import numpy as np
 import pytest
 import torch
 
+from nerfkit import cameras
 from nerfkit.contracts import Cameras, Mesh, Rendering
-from nerfkit.core.native_tsdf import tsdf_integrate
-from nerfkit.core.volume import Volume
+from nerfkit.core import choose_core
+from nerfkit.core.volume import BYTES_PER_BLOCK, Volume
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import (
     MeshOptions,
+    agreement,
     bounds,
     clean,
     draw,
@@ -22,6 +29,7 @@ from nerfkit.mesh import (
     simplify,
     surface,
 )
+from nerfkit.mesh.depth_maps import DepthMaps
 
 
 def ball_volume(n: int = 40) -> Volume:
@@ -30,14 +38,8 @@ def ball_volume(n: int = 40) -> Volume:
     axis = torch.arange(n) * step - 0.5
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     distance = (x * x + y * y + z * z).sqrt() - analytic.RADIUS
-    made = Volume.empty(torch.full((3,), -0.5), (n, n, n), step, 4 * step)
-    made.tsdf, made.weight = (
-        (distance / made.truncation).clamp(-1, 1),
-        torch.ones(n, n, n),
-    )
-    made.color[..., :3] = analytic.ball_color(torch.stack([x, y, z], -1)) * 255
-    made.color[..., 3] = 1
-    return made
+    colors = analytic.ball_color(torch.stack([x, y, z], -1)) * 255
+    return dense.volume_of((distance / (4 * step)).clamp(-1, 1), torch.full((3,), -0.5), step, 4 * step, color=colors)
 
 
 @pytest.fixture(scope="module")
@@ -45,44 +47,9 @@ def ball() -> Mesh:
     return surface.marching_cubes(ball_volume())
 
 
-def test_marching_cubes_faces_look_outwards_and_close(ball: Mesh) -> None:
-    centers = ball.vertices[ball.faces].mean(1)
-    assert ((geometry.face_crosses(ball) * centers).sum(1) >= -1e-12).all()
-    closed = clean.drop_degenerate(ball)
-    assert geometry.is_watertight(closed)
-    volume = (geometry.face_crosses(closed) * closed.vertices[closed.faces[:, 0]]).sum() / 6
-    assert volume == pytest.approx(4 / 3 * np.pi * analytic.RADIUS**3, rel=0.01)
-
-
-def test_marching_cubes_colors_are_those_of_the_place(ball: Mesh) -> None:
-    assert ball.colors is not None
-    expected = analytic.ball_color(torch.from_numpy(ball.vertices)).numpy() * 255
-    assert np.abs(ball.colors - expected).max() < 2
-
-
-def test_only_cubes_with_eight_known_corners_are_meshed() -> None:
-    cut = ball_volume()
-    cut.weight[:20] = 0  # nothing is known for x < 0.0128
-    half = surface.marching_cubes(cut)
-    first_known = -0.5 + 20 / 39
-    assert half.vertices[:, 0].min() == pytest.approx(first_known, abs=1e-6)
-    assert not geometry.is_watertight(half)
-    cut = ball_volume()
-    cut.weight[20:] = 0
-    assert surface.marching_cubes(cut).vertices[:, 0].max() == pytest.approx(-0.5 + 19 / 39, abs=1e-6)
-
-
 def test_an_empty_volume_is_an_error() -> None:
     with pytest.raises(NerfkitError, match="no surface"):
-        surface.marching_cubes(Volume.empty(torch.zeros(3), (5, 5, 5), 0.1, 0.4))
-
-
-def test_colors_ignore_voxels_without_color() -> None:
-    made = ball_volume(5)
-    made.color[1, 1, 1] = 0
-    assert surface.sample_color(made, np.array([[1.0, 1.5, 1.0]])).tolist() == [
-        made.color[1, 2, 1, :3].round().tolist()
-    ]
+        surface.marching_cubes(Volume.empty(torch.zeros(3), torch.zeros(1, 3).int(), 0.1, 0.4))
 
 
 def test_small_components_go_and_the_largest_stays(ball: Mesh) -> None:
@@ -130,13 +97,93 @@ def test_depth_map_agrees_with_ray_casting(ball: Mesh) -> None:
     assert (depth - truth)[both].abs().median() < 1e-3  # the ball is a polyhedron here
 
 
+def fused(model: Any, scene: Any, options: MeshOptions, folder: Path | None = None) -> Volume:
+    return fuse.fuse(fuse.render_depths(model, scene, options, folder), scene, options, choose_core())
+
+
+class Fog(analytic.BallOnTable):
+    """Nothing but noise, or nothing at all."""
+
+    def __init__(self, depth: bool = True) -> None:
+        super().__init__()
+        self.depth, self.generator = depth, torch.Generator().manual_seed(0)
+
+    def render(self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None) -> Rendering:
+        height, width = camera.height, camera.width
+        coarse = 0.5 + torch.rand(1, 1, 12, 15, generator=self.generator)  # smooth, so that its pixels count
+        depth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0, 0].clamp_min(0.1)
+        alpha = torch.full((height, width), float(self.depth))
+        return Rendering(rgb=torch.rand(height, width, 3, generator=self.generator), alpha=alpha, depth=depth)
+
+
 class TestFuse:
     def test_renders_training_views_and_no_others(self) -> None:
         views = analytic.ring(16)
         scene, model = analytic.scene(views), analytic.BallOnTable()
-        fuse.fuse(model, scene, MeshOptions(resolution=16), tsdf_integrate)
+        maps = fuse.render_depths(model, scene, MeshOptions())
         poses = torch.cat([camera.world_from_cam for camera in model.seen])
-        assert torch.equal(poses, views.world_from_cam[scene.train])
+        assert torch.equal(poses, views.world_from_cam[scene.train]) and len(maps) == len(scene.train)
+
+    def test_depth_maps_in_a_folder_are_those_in_memory(self, tmp_path: Path) -> None:
+        scene, model, options = analytic.scene(analytic.ring(6)), analytic.BallOnTable(), MeshOptions(resolution=40)
+        held, lying = (fuse.render_depths(model, scene, options, folder) for folder in (None, tmp_path / "maps"))
+        assert len(list((tmp_path / "maps").iterdir())) == len(lying) == len(held) == 5
+        again = DepthMaps.open(tmp_path / "maps")
+        for one, other in zip(held, again, strict=True):
+            assert torch.equal(one.depth, other.depth) and torch.equal(one.pixels, other.pixels)
+            assert torch.equal(one.camera.world_from_cam, other.camera.world_from_cam)
+        sizes = [len(depth) for depth, _, _ in again.batches(most_bytes=2 * 8 * 121 * 99)]
+        assert sizes == [2, 2, 1]
+        volumes = [fuse.fuse(maps, scene, options, choose_core()) for maps in (held, again)]
+        assert torch.equal(volumes[0].tsdf, volumes[1].tsdf) and torch.equal(volumes[0].color, volumes[1].color)
+        with pytest.raises(NerfkitError, match="no depth maps in it"):
+            DepthMaps.open(tmp_path)
+
+    def test_a_failing_rendering_leaves_no_folder(self, tmp_path: Path) -> None:
+        model = analytic.BallOnTable()
+        with pytest.raises(NerfkitError, match="median"):
+            fuse.render_depths(model, analytic.scene(analytic.ring(3)), MeshOptions(depth="median"), tmp_path / "maps")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_views_of_different_sizes(self) -> None:
+        scene = analytic.scene(analytic.ring(9))
+        large = analytic.ring(9, width=131, height=105)
+        scene.views[2::3] = [SimpleNamespace(name=f"{i}", camera=large[i]) for i in range(2, 9, 3)]
+        volume = fused(analytic.BallOnTable(), scene, MeshOptions(resolution=48))
+        distance = analytic.distance_to_truth(torch.from_numpy(surface.marching_cubes(volume).vertices))
+        assert distance.quantile(0.95) < 0.3 * volume.voxel_size
+
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [(Fog(), "depth maps of different views agree on . %"), (Fog(depth=False), "the views show nothing opaque")],
+        ids=["noise", "transparent"],
+    )
+    def test_what_gives_no_volume(self, model: Any, words: str) -> None:
+        with pytest.raises(NerfkitError, match=f"no surface to mesh: .*{words}") as caught:
+            fused(model, analytic.scene(analytic.ring(12)), MeshOptions(resolution=64))
+        assert "\n" not in str(caught.value)
+
+    def test_an_empty_scene(self) -> None:
+        scene = analytic.scene(analytic.ring(2))
+        scene.train = []
+        with pytest.raises(NerfkitError, match="no training photos"):
+            fuse.render_depths(analytic.BallOnTable(), scene, MeshOptions())
+
+    def test_the_noise_of_depths_is_measured_and_widens_the_truncation(self) -> None:
+        scene = analytic.scene(analytic.ring(16))
+        clean, noisy = fuse.render_depths(analytic.BallOnTable(), scene, MeshOptions()), DepthMaps()
+        generator = torch.Generator().manual_seed(1)
+        for one in clean:
+            noise = 0.003 * torch.randn(one.depth.shape, generator=generator)
+            depth = torch.where(one.depth > 0, one.depth + noise, 0)
+            noisy.add(depth, one.pixels[..., :3] / 255, one.pixels[..., 3] / 255, one.camera)
+        alike, unlike = agreement.agreement(clean), agreement.agreement(noisy)
+        assert alike.share > 0.9 and alike.noise < 0.0015
+        assert unlike.share > 0.85 and 0.0024 < unlike.noise < 0.0042
+        options = MeshOptions(resolution=400)
+        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.01, 1.0)]
+        widths = [one.truncation / one.voxel_size for one in maps]
+        assert widths == pytest.approx([4, 0.03 / maps[0].voxel_size, 12], rel=1e-3)
 
     def test_confidence_leaves_out_edges_grazing_and_transparent_pixels(self) -> None:
         camera = analytic.ring(24)[0]
@@ -153,12 +200,7 @@ class TestFuse:
 
     def test_image_scale_shrinks_the_depth_maps(self) -> None:
         model = analytic.BallOnTable()
-        fuse.fuse(
-            model,
-            analytic.scene(analytic.ring(4)),
-            MeshOptions(resolution=16, image_scale=0.5),
-            tsdf_integrate,
-        )
+        fuse.render_depths(model, analytic.scene(analytic.ring(4)), MeshOptions(image_scale=0.5))
         assert {(camera.width, camera.height) for camera in model.seen} == {(60, 50)}
 
     def test_depth_choice(self) -> None:
@@ -167,12 +209,41 @@ class TestFuse:
         with pytest.raises(NerfkitError, match="median"):
             fuse.pick_depth(Rendering(depth=torch.ones(2, 2)), "median")
 
-    def test_a_volume_that_does_not_fit_is_refused(self) -> None:
-        with pytest.raises(NerfkitError, match="lower resolution"):
-            fuse.empty_volume(analytic.scene(analytic.ring(4)), MeshOptions(resolution=4000))
+    def test_a_volume_that_does_not_fit_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        scene, model = analytic.scene(analytic.ring(6)), analytic.BallOnTable()
+        with pytest.raises(NerfkitError, match="is too large; choose a lower resolution"):
+            fused(model, scene, MeshOptions(resolution=20_000))
+        monkeypatch.setattr(fuse, "available_memory", lambda device: 1_000_000)
+        with pytest.raises(NerfkitError, match=r"of \d+ blocks .* GB of memory, .*; choose a lower resolution"):
+            fused(model, scene, MeshOptions(resolution=128))
+
+    def test_memory_follows_the_surface(self) -> None:
+        """Twice as fine takes about four times the blocks, not eight, and a small part of the box."""
+        scene, model = analytic.scene(analytic.ring(8)), analytic.BallOnTable()
+        counts = []
+        for resolution in (128, 256, 512):
+            wanted = fuse.block_map(scene, MeshOptions(resolution=resolution))
+            for depth, pixels, views in fuse.render_depths(model, scene, MeshOptions()).batches():
+                choose_core().tsdf_mark(wanted, depth, pixels, views)
+            counts.append(int(wanted.marks.sum()))
+        assert 3 < counts[1] / counts[0] < 4.6 and 3 < counts[2] / counts[1] < 4.6
+        assert counts[2] < 0.15 * wanted.marks.numel()
+        assert counts[2] * BYTES_PER_BLOCK < 300e6
 
 
 class TestBounds:
+    def test_voxels_are_as_large_as_pixels_unless_asked_otherwise(self) -> None:
+        small, large = (analytic.scene(analytic.ring(8, width, width)) for width in (99, 121))
+        for view in large.views:
+            view.camera = cameras.resize(view.camera, 363, 363)
+        assert bounds.scene_grid(small, MeshOptions()).voxel_size == pytest.approx(1.0 / 127, rel=0.02)
+        grid = bounds.scene_grid(large, MeshOptions())
+        assert grid.voxel_size == pytest.approx(bounds.pixel_size(large, torch.zeros(3)), rel=0.03)
+        assert 256 < max(grid.shape) < 512
+        assert max(bounds.scene_grid(large, MeshOptions(), finest=200).shape) == 200
+        assert max(bounds.scene_grid(large, MeshOptions(image_scale=0.5)).shape) == pytest.approx(max(grid.shape) / 2, abs=2)
+        assert max(bounds.scene_grid(large, MeshOptions(resolution=77)).shape) == 77
+
     def test_auto_holds_the_ball_and_the_table_but_no_outliers(self) -> None:
         scene = analytic.scene(analytic.ring(8))
         scene.points = torch.cat([scene.points, torch.tensor([[0.9, 0.0, 0.0], [40.0, 0.0, 0.0]])])
@@ -213,7 +284,7 @@ def test_extract_gives_the_true_surface_in_the_world_frame(
     told: list[str] = []
     mesh = extract(
         analytic.BallOnTable(), scene, MeshOptions(resolution=96, faces=12_000),
-        lambda stage, done, total: told.append(stage), integrate=tsdf_integrate, seconds=seconds,
+        lambda stage, done, total: told.append(stage), seconds=seconds,
     )  # fmt: skip
     assert len(mesh.faces) <= 12_000 and mesh.colors is not None and mesh.normals is not None
     assert list(seconds) == list(dict.fromkeys(told)) == ["fuse", "extract", "clean", "simplify"]
