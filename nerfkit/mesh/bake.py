@@ -2,9 +2,10 @@
 
 Two walks over the training photos, one in memory at a time. The first asks every photo for the colours of points
 spread over the surface, from which follow the photos' exposures, their sharpness, and where each of them disagrees
-with the others. The second blends: the coarse part of the colours from all photos that see a texel, the fine part from
-the best (Burt and Adelson 1983, "A Multiresolution Spline", with two bands; Allène et al. 2008 for textures), so that
-the photos' borders don't show and nothing is blurred. Held-out photos are never asked.
+with the others. The second blends with weights (by angle, pixels per area, distance from edges of depth, sharpness,
+agreement) whose power favours the few best photos of each texel, and which change smoothly over the surface, so that
+the photos' borders don't show (Buehler et al. 2001, "Unstructured Lumigraph Rendering", section 4). Held-out photos
+are never asked.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ SIZES = (1024, 2048, 4096)  # those that are chosen from
 _LEAST_SIZE, _MOST_SIZE = 256, 8192
 _USED = 0.6  # share of a texture that charts fill
 _POINTS = 60_000  # of the survey
-_BEST = 4  # power of the weights by which the fine part is blended
-_FAINT = 1e-3  # of the best weight on the surface: texels seen worse than this fade to made-up colours
+_BEST = 2  # power of the weights: the higher, the fewer photos a texel is made of
+_FAINT = 2e-5  # of the best weight on the surface: texels seen worse than this fade to made-up colours
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def bake(
 
 
 def texture_size(mesh: Mesh, scene: Scene, options: TextureOptions) -> int:
-    """The side of the texture in texels: the options', or as many texels as the photos that look at it best have pixels.
+    """The side of the texture in texels: the options', or as many texels as the best photos have pixels on it.
 
     Needs no texture coordinates.
 
@@ -181,7 +182,7 @@ class _Job:
         weight, detail = np.zeros((2, views, count), np.float32)
 
         def visit(number: int, photo: bake_photo.Photo) -> None:
-            seen = photo.look(self.positions[chosen], self.normals[chosen])
+            seen = photo.look(self.positions[chosen], self.normals[chosen], smooth=True)
             color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
             weight[number, seen.point] = seen.weight.numpy()
             detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
@@ -193,16 +194,15 @@ class _Job:
         self.tables = list(tables)
         self.sharpness = bake_exposure.sharpness(found)
         belief = bake_exposure.agreement(found, tables)
-        sighted = weight > 0
-        self.outliers = float((belief[sighted] < 0.5).mean()) if sighted.any() else 0.0
+        self.outliers = float((weight * (belief < 0.5)).sum() / max(float(weight.sum()), 1e-30))
         self.belief = np.maximum(255 * belief, 1).astype(np.uint8)
         return gains
 
     def blend(self) -> tuple[np.ndarray, np.ndarray]:
         """Colours [T, 3] and the weights they rest on [T]."""
         count = len(self.texels)
-        coarse, fine = np.zeros((2, count, 3), np.float32)
-        total, best = np.zeros((2, count), np.float32)
+        mixed = np.zeros((count, 3), np.float32)
+        total, steep_total = np.zeros((2, count), np.float32)
 
         def visit(number: int, photo: bake_photo.Photo) -> None:
             seen = photo.look(self.positions, self.normals)
@@ -212,15 +212,12 @@ class _Job:
             weight /= scale
             steep = weight**_BEST
             total[at] += weight
-            best[at] += steep
-            smooth = seen.smooth.numpy()
-            coarse[at] += weight[:, None] * smooth
-            fine[at] += steep[:, None] * (seen.sharp.numpy() - smooth)
+            steep_total[at] += steep
+            mixed[at] += steep[:, None] * seen.sharp.numpy()
 
         scale = self._usual_weight()
         self.walk(visit)
-        colors = coarse / np.maximum(total, 1e-30)[:, None] + fine / np.maximum(best, 1e-30)[:, None]
-        return np.clip(colors, 0, 255), total
+        return mixed / np.maximum(steep_total, 1e-30)[:, None], total
 
     def _usual_weight(self) -> np.float32:
         """Of a photo that looks straight at the focus, so that powers of weights stay within the numbers there are."""

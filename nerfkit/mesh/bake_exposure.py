@@ -9,7 +9,7 @@ import numpy as np
 _ROUNDS = 12
 _DARK, _BRIGHT = 12, 243  # values outside say little about the gain: noise and clipping
 _HUBER = 0.06  # of the logarithm: beyond, highlights and wrong geometry count less
-_PRIOR = 20.0  # samples' worth of belief that a photo needs no gain
+_PRIOR = 2.0  # samples' worth of belief that a photo needs no gain
 _SPREAD = 2.5  # times the usual deviation from the median: there a photo counts half
 _LEAST_DEVIATION = 4.0  # of 255: what photos of a matt surface may differ by
 

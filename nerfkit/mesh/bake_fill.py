@@ -16,7 +16,7 @@ _PULL = 1e-6  # towards nothing changed, so that pieces that no photo sees have 
 
 
 def fill_unseen(mesh: Mesh, texels: Texels, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Colours [T, 3] float32 with those of unseen texels made up: the mesh's own, carried to where they meet the photos.
+    """Colours [T, 3] float32 with those of unseen texels made up: the mesh's own, fitted to the photos'.
 
     What the seen surface differs by from ``mesh.colors`` (the colours of the fused model; black without any) is
     continued over the unseen one harmonically along the mesh's edges, so that no border shows.

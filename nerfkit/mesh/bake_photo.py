@@ -17,8 +17,8 @@ from nerfkit.mesh.sample import bilinear, planes_of
 if TYPE_CHECKING:
     from nerfkit.data.scene import PhotoView
 
-_SMOOTH = 0.006  # deviation of the blur that splits coarse from fine, as a share of the photo's longer side
-_EDGE = 0.01  # step of 1 / depth from what a plane would have, relative
+_SMOOTH = 0.006  # deviation of the blur of the copy that photos are compared by, as a share of the longer side
+_EDGE = 6.0  # change of slope, in pixels of depth per pixel: more is a step, less a crease
 _RIM = 0.008  # width of the rim along depth edges in which trust fades, as a share of the longer side
 _LEAST = 0.003  # trust in the rim itself: better than no colour
 _MIN_COSINE = 0.12  # surfaces at a flatter angle are not looked at
@@ -33,7 +33,7 @@ class Seen:
     point: Tensor  # [K] int64, their numbers
     weight: Tensor  # [K] float32 > 0
     sharp: Tensor  # [K, 3] float32, 0..255
-    smooth: Tensor  # [K, 3] the blurred photo
+    smooth: Tensor  # [K, 3] of the blurred photo; [K, 0] where it was not asked for
 
 
 class Photo:
@@ -43,27 +43,28 @@ class Photo:
         """Args: image [H, W, 3] float32, 0..255; mask [H, W] uint8 or None; depth [H, W] of the mesh, 0 for none."""
         self.camera, self.depth = camera, torch.from_numpy(depth)
         side = max(image.shape[:2])
-        smooth = cv2.GaussianBlur(image, (0, 0), max(1.5, _SMOOTH * side), borderType=cv2.BORDER_REPLICATE)
-        trust = _trust(depth, mask, max(2.0, _RIM * side))
-        self.planes = torch.cat([planes_of(image), planes_of(smooth), torch.from_numpy(trust)[None]])  # [7, H, W]
+        trust = _trust(depth, mask, max(2.0, _RIM * side), float(camera.intrinsics[0, :2].mean()))
+        smooth = _blurred(image, trust, max(1.5, _SMOOTH * side))
+        # [7, H, W]: the photo, the trust, the blurred photo
+        self.planes = torch.cat([planes_of(image), torch.from_numpy(trust)[None], planes_of(smooth)])
 
     @property
     def trust(self) -> Tensor:  # [H, W]
-        return self.planes[6]
+        return self.planes[3]
 
-    def look(self, positions: np.ndarray, normals: np.ndarray) -> Seen:
+    def look(self, positions: np.ndarray, normals: np.ndarray, *, smooth: bool = False) -> Seen:
         """The colours of those points [P, 3] of the surface, with unit normals [P, 3], that the photo sees.
 
         The weight is the squared cosine of the angle, times the pixels per area of the surface, times the trust in the
         pixel. Points are seen if the mesh drawn into the photo isn't in front of them by more than a pixel's slope.
         """
         parts = [
-            self._look(positions[start : start + _CHUNK], normals[start : start + _CHUNK], start)
+            self._look(positions[start : start + _CHUNK], normals[start : start + _CHUNK], start, smooth)
             for start in range(0, max(1, len(positions)), _CHUNK)
         ]
         return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in Seen.__annotations__))
 
-    def _look(self, positions: np.ndarray, normals: np.ndarray, first: int) -> Seen:
+    def _look(self, positions: np.ndarray, normals: np.ndarray, first: int, smooth: bool) -> Seen:
         x = projected(positions, self.camera)
         towards = self.camera.world_from_cam[0, :3, 3].float() - torch.from_numpy(positions)
         cosine = (towards * torch.from_numpy(normals)).sum(1) / towards.norm(dim=1).clamp_min(1e-12)
@@ -76,10 +77,11 @@ class Photo:
         focal = float(self.camera.intrinsics[0, :2].mean())
         behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
         kept = ((z <= front + behind) & (front > 0)).nonzero()[:, 0]
-        found = bilinear(self.planes, torch.stack([u[kept], v[kept]], 1))  # [K, 7]
-        weight = found[:, 6] * (cosine[kept] * focal / z[kept]) ** 2
+        planes = self.planes if smooth else self.planes[:4]
+        found = bilinear(planes, torch.stack([u[kept], v[kept]], 1))  # [K, 4 or 7]
+        weight = found[:, 3] * (cosine[kept] * focal / z[kept]) ** 2
         used = (weight > 0).nonzero()[:, 0]
-        return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 3:6])
+        return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 4:])
 
 
 def load(
@@ -110,10 +112,17 @@ def load(
     return Photo(values, alpha, view.camera, drawn.depth.numpy())
 
 
-def _trust(depth: np.ndarray, mask: np.ndarray | None, rim: float) -> np.ndarray:
+def _blurred(image: np.ndarray, trust: np.ndarray, deviation: float) -> np.ndarray:
+    """Gaussian means over the pixels that are trusted, so that what lies before each other doesn't mix."""
+    weighted = cv2.GaussianBlur(np.dstack([image * trust[..., None], trust]), (0, 0), deviation)
+    mean: np.ndarray = weighted[..., :3] / np.maximum(weighted[..., 3:], 1e-6)
+    return mean
+
+
+def _trust(depth: np.ndarray, mask: np.ndarray | None, rim: float, focal: float) -> np.ndarray:
     """[H, W] float32: 1 away from edges of depth, falling towards them on both sides; 0 outside of the mask.
 
-    On planes 1 / depth is affine in the image, so that its second difference finds edges, and creases, at any slope.
+    On planes 1 / depth is affine in the image, so that its second difference finds edges at any slope.
     """
     inverse = np.where(depth > 0, 1 / np.where(depth > 0, depth, 1), 0).astype(np.float32)
     edge = np.zeros(depth.shape, bool)
@@ -122,7 +131,7 @@ def _trust(depth: np.ndarray, mask: np.ndarray | None, rim: float) -> np.ndarray
         middle = inverse.take(range(1, inverse.shape[axis] - 1), axis)
         core = [slice(None), slice(None)]
         core[axis] = slice(1, -1)
-        edge[tuple(core)] |= bend > _EDGE * np.maximum(middle, 1e-12)
+        edge[tuple(core)] |= bend > _EDGE / focal * np.maximum(middle, 1e-12)
     edge |= depth == 0
     if mask is not None:
         edge |= mask < 128

@@ -13,14 +13,14 @@ from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.sample import texel_coordinates
 
 _RIM = 2  # rings of texels around the charts that get a point too: bilinear lookups near a chart's edge reach them
-_FAR = 2.0  # barycentric coordinates beyond a face end here
 
 
 @dataclass(frozen=True)
 class Texels:
     """The T texels of an S x S texture that show the mesh, row by row, each with its point on a face.
 
-    Texels around a chart, whose centres lie beside its faces, have points beyond the face's edge, in its plane.
+    Texels around a chart, whose centres lie beside its faces, have points on the edge of the face beside them: beyond
+    it, where the surface turns, there would be nothing.
     """
 
     size: int  # S
@@ -82,7 +82,7 @@ def texels_of(mesh: Mesh, size: int, core: RenderCore | None = None) -> Texels:
     face, within = owner.reshape(-1)[index], inside.reshape(-1)[index]
     barycentrics = drawn.barycentrics.numpy().reshape(-1, 3)[index]
     beside = np.flatnonzero(~within)
-    barycentrics[beside] = _beyond(places[mesh.faces[face[beside]]], index[beside], size)
+    barycentrics[beside] = _on_edge(places[mesh.faces[face[beside]]], index[beside], size)
     return Texels(size, index, face, barycentrics, within)
 
 
@@ -106,13 +106,14 @@ def _grow(owner: np.ndarray) -> None:
         np.copyto(owner, neighbour, where=(owner < 0) & (neighbour >= 0))
 
 
-def _beyond(corners: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
-    """Barycentric coordinates [P, 3] of texel centres in the planes of faces [P, 3, 2] that they lie outside of."""
+def _on_edge(corners: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
+    """Barycentric coordinates [P, 3] of points on the edges of faces [P, 3, 2], near texel centres outside of them."""
     x, y = index % size + 0.5, index // size + 0.5
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     safe = np.where(np.abs(area) < 1e-9, np.inf, area)  # of a face without area: its first corner
     wb = ((x - a[:, 0]) * (c - a)[:, 1] - (y - a[:, 1]) * (c - a)[:, 0]) / safe
     wc = ((b - a)[:, 0] * (y - a[:, 1]) - (b - a)[:, 1] * (x - a[:, 0])) / safe
-    wb, wc = np.clip(wb, -_FAR, _FAR), np.clip(wc, -_FAR, _FAR)
-    return np.stack([1 - wb - wc, wb, wc], 1).astype(np.float32)
+    weights = np.clip(np.stack([1 - wb - wc, wb, wc], 1), 0, 1)
+    unit: np.ndarray = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return unit

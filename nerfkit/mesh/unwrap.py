@@ -15,8 +15,8 @@ _MAX_COST = 8.0  # how far charts may bend; few large charts have less of a seam
 def unwrap(mesh: Mesh, size: int = 2048) -> Mesh:
     """The mesh with texture coordinates in a square; vertices are doubled where charts end.
 
-    Charts may lie anywhere turned, and never over each other; all have about the same number of texels per area. Faces
-    without area share whatever texel they fall on. Faces keep their order.
+    Charts may lie anyhow turned, some of them mirrored, and never over each other; all have about the same number of
+    texels per area. Faces without area share whatever texel they fall on. Faces keep their order.
 
     Args:
         mesh: with vertices, faces, and any of colours and normals, which are carried along.
