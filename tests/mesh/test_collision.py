@@ -143,7 +143,7 @@ def test_an_empty_mesh_is_told() -> None:
 def test_tangents_run_along_u_and_the_third_axis_along_v() -> None:
     mesh = chairs.chair(2, normal_map=True, parts=0).levels[0]
     assert mesh.normals is not None and mesh.uvs is not None
-    found = tangents.vertex_tangents(mesh)
+    found = tangents.tangents(mesh)
     third = found[:, 3:] * np.cross(mesh.normals, found[:, :3])
     for face in mesh.faces:
         a, b, c = face
@@ -154,13 +154,13 @@ def test_tangents_run_along_u_and_the_third_axis_along_v() -> None:
             along = weights @ edges
             assert np.allclose(directions[a], along / np.linalg.norm(along), atol=1e-4)
     mirrored = Mesh(mesh.vertices, mesh.faces, normals=mesh.normals, uvs=mesh.uvs * [-1, 1])
-    turned_over = tangents.vertex_tangents(mirrored)
+    turned_over = tangents.tangents(mirrored)
     assert np.allclose(turned_over[:, :3], -found[:, :3], atol=1e-5) and (turned_over[:, 3] == -found[:, 3]).all()
 
 
 def test_tangents_are_unit_where_the_texture_has_no_area() -> None:
     mesh = chairs.chair(1, parts=0).levels[0]
     mesh.uvs = np.zeros_like(mesh.uvs)
-    found = tangents.vertex_tangents(mesh)
+    found = tangents.tangents(mesh)
     assert np.allclose(np.linalg.norm(found[:, :3], axis=1), 1)
     assert np.abs((found[:, :3] * mesh.normals).sum(1)).max() < 1e-6
