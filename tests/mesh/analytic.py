@@ -85,7 +85,7 @@ def scene(views: Cameras, scene_from_world: Similarity | None = None) -> Any:
     table[:, 2] = TABLE
     return SimpleNamespace(
         name="ball",
-        views=[SimpleNamespace(name=f"{i:03}", camera=views[i]) for i in range(len(views))],
+        views=[_View(f"{i:03}", views[i]) for i in range(len(views))],
         points=torch.cat([direction * RADIUS, table]),
         point_colors=torch.full((4000, 3), 128, dtype=torch.uint8),
         scene_from_world=scene_from_world or Similarity.identity(),
@@ -94,6 +94,19 @@ def scene(views: Cameras, scene_from_world: Similarity | None = None) -> Any:
         has_alpha=False,
         source=Path("ball"),
     )
+
+
+class _View:
+    """A photo of the ball on its table."""
+
+    def __init__(self, name: str, camera: Cameras) -> None:
+        self.name, self.camera = name, camera
+
+    def image(self) -> Tensor:
+        return (cast(self.camera)[0] * 255).round().to(torch.uint8)
+
+    def mask(self) -> None:
+        return None
 
 
 def distance_to_truth(points: Tensor, table: bool = True) -> Tensor:

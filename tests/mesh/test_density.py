@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import analytic
 import numpy as np
@@ -11,18 +12,20 @@ import torch
 from analytic import RADIUS
 from scipy.spatial import cKDTree
 from test_stages import turned
+from whole import extract
 
 from nerfkit.contracts import HasDensity, HasRadiance, Mesh
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import MeshOptions, bounds, density, extract, geometry
+from nerfkit.mesh import MeshOptions, bounds, density, geometry
 
 BOX = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
 VOXEL = 1 / 63
+PLAIN: Any = {"smooth": 0.0, "fill_holes": 0.0}  # the surface as it is found
 
 
 def options(**more: object) -> MeshOptions:
-    return MeshOptions(source="density", bounds=BOX, resolution=64, faces=0, **more)  # type: ignore[arg-type]
+    return MeshOptions(source="density", bounds=BOX, resolution=64, faces=0, **PLAIN, **more)  # type: ignore[arg-type]
 
 
 def mesh_of(model: object, scene_from_world: Similarity | None = None, **more: object) -> Mesh:
@@ -82,7 +85,7 @@ def test_the_mesh_lies_in_the_world_frame() -> None:
     mesh = extract(
         analytic.ShiningBall(softness=VOXEL, at_surface=math.log(2) / VOXEL),
         analytic.scene(analytic.ring(8), turned()),
-        MeshOptions(source="density", resolution=64, faces=2000),
+        MeshOptions(source="density", resolution=64, faces=2000, **PLAIN),
     )  # fmt: skip
     points = turned().points(torch.from_numpy(mesh.vertices).double())
     assert (points.norm(dim=1) - RADIUS).abs().median() < 0.2 * VOXEL
@@ -102,10 +105,9 @@ def test_every_voxel_is_asked_for_once_and_progress_is_told(monkeypatch: pytest.
     small = MeshOptions(source="density", bounds=BOX, resolution=20)
     mesh = extract(model, scene, small, lambda *report: told.append(report), seconds=seconds)  # type: ignore[arg-type]
     assert model.asked == 20**3
-    assert told[:9] == [("density", 1000 * k, 8000) for k in range(9)]
-    assert list(seconds) == list(dict.fromkeys(stage for stage, _, _ in told)) == [
-        "density", "extract", "clean", "simplify",
-    ]  # fmt: skip
+    assert told[1:10] == [("density", 1000 * k, 8000) for k in range(9)]
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == ["surface", "density", "clean", "simplify"]
+    assert list(seconds) == ["surface", "clean", "simplify"]
     assert 100 < len(mesh.faces) < 3000
 
 
@@ -119,7 +121,7 @@ def test_voxels_lie_where_the_volume_has_them() -> None:
 def test_a_solid_that_reaches_out_of_the_bounds_is_open() -> None:
     mesh = extract(
         analytic.SolidBall(), analytic.scene(analytic.ring(4)),
-        MeshOptions(source="density", bounds=(0, -0.5, -0.5, 0.5, 0.5, 0.5), resolution=64, faces=0),
+        MeshOptions(source="density", bounds=(0, -0.5, -0.5, 0.5, 0.5, 0.5), resolution=64, faces=0, **PLAIN),
     )  # fmt: skip
     assert mesh.vertices[:, 0].min() == pytest.approx(0, abs=1e-6) and not geometry.is_watertight(mesh)
 

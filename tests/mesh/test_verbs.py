@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import analytic
+import numpy as np
 import pytest
 import torch
 from test_stages import turned
@@ -18,6 +20,7 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import write
 from nerfkit.splats import ply
+from nerfkit.train import checkpoint
 from nerfkit.train.run import Run
 
 
@@ -47,7 +50,8 @@ class WithGaussians(analytic.BallOnTable):
 def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that opens as a run of the analytic model, in a turned world."""
     folder = tmp_path / "run"
-    run = type("FakeRun", (), {})()
+    run = SimpleNamespace(path=folder, checkpoints=folder / "checkpoints", config=SimpleNamespace(scene=folder))
+    checkpoint.save(run.checkpoints, checkpoint.Checkpoint("analytic", 1, {}))
     run.exports = folder / "exports"
     run.scene = lambda: analytic.scene(analytic.ring(24), turned())
     run.model = lambda *_, **__: WithGaussians()
@@ -55,44 +59,88 @@ def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def mesh(run: Path, **options: Any) -> dict[str, Any]:
+    return mesh_verb.run(mesh_verb.Options(run=run, **options), Silent())  # type: ignore[arg-type]
+
+
 def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "made" / "ball.glb"
-    result = mesh_verb.run(mesh_verb.Options(run=a_run, out=out, resolution=48, faces=3000), Silent())  # type: ignore[arg-type]
-    facts: dict[str, Any] = json.loads((out.parent / "mesh.json").read_text())
+    result = mesh(a_run, out=out, resolution=48, faces=3000, smooth=0, texture_size=256)
+    facts: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
     assert facts == json.loads(json.dumps(result))
-    assert list(facts) == [
-        "faces",
-        "vertices",
-        "watertight",
-        "bounds",
-        "texture_size",
-        "files",
-        "seconds",
-    ]
-    assert facts["files"] == [str(out)] and facts["texture_size"] is None and facts["watertight"] is False
-    assert list(facts["seconds"]) == ["fuse", "extract", "clean", "simplify", "write"]
+    assert facts["files"] == [str(out), *(str(out.with_name(f"ball_turntable.{kind}")) for kind in ("png", "mp4"))]
+    assert all(Path(file).stat().st_size > 1000 for file in facts["files"])
+    assert facts["texture_size"] == 256 and facts["watertight"] is False and facts["levels"] == [facts["faces"]]
+    assert list(facts["seconds"]) == [
+        "surface", "clean", "simplify", "unwrap", "bake", "normals", "write", "preview"
+    ]  # fmt: skip
     loaded = write.read(out)
-    assert (len(loaded.faces), len(loaded.vertices)) == (
-        facts["faces"],
-        facts["vertices"],
-    )
+    assert (len(loaded.faces), len(loaded.vertices)) == (facts["faces"], facts["vertices"])
     assert 2500 < facts["faces"] <= 3000
     assert loaded.vertices.min(0).tolist() == pytest.approx(facts["bounds"][0], abs=1e-5)
     in_scene = turned().points(torch.from_numpy(loaded.vertices).double())
     assert analytic.distance_to_truth(in_scene).median() < 0.2 / 48
+    assert facts["color_error"]["mean_error"] < 6 and facts["distance_to_dense_percent"] < 0.2
 
 
 def test_mesh_lies_in_the_runs_exports_by_default(a_run: Path) -> None:
-    mesh_verb.run(mesh_verb.Options(run=a_run, resolution=32), Silent())  # type: ignore[arg-type]
-    assert sorted(path.name for path in (a_run / "exports").iterdir()) == [
-        "mesh.glb",
-        "mesh.json",
+    mesh(a_run, resolution=32, texture="none", preview=False)
+    assert sorted(path.name for path in (a_run / "exports").iterdir()) == ["mesh.glb", "mesh.json"]
+
+
+def test_what_an_engine_gets(a_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ball.glb"
+    facts = mesh(a_run, out=out, engine="unreal", resolution=48, faces=2000, texture_size=256, preview=False)
+    assert [Path(file).name for file in facts["files"]] == [
+        "ball.glb",
+        "ball_LOD1.glb",
+        "ball_LOD2.glb",
+        "ball_LOD3.glb",
     ]
+    assert len(facts["levels"]) == 4 and facts["collision_shapes"] >= 1
+    low, high = np.array(facts["bounds"])  # upright, in the world's unit, the pivot at the middle of the base
+    assert low[2] == pytest.approx(0, abs=1e-6) and np.abs(low[:2] + high[:2]).max() < 1e-6
+    assert high[0] == pytest.approx(analytic.HALF / turned().scale, rel=0.05)
+
+
+def test_a_stage_is_done_once_and_again_where_it_must(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Run.open(a_run).model()
+    monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: model)
+    cheap: dict[str, Any] = {"resolution": 32, "texture": "none", "preview": False, "faces": 800}
+    assert mesh(a_run, stage="surface", **cheap)["files"] == []
+    drawn = len(model.seen)
+    assert drawn == 21 and not (a_run / "exports").exists()
+    first = mesh(a_run, **cheap)
+    again = mesh(a_run, **cheap | {"faces": 400})
+    assert len(model.seen) == drawn and first["faces"] > 1.5 * again["faces"]
+    assert again["seconds"]["clean"] == first["seconds"]["clean"]
+    mesh(a_run, **cheap | {"resolution": 24})
+    assert len(model.seen) == drawn  # the depth maps are kept
+    mesh(a_run, **cheap | {"image_scale": 0.5})
+    assert len(model.seen) == 2 * drawn
+    (a_run / ".mesh" / "surface.npz").write_bytes(b"cut off")
+    assert mesh(a_run, **cheap | {"image_scale": 0.5})["faces"] > 0
+
+
+def test_metres_are_not_made_up(a_run: Path) -> None:
+    with pytest.raises(NerfkitError, match=r"--metric, but its poses have no scale.*--scale-ref"):
+        mesh(a_run, metric=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"texture_size": 100}, "--texture-size 100"), ({"levels": 5}, "--levels 5"), ({"smooth": 2}, "--smooth 2"),
+     ({"fill_holes": -1}, "--fill-holes -1"), ({"refine": -1}, "--refine -1"), ({"faces": -5}, "--faces -5")],
+)  # fmt: skip
+def test_senseless_options_are_told_before_the_work(a_run: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(NerfkitError, match=words):
+        mesh(a_run, **options)
+    assert not (a_run / ".mesh").exists()
 
 
 def test_mesh_refuses_a_format_before_it_works(a_run: Path, tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match=r"use \.glb"):
-        mesh_verb.run(mesh_verb.Options(run=a_run, out=tmp_path / "ball.blend"), Silent())  # type: ignore[arg-type]
+        mesh(a_run, out=tmp_path / "ball.blend")
 
 
 def test_mesh_from_density(
@@ -101,9 +149,10 @@ def test_mesh_from_density(
     monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.ShiningBall())
     out = tmp_path / "ball.ply"
     arguments = ["mesh", str(a_run), "--from", "density", "--density-threshold", "500", "--resolution", "48"]
+    arguments += ["--smooth", "0", "--no-preview"]
     assert main([*arguments, "-o", str(out), "--json", "--quiet"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert list(facts["seconds"]) == ["density", "extract", "clean", "simplify", "write"]
+    assert list(facts["seconds"]) == ["surface", "clean", "simplify", "write"]
     assert facts["watertight"] is True
     in_scene = turned().points(torch.from_numpy(write.read(out).vertices).double())
     assert (in_scene.norm(dim=1) - analytic.RADIUS).abs().max() < 1 / 48
@@ -116,7 +165,7 @@ def test_mesh_without_colors_is_written_in_every_format(
     monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.SolidBall())
     for suffix in write.FORMATS:
         out = tmp_path / f"ball{suffix}"
-        mesh_verb.run(mesh_verb.Options(run=a_run, out=out, resolution=32, source="density"), Silent())  # type: ignore[arg-type]
+        mesh(a_run, out=out, resolution=32, source="density", texture="none", preview=False)
         assert len(write.read(out).faces) > 500
 
 
