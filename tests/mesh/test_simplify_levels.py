@@ -50,7 +50,7 @@ def test_small_meshes_and_zero_stay_and_levels_end_where_there_is_nothing_left()
 
 def test_a_mesh_that_touches_itself_is_a_manifold_afterwards() -> None:
     a = shapes.cube(12)
-    both = clean.drop_degenerate(shapes.joined(a, Mesh(a.vertices + [2.0, 2.0, 0.0], a.faces, a.colors)))
+    both = clean.drop_degenerate(shapes.joined(a, Mesh(a.vertices + np.array([2.0, 2.0, 0.0]), a.faces, a.colors)))
     small = simplify.simplify(both, 600)
     assert (edges(small.faces).faces <= 2).all()
     assert geometry.is_watertight(small)
