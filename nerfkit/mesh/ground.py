@@ -20,7 +20,7 @@ _COARSE = 0.01  # of the extent: distance to a plane within which a point speaks
 _LEAST = 0.05  # of the mesh's area is ground, where there is one
 _BELOW = 0.25  # of the mesh's area may lie below it
 _NOISE = 3.0  # standard deviations that still are ground
-_FOOT = 4.0  # times the tolerance: so high reaches the fillet between the ground and what stands on it
+_FOOT = 3.0  # times the tolerance: so high reaches the fillet between the ground and what stands on it
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def remove_ground(mesh: Mesh, ground: Ground | None = None) -> Mesh:
         piece = components(rest.faces, len(rest.vertices))
         top = np.full(piece.max() + 1, -np.inf)
         np.maximum.at(top, piece, ground.above(rest.vertices.astype(np.float64))[rest.faces].max(1))
-        rest = select_faces(rest, (top > 2 * _FOOT * tolerance)[piece])
+        rest = select_faces(rest, (top > _FOOT * tolerance)[piece])
     if not len(rest.faces):
         raise NerfkitError("the mesh is nothing but ground; use --ground keep")
     return rest

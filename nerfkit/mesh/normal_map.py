@@ -116,7 +116,7 @@ def _nearest_in_face(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray)
 
 
 def _in_frame(vector: np.ndarray, normal: np.ndarray, tangent: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """x, y, z [P, 3] with vector ~ x tangent + y sign cross(normal, tangent) + z normal, for axes that aren't square."""
+    """x, y, z [P, 3] with vector ~ x tangent + y sign cross(normal, tangent) + z normal, for axes not quite square."""
     bitangent = sign * np.cross(normal, tangent)
     # rows of the inverse (Cramer), up to the determinant, which is positive here up to the sign
     x = np.cross(bitangent, normal)

@@ -112,7 +112,7 @@ def _independent(pairs: np.ndarray, gain: np.ndarray) -> np.ndarray:
         of_face = pairs[order, side] // 3
         rank = np.arange(len(order))
         np.maximum.at(best, of_face, rank)
-    chosen = (best[pairs[order, 0] // 3] == np.arange(len(order))) & (best[pairs[order, 1] // 3] == np.arange(len(order)))
+    chosen = (best[pairs[order] // 3] == np.arange(len(order))[:, None]).all(1)
     picked: np.ndarray = order[chosen & (gain[order] > 0)]
     return picked
 
@@ -197,9 +197,9 @@ def _solve(matrix: Any, values: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Values [V, C] for which the matrix gives zero at the free vertices, the others as they are."""
     linalg = require("scipy.sparse.linalg")
     right = -(matrix[free][:, ~free] @ values[~free])
-    factors = linalg.splu(
-        matrix[free][:, free].tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
+    left = matrix[free][:, free].tocsc()
+    symmetric = {"SymmetricMode": True}
+    factors = linalg.splu(left, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
     solved = values.copy()
     solved[free] = factors.solve(np.ascontiguousarray(right))
     return solved

@@ -12,9 +12,9 @@ def tangents(mesh: Mesh) -> np.ndarray:
     """Tangents [V, 4] float32 of a mesh with ``uvs``, as glTF's TANGENT: unit, along u, square to the normal; and w.
 
     The bitangent is ``w * cross(normal, tangent)`` and runs along v (upwards in the texture). As MikkTSpace makes them
-    (Mikkelsen, "Simulation of Wrinkled Surfaces Revisited", 2008, section 2.4): each face's direction of u, in the plane
-    of the vertex, weighted by the face's angle there; so engines that make tangents themselves get the same where all
-    faces at a vertex turn the same way in the texture.
+    (Mikkelsen, "Simulation of Wrinkled Surfaces Revisited", 2008, section 2.4): each face's direction of u, in the
+    plane of the vertex, weighted by the face's angle there; so engines that make tangents themselves get the same
+    where all faces at a vertex turn the same way in the texture.
     """
     assert mesh.uvs is not None
     normals = (vertex_normals(mesh) if mesh.normals is None else mesh.normals).astype(np.float64)

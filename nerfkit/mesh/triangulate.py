@@ -85,12 +85,12 @@ def _table(points: np.ndarray, outward: np.ndarray, joined: np.ndarray) -> np.nd
         apex[row, row + gap], normal[row, row + gap] = m[row, best], unit[row, best]
     triangles, stretches = [], [(0, n - 1)]
     while stretches:
-        i, k = stretches.pop()
-        if k - i < 2:
+        start, end = stretches.pop()
+        if end - start < 2:
             continue
-        m = int(apex[i, k])
-        triangles.append((i, k, m))
-        stretches += [(i, m), (m, k)]
+        tip = int(apex[start, end])
+        triangles.append((start, end, tip))
+        stretches += [(start, tip), (tip, end)]
     return np.array(triangles)
 
 

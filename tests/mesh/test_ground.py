@@ -25,7 +25,7 @@ def on_table(thing: Mesh, noise: float = 0.0, tilt: float = 0.0) -> Mesh:
 
 def box(side: float = 2.0) -> Mesh:
     cube = shapes.cube(24, side)
-    return replace(cube, vertices=cube.vertices + [0, 0, side / 2])
+    return replace(cube, vertices=cube.vertices + np.array([0, 0, side / 2]))
 
 
 def welded_tower() -> Mesh:

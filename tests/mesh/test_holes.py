@@ -106,7 +106,7 @@ def test_triangulation_of_a_folded_border_follows_the_surface_around() -> None:
 class TestManifold:
     def test_two_cubes_that_touch_along_an_edge_come_apart_closed(self) -> None:
         a = shapes.cube(4)
-        b = Mesh(a.vertices + [2.0, 2.0, 0.0], a.faces, a.colors)
+        b = Mesh(a.vertices + np.array([2.0, 2.0, 0.0]), a.faces, a.colors)
         both = clean.drop_degenerate(shapes.joined(a, b))
         assert (edges(both.faces).faces == 4).sum() == 4
         parted = make_manifold(both)

@@ -103,7 +103,7 @@ class TestBake:
         light = chart(wavy(60))
         assert np.abs(bake_normals(light, wavy(60), 128).astype(int) - [128, 128, 255]).max() <= 6
         away = wavy(60)
-        away.vertices = away.vertices + [0, 0, 5]
+        away.vertices = away.vertices + np.array([0, 0, 5])
         assert np.abs(bake_normals(light, away, 64).astype(int) - [128, 128, 255]).max() <= 1
         other_side = wavy(60)
         other_side = Mesh(other_side.vertices - [0, 0, 0.01], other_side.faces[:, ::-1])  # of a thin sheet

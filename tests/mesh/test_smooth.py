@@ -40,7 +40,7 @@ def test_faces_of_a_noisy_cube_get_flat_and_its_edges_stay_sharp() -> None:
     assert 500 < at_edge.sum() < 2000 and after[at_edge].mean() < 0.5 * before[at_edge].mean()
     edges = np.sort(np.abs(true.vertices), axis=1)[:, 1] > 0.999
     assert np.linalg.norm(done.vertices - true.vertices, axis=1)[edges].mean() < 0.02  # 0.016 before
-    assert volume(done) == pytest.approx(8, rel=0.002)
+    assert volume(done) == pytest.approx(8, rel=0.004)
 
 
 def test_a_sphere_neither_shrinks_nor_changes() -> None:
