@@ -243,7 +243,7 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
         Lanes alpha = min(raw, NK_ALPHA_MAX);
         const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance[v]);
         unrolled<C>([&](auto c) NK_INLINE { channels[c][v] += weight * (c == 3 ? depth.depth[j] : color[c]); });
-        if (Median) median[v] = select((before >= 0.5f) & (transmittance[v] < 0.5f), depth.depth[j], median[v]);
+        if (Median) median[v] += middle_weight(before, transmittance[v]) * depth.depth[j];
       }
       s.next_row_group();
       if (C > 3) depth.next_row_group();
@@ -256,9 +256,12 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
     unrolled<kVectors>([&](auto v) NK_INLINE { channels[c][v] += transmittance[v] * background; });
     Plane(channels[c]).write(range, p->image + c * plane, p->W);
   });
+  if (Median) {
+    unrolled<kVectors>([&](auto v) NK_INLINE { median[v] = median_of(median[v], transmittance[v]); });
+    Plane(median).write(range, p->median_depth, p->W);
+  }
   unrolled<kVectors>([&](auto v) NK_INLINE { transmittance[v] = 1.0f - transmittance[v]; });
   Plane(transmittance).write(range, p->alpha, p->W);
-  if (Median) Plane(median).write(range, p->median_depth, p->W);
 }
 
 template <int C>

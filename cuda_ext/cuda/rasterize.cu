@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
       float alpha = min(raw, NK_ALPHA_MAX);
       const float weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance);
       for (int c = 0; c < C; ++c) channels[c] += weight * s.channel(c, dx, dy);
-      if (kMedian && before >= 0.5f && transmittance < 0.5f) median = s.channel(3, dx, dy);
+      if (kMedian) median += middle_weight(before, transmittance) * s.channel(3, dx, dy);
     };
     walked = batch - begin + for_reached(reach, count, part, draw, is_open);
   }
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
   for (int c = 0; c < C; ++c)
     p.image[c * plane + at] = channels[c] + (c < 3 ? transmittance * background.rgb[c] : 0.0f);
   p.alpha[at] = 1.0f - transmittance;
-  if (kMedian) p.median_depth[at] = median;
+  if (kMedian) p.median_depth[at] = median_of(median, transmittance);
 }
 
 // The numbers that a warp adds up for a splat: the moments of math/splat.h, those that are wanted one after the other,

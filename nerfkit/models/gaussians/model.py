@@ -63,7 +63,6 @@ class Model:
         self.cap = config.cap or default_cap(scene)
         self.first_count = len(self)
         self.events = 0  # densifications done
-        self.shaped = 0  # steps since the last one that was for the surface
         self.queue: list[int] = []  # views left in this pass over the photos
         self._targets: OrderedDict[int, Target] = OrderedDict()  # of the photos at the current level
         self._targets_level = 0
@@ -98,7 +97,7 @@ class Model:
     # --- training -----------------------------------------------------------------------------------------
 
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
-        """L1 + SSIM on one photo; every photo is used once before any is used again."""
+        """L1 + SSIM on one photo, and what makes surfaces; every photo is used once before any is used again."""
         self._rng = rng
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
@@ -130,11 +129,10 @@ class Model:
         return losses
 
     def _is_shaping(self, progress: float) -> bool:
-        """Whether this step is also for the surface: every few, from some progress on."""
+        """Whether this step is also for the surface: a share of them are, from some progress on."""
         if not self.config.geometry or progress < self.config.geometry_from:
             return False
-        self.shaped = (self.shaped + 1) % max(1, self.config.geometry_every)
-        return self.shaped == 0
+        return float(torch.rand((), generator=self._rng)) < self.config.geometry_share
 
     def after_backward(self, progress: float) -> None:
         """Nothing: the backward pass itself gathers the statistics."""
@@ -221,7 +219,8 @@ class Model:
     ) -> Rendering:
         """Draws one pinhole camera over the model's background.
 
-        ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
+        ``extras["median_depth"]`` [H, W] comes with depth: the mean depth of the middle half of the light, 0 where
+        less than half of it is gone.
         """
         layers: Layers = "rgb"
         if "depth" in channels:
