@@ -148,7 +148,7 @@ typedef struct nk_rasterize_params {
   const float *background;     /* [3] on the host; behind the rgb channels */
   float *image;                /* [C, H, W] */
   float *alpha;                /* [H, W] */
-  float *median_depth;         /* [H, W] or NULL; mean depth of the middle half of the light, 0 where less than half is gone */
+  float *median_depth; /* [H, W] or NULL; mean depth of the middle half of the light, 0 where less than half is gone */
 } nk_rasterize_params;
 NK_API int nk_rasterize_fwd(const nk_rasterize_params *p);
 

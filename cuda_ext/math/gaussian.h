@@ -63,16 +63,16 @@ struct ProjectionState {
   Vec3<F> u0, u1;       // rows of J G
   F cov_b, inverse_det;
   F cov_xz, cov_yz;  // of pixel and depth
-  Vec3<F> pick;  // 1 at the shortest axis, with the sign that turns it to the camera
+  Vec3<F> pick;      // 1 at the shortest axis, with the sign that turns it to the camera
 };
 
 // cov2d = J G diag(s^2) G^T J^T + blur I, with J the Jacobian of the perspective division (EWA, eq. 29);
 // conic = cov2d^-1. The normal is the shortest axis, turned towards the camera.
 //
-// Of the points that a pixel sees of a Gaussian, the densest one lies at depth + slope . (pixel - mean): pixel and depth
-// are jointly Gaussian, with the covariance J G diag(s^2) G_2^T between them, and this is depth's conditional mean, and
-// mode, slope = conic cov_z (Zhang et al. 2024, RaDe-GS, eq. 9-11, has it without the blur; here the blur keeps splats
-// that are thinner than a pixel from being drawn out along the ray).
+// Of the points that a pixel sees of a Gaussian, the densest one lies at depth + slope . (pixel - mean): pixel and
+// depth are jointly Gaussian, with the covariance J G diag(s^2) G_2^T between them, and this is depth's conditional
+// mean, and mode, slope = conic cov_z (Zhang et al. 2024, RaDe-GS, eq. 9-11, has it without the blur; here the blur
+// keeps splats that are thinner than a pixel from being drawn out along the ray).
 template <class F>
 NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionState<F> *s) {
   s->t = multiply(cam.rotation, g.mean) +
@@ -126,8 +126,8 @@ struct ProjectedGrad {
   Vec3<F> normal;
 };
 
-// In reverse: slope -> conic, cov_z; conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2, v_c]];
-// covariances -> u0, u1, G_2, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
+// In reverse: slope -> conic, cov_z; conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2,
+// v_c]]; covariances -> u0, u1, G_2, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
 template <class F>
 NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, const Projected<F> &p, const ProjectionState<F> &s,
                        const ProjectedGrad<F> &v, Vec3<F> *v_mean, Quat<F> *v_quat, Vec3<F> *v_scale) {
@@ -156,8 +156,7 @@ NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, const Projected<
   Mat3<F> v_axes;
   v_axes.row[0] = jx * v_u;
   v_axes.row[1] = jy * v_w;
-  v_axes.row[2] = Vec3<F>{s2.x * by_z.x, s2.y * by_z.y, s2.z * by_z.z} -
-                  (s.tx * v_axes.row[0] + s.ty * v_axes.row[1]);
+  v_axes.row[2] = Vec3<F>{s2.x * by_z.x, s2.y * by_z.y, s2.z * by_z.z} - (s.tx * v_axes.row[0] + s.ty * v_axes.row[1]);
   const F x = s.t.x * s.inverse_z, y = s.t.y * s.inverse_z;
   const F zero = F{};
   F v_tx = select(both(x >= cam.limit_x0, x <= cam.limit_x1), -jx * dot(v_u, s.axes.row[2]), zero);

@@ -100,7 +100,8 @@ NK_HD constexpr int channel_column(int c) {
 // The backward pass sums over pixels, for each splat, v = v_power = v_alpha alpha and its products with dx and dy, the
 // weighted gradients of the channels, and if asked for the absolute gradient of the mean. They turn into the gradients
 // of mean, conic and opacity only at the end, since they are linear: power = -(a dx^2 + c dy^2) / 2 - b dx dy with
-// dx = pixel - mean. So do those of a splat's depth, which changes with dx and dy: its sums are kept apart, in `slopes`.
+// dx = pixel - mean. So do those of a splat's depth, which changes with dx and dy: its sums are kept apart, in
+// `slopes`.
 enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kAbsX = 13, kAbsY, kMoments = NK_SPLAT_SIZE };
 
 NK_HD void moments_to_grad(const float *splat, const float *m, float *grad) {

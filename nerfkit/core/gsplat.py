@@ -73,7 +73,8 @@ class GsplatCore(Delegating):
         visible = (known["radii"][0] > 0).all(-1)
         if stats is not None:
             _gather(stats, known["means2d"], visible, camera)
-        return Rasterized(drawn[0].permute(2, 0, 1).contiguous(), alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
+        image = drawn[0].permute(2, 0, 1).contiguous()
+        return Rasterized(image, alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
 
 
 def _matrices(camera: Cameras) -> Tensor:

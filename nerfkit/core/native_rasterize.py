@@ -34,8 +34,8 @@ def rasterize(
         layers: what to draw beside rgb. The depth of a Gaussian changes over its pixels: it is that of the densest
             point on the line of sight (Zhang et al. 2024, RaDe-GS).
         near: Gaussians whose centre is nearer than this are left out.
-        median_depth: also gives the depth where half the light is gone: the mean depth of the light's middle half, which
-            hears of outliers as little as a median but is smooth (not differentiable); needs depth among the layers.
+        median_depth: also gives the mean depth of the middle half of the light, which hears of outliers as little as a
+            median, but is smooth (not differentiable). Needs depth among the layers.
         stats: its sums are added to in the backward pass.
 
     Raises:

@@ -247,8 +247,8 @@ def _tile(splats: Splats, order: Tensor, xs: range, ys: range) -> Tile:
     power = -(a * away[..., 0] ** 2 + c * away[..., 1] ** 2) / 2 - b * away[..., 0] * away[..., 1]
     alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
     weights, left = compositing_weights(torch.where(alphas >= constants()["ALPHA_MIN"], alphas, 0))
-    apart = pixels[:, None] - splats.means[chosen]  # once more: what pulls at `away` shall be the opacities' gradient alone
-    depths = splats.depths[chosen] + (apart * splats.slopes[chosen]).sum(-1)
+    # Apart from `away`, at which only the gradient of the opacities shall pull: see SplatStats.
+    depths = splats.depths[chosen] + ((pixels[:, None] - splats.means[chosen]) * splats.slopes[chosen]).sum(-1)
     return Tile(len(ys), len(xs), chosen, away, depths, weights, left)
 
 

@@ -220,7 +220,9 @@ def test_depth_of_a_disc_is_that_of_its_plane(core: RenderCore, tilt: float) -> 
     changes = (plane[sure] - middle[2]).abs().max()
     assert sure.sum() > 100
     assert changes >= 0.05 * math.sin(tilt)
-    close = 0.1 * changes + 1e-3  # the screen's blur takes some of a slope, and perspective bends what is drawn as linear
+    close = (
+        0.1 * changes + 1e-3
+    )  # the screen's blur takes some of a slope, and perspective bends what is drawn straight
     assert (depth - plane)[sure].abs().max() < close
     half = drawn.median_depth > 0
     assert half.sum() > 50 and (drawn.median_depth - plane)[half].abs().max() < close

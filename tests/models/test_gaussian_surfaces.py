@@ -29,8 +29,8 @@ def camera(width: int = 40, height: int = 32, eye: tuple[float, float, float] = 
 def plane_depth(view: Cameras, normal: Tensor) -> Tensor:
     """Depth [H, W] of the plane through the origin."""
     fx, fy, cx, cy = view.intrinsics[0]
-    pixels = pixel_centers(view.width, view.height)
-    rays = torch.stack([(pixels[..., 0] - cx) / fx, (pixels[..., 1] - cy) / fy, torch.ones(view.height, view.width)], -1)
+    x, y = pixel_centers(view.width, view.height).unbind(-1)
+    rays = torch.stack([(x - cx) / fx, (y - cy) / fy, torch.ones_like(x)], -1)
     pose = view.world_from_cam[0]
     return -(pose[:3, 3] @ normal) / (rays @ (pose[:3, :3].T @ normal))
 
