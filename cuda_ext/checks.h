@@ -78,6 +78,17 @@ inline void check_pairs(int64_t pairs) {
   if (pairs > INT32_MAX) throw std::length_error("more than 2^31 (splat, tile) pairs; render a smaller image");
 }
 
+// Depth changes over the pixels of a splat.
+template <class Params>
+void check_slopes(const Params *p) {
+  require(p->slopes || p->C == 3 || p->N == 0, "slopes are needed to draw the depth");
+}
+
+template <class Params>
+void check_slope_grad(const Params *p) {
+  require(p->grad_slopes || p->C == 3 || p->N == 0, "grad_slopes are needed with the depth");
+}
+
 template <class Params>
 void check_median(const Params *p) {
   require(!p->median_depth || p->C > 3, "the median depth needs the depth among the channels");

@@ -55,6 +55,7 @@ typedef struct nk_project_params {
   const float *cam_from_world; /* [4, 4] on the host */
   const float *intrinsics;     /* [4] on the host; fx fy cx cy */
   float *splats;               /* [N, NK_SPLAT_SIZE] */
+  float *slopes;               /* [N, 2] or NULL; change of depth from a pixel to the next, of culled splats anything */
 } nk_project_params;
 NK_API int nk_project_fwd(const nk_project_params *p);
 
@@ -76,6 +77,7 @@ typedef struct nk_project_grad_params {
   const float *intrinsics;     /* [4] on the host */
   const float *splats;         /* [N, NK_SPLAT_SIZE] as nk_project_fwd wrote them */
   const float *grad_splats;    /* [N, NK_SPLAT_SIZE] */
+  const float *grad_slopes;    /* [N, 2] or NULL */
   float *grad_means;           /* [N, 3] */
   float *grad_quats;           /* [N, 4] */
   float *grad_scales;          /* [N, 3] */
@@ -126,7 +128,8 @@ typedef struct nk_fill_params {
 } nk_fill_params;
 NK_API int nk_fill(nk_fill_params *p);
 
-/* Composites the splats of every tile, front to back. C channels: 3 (rgb), 4 (rgb, depth) or 7 (rgb, depth, normal). */
+/* Composites the splats of every tile, front to back. C channels: 3 (rgb), 4 (rgb, depth) or 7 (rgb, depth, normal).
+ * A splat's depth at a pixel is that of its mean plus its slope times the way from the mean to the pixel's centre. */
 typedef struct nk_rasterize_params {
   int32_t threads;
   int32_t N;
@@ -137,6 +140,7 @@ typedef struct nk_rasterize_params {
   int32_t T;
   int32_t T1;
   const float *splats;         /* [N, NK_SPLAT_SIZE] */
+  const float *slopes;         /* [N, 2] or NULL; needed with depth */
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *indices;      /* [I] */
   const uint8_t *reach;        /* [I] */
@@ -144,7 +148,7 @@ typedef struct nk_rasterize_params {
   const float *background;     /* [3] on the host; behind the rgb channels */
   float *image;                /* [C, H, W] */
   float *alpha;                /* [H, W] */
-  float *median_depth;         /* [H, W] or NULL; depth where the transmittance falls below 0.5, else 0 */
+  float *median_depth; /* [H, W] or NULL; mean depth of the middle half of the light, 0 where less than half is gone */
 } nk_rasterize_params;
 NK_API int nk_rasterize_fwd(const nk_rasterize_params *p);
 
@@ -160,6 +164,7 @@ typedef struct nk_rasterize_grad_params {
   int32_t T1;
   int32_t absolute;            /* 1: the gradient's NK_GRAD_ABS_X, NK_GRAD_ABS_Y are wanted, else zero */
   const float *splats;         /* [N, NK_SPLAT_SIZE] */
+  const float *slopes;         /* [N, 2] or NULL; needed with depth */
   const int32_t *tile_offsets; /* [T1] */
   const int32_t *indices;      /* [I] */
   const uint8_t *reach;        /* [I] */
@@ -168,9 +173,10 @@ typedef struct nk_rasterize_grad_params {
   const float *alpha;          /* [H, W] */
   const float *grad_image;     /* [C, H, W] */
   const float *grad_alpha;     /* [H, W] or NULL */
-  int64_t S;                   /* threads * N * NK_SPLAT_SIZE */
+  int64_t S;                   /* threads * N * NK_SPLAT_SIZE, and with depth threads * N * 2 more */
   float *scratch;              /* [S] or NULL; one gradient buffer a thread of a CPU */
   float *grad_splats;          /* [N, NK_SPLAT_SIZE] of culled splats anything */
+  float *grad_slopes;          /* [N, 2] or NULL; needed with depth; of culled splats anything */
 } nk_rasterize_grad_params;
 NK_API int nk_rasterize_bwd(const nk_rasterize_grad_params *p);
 

@@ -73,6 +73,10 @@ void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int
   SplatColumns columns;
   for (int k = 0; k < NK_SPLAT_SIZE; ++k) columns.set(k, values[k]);
   columns.write(out, NK_SPLAT_SIZE, count);
+  if (p->slopes) {
+    store_strided(p->slopes + 2 * i, 2, count, s.slope_x);
+    store_strided(p->slopes + 2 * i + 1, 2, count, s.slope_y);
+  }
 }
 
 void zero_gradients(const nk_project_grad_params *p, int64_t i, int count) {
@@ -91,6 +95,9 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
   const SplatColumns grads(p->grad_splats + i * NK_SPLAT_SIZE, NK_SPLAT_SIZE, count);
   const Lanes zero = {};
   const auto grad = [&](int k) { return select(drawn, grads(k), zero); };
+  const auto slope_grad = [&](int k) {
+    return p->grad_slopes ? select(drawn, load_strided(p->grad_slopes + 2 * i + k, 2, count), zero) : zero;
+  };
 
   Gaussian<Lanes> g = load_gaussians(p, i, count);
   ProjectionState<Lanes> state;
@@ -101,6 +108,8 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
                                   grad(NK_SPLAT_B),
                                   grad(NK_SPLAT_C),
                                   grad(NK_SPLAT_DEPTH),
+                                  slope_grad(0),
+                                  slope_grad(1),
                                   {grad(NK_SPLAT_NORMAL), grad(NK_SPLAT_NORMAL + 1), grad(NK_SPLAT_NORMAL + 2)}};
   Vec3<Lanes> v_mean, v_scale;
   Quat<Lanes> v_quat;

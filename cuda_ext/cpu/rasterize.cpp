@@ -195,6 +195,28 @@ constexpr int kAhead = 6;           // instances between prefetch and use
 constexpr int kFullTestEvery = 16;  // instances between two looks at whether anything is left to draw
 constexpr int kTileCost = 8;        // of opening and closing a tile, in instances
 
+// The depth of a splat at the pixels of a row group.
+struct TileDepth {
+  Lanes depth[kVectorsPerRow];
+  float down;  // to the next group
+
+  // `slopes` are read only where there is a depth to draw.
+  template <int C>
+  NK_HD static TileDepth make(const TileSplat &s, const float *splat, const float *slopes, int64_t index) {
+    TileDepth out = {};
+    if constexpr (C > 3) {
+      const float *slope = slopes + 2 * index;
+      for (int j = 0; j < kVectorsPerRow; ++j)
+        out.depth[j] = splat[NK_SPLAT_DEPTH] + slope[0] * s.dx[j] + slope[1] * s.dy;
+      out.down = slope[1] * kRowsPerVector;
+    }
+    return out;
+  }
+  NK_HD void next_row_group() {
+    for (int j = 0; j < kVectorsPerRow; ++j) depth[j] += down;
+  }
+};
+
 template <int C, bool Median>
 void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int tile) {
   const TileRange range = tile_range(tile, p->W, p->H);
@@ -206,10 +228,12 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
   for (; at < end; ++at) {
     if ((at - begin) % kFullTestEvery == kFullTestEvery - 1 && is_full(transmittance)) break;
     prefetch_splat(p, at + kAhead, end);
-    const float *splat = p->splats + int64_t(p->indices[at]) * NK_SPLAT_SIZE;
+    const int64_t index = p->indices[at];
+    const float *splat = p->splats + index * NK_SPLAT_SIZE;
     const Span span(p->reach[at]);
     TileSplat s = next;
     next = prepare(p, grid, range, at + 1 < end ? at + 1 : at);
+    TileDepth depth = TileDepth::make<C>(s, splat, p->slopes, index);
     Lanes color[C];
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for_groups(span, [&](auto group) NK_INLINE {
@@ -218,11 +242,11 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
         const Lanes raw = s.raw_alpha(j), before = transmittance[v];
         Lanes alpha = min(raw, NK_ALPHA_MAX);
         const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance[v]);
-        unrolled<C>([&](auto c) NK_INLINE { channels[c][v] += weight * color[c]; });
-        if (Median)
-          median[v] = select((before >= 0.5f) & (transmittance[v] < 0.5f), Lanes{} + splat[NK_SPLAT_DEPTH], median[v]);
+        unrolled<C>([&](auto c) NK_INLINE { channels[c][v] += weight * (c == 3 ? depth.depth[j] : color[c]); });
+        if (Median) median[v] += middle_weight(before, transmittance[v]) * depth.depth[j];
       }
       s.next_row_group();
+      if (C > 3) depth.next_row_group();
     });
   }
   p->walked[tile] = at - begin;
@@ -232,9 +256,12 @@ void rasterize_tile(const nk_rasterize_params *p, const PixelGrid &grid, int til
     unrolled<kVectors>([&](auto v) NK_INLINE { channels[c][v] += transmittance[v] * background; });
     Plane(channels[c]).write(range, p->image + c * plane, p->W);
   });
+  if (Median) {
+    unrolled<kVectors>([&](auto v) NK_INLINE { median[v] = median_of(median[v], transmittance[v]); });
+    Plane(median).write(range, p->median_depth, p->W);
+  }
   unrolled<kVectors>([&](auto v) NK_INLINE { transmittance[v] = 1.0f - transmittance[v]; });
   Plane(transmittance).write(range, p->alpha, p->W);
-  if (Median) Plane(median).write(range, p->median_depth, p->W);
 }
 
 template <int C>
@@ -248,8 +275,10 @@ void rasterize(const nk_rasterize_params *p) {
   }
 }
 
+// `moments` [N, kMoments] and, where there is a depth, `slope_moments` [N, 2] are added to.
 template <int C, bool Absolute>
-void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments) {
+void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid, int tile, float *moments,
+                        float *slope_moments) {
   const int32_t begin = p->tile_offsets[tile], end = begin + p->walked[tile];
   if (begin == end) return;
   const TileRange range = tile_range(tile, p->W, p->H);
@@ -287,6 +316,8 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
     Lanes color[C], sum0[kVectorsPerRow] = {}, sum1[kVectorsPerRow] = {}, sum2[kVectorsPerRow] = {};
     Lanes slope_x[kVectorsPerRow], slope_y[kVectorsPerRow];  // -d power / d(dx, dy)
     Lanes sums[kMoments] = {};
+    TileDepth depth = TileDepth::make<C>(s, splat, p->slopes, index);
+    Lanes depth_sum0[kVectorsPerRow] = {}, depth_sum1[kVectorsPerRow] = {};
     for (int c = 0; c < C; ++c) color[c] = Lanes{} + splat[channel_column(c)];
     for (int j = 0; j < kVectorsPerRow; ++j) {
       slope_x[j] = a * s.dx[j] + b * s.dy;
@@ -299,8 +330,13 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
         Lanes alpha = min(raw, NK_ALPHA_MAX);
         const Lanes weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance[vector]);
         Lanes g_dot_c = gradient[0][vector] * color[0];
-        for (int c = 1; c < C; ++c) g_dot_c += gradient[c][vector] * color[c];
+        for (int c = 1; c < C; ++c) g_dot_c += gradient[c][vector] * (c == 3 ? depth.depth[j] : color[c]);
         for (int c = 0; c < C; ++c) sums[kChannels + c] += weight * gradient[c][vector];
+        if constexpr (C > 3) {
+          const Lanes of_depth = weight * gradient[3][vector];
+          depth_sum0[j] += of_depth;
+          depth_sum1[j] += static_cast<float>(group - span.first) * of_depth;
+        }
         const Lanes v = select(raw < NK_ALPHA_MAX, composite_vjp_log(alpha, weight, g_dot_c, &behind[vector]), Lanes{});
         const float steps = static_cast<float>(group - span.first);
         sum0[j] += v;
@@ -316,8 +352,17 @@ void rasterize_tile_vjp(const nk_rasterize_grad_params *p, const PixelGrid &grid
         }
       }
       s.next_row_group();
+      if (C > 3) depth.next_row_group();
     });
     constexpr float kStep = kRowsPerVector;
+    if constexpr (C > 3) {
+      Lanes pair[2] = {};
+      for (int j = 0; j < kVectorsPerRow; ++j) {
+        pair[0] += depth_sum0[j] * s.dx[j];
+        pair[1] += depth_sum0[j] * s.dy + kStep * depth_sum1[j];
+      }
+      add_pair_sums(folded<2>(pair), slope_moments + 2 * index);
+    }
     for (int j = 0; j < kVectorsPerRow; ++j) {
       const Lanes v_dx = sum0[j] * s.dx[j], v_dy = sum0[j] * s.dy + kStep * sum1[j];
       sums[kX] += v_dx;
@@ -350,24 +395,33 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
   const int threads = p->threads;
   const auto pass_back = p->absolute ? rasterize_tile_vjp<C, true> : rasterize_tile_vjp<C, false>;
   const auto is_visible = [&](int64_t i) { return p->splats[i * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] > 0.0f; };
+  const auto moments_of = [&](int64_t t) { return p->scratch + t * p->N * kMoments; };
+  const auto slope_moments_of = [&](int64_t t) { return moments_of(threads) + 2 * t * p->N; };
   const std::vector<int32_t> first = even_shares(p->walked, p->T, threads);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static, 1)
     for (int t = 0; t < threads; ++t) {
       const FlushDenormals flush;
-      float *moments = p->scratch + int64_t(t) * p->N * kMoments;
+      float *moments = moments_of(t), *slope_moments = slope_moments_of(t);
       for (int64_t i = 0; i < p->N; ++i)
         if (is_visible(i)) std::memset(moments + i * kMoments, 0, sizeof(float) * kMoments);
-      for (int32_t tile = first[t]; tile < first[t + 1]; ++tile) pass_back(p, grid, tile, moments);
+      if (C > 3) std::memset(slope_moments, 0, sizeof(float) * 2 * p->N);
+      for (int32_t tile = first[t]; tile < first[t + 1]; ++tile) pass_back(p, grid, tile, moments, slope_moments);
     }
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < p->N; ++i) {
       if (!is_visible(i)) continue;
-      float total[kMoments] = {};
+      float total[kMoments] = {}, *grad = p->grad_splats + i * NK_SPLAT_SIZE;
       for (int t = 0; t < threads; ++t)
-        for (int k = 0; k < kMoments; ++k) total[k] += p->scratch[(int64_t(t) * p->N + i) * kMoments + k];
-      moments_to_grad(p->splats + i * NK_SPLAT_SIZE, total, p->grad_splats + i * NK_SPLAT_SIZE);
+        for (int k = 0; k < kMoments; ++k) total[k] += moments_of(t)[i * kMoments + k];
+      moments_to_grad(p->splats + i * NK_SPLAT_SIZE, total, grad);
+      if (C == 3) continue;
+      float slopes[2] = {};
+      for (int t = 0; t < threads; ++t)
+        for (int k = 0; k < 2; ++k) slopes[k] += slope_moments_of(t)[2 * i + k];
+      add_slope_grad(p->slopes + 2 * i, total, grad);
+      for (int k = 0; k < 2; ++k) p->grad_slopes[2 * i + k] = slopes[k];
     }
   }
 }
@@ -378,13 +432,17 @@ void rasterize_vjp(const nk_rasterize_grad_params *p) {
 extern "C" int nk_rasterize_fwd(const nk_rasterize_params *p) {
   return nk::guarded("nk_rasterize_fwd", [&] {
     nk::check_median(p);
+    nk::check_slopes(p);
     nk::with_layers(p->C, [&](auto channels) { nk::rasterize<decltype(channels)::value>(p); });
   });
 }
 
 extern "C" int nk_rasterize_bwd(const nk_rasterize_grad_params *p) {
   return nk::guarded("nk_rasterize_bwd", [&] {
-    nk::require(p->scratch || p->N == 0, "scratch is needed");
+    nk::check_slopes(p);
+    nk::check_slope_grad(p);
+    const int64_t columns = NK_SPLAT_SIZE + (p->C > 3 ? 2 : 0);
+    nk::require(p->N == 0 || (p->scratch && p->S >= columns * p->threads * p->N), "scratch is needed");
     nk::with_layers(p->C, [&](auto channels) { nk::rasterize_vjp<decltype(channels)::value>(p); });
   });
 }

@@ -70,6 +70,10 @@ __global__ void __launch_bounds__(kBlock) project_gaussians(nk_project_params p,
   float values[NK_SPLAT_SIZE];
   splat_values(s, opacity, s.depth, color, reach, values);
   store_fours<NK_SPLAT_SIZE>(out, values);
+  if (p.slopes) {
+    p.slopes[2 * i] = s.slope_x;
+    p.slopes[2 * i + 1] = s.slope_y;
+  }
 }
 
 // Writes a row of SH gradients; what lies beyond the degree is zero.
@@ -126,6 +130,8 @@ __global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_
                                   grad[NK_SPLAT_B],
                                   grad[NK_SPLAT_C],
                                   grad[NK_SPLAT_DEPTH],
+                                  p.grad_slopes ? p.grad_slopes[2 * i] : 0.0f,
+                                  p.grad_slopes ? p.grad_slopes[2 * i + 1] : 0.0f,
                                   {grad[NK_SPLAT_NORMAL], grad[NK_SPLAT_NORMAL + 1], grad[NK_SPLAT_NORMAL + 2]}};
   Vec3<float> v_mean, v_scale;
   Quat<float> v_quat;

@@ -5,7 +5,7 @@
 // The backward pass goes front to back like the forward pass and repeats its arithmetic; what lies behind a splat is
 // the pixel's total minus what has been passed, so that nothing is divided by a vanishing transmittance. A warp adds up
 // what its pixels say of a splat and adds that to the splat's gradient, 9 sums in one cache line, by one atomic
-// instruction. So its last bits depend on the order of the warps.
+// instruction. So its last bits depend on the order of the warps. With depth there are two sums more, of its slope.
 #include "../checks.h"
 #include "../math/compositing.h"
 #include "../math/splat.h"
@@ -23,17 +23,26 @@ constexpr int kBlocksAtLeast = 4;  // on a multiprocessor: for more the compiler
 // What a pixel needs of a splat, C channels with it. In log2 units: log2 alpha = opacity + (a dx + b dy) dx + c dy^2.
 template <int C>
 struct TileSplat {
-  float x, y, a, b, c, opacity, channels[C];
+  float x, y, a, b, c, opacity, channels[C], slope_x, slope_y;
+
+  // Channel c at a pixel: only the depth changes.
+  NK_DEVICE float channel(int c, float dx, float dy) const {
+    return c == 3 ? channels[3] + slope_x * dx + slope_y * dy : channels[c];
+  }
 };
+
+constexpr int slopes_of(int channels) { return channels > 3 ? 2 : 0; }
 
 // The splats of a batch in shared memory, as planes of four numbers each: lanes that write neighbours write without
 // conflicts, and a warp reads one splat at a time.
 template <int C>
 struct Staged {
-  static constexpr int kPlanes = (6 + C + 3) / 4;
+  static constexpr int kPlanes = (6 + C + slopes_of(C) + 3) / 4;
   float4 *planes;  // [kPlanes][kBatch]
 
-  NK_DEVICE void put(int slot, const float *splat) const {
+  // `slopes` are read only where there is a depth to draw.
+  NK_DEVICE void put(int slot, const float *splats, const float *slopes, int64_t index) const {
+    const float *splat = splats + index * NK_SPLAT_SIZE;
     float whole[NK_SPLAT_SIZE];
     load_fours<NK_SPLAT_SIZE>(splat, whole);
     float v[4 * kPlanes] = {whole[NK_SPLAT_X],
@@ -43,6 +52,7 @@ struct Staged {
                             -0.5f * kLog2E * whole[NK_SPLAT_C],
                             log2_opacity(whole)};
     for (int c = 0; c < C; ++c) v[6 + c] = whole[channel_column(c)];
+    for (int k = 0; k < slopes_of(C); ++k) v[6 + C + k] = slopes[2 * index + k];
     for (int k = 0; k < kPlanes; ++k)
       planes[k * kBatch + slot] = make_float4(v[4 * k], v[4 * k + 1], v[4 * k + 2], v[4 * k + 3]);
   }
@@ -56,8 +66,12 @@ struct Staged {
       v[4 * k + 2] = plane.z;
       v[4 * k + 3] = plane.w;
     }
-    TileSplat<C> out = {v[0], v[1], v[2], v[3], v[4], v[5], {}};
+    TileSplat<C> out = {v[0], v[1], v[2], v[3], v[4], v[5], {}, 0.0f, 0.0f};
     for (int c = 0; c < C; ++c) out.channels[c] = v[6 + c];
+    if constexpr (C > 3) {
+      out.slope_x = v[6 + C];
+      out.slope_y = v[7 + C];
+    }
     return out;
   }
 };
@@ -70,7 +84,7 @@ NK_DEVICE void stage(const Params &p, int from, int count, const Staged<C> &spla
   const int index = p.indices[from + slot];
   reach[slot] = p.reach[from + slot];
   if (indices) indices[slot] = index;
-  splats.put(slot, p.splats + int64_t(index) * NK_SPLAT_SIZE);
+  splats.put(slot, p.splats, p.slopes, index);
 }
 
 // Opacity times the Gaussian of a splat at a pixel, before any clamp.
@@ -120,11 +134,11 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
     if (!__any_sync(kWarp, is_open())) continue;
     const auto draw = [&](int slot) {
       const TileSplat<C> s = staged.get(slot);
-      const float raw = raw_alpha(s, center_x - s.x, center_y - s.y), before = transmittance;
+      const float dx = center_x - s.x, dy = center_y - s.y, raw = raw_alpha(s, dx, dy), before = transmittance;
       float alpha = min(raw, NK_ALPHA_MAX);
       const float weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance);
-      for (int c = 0; c < C; ++c) channels[c] += weight * s.channels[c];
-      if (kMedian && before >= 0.5f && transmittance < 0.5f) median = s.channels[3];
+      for (int c = 0; c < C; ++c) channels[c] += weight * s.channel(c, dx, dy);
+      if (kMedian) median += middle_weight(before, transmittance) * s.channel(3, dx, dy);
     };
     walked = batch - begin + for_reached(reach, count, part, draw, is_open);
   }
@@ -137,14 +151,25 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
   for (int c = 0; c < C; ++c)
     p.image[c * plane + at] = channels[c] + (c < 3 ? transmittance * background.rgb[c] : 0.0f);
   p.alpha[at] = 1.0f - transmittance;
-  if (kMedian) p.median_depth[at] = median;
+  if (kMedian) p.median_depth[at] = median_of(median, transmittance);
 }
 
-// The numbers that a warp adds up for a splat: the moments of math/splat.h, those that are wanted one after the other.
+// The numbers that a warp adds up for a splat: the moments of math/splat.h, those that are wanted one after the other,
+// and at last the gradient of the slope.
 template <int C, bool kAbsolute>
 struct Sums {
-  static constexpr int kCount = kChannels + C + (kAbsolute ? 2 : 0);
-  NK_DEVICE static int moment(int number) { return number < kChannels + C ? number : kAbsX + number - (kChannels + C); }
+  static constexpr int kMomentsWanted = kChannels + C + (kAbsolute ? 2 : 0);
+  static constexpr int kCount = kMomentsWanted + slopes_of(C);
+
+  // Where sum `number` of splat 0 belongs; that of the next one lies `*stride` further.
+  NK_DEVICE static float *place(const nk_rasterize_grad_params &p, int number, int *stride) {
+    if (slopes_of(C) > 0 && number >= kMomentsWanted) {
+      *stride = 2;
+      return p.grad_slopes + (number - kMomentsWanted);
+    }
+    *stride = NK_SPLAT_SIZE;
+    return p.grad_splats + (number < kChannels + C ? number : kAbsX + number - (kChannels + C));
+  }
 };
 
 template <int C, bool kAbsolute>
@@ -169,7 +194,8 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast) draw_tiles_vjp(n
   }
   const auto is_open = [&] { return transmittance > NK_TRANSMITTANCE_MIN; };
   const LaneSum<Wanted::kCount> own(threadIdx.x % 32);
-  const int own_moment = Wanted::moment(own.number);
+  int own_stride;
+  float *const own_place = Wanted::place(p, own.number, &own_stride);
   for (int batch = begin; batch < end; batch += kBatch) {
     const int count = min(kBatch, end - batch);
     __syncthreads();
@@ -183,7 +209,7 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast) draw_tiles_vjp(n
       const float weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance);
       if (!__any_sync(kWarp, weight > 0.0f)) return;
       float g_dot_c = 0.0f;
-      for (int c = 0; c < C; ++c) g_dot_c += gradient[c] * s.channels[c];
+      for (int c = 0; c < C; ++c) g_dot_c += gradient[c] * s.channel(c, dx, dy);
       const float v_power = composite_vjp_log(alpha, weight, g_dot_c, &behind);
       const float v = raw < NK_ALPHA_MAX ? v_power : 0.0f;
       float sums[Wanted::kCount];
@@ -198,8 +224,12 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast) draw_tiles_vjp(n
         sums[kChannels + C] = abs(v * (2.0f * s.a * dx + s.b * dy)) * (1.0f / kLog2E);
         sums[kChannels + C + 1] = abs(v * (s.b * dx + 2.0f * s.c * dy)) * (1.0f / kLog2E);
       }
+      if constexpr (C > 3) {
+        sums[Wanted::kMomentsWanted] = sums[kChannels + 3] * dx;
+        sums[Wanted::kMomentsWanted + 1] = sums[kChannels + 3] * dy;
+      }
       fold_lanes<Wanted::kCount>(sums);
-      if (own.first) atomicAdd(p.grad_splats + int64_t(indices[slot]) * NK_SPLAT_SIZE + own_moment, sums[0]);
+      if (own.first) atomicAdd(own_place + int64_t(indices[slot]) * own_stride, sums[0]);
     };
     for_reached(reach, count, part, pass_back, is_open);
   }
@@ -211,12 +241,14 @@ __global__ void __launch_bounds__(kTileThreads) moments_to_grads(nk_rasterize_gr
   float *grad = p.grad_splats + i * NK_SPLAT_SIZE, moments[kMoments];
   for (int k = 0; k < kMoments; ++k) moments[k] = grad[k];
   moments_to_grad(p.splats + i * NK_SPLAT_SIZE, moments, grad);
+  if (p.C > 3) add_slope_grad(p.slopes + 2 * i, moments, grad);
 }
 
 template <class Params>
 void check_rasterize(const Params *p) {
   require(p->T == int64_t(tiles_along(p->W)) * tiles_along(p->H) && p->T1 == p->T + 1,
           "tile_offsets do not fit the image");
+  check_slopes(p);
   require(is_aligned(p->splats), "splats must begin at a multiple of 16 bytes");
 }
 
@@ -246,9 +278,11 @@ extern "C" int nk_rasterize_bwd(const nk_rasterize_grad_params *p) {
   using namespace nk;
   return on_device("nk_rasterize_bwd", [&] {
     check_rasterize(p);
+    check_slope_grad(p);
     with_layers(p->C, [&](auto channels) {
       constexpr int C = decltype(channels)::value;
       fill_zero(p->grad_splats, int64_t(sizeof(float)) * p->N * NK_SPLAT_SIZE);
+      if (C > 3) fill_zero(p->grad_slopes, int64_t(sizeof(float)) * p->N * 2);
       if (p->absolute)
         NK_LAUNCH((draw_tiles_vjp<C, true>), p->T, kTileThreads, 0, *p);
       else

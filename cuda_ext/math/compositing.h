@@ -38,6 +38,20 @@ NK_HD F composite_vjp_log(F alpha, F weight, F g_dot_c, F *behind) {
   return own - alpha * reciprocal(1.0f - alpha) * *behind;
 }
 
+// The median depth is the mean of the middle half of the light: what the transmittance loses between 3/4 and 1/4 of it,
+// the interquartile mean. Like a median it hears of nothing that takes less than a quarter of the light, and like a
+// mean it does not jump where another splat becomes the middle one. This is the share of a sample in it.
+template <class F>
+NK_HD F middle_weight(F before, F after) {
+  return max(min(before, F{} + 0.75f) - max(after, F{} + 0.25f), F{});
+}
+
+// The depth by the sum of what it is weighted with: 0 where less than half of the light is gone.
+template <class F>
+NK_HD F median_of(F weighted, F transmittance) {
+  return select(transmittance < 0.5f, weighted * reciprocal(0.75f - max(transmittance, F{} + 0.25f)), F{});
+}
+
 // --- along a ray of packed samples [begin, end) ------------------------------------------------------------
 
 // Params is nk_composite_params. The values of a ray that is full are never read: a marcher may leave them out of what

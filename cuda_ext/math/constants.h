@@ -47,7 +47,7 @@
 #define NK_SPLAT_B 3
 #define NK_SPLAT_C 4
 #define NK_SPLAT_OPACITY 5
-#define NK_SPLAT_DEPTH 6      // z of the mean; 0 marks a culled splat
+#define NK_SPLAT_DEPTH 6      // z of the mean, by which splats are sorted; 0 marks a culled splat
 #define NK_SPLAT_COLOR 7      // r g b
 #define NK_SPLAT_NORMAL 10    // x y z, scene frame, towards the camera
 #define NK_SPLAT_EXTENT_X 13  // half the bounding box's width, pixels

@@ -49,6 +49,7 @@ struct Projected {
   F a, b, c;  // conic
   F depth;
   F cov_xx, cov_yy;
+  F slope_x, slope_y;  // change of depth from a pixel to the next
   Vec3<F> normal;
 };
 
@@ -61,11 +62,17 @@ struct ProjectionState {
   Mat3<F> axes;         // G = R_cam R(q): columns are the Gaussian's axes in the camera
   Vec3<F> u0, u1;       // rows of J G
   F cov_b, inverse_det;
-  Vec3<F> pick;  // 1 at the shortest axis, with the sign that turns it to the camera
+  F cov_xz, cov_yz;  // of pixel and depth
+  Vec3<F> pick;      // 1 at the shortest axis, with the sign that turns it to the camera
 };
 
 // cov2d = J G diag(s^2) G^T J^T + blur I, with J the Jacobian of the perspective division (EWA, eq. 29);
 // conic = cov2d^-1. The normal is the shortest axis, turned towards the camera.
+//
+// Of the points that a pixel sees of a Gaussian, the densest one lies at depth + slope . (pixel - mean): pixel and
+// depth are jointly Gaussian, with the covariance J G diag(s^2) G_2^T between them, and this is depth's conditional
+// mean, and mode, slope = conic cov_z (Zhang et al. 2024, RaDe-GS, eq. 9-11, has it without the blur; here the blur
+// keeps splats that are thinner than a pixel from being drawn out along the ray).
 template <class F>
 NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionState<F> *s) {
   s->t = multiply(cam.rotation, g.mean) +
@@ -94,6 +101,11 @@ NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionSt
   p.x = cam.fx * x + cam.cx;
   p.y = cam.fy * y + cam.cy;
   p.depth = s->t.z;
+  const Vec3<F> &g2 = s->axes.row[2];
+  s->cov_xz = s2.x * u.x * g2.x + s2.y * u.y * g2.y + s2.z * u.z * g2.z;
+  s->cov_yz = s2.x * w.x * g2.x + s2.y * w.y * g2.y + s2.z * w.z * g2.z;
+  p.slope_x = p.a * s->cov_xz + p.b * s->cov_yz;
+  p.slope_y = p.b * s->cov_xz + p.c * s->cov_yz;
 
   const F one = F{} + 1.0f, zero = F{};
   const auto x_shortest = both(g.scale.x <= g.scale.y, g.scale.x <= g.scale.z);
@@ -110,37 +122,41 @@ NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionSt
 
 template <class F>
 struct ProjectedGrad {
-  F x, y, a, b, c, depth;
+  F x, y, a, b, c, depth, slope_x, slope_y;
   Vec3<F> normal;
 };
 
-// In reverse: conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2, v_c]];
-// covariance -> u0, u1, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
+// In reverse: slope -> conic, cov_z; conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2,
+// v_c]]; covariances -> u0, u1, G_2, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
 template <class F>
 NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, const Projected<F> &p, const ProjectionState<F> &s,
                        const ProjectedGrad<F> &v, Vec3<F> *v_mean, Quat<F> *v_quat, Vec3<F> *v_scale) {
-  const F h = 0.5f * v.b;
-  const F m00 = p.a * v.a + p.b * h, m01 = p.a * h + p.b * v.c;
-  const F m10 = p.b * v.a + p.c * h, m11 = p.b * h + p.c * v.c;
+  const F v_a = v.a + s.cov_xz * v.slope_x, v_c = v.c + s.cov_yz * v.slope_y;
+  const F h = 0.5f * (v.b + s.cov_yz * v.slope_x + s.cov_xz * v.slope_y);
+  const F v_xz = p.a * v.slope_x + p.b * v.slope_y, v_yz = p.b * v.slope_x + p.c * v.slope_y;
+  const F m00 = p.a * v_a + p.b * h, m01 = p.a * h + p.b * v_c;
+  const F m10 = p.b * v_a + p.c * h, m11 = p.b * h + p.c * v_c;
   const F v_xx = -(m00 * p.a + m01 * p.b);
   const F v_xy = -(m00 * p.b + m01 * p.c) - (m10 * p.a + m11 * p.b);
   const F v_yy = -(m10 * p.b + m11 * p.c);
 
   const Vec3<F> &u = s.u0, &w = s.u1;
   const Vec3<F> s2 = {g.scale.x * g.scale.x, g.scale.y * g.scale.y, g.scale.z * g.scale.z};
-  *v_scale = {2.0f * g.scale.x * (v_xx * u.x * u.x + v_xy * u.x * w.x + v_yy * w.x * w.x),
-              2.0f * g.scale.y * (v_xx * u.y * u.y + v_xy * u.y * w.y + v_yy * w.y * w.y),
-              2.0f * g.scale.z * (v_xx * u.z * u.z + v_xy * u.z * w.z + v_yy * w.z * w.z)};
-  const Vec3<F> v_u = {s2.x * (2.0f * v_xx * u.x + v_xy * w.x), s2.y * (2.0f * v_xx * u.y + v_xy * w.y),
-                       s2.z * (2.0f * v_xx * u.z + v_xy * w.z)};
-  const Vec3<F> v_w = {s2.x * (2.0f * v_yy * w.x + v_xy * u.x), s2.y * (2.0f * v_yy * w.y + v_xy * u.y),
-                       s2.z * (2.0f * v_yy * w.z + v_xy * u.z)};
+  const Vec3<F> &g2 = s.axes.row[2];
+  const Vec3<F> by_u = 2.0f * v_xx * u + v_xy * w + v_xz * g2;  // with s^2: the gradients of u and w
+  const Vec3<F> by_w = 2.0f * v_yy * w + v_xy * u + v_yz * g2;
+  const Vec3<F> by_z = v_xz * u + v_yz * w;
+  *v_scale = {g.scale.x * (by_u.x * u.x + by_w.x * w.x + by_z.x * g2.x),
+              g.scale.y * (by_u.y * u.y + by_w.y * w.y + by_z.y * g2.y),
+              g.scale.z * (by_u.z * u.z + by_w.z * w.z + by_z.z * g2.z)};
+  const Vec3<F> v_u = {s2.x * by_u.x, s2.y * by_u.y, s2.z * by_u.z};
+  const Vec3<F> v_w = {s2.x * by_w.x, s2.y * by_w.y, s2.z * by_w.z};
 
   const F jx = cam.fx * s.inverse_z, jy = cam.fy * s.inverse_z;
   Mat3<F> v_axes;
   v_axes.row[0] = jx * v_u;
   v_axes.row[1] = jy * v_w;
-  v_axes.row[2] = -1.0f * (s.tx * v_axes.row[0] + s.ty * v_axes.row[1]);
+  v_axes.row[2] = Vec3<F>{s2.x * by_z.x, s2.y * by_z.y, s2.z * by_z.z} - (s.tx * v_axes.row[0] + s.ty * v_axes.row[1]);
   const F x = s.t.x * s.inverse_z, y = s.t.y * s.inverse_z;
   const F zero = F{};
   F v_tx = select(both(x >= cam.limit_x0, x <= cam.limit_x1), -jx * dot(v_u, s.axes.row[2]), zero);

@@ -227,6 +227,19 @@ NK_HD Lanes folded(const Lanes *v) {
 
 // The vector whose lane i is the sum over the lanes of v[i].
 NK_HD Lanes lane_sums(const Lanes *v) { return folded<kLanes>(v); }
+
+// Of two vectors: out[i] += the sum over the lanes of v[i].
+template <int kBit = 2>
+NK_HD void add_pair_sums(Lanes folded_pair, float *out) {
+  if constexpr (kBit < kLanes) {
+    Lanes low = folded_pair, high = folded_pair;
+    swap_bit<kBit>(low, high);
+    add_pair_sums<2 * kBit>(low + high, out);
+  } else {
+    out[0] += folded_pair[0];
+    out[1] += folded_pair[1];
+  }
+}
 #endif  // NK_LANES
 
 template <class F>

@@ -100,7 +100,8 @@ NK_HD constexpr int channel_column(int c) {
 // The backward pass sums over pixels, for each splat, v = v_power = v_alpha alpha and its products with dx and dy, the
 // weighted gradients of the channels, and if asked for the absolute gradient of the mean. They turn into the gradients
 // of mean, conic and opacity only at the end, since they are linear: power = -(a dx^2 + c dy^2) / 2 - b dx dy with
-// dx = pixel - mean.
+// dx = pixel - mean. So do those of a splat's depth, which changes with dx and dy: its sums are kept apart, in
+// `slopes`.
 enum Moment { kX, kY, kXX, kXY, kYY, kOne, kChannels, kAbsX = 13, kAbsY, kMoments = NK_SPLAT_SIZE };
 
 NK_HD void moments_to_grad(const float *splat, const float *m, float *grad) {
@@ -115,6 +116,13 @@ NK_HD void moments_to_grad(const float *splat, const float *m, float *grad) {
   for (int c = 0; c < 7; ++c) grad[channel_column(c)] = m[kChannels + c];
   grad[NK_GRAD_ABS_X] = m[kAbsX];
   grad[NK_GRAD_ABS_Y] = m[kAbsY];
+}
+
+// The part of the mean's gradient that comes from depth + slope . (pixel - mean), by the depth's weighted gradient. The
+// slope's own gradient is the sum of that times dx and dy as it is.
+NK_HD void add_slope_grad(const float *slope, const float *m, float *grad) {
+  grad[NK_SPLAT_X] -= slope[0] * m[kChannels + 3];
+  grad[NK_SPLAT_Y] -= slope[1] * m[kChannels + 3];
 }
 
 }  // namespace nk

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
-from nerfkit.core import reference
 from nerfkit.core._library import constants
 from nerfkit.core.arguments import checked_degree
 from nerfkit.core.delegate import Delegating
@@ -27,7 +26,7 @@ class GsplatCore(Delegating):
       at most, with a its alpha;
     - a splat counts as visible where its box, in whole pixels, touches the image; tiles are 16 pixels wide;
     - the gradients' sums have no fixed order: runs don't repeat to the byte;
-    - there is no median depth: calls that ask for it are left to the other core as a whole.
+    - a splat has one depth, that of its mean: calls that ask for depth are left to the other core as a whole.
     """
 
     name = "gsplat"
@@ -52,36 +51,30 @@ class GsplatCore(Delegating):
     ) -> Rasterized:
         """Draws Gaussians: see :meth:`nerfkit.core.native.NativeCore.rasterize`."""
         degree = checked_degree(gaussians, camera, degree)
-        if median_depth or len(gaussians) == 0:
+        if median_depth or layers != "rgb" or len(gaussians) == 0:
             return self.rest.rasterize(
                 gaussians, camera, background, degree=degree, layers=layers, near=near, median_depth=median_depth,
                 stats=stats,
             )  # fmt: skip
         means = gaussians.means
         pose = camera.cam_from_world.to(means)
-        if layers == "rgb+depth+normal":  # more than colours: gsplat takes what it shall draw as it is
-            values, sh_degree = _features(gaussians, camera, degree), None
-        else:
-            values, sh_degree = gaussians.sh, degree
-        behind = torch.nn.functional.pad(background.to(means), (0, 0 if sh_degree is not None else 3))
+        behind = background.to(means)
         drawn, alpha, known = self._rasterization(
-            means, gaussians.quats, gaussians.scales, gaussians.opacities, values, pose, _matrices(camera).to(means),
-            camera.width, camera.height, near_plane=near, eps2d=constants()["SCREEN_BLUR"], sh_degree=sh_degree,
-            packed=False, backgrounds=behind[None], render_mode="RGB" if layers == "rgb" else "RGB+D",
+            means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, pose,
+            _matrices(camera).to(means), camera.width, camera.height, near_plane=near,
+            eps2d=constants()["SCREEN_BLUR"], sh_degree=degree, packed=False, backgrounds=behind[None],
             absgrad=stats is not None,
         )  # fmt: skip
         instances = len(known["flatten_ids"])
         if instances == 0:  # gsplat leaves pictures unwritten that nothing is seen in
             whole = torch.ones_like(alpha, dtype=torch.bool)
-            drawn = drawn.masked_fill(whole, 0) + torch.nn.functional.pad(behind, (0, drawn.shape[3] - len(behind)))
+            drawn = drawn.masked_fill(whole, 0) + behind
             alpha = alpha.masked_fill(whole, 0)
         visible = (known["radii"][0] > 0).all(-1)
         if stats is not None:
             _gather(stats, known["means2d"], visible, camera)
-        planes = drawn[0].permute(2, 0, 1)  # rgb, (normal,) depth
-        if sh_degree is None:
-            planes = torch.cat([planes[:3], planes[6:], planes[3:6]])
-        return Rasterized(planes.contiguous(), alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
+        image = drawn[0].permute(2, 0, 1).contiguous()
+        return Rasterized(image, alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
 
 
 def _matrices(camera: Cameras) -> Tensor:
@@ -90,14 +83,6 @@ def _matrices(camera: Cameras) -> Tensor:
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)
     rows = [[fx, zero, cx], [zero, fy, cy], [zero, zero, one]]
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
-def _features(gaussians: Gaussians, camera: Cameras, degree: int) -> Tensor:
-    """What each Gaussian shows the camera: rgb and normal [N, 6]."""
-    center = camera.world_from_cam[0, :3, 3].to(gaussians.means)
-    return torch.cat(
-        [reference.colors_from(center, gaussians, degree), reference.normals_towards(center, gaussians)], 1
-    )
 
 
 def _gather(stats: SplatStats, means: Tensor, visible: Tensor, camera: Cameras) -> None:

@@ -31,9 +31,11 @@ def rasterize(
         camera: one pinhole camera (C = 1). Not differentiable.
         background: [3] behind the colours. Not differentiable.
         degree: SH degree to use; all that ``gaussians.sh`` holds when not given.
-        layers: what to draw beside rgb.
+        layers: what to draw beside rgb. The depth of a Gaussian changes over its pixels: it is that of the densest
+            point on the line of sight (Zhang et al. 2024, RaDe-GS).
         near: Gaussians whose centre is nearer than this are left out.
-        median_depth: also gives the depth at which half the light is gone (not differentiable).
+        median_depth: also gives the mean depth of the middle half of the light, which hears of outliers as little as a
+            median, but is smooth (not differentiable). Needs depth among the layers.
         stats: its sums are added to in the backward pass.
 
     Raises:
@@ -121,9 +123,10 @@ class _Rasterize(torch.autograd.Function):
         ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: _View
     ) -> Any:
         splats = _new(means, len(means), int(constants()["SPLAT_SIZE"]))
+        slopes = _new(means, len(means), 2) if view.channels > 3 else None
         inputs = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "sh": sh}
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
-        call("nk_project_fwd", **inputs, splats=splats, **_camera_arguments(view))
+        call("nk_project_fwd", **inputs, splats=splats, slopes=slopes, **_camera_arguments(view))
         lists = list_by_tile(splats, view.width, view.height)
         view.visible, view.instances = lists.visible, lists.instances
         view.depths = splats[:, int(constants()["SPLAT_DEPTH"])]
@@ -131,10 +134,10 @@ class _Rasterize(torch.autograd.Function):
         alpha = _new(means, view.height, view.width)
         median = _new(means, view.height, view.width) if view.median else None
         call(
-            "nk_rasterize_fwd", **lists.arrays, image=image, alpha=alpha, median_depth=median,
+            "nk_rasterize_fwd", **lists.arrays, slopes=slopes, image=image, alpha=alpha, median_depth=median,
             background=view.background,
         )  # fmt: skip
-        ctx.view, ctx.inputs, ctx.lists = view, inputs, lists.arrays
+        ctx.view, ctx.inputs, ctx.lists = view, inputs, {**lists.arrays, "slopes": slopes}
         ctx.save_for_backward(image, alpha)
         ctx.mark_non_differentiable(*([median] if median is not None else []))
         ctx.set_materialize_grads(False)
@@ -148,11 +151,14 @@ class _Rasterize(torch.autograd.Function):
         if grad_image is None:
             grad_image = torch.zeros_like(image)
         grad_splats = torch.empty_like(splats)
+        grad_slopes = None if ctx.lists["slopes"] is None else torch.empty_like(ctx.lists["slopes"])
         own = library_of(splats)
+        columns = splats.shape[1] + (0 if grad_slopes is None else 2)
         call(
             "nk_rasterize_bwd", absolute=int(view.stats is not None), **ctx.lists, image=image, alpha=alpha,
             grad_image=grad_image.contiguous(), grad_alpha=None if grad_alpha is None else grad_alpha.contiguous(),
-            scratch=None if own.lanes == 1 else _new(splats, own.threads * splats.numel()), grad_splats=grad_splats,
+            scratch=None if own.lanes == 1 else _new(splats, own.threads * len(splats) * columns),
+            grad_splats=grad_splats, grad_slopes=grad_slopes,
         )  # fmt: skip
         if view.stats is not None:
             call(
@@ -160,7 +166,10 @@ class _Rasterize(torch.autograd.Function):
                 grad_splats=grad_splats, **vars(view.stats),
             )  # fmt: skip
         out = {f"grad_{name}": torch.empty_like(tensor) for name, tensor in inputs.items()}
-        call("nk_project_bwd", **inputs, splats=splats, grad_splats=grad_splats, **out, **_camera_arguments(view))
+        call(
+            "nk_project_bwd", **inputs, splats=splats, grad_splats=grad_splats, grad_slopes=grad_slopes, **out,
+            **_camera_arguments(view),
+        )  # fmt: skip
         return *out.values(), None
 
 

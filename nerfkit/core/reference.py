@@ -27,7 +27,8 @@ class Splats:
     means: Tensor  # [N, 2] pixels
     conics: Tensor  # [N, 3] a b c
     opacities: Tensor  # [N]
-    depths: Tensor  # [N]
+    depths: Tensor  # [N] of the means
+    slopes: Tensor  # [N, 2] change of depth from a pixel to the next
     colors: Tensor  # [N, 3]
     normals: Tensor  # [N, 3]
     extents: Tensor  # [N, 2] half sizes of the box outside of which alpha < ALPHA_MIN
@@ -94,7 +95,9 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     """Projects Gaussians to splats: EWA splatting (Zwicker et al. 2001, eq. 29-32) and SH colours.
 
     The 2D covariance is ``J W Sigma W^T J^T + 0.3 I``, with J the Jacobian of the perspective division at the
-    mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view.
+    mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view. Pixel and depth are jointly Gaussian; the
+    densest point that a pixel sees lies at ``depth + slope . (pixel - mean)``, with ``slope = cov2d^-1 cov_z`` of
+    ``cov_z = J W Sigma W^T e_z`` (Zhang et al. 2024, RaDe-GS, eq. 9-11, without the blur).
     """
     c = constants()
     cam_from_world = camera.cam_from_world[0]
@@ -112,12 +115,17 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     )  # [N, 2, 3]
     axes = rotation_of(gaussians.quats)  # [N, 3, 3]: columns are the axes
     factor = jacobian @ rotation @ axes * gaussians.scales[:, None]  # [N, 2, 3]
+    along = rotation[2] @ axes * gaussians.scales  # [N, 3]
+    cov_xz, cov_yz = (factor @ along[:, :, None])[:, :, 0].unbind(1)
     covariance = factor @ factor.transpose(1, 2)
     cov_xx = covariance[:, 0, 0] + c["SCREEN_BLUR"]
     cov_xy = covariance[:, 0, 1]
     cov_yy = covariance[:, 1, 1] + c["SCREEN_BLUR"]
     determinant = (cov_xx * cov_yy - cov_xy**2).clamp_min(1e-12)
     conics = torch.stack([cov_yy, -cov_xy, cov_xx], -1) / determinant[:, None]
+
+    conic_a, conic_b, conic_c = conics.unbind(1)
+    slopes = torch.stack([conic_a * cov_xz + conic_b * cov_yz, conic_b * cov_xz + conic_c * cov_yz], 1)
 
     center = camera.world_from_cam[0, :3, 3]
     colors, normals = colors_from(center, gaussians, degree), normals_towards(center, gaussians)
@@ -127,7 +135,7 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     size = means.new_tensor([camera.width, camera.height])
     inside = ((means + extents > 0) & (means - extents < size)).all(-1)
     visible = (z > near) & (gaussians.opacities >= c["ALPHA_MIN"]) & inside
-    return Splats(means, conics, gaussians.opacities, z, colors, normals, extents, visible)
+    return Splats(means, conics, gaussians.opacities, z, slopes, colors, normals, extents, visible)
 
 
 def compositing_weights(alphas: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,6 +215,7 @@ class Tile:
     columns: int
     chosen: Tensor  # [S] of all splats
     away: Tensor  # [P, S, 2] from the splats' means to the pixels' centres
+    depths: Tensor  # [P, S]
     weights: Tensor  # [P, S]
     left: Tensor  # [P] transmittance
 
@@ -238,7 +247,9 @@ def _tile(splats: Splats, order: Tensor, xs: range, ys: range) -> Tile:
     power = -(a * away[..., 0] ** 2 + c * away[..., 1] ** 2) / 2 - b * away[..., 0] * away[..., 1]
     alphas = (splats.opacities[chosen] * power.exp()).clamp_max(constants()["ALPHA_MAX"])
     weights, left = compositing_weights(torch.where(alphas >= constants()["ALPHA_MIN"], alphas, 0))
-    return Tile(len(ys), len(xs), chosen, away, weights, left)
+    # Apart from `away`, at which only the gradient of the opacities shall pull: see SplatStats.
+    depths = splats.depths[chosen] + ((pixels[:, None] - splats.means[chosen]) * splats.slopes[chosen]).sum(-1)
+    return Tile(len(ys), len(xs), chosen, away, depths, weights, left)
 
 
 def _planes(seen: list[list[Tile]], of_tile: Callable[[Tile], Tensor]) -> Tensor:
@@ -253,19 +264,28 @@ def draw(seen: list[list[Tile]], splats: Splats, background: Tensor, channels: i
 
     C is 3 (rgb over the background), 4 (and depth) or 7 (and normal); depth and normal are weighted sums.
     """
-    values = torch.cat([splats.colors, splats.depths[:, None], splats.normals], -1)[:, :channels]
-    behind = torch.nn.functional.pad(background, (0, channels - 3))
-    image = _planes(seen, lambda tile: tile.weights @ values[tile.chosen] + tile.left[:, None] * behind)
+
+    def of_tile(tile: Tile) -> Tensor:
+        colors = tile.weights @ splats.colors[tile.chosen] + tile.left[:, None] * background
+        depth = (tile.weights * tile.depths).sum(1, keepdim=True)
+        return torch.cat([colors, depth, tile.weights @ splats.normals[tile.chosen]], 1)[:, :channels]
+
+    image = _planes(seen, of_tile)
     return image, 1 - _planes(seen, lambda tile: tile.left[:, None])[0]
 
 
-def median_depth(seen: list[list[Tile]], splats: Splats) -> Tensor:
-    """The depth [H, W] of the splat behind which less than half the light is left; 0 where there is none."""
+def median_depth(seen: list[list[Tile]]) -> Tensor:
+    """The mean depth [H, W] of the middle half of the light; 0 where less than half of it is gone.
+
+    Splats count by what they take of the transmittance between 3/4 and 1/4: the interquartile mean, which like the
+    median hears of nothing that takes less than a quarter of the light, but does not jump from splat to splat.
+    """
 
     def of_tile(tile: Tile) -> Tensor:
-        passed = tile.weights.cumsum(1) > 0.5
-        first = passed & (passed.cumsum(1) == 1)
-        return (first * splats.depths[tile.chosen]).sum(1, keepdim=True)
+        after = 1 - tile.weights.cumsum(1)
+        middle = (after + tile.weights).clamp(0.25, 0.75) - after.clamp(0.25, 0.75)  # [P, S]
+        depth = (middle * tile.depths).sum(1) / (0.75 - tile.left.clamp(0.25, 0.75)).clamp_min(0.25)
+        return torch.where(tile.left < 0.5, depth, 0)[:, None]
 
     return _planes(seen, of_tile)[0]
 

@@ -63,7 +63,7 @@ class ReferenceCore:
         image, alpha = reference.draw(seen, splats, background.to(gaussians.means), CHANNELS[layers])
         if stats is not None and splats.means.requires_grad:
             _gather(stats, splats, [tile for row in seen for tile in row], camera)
-        median = reference.median_depth(seen, splats).detach() if median_depth else None
+        median = reference.median_depth(seen).detach() if median_depth else None
         instances = sum(len(tile.chosen) for row in seen for tile in row)
         return Rasterized(image, alpha, median, int(splats.visible.sum()), instances, splats.visible)
 

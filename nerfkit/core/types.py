@@ -19,7 +19,7 @@ class Rasterized:
 
     image: Tensor  # [C, H, W]: rgb, depth, normal
     alpha: Tensor  # [H, W]
-    median_depth: Tensor | None = None  # [H, W] depth where half the light is gone; 0 where it never is
+    median_depth: Tensor | None = None  # [H, W] mean of the middle half of the light; 0 where less than half is gone
     visible: int = 0  # splats in view
     instances: int = 0  # (splat, tile) pairs
     in_view: Tensor | None = None  # [N] not zero for the Gaussians that were drawn

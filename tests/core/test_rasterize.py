@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from tolerances import FILLED, FLIP, FLIP_SHARE, GRADIENT, VALUE
 from torch import Tensor
 
@@ -171,10 +174,58 @@ def test_median_depth_lies_at_the_first_opaque_surface(core: RenderCore) -> None
     forward = view.world_from_cam[0, :3, 2]
     means = torch.stack([center + 1.5 * forward, center + 2.5 * forward])
     wide = Gaussians(means, torch.tensor([[1.0, 0, 0, 0]] * 2).double(), torch.full((2, 3), 3.0).double(),
-                     torch.tensor([0.4, 0.9]).double(), torch.zeros(2, 1, 3).double())  # fmt: skip
+                     torch.tensor([0.2, 0.95]).double(), torch.zeros(2, 1, 3).double())  # fmt: skip
     drawn = core.rasterize(leaves(wide, torch.float32), view, BACKGROUND, layers="rgb+depth", median_depth=True)
     assert drawn.median_depth is not None
     assert torch.allclose(drawn.median_depth, torch.full((16, 16), 2.5), atol=1e-5)
+
+
+@cores("nerfkit", "gsplat stand-in")
+@pytest.mark.parametrize("layers", ["rgb+depth", "rgb+depth+normal"])
+@pytest.mark.parametrize(("count", "size"), [(30, (33, 20)), (400, (65, 40))])
+def test_median_depth_equals_reference(core: RenderCore, count: int, size: tuple[int, int], layers: Layers) -> None:
+    g, view = gaussians(count, seed=count), camera(*size)
+    g.scales.mul_(2)
+    seen = reference.tiles(reference.project(g, view, 3), *size)
+    expected = reference.median_depth(seen)
+    drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, layers=layers, median_depth=True)
+    assert drawn.median_depth is not None
+    assert (expected > 0).double().mean() > 0.1, "an empty image proves nothing"
+    off = (drawn.median_depth.double() - expected).abs() > 20 * VALUE
+    assert off.double().mean() <= 2 * FLIP_SHARE  # also where half of the light is just gone, or just not
+
+
+@cores("nerfkit", "reference", "gsplat stand-in")
+@pytest.mark.parametrize("tilt", [0.0, 0.6, 1.2])
+def test_depth_of_a_disc_is_that_of_its_plane(core: RenderCore, tilt: float) -> None:
+    """Not that of its centre: expected and median depth, over all of its pixels."""
+    view = camera(240, 200)
+    rotation, center = view.world_from_cam[0, :3, :3], torch.tensor([0.05, -0.1, 0.08], dtype=torch.float64)
+    axis = rotation @ torch.tensor([0.8, 0.6, 0.0], dtype=torch.float64)  # across the line of sight
+    facing = Rotation.from_matrix(rotation.numpy())
+    turned = Rotation.from_rotvec(tilt * axis.numpy()) * facing
+    quat = torch.from_numpy(turned.as_quat()[[3, 0, 1, 2]])
+    disc = Gaussians(center[None], quat[None], torch.tensor([[0.05, 0.05, 1e-5]]).double(),
+                     torch.tensor([0.98]).double(), torch.zeros(1, 1, 3).double())  # fmt: skip
+    drawn = core.rasterize(leaves(disc, torch.float32), view, BACKGROUND, layers="rgb+depth", median_depth=True)
+    assert drawn.median_depth is not None
+    alpha, depth = drawn.alpha.detach(), drawn.image[3].detach() / drawn.alpha.detach().clamp_min(1e-6)
+    fx, fy, cx, cy = view.intrinsics[0].tolist()
+    y, x = torch.meshgrid(torch.arange(200) + 0.5, torch.arange(240) + 0.5, indexing="ij")
+    rays = torch.stack([(x - cx) / fx, (y - cy) / fy, torch.ones_like(x)], -1).double()
+    normal = rotation.T @ reference.rotation_of(quat[None])[0, :, 2]
+    middle = rotation.T @ (center - view.world_from_cam[0, :3, 3])
+    plane = (middle @ normal) / (rays @ normal)
+    sure = alpha > 0.2
+    changes = (plane[sure] - middle[2]).abs().max()
+    assert sure.sum() > 100
+    assert changes >= 0.05 * math.sin(tilt)
+    close = (
+        0.1 * changes + 1e-3
+    )  # the screen's blur takes some of a slope, and perspective bends what is drawn straight
+    assert (depth - plane)[sure].abs().max() < close
+    half = drawn.median_depth > 0
+    assert half.sum() > 50 and (drawn.median_depth - plane)[half].abs().max() < close
 
 
 @pytest.mark.cpu_only

@@ -50,5 +50,17 @@ class Config:
     """How many times Gaussians are added and pruned."""
     prune_opacity: float = 0.005
     """Gaussians that become more transparent than this are removed."""
+    geometry: bool = False
+    """Whether Gaussians are made to lie on surfaces, for meshes: flat, with the normals of the depth they show."""
+    geometry_from: float = 0.3
+    """Progress at which that begins."""
+    geometry_share: float = 0.5
+    """Share of the steps, from then on, that are for the surface as well as for the photo: they take longer."""
+    normal_weight: float = 0.07
+    """Share of the loss between the Gaussians' normals and those of the depth map."""
+    median_weight: float = 0.2
+    """Share of the difference between expected and median depth, relative to the depth."""
+    flat_weight: float = 1.0
+    """Share of the Gaussians' mean thickness, in scene units."""
     noise_lr: float = 5e4
     """MCMC only: strength of the exploration noise."""

@@ -17,7 +17,7 @@ from nerfkit.core.types import Layers, SplatStats, Target
 from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
-from nerfkit.models.gaussians import density
+from nerfkit.models.gaussians import density, geometry
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.parameters import (
     NAMES,
@@ -97,7 +97,7 @@ class Model:
     # --- training -----------------------------------------------------------------------------------------
 
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
-        """L1 + SSIM on one photo; every photo is used once before any is used again."""
+        """L1 + SSIM on one photo, and what makes surfaces; every photo is used once before any is used again."""
         self._rng = rng
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
@@ -105,20 +105,34 @@ class Model:
         level = self._level(progress)
         background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
+        camera = _halved(self.scene.views[index].camera, level)
+        shaping = self._is_shaping(progress)
         drawn = self.core.rasterize(
             activate(self.params),
-            _halved(self.scene.views[index].camera, level),
+            camera,
             background,
+            layers="rgb+depth+normal" if shaping else "rgb",
+            median_depth=shaping,
             stats=self.stats if densifying else None,
         )
         if self.config.sparse_adam and drawn.in_view is not None:
             self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
         target = self._target(index, background, level)
-        losses = {"photo": self.core.photometric_loss(drawn.image, target, self.config.ssim_weight)}
+        losses = {"photo": self.core.photometric_loss(drawn.image[:3], target, self.config.ssim_weight)}
+        if shaping:
+            losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
+            losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
+            losses["flatness"] = self.config.flat_weight * geometry.flatness_loss(self.params["log_scales"])
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
         return losses
+
+    def _is_shaping(self, progress: float) -> bool:
+        """Whether this step is also for the surface: a share of them are, from some progress on."""
+        if not self.config.geometry or progress < self.config.geometry_from:
+            return False
+        return float(torch.rand((), generator=self._rng)) < self.config.geometry_share
 
     def after_backward(self, progress: float) -> None:
         """Nothing: the backward pass itself gathers the statistics."""
@@ -205,7 +219,8 @@ class Model:
     ) -> Rendering:
         """Draws one pinhole camera over the model's background.
 
-        ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
+        ``extras["median_depth"]`` [H, W] comes with depth: the mean depth of the middle half of the light, 0 where
+        less than half of it is gone.
         """
         layers: Layers = "rgb"
         if "depth" in channels:
