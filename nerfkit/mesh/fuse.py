@@ -52,6 +52,8 @@ def fuse(
         depth = pick_depth(rendering, options.depth)
         assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
         weight = confidence(depth, rendering.alpha, camera, options)
+        if "confidence" in rendering.extras:
+            weight = weight * rendering.extras["confidence"]
         rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8)
         integrate(volume, depth, rgb, camera, weight)
     progress("fuse", len(scene.train), len(scene.train))

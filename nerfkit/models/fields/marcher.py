@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,14 @@ class Marcher:
         self.count += 1
         if self.count % _LOOK_EVERY == 0 and self.count >= self.first_look:
             self.occupied.refresh(field.density, _CELLS_AT_ONCE, rng)
+
+    @torch.no_grad()
+    def for_surfaces(self, field: Field) -> Marcher:
+        """A marcher that passes by what is thinner than a surface."""
+        marcher = copy.copy(self)
+        marcher.occupied = copy.copy(self.occupied)
+        marcher.occupied.grid = self.occupied.solid(field.density, torch.Generator().manual_seed(0))
+        return marcher
 
     def holds(self, xyz_local: Tensor) -> Tensor:
         return self.occupied.holds(xyz_local)
