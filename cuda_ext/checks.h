@@ -93,6 +93,12 @@ void with_layers(int channels, Work work) {
 }
 
 template <class Params>
+void check_tsdf(const Params *p) {
+  require(p->voxel_size > 0.0f && p->truncation > 0.0f, "the voxel's size and the truncation must be positive");
+  require(p->H >= 2 && p->W >= 2 && int64_t(p->H) * p->W <= INT32_MAX, "depth maps must have 2 x 2 to 2^31 pixels");
+}
+
+template <class Params>
 void check_resample(const Params *p) {
   require(p->N >= 1 && p->N1 == p->N + 1, "edges must have one more column than weights, which must have at least one");
 }

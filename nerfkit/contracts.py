@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts 
     from nerfkit.core.hash_grid import HashGrid
     from nerfkit.core.occupancy import Occupancy, Steps
     from nerfkit.core.types import Layers, Output, Rasterized, SplatStats, Target
-    from nerfkit.core.volume import Volume
+    from nerfkit.core.volume import BlockMap, Volume
     from nerfkit.data.scene import Scene
 
 CameraModel = Literal["pinhole", "opencv", "fisheye", "equirect"]
@@ -229,9 +229,9 @@ class RenderCore(Protocol):
     ) -> Tensor: ...  # fmt: skip
     def sh_encode(self, directions: Tensor, degree: int) -> Tensor: ...
     def frequency_encode(self, x: Tensor, frequencies: int, variance: Tensor | None = None) -> Tensor: ...
-    def tsdf_integrate(
-        self, volume: Volume, depth: Tensor, rgb: Tensor, camera: Cameras, weight: Tensor | None = None
-    ) -> None: ...
+    def tsdf_mark(self, map: BlockMap, depth: Tensor, pixels: Tensor, cameras: Cameras) -> None: ...
+    def tsdf_integrate(self, volume: Volume, depth: Tensor, pixels: Tensor, cameras: Cameras) -> None: ...
+    def marching_cubes(self, volume: Volume, min_weight: float) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
 class SceneReader(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import re
 from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_MEMORY = Path("/proc/meminfo")
 _USUAL_L2 = 512 << 10
 _USUAL_MEMORY = 4 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
@@ -36,6 +38,15 @@ def free_memory(device: str = "cpu") -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (ValueError, OSError):
         return _USUAL_MEMORY
+
+
+def available_memory(device: str = "cpu") -> int:
+    """:func:`free_memory`, and what the system would give up of its caches of files."""
+    try:
+        match = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY.read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return int(match.group(1)) << 10 if match and not device.startswith("cuda") else free_memory(device)
 
 
 def share_the_cores() -> None:

@@ -1,46 +1,152 @@
-// TSDF integration; a thread is a voxel, neighbours along z.
+// TSDF fusion: a CUDA block is a block of voxels, which takes in all of the depth maps, one after the other.
+#include "../checks.h"
 #include "../math/tsdf.h"
 #include "launch.h"
 
 namespace nk {
 namespace {
 
-constexpr int kBlock = 256;
+constexpr int kThreads = 256, kOwn = kBlockVoxels / kThreads;  // voxels of a thread
+constexpr int kPixels = 128;                                   // threads over pixels, or over tiles of them
 
 // What comes from the host: part of the launch.
-struct View {
-  DepthCamera camera;
-  Vec3<float> origin;  // of the volume
+struct Origin {
+  Vec3<float> at;
 };
 
-__global__ void __launch_bounds__(kBlock) integrate(nk_tsdf_params p, View view) {
-  const int64_t voxel = thread_number();
-  if (voxel >= int64_t(p.X) * p.Y * p.Z) return;
-  const int64_t row = voxel / p.Z;
-  const int z = static_cast<int>(voxel - row * p.Z), y = static_cast<int>(row % p.Y), x = static_cast<int>(row / p.Y);
-  const DepthCamera &camera = view.camera;
-  const Vec3<float> x_scene = {view.origin.x + p.voxel_size * x, view.origin.y + p.voxel_size * y,
-                               view.origin.z + p.voxel_size * z};
-  const Vec3<float> x_cam = multiply(camera.rotation, x_scene) + camera.translation;
-  if (!(x_cam.z > 0.0f)) return;
-  const float inverse_z = 1.0f / x_cam.z;
-  const float u = camera.fx * x_cam.x * inverse_z + camera.cx, v = camera.fy * x_cam.y * inverse_z + camera.cy;
+NK_DEVICE DepthCamera camera_of(const float *cam_from_world, const float *intrinsics, int64_t view) {
+  return make_depth_camera(cam_from_world + 16 * view, intrinsics + 4 * view);
+}
+
+__global__ void __launch_bounds__(kPixels) depth_ranges(nk_tsdf_integrate_params p, DepthRange *ranges) {
+  const int across = depth_tiles_along(p.W), down = depth_tiles_along(p.H);
+  const int64_t i = thread_number();
+  if (i >= int64_t(p.V) * down * across) return;
+  const int64_t row = i / across, image = row / down * p.H * p.W;
+  ranges[i] = depth_range(DepthMap{p.depth + image, p.H, p.W}, p.pixels + 4 * image, static_cast<int>(i % across),
+                          static_cast<int>(row % down));
+}
+
+struct Sum {
+  float weight, distance, red, green, blue, color_weight;
+};
+
+NK_DEVICE void add_view(const nk_tsdf_integrate_params &p, const DepthCamera &camera, int64_t image, Reach reach,
+                        const Vec3<float> &place, Sum *sum) {
+  const Vec3<float> at = multiply(camera.rotation, place) + camera.translation;
+  if (!(at.z > 0.0f)) return;
+  const float inverse = 1.0f / at.z;
+  const float u = camera.fx * (at.x * inverse) + camera.cx, v = camera.fy * (at.y * inverse) + camera.cy;
   if (!(u >= 0.0f && v >= 0.0f && u < static_cast<float>(p.W) && v < static_cast<float>(p.H))) return;
-  const int64_t pixel = static_cast<int64_t>(v) * p.W + static_cast<int>(u);
-  const float w = p.confidence ? p.confidence[pixel] : 1.0f;
-  const float depth = depth_at(DepthMap{p.depth, p.H, p.W}, u, v, p.truncation), sdf = depth - x_cam.z;
-  if (!(depth > 0.0f && w > 0.0f && sdf >= -p.truncation)) return;
-  average(p.tsdf + voxel, p.weight + voxel, min(sdf / p.truncation, 1.0f), w);
-  if (sdf <= p.truncation) average_color(p.color + 4 * voxel, p.rgb + 3 * pixel, w);
+  const uint8_t *pixel = p.pixels + 4 * (image + static_cast<int64_t>(v) * p.W + static_cast<int>(u));
+  const float w = static_cast<float>(pixel[3]) * (1.0f / 255.0f);
+  if (w == 0.0f) return;
+  float distance = p.truncation;
+  if (reach == kNear) {
+    const float depth = depth_at(DepthMap{p.depth + image, p.H, p.W}, u, v, p.truncation);
+    distance = depth - at.z;
+    if (!(depth > 0.0f && distance >= -p.truncation)) return;
+    if (distance <= p.truncation) {
+      sum->red += w * static_cast<float>(pixel[0]);
+      sum->green += w * static_cast<float>(pixel[1]);
+      sum->blue += w * static_cast<float>(pixel[2]);
+      sum->color_weight += w;
+    }
+  }
+  sum->weight += w;
+  sum->distance += w * min(distance * (1.0f / p.truncation), 1.0f);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    integrate(nk_tsdf_integrate_params p, Origin origin, const DepthRange *ranges) {
+  NK_SHARED(int, reach, kThreads);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t block = blockIdx.x, tiles = int64_t(depth_tiles_along(p.W)) * depth_tiles_along(p.H);
+  const float side = p.voxel_size * NK_BLOCK;
+  const Vec3<float> first = {origin.at.x + side * static_cast<float>(p.blocks[3 * block]),
+                             origin.at.y + side * static_cast<float>(p.blocks[3 * block + 1]),
+                             origin.at.z + side * static_cast<float>(p.blocks[3 * block + 2])};
+  uint16_t *color = p.color + 4 * block * kBlockVoxels;
+  Sum sums[kOwn];
+  Vec3<float> places[kOwn];
+  for (int k = 0; k < kOwn; ++k) {
+    const int i = k * kThreads + thread;
+    const float weight = p.weight[block * kBlockVoxels + i];
+    const float color_weight = from_half_bits<float>(int(color[3 * kBlockVoxels + i]));
+    sums[k] = {weight,
+               weight * p.tsdf[block * kBlockVoxels + i],
+               color_weight * from_half_bits<float>(int(color[i])),
+               color_weight * from_half_bits<float>(int(color[kBlockVoxels + i])),
+               color_weight * from_half_bits<float>(int(color[2 * kBlockVoxels + i])),
+               color_weight};
+    places[k] = first + p.voxel_size * Vec3<float>{static_cast<float>(i / (NK_BLOCK * NK_BLOCK)),
+                                                   static_cast<float>(i / NK_BLOCK % NK_BLOCK),
+                                                   static_cast<float>(i % NK_BLOCK)};
+  }
+  for (int start = 0; start < p.V; start += kThreads) {
+    const int count = min(kThreads, p.V - start);
+    if (thread < count) {  // each thread looks at one view for all
+      const int64_t view = start + thread;
+      reach[thread] = reach_of(camera_of(p.cam_from_world, p.intrinsics, view), ranges + view * tiles, p.W, p.H, first,
+                               p.voxel_size * (NK_BLOCK - 1), p.truncation);
+    }
+    __syncthreads();
+    for (int v = 0; v < count; ++v) {
+      const Reach own = static_cast<Reach>(reach[v]);
+      if (own == kHidden) continue;
+      const int64_t view = start + v;
+      const DepthCamera camera = camera_of(p.cam_from_world, p.intrinsics, view);
+      for (int k = 0; k < kOwn; ++k) add_view(p, camera, view * p.H * p.W, own, places[k], &sums[k]);
+    }
+    __syncthreads();
+  }
+  for (int k = 0; k < kOwn; ++k) {
+    const int i = k * kThreads + thread;
+    const Sum &sum = sums[k];
+    if (!(sum.weight > 0.0f)) continue;
+    p.tsdf[block * kBlockVoxels + i] = sum.distance / sum.weight;
+    p.weight[block * kBlockVoxels + i] = sum.weight;
+    const float inverse = 1.0f / max(sum.color_weight, 1e-20f);
+    color[i] = static_cast<uint16_t>(to_half_bits(sum.red * inverse));
+    color[kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.green * inverse));
+    color[2 * kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.blue * inverse));
+    color[3 * kBlockVoxels + i] = static_cast<uint16_t>(to_half_bits(sum.color_weight));
+  }
+}
+
+__global__ void __launch_bounds__(kPixels) mark(nk_tsdf_mark_params p, BlockGrid grid, int pieces) {
+  const int64_t at = thread_number();
+  if (at >= int64_t(p.V) * p.H * p.W) return;
+  const float depth = p.depth[at];
+  if (!(depth > 0.0f && depth < 1e30f) || p.pixels[4 * at + 3] == 0) return;
+  const int64_t row = at / p.W, view = row / p.H;
+  mark_pixel(camera_of(p.cam_from_world, p.intrinsics, view), grid, static_cast<int>(at % p.W),
+             static_cast<int>(row % p.H), depth, p.truncation, pieces,
+             [&](int x, int y, int z) { atomicOr(p.marks + (int64_t(x) * p.Y + y) * p.Z + z, 1); });
 }
 
 }  // namespace
 }  // namespace nk
 
-extern "C" int nk_tsdf_fwd(const nk_tsdf_params *p) {
+extern "C" int nk_tsdf_mark(const nk_tsdf_mark_params *p) {
   using namespace nk;
-  return on_device("nk_tsdf_fwd", [&] {
-    const View view = {make_depth_camera(p->cam_from_world, p->intrinsics), {p->origin[0], p->origin[1], p->origin[2]}};
-    NK_LAUNCH(integrate, blocks(int64_t(p->X) * p->Y * p->Z, kBlock), kBlock, 0, *p, view);
+  return on_device("nk_tsdf_mark", [&] {
+    check_tsdf(p);
+    const BlockGrid grid = {{p->origin[0], p->origin[1], p->origin[2]}, p->voxel_size, {p->X, p->Y, p->Z}};
+    NK_LAUNCH(mark, blocks(int64_t(p->V) * p->H * p->W, kPixels), kPixels, 0, *p, grid,
+              mark_pieces(p->voxel_size, p->truncation));
+  });
+}
+
+extern "C" int nk_tsdf_integrate(const nk_tsdf_integrate_params *p) {
+  using namespace nk;
+  return on_device("nk_tsdf_integrate", [&] {
+    check_tsdf(p);
+    const int64_t tiles = int64_t(p->V) * depth_tiles_along(p->W) * depth_tiles_along(p->H);
+    Scratch scratch;
+    DepthRange *ranges = scratch.take<DepthRange>(tiles);
+    NK_LAUNCH(depth_ranges, blocks(tiles, kPixels), kPixels, 0, *p, ranges);
+    const Origin origin = {{p->origin[0], p->origin[1], p->origin[2]}};
+    NK_LAUNCH(integrate, static_cast<unsigned>(p->B), kThreads, 0, *p, origin, ranges);
   });
 }

@@ -2,7 +2,7 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 3
+#define NK_ABI_VERSION 4
 
 #define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 
@@ -29,6 +29,9 @@
 // the 64 KB of shared memory that every GPU has.
 #define NK_MLP_MOST_WIDTH 128
 #define NK_MLP_MOST_LAYERS 12
+
+#define NK_BLOCK 8      // voxels along the side of a block of a sparse volume
+#define NK_CUBE_ROW 16  // of marching cubes' table: the number of triangles, and three edges for each of up to five
 
 // Camera models, named as in nerfkit/contracts.py.
 #define NK_CAMERA_PINHOLE 0

@@ -169,6 +169,19 @@ NK_HD Lanes window(Lanes a, Lanes b) {
   return window<kFrom>(a, b, std::make_integer_sequence<int, kLanes>{});
 }
 
+// The lanes p[index[0]], p[index[1]]…
+NK_HD Lanes gather(const float *p, IntLanes index) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  return Lanes(_mm512_i32gather_ps(__m512i(index), p, 4));
+#elif defined(__AVX2__) && NK_LANES == 8
+  return Lanes(_mm256_i32gather_ps(p, __m256i(index), 4));
+#else
+  Lanes out;
+  for (int i = 0; i < kLanes; ++i) out[i] = p[index[i]];
+  return out;
+#endif
+}
+
 NK_HD float sum(Lanes a) {
   float out = 0;
   for (int i = 0; i < kLanes; ++i) out += a[i];

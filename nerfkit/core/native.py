@@ -13,13 +13,14 @@ from nerfkit.core.native_distortion import distortion
 from nerfkit.core.native_frequency import frequency_encode
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
+from nerfkit.core.native_marching_cubes import marching_cubes
 from nerfkit.core.native_mlp import mlp
 from nerfkit.core.native_photometric import photometric_loss, target
 from nerfkit.core.native_rasterize import rasterize
 from nerfkit.core.native_rays import rays
 from nerfkit.core.native_resample import resample
 from nerfkit.core.native_sh import sh_encode
-from nerfkit.core.native_tsdf import tsdf_integrate
+from nerfkit.core.native_tsdf import tsdf_integrate, tsdf_mark
 
 
 class NativeCore:
@@ -31,6 +32,7 @@ class NativeCore:
     frequency_encode = staticmethod(frequency_encode)
     hash_encode = staticmethod(hash_encode)
     march = staticmethod(march)
+    marching_cubes = staticmethod(marching_cubes)
     mlp = staticmethod(mlp)
     photometric_loss = staticmethod(photometric_loss)
     rasterize = staticmethod(rasterize)
@@ -39,6 +41,7 @@ class NativeCore:
     sh_encode = staticmethod(sh_encode)
     target = staticmethod(target)
     tsdf_integrate = staticmethod(tsdf_integrate)
+    tsdf_mark = staticmethod(tsdf_mark)
 
     def __init__(self, kind: str = "cpu") -> None:
         """Args: kind: of device that will be worked on, cpu or cuda."""

@@ -15,6 +15,7 @@ from nerfkit.core import (
     reference_frequency,
     reference_hash_grid,
     reference_march,
+    reference_marching_cubes,
     reference_resample,
     reference_tsdf,
 )
@@ -35,9 +36,11 @@ class ReferenceCore:
     frequency_encode = staticmethod(reference_frequency.frequency_encode)
     hash_encode = staticmethod(reference_hash_grid.hash_encode)
     march = staticmethod(reference_march.march)
+    marching_cubes = staticmethod(reference_marching_cubes.marching_cubes)
     mlp = staticmethod(reference.mlp)
     sh_encode = staticmethod(reference.sh_basis)
     tsdf_integrate = staticmethod(reference_tsdf.tsdf_integrate)
+    tsdf_mark = staticmethod(reference_tsdf.tsdf_mark)
 
     def rasterize(
         self,

@@ -11,9 +11,8 @@ from nerfkit.mesh.options import MeshOptions
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.contracts import Mesh, SceneModel
+    from nerfkit.contracts import Mesh, RenderCore, SceneModel
     from nerfkit.data.scene import Scene
-    from nerfkit.mesh.fuse import Integrate
 
 __all__ = ["MeshOptions", "extract"]
 
@@ -24,7 +23,7 @@ def extract(
     options: MeshOptions | None = None,
     progress: ProgressSink = quiet,
     *,
-    integrate: Integrate | None = None,
+    core: RenderCore | None = None,
     seconds: dict[str, float] | None = None,
 ) -> Mesh:
     """A coloured triangle mesh of what ``model`` shows at the training views, in the world frame.
@@ -36,7 +35,7 @@ def extract(
         scene: the scene it was trained on.
         options: resolution, bounds, number of faces...
         progress: hears of the stages ``fuse`` (or ``density``), ``extract``, ``clean`` and ``simplify``.
-        integrate: the TSDF operator; by default that of the best core for the model's device.
+        core: whose operators fuse; by default the best one for the model's device.
         seconds: filled with the time of each stage.
 
     Raises:
@@ -53,7 +52,7 @@ def extract(
     if options.source == "density":
         mesh = _from_density(model, scene, options, progress, seconds)
     else:
-        mesh = _from_depth(model, scene, options, integrate or _core_integrate(model), progress, seconds)
+        mesh = _from_depth(model, scene, options, core or _core_for(model), progress, seconds)
     mesh = geometry.transformed(mesh, scene.scene_from_world.inverse())
     with _stage("clean", seconds, progress):
         if options.bounds is not None:
@@ -66,16 +65,19 @@ def extract(
 
 
 def _from_depth(
-    model: SceneModel, scene: Scene, options: MeshOptions, integrate: Integrate, progress: ProgressSink,
+    model: SceneModel, scene: Scene, options: MeshOptions, core: RenderCore, progress: ProgressSink,
     seconds: dict[str, float],
 ) -> Mesh:  # fmt: skip
     """The fused surface, in the scene frame."""
     from nerfkit.mesh import fuse, surface
+    from nerfkit.mesh.density import device_of
 
     with _stage("fuse", seconds):
-        volume = fuse.fuse(model, scene, options, integrate, progress)
+        maps = fuse.render_depths(model, scene, options, progress=progress)
+        volume = fuse.fuse(maps, scene, options, core, device_of(model), progress)
+        del maps
     with _stage("extract", seconds, progress):
-        return surface.marching_cubes(volume, options.min_weight)
+        return surface.marching_cubes(volume, options.min_weight, core)
 
 
 def _from_density(
@@ -92,11 +94,11 @@ def _from_density(
     return mesh
 
 
-def _core_integrate(model: SceneModel) -> Integrate:
+def _core_for(model: SceneModel) -> RenderCore:
     from nerfkit.core import choose_core
     from nerfkit.mesh.density import device_of
 
-    return choose_core(device=device_of(model)).tsdf_integrate
+    return choose_core(device=device_of(model))
 
 
 @contextmanager

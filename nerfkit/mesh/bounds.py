@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MIN_POINTS = 100
 _TRIM = 0.005  # fraction of the points that may lie outside, on each side of each axis
 _PADDING = 0.05  # of the longest side
-_MAX_VOXELS = 384**3  # 1.4 GB for a TSDF
+_COARSEST, _FINEST = 128, 512  # voxels along the longest side, where the photos decide
 
 
 class Grid(NamedTuple):
@@ -28,25 +29,34 @@ class Grid(NamedTuple):
     voxel_size: float  # scene units
 
 
-def scene_grid(scene: Scene, options: MeshOptions, bytes_per_voxel: int) -> Grid:
-    """The voxels that the options ask for.
+def scene_grid(scene: Scene, options: MeshOptions, finest: int = _FINEST) -> Grid:
+    """The voxels that the options ask for; without a resolution or a voxel size as large as a photo's pixel at the
+    focus, but no more than ``finest`` along the longest side.
 
     Raises:
-        NerfkitError: they would not fit into memory, or the bounds are empty.
+        NerfkitError: the bounds are empty.
     """
     box = scene_box(scene, options.bounds)
     extent = box[1] - box[0]
+    longest = float(extent.max())
     if options.voxel_size is not None:
         voxel_size = options.voxel_size * scene.scene_from_world.scale
+    elif options.resolution is not None:
+        voxel_size = longest / (options.resolution - 1)
     else:
-        voxel_size = float(extent.max()) / (options.resolution - 1)
+        pixels = longest / pixel_size(scene, box.mean(0)) * options.image_scale
+        voxel_size = longest / (min(max(round(pixels), _COARSEST), finest) - 1)
     x, y, z = ((extent / voxel_size).ceil().long() + 1).tolist()
-    if x * y * z > _MAX_VOXELS:
-        raise NerfkitError(
-            f"a mesh volume of {x} x {y} x {z} voxels needs {x * y * z * bytes_per_voxel / 1e9:.1f} GB; "
-            "choose a lower resolution, a larger voxel size or smaller bounds"
-        )
     return Grid(box[0], (x, y, z), voxel_size)
+
+
+def pixel_size(scene: Scene, place: Tensor) -> float:
+    """Width of a photo's pixel at a place [3], scene units: the median over the views."""
+    sizes = [
+        float((view.camera.world_from_cam[0, :3, 3] - place).norm() / view.camera.intrinsics[0, 0])
+        for view in scene.views
+    ]
+    return statistics.median(sizes)
 
 
 def scene_box(scene: Scene, bounds: Bounds | None) -> Tensor:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18  # points that a model is asked for at once
 _BYTES_PER_VOXEL = 8
+_FINEST = 256  # voxels along the longest side that are chosen unasked: each costs a look into the field
+_MAX_VOXELS = 384**3
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def evaluate(model: SceneModel, scene: Scene, options: MeshOptions, progress: Pr
     """
     check(model, options)
     assert isinstance(model, HasDensity)
-    grid = scene_grid(scene, options, _BYTES_PER_VOXEL)
+    grid = scene_grid(scene, options, _FINEST)
+    _check_size(grid)
     place = device_of(model)
     opacity = torch.empty(math.prod(grid.shape))  # [X * Y * Z]
     for start in range(0, len(opacity), _CHUNK):
@@ -71,6 +74,15 @@ def evaluate(model: SceneModel, scene: Scene, options: MeshOptions, progress: Pr
     threshold = math.log(2) / grid.voxel_size if auto else float(options.density_threshold)
     level = -math.expm1(-threshold * grid.voxel_size)
     return OpacityField(grid, opacity.reshape(grid.shape).numpy(), level, threshold)
+
+
+def _check_size(grid: Grid) -> None:
+    x, y, z = grid.shape
+    if x * y * z > _MAX_VOXELS:
+        raise NerfkitError(
+            f"a mesh volume of {x} x {y} x {z} voxels needs {x * y * z * _BYTES_PER_VOXEL / 1e9:.1f} GB; "
+            "choose a lower resolution, a larger voxel size or smaller bounds"
+        )
 
 
 def marching_cubes(field: OpacityField) -> Mesh:

@@ -1,73 +1,157 @@
-"""Model → depth maps at the training views → one TSDF volume."""
+"""Model → depth maps at the training views → one TSDF volume, where the surfaces are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from nerfkit import cameras
-from nerfkit.contracts import Cameras, Channel, Rendering, SceneModel
-from nerfkit.core.volume import Volume
+from nerfkit import cameras, files
+from nerfkit.contracts import Cameras, Channel, RenderCore, Rendering, SceneModel
+from nerfkit.core.volume import BYTES_PER_BLOCK, BlockMap, Volume
 from nerfkit.errors import NerfkitError
+from nerfkit.machine import available_memory
+from nerfkit.mesh import agreement
 from nerfkit.mesh.bounds import scene_grid
-from nerfkit.mesh.density import device_of
+from nerfkit.mesh.depth_maps import DepthMaps
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
-_CHANNELS: frozenset[Channel] = frozenset({"rgb", "alpha", "depth"})
-_BYTES_PER_VOXEL = 24  # of a Volume
+_CHANNELS: frozenset[Channel] = frozenset({"alpha", "depth"})
+_MOST_MARKS = 1 << 27  # blocks in the box: 0.5 GB; 4096 voxels along each side
+_BYTES_FOR_CUBES = 1500  # that marching cubes takes for a block, beside it
+_NOISE = 3.0  # the truncation is at least so many standard deviations of a depth…
+_MOST_WIDENING = 3.0  # … and at most so many times what is asked for: memory and time grow with it
 
 
-class Integrate(Protocol):
-    """``core.tsdf_integrate``, or its reference."""
-
-    def __call__(
-        self,
-        volume: Volume,
-        depth: Tensor,
-        rgb: Tensor,
-        camera: Cameras,
-        weight: Tensor | None = None,
-    ) -> None: ...
-
-
-def fuse(
+def render_depths(
     model: SceneModel,
     scene: Scene,
     options: MeshOptions,
-    integrate: Integrate,
+    folder: Path | None = None,
+    progress: ProgressSink = quiet,
+    *,
+    colors: bool = True,
+) -> DepthMaps:
+    """Renders ``model`` at the training views of ``scene``, and at no others.
+
+    Args:
+        colors: whether the maps have colours; black ones come several times as fast from a model that marches rays.
+        folder: where the depth maps are kept (8 bytes a pixel); it appears when all are there. Without it they stay in
+            memory.
+
+    Raises:
+        NerfkitError: no training views, no median depth where that is asked for, or no space left.
+    """
+    if not scene.train:
+        raise NerfkitError("no views to fuse: the scene has no training photos")
+    if folder is None:
+        return _render_all(model, scene, options, DepthMaps(), progress, colors)
+    with files.atomic(folder) as partial:
+        partial.mkdir()
+        _render_all(model, scene, options, DepthMaps(partial), progress, colors)
+    return DepthMaps.open(folder)
+
+
+def fuse(
+    maps: DepthMaps,
+    scene: Scene,
+    options: MeshOptions,
+    core: RenderCore,
+    device: torch.device | str = "cpu",
     progress: ProgressSink = quiet,
 ) -> Volume:
-    """Renders ``model`` at the training views of ``scene``, and at no others, and fuses what it shows."""
-    volume = empty_volume(scene, options, device_of(model))
-    for done, index in enumerate(scene.train):
-        progress("fuse", done, len(scene.train))
-        camera = _scaled(scene.views[index].camera, options.image_scale)
-        rendering = model.render(camera, _CHANNELS, progress)
-        depth = pick_depth(rendering, options.depth)
-        assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
-        weight = confidence(depth, rendering.alpha, camera, options)
-        if "confidence" in rendering.extras:
-            weight = weight * rendering.extras["confidence"]
-        rgb = (rendering.rgb * 255).round().clamp(0, 255).to(torch.uint8)
-        integrate(volume, depth, rgb, camera, weight)
-    progress("fuse", len(scene.train), len(scene.train))
+    """Fuses depth maps over the box that the options ask for, on a device.
+
+    A first pass finds the blocks that any of the surfaces reaches, a second one lets all maps speak about all of them:
+    what one view takes for a surface another one that sees through it carves away, whatever their order.
+
+    Raises:
+        NerfkitError: nothing is seen inside the bounds, the views don't agree at all, or the volume would not fit into
+            memory.
+    """
+    found = agreement.agreement(maps)
+    agreement.check(found)
+    wanted = block_map(scene, options, device, found.noise)
+    total = len(maps)
+    done = 0
+    for depth, pixels, views in maps.batches(device):
+        progress("fuse", total + done // 2, 2 * total)
+        core.tsdf_mark(wanted, depth, pixels, views)
+        done += len(views)
+    volume = allocated(wanted)
+    for depth, pixels, views in maps.batches(device):
+        progress("fuse", total + done // 2, 2 * total)
+        core.tsdf_integrate(volume, depth, pixels, views)
+        done += len(views)
+    progress("fuse", 2 * total, 2 * total)
     return volume
 
 
-def empty_volume(scene: Scene, options: MeshOptions, device: torch.device | str = "cpu") -> Volume:
-    """The volume over the box that the options ask for, on the device.
+def block_map(
+    scene: Scene, options: MeshOptions, device: torch.device | str = "cpu", noise: float = 0.0
+) -> BlockMap:
+    """The blocks of the box that the options ask for, none marked yet.
+
+    Args:
+        noise: standard deviation of a depth, scene units, that the truncation must not be less than.
 
     Raises:
-        NerfkitError: it would not fit into memory.
+        NerfkitError: the box is too large.
     """
-    origin, shape, voxel_size = scene_grid(scene, options, _BYTES_PER_VOXEL)
-    return Volume.empty(origin, shape, voxel_size, options.truncation * voxel_size, device)
+    grid = scene_grid(scene, options)
+    truncation = options.truncation * grid.voxel_size
+    truncation = max(truncation, min(_NOISE * noise, _MOST_WIDENING * truncation))
+    x, y, z = grid.shape
+    if x * y * z > _MOST_MARKS * 8**3:
+        raise NerfkitError(
+            f"a mesh box of {x} x {y} x {z} voxels is too large; "
+            "choose a lower resolution, a larger voxel size or smaller bounds"
+        )
+    return BlockMap.empty(grid.origin, grid.shape, grid.voxel_size, truncation, device)
+
+
+def allocated(wanted: BlockMap) -> Volume:
+    """The volume of the marked blocks.
+
+    Raises:
+        NerfkitError: there are none, or more than fit into memory.
+    """
+    count = int(wanted.marks.sum())
+    if not count:
+        raise NerfkitError("no surface to mesh: the views show nothing opaque inside the bounds; train longer, "
+                           "lower the minimum alpha or give other bounds")  # fmt: skip
+    device = wanted.marks.device
+    needed, free = count * (BYTES_PER_BLOCK + _BYTES_FOR_CUBES), available_memory(str(device))
+    if needed > free:
+        raise NerfkitError(
+            f"a mesh volume of {count} blocks of 8 x 8 x 8 voxels needs {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} are free; choose a lower resolution, a larger voxel size or smaller bounds"
+        )
+    return Volume.of(wanted)
+
+
+def _render_all(
+    model: SceneModel, scene: Scene, options: MeshOptions, maps: DepthMaps, progress: ProgressSink, colors: bool
+) -> DepthMaps:
+    total = len(scene.train)
+    for done, index in enumerate(scene.train):
+        progress("fuse", done, 2 * total)
+        camera = _scaled(scene.views[index].camera, options.image_scale)
+        rendering = model.render(camera, _CHANNELS | {"rgb"} if colors else _CHANNELS, progress)
+        depth = pick_depth(rendering, options.depth)
+        assert rendering.alpha is not None  # it was asked for
+        sure = confidence(depth, rendering.alpha, camera, options)
+        if "confidence" in rendering.extras:  # the model's own, in its depth
+            sure = sure * rendering.extras["confidence"]
+        rgb = rendering.rgb if rendering.rgb is not None else depth.new_zeros(*depth.shape, 3)
+        maps.add(depth, rgb, sure, camera)
+    return maps
 
 
 def pick_depth(rendering: Rendering, choice: str) -> Tensor:

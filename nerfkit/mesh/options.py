@@ -16,8 +16,9 @@ class MeshOptions:
     density_threshold: Literal["auto"] | float = "auto"
     """With --from density: density per scene unit from which there is something solid. auto: the one that takes half of
     the light over the edge of one voxel, ln 2 / voxel."""
-    resolution: int = 256
-    """Voxels along the longest side of the bounds; 384 takes about 1.4 GB."""
+    resolution: int | None = None
+    """Voxels along the longest side of the bounds (default: as fine as the photos' pixels, 128 to 512, with --from
+    density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as much."""
     voxel_size: float | None = None
     """Edge of a voxel in world units, in place of the resolution."""
     truncation: float = 4.0
