@@ -186,7 +186,7 @@ class FieldModel:
             progress("pixels", done, len(pixels))
         out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
-        extras = {name: out.pop(name) for name in ("median_depth", "confidence") if name in out}
+        extras: dict[str, Tensor] = {name: out.pop(name) for name in ("median_depth", "confidence") if name in out}
         return Rendering(**out, extras=extras)
 
     def _surface_sampler(self) -> Sampler:
