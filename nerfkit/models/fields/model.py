@@ -37,6 +37,7 @@ _LOOKED_AT_SHARE = 3  # …and leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
 _NORMAL_REACH = 0.02  # of the space's half side: over which a surface's direction is looked for
 _UNSURE = 0.01  # of the distance: over which light is lost at a surface that counts half
+_FUZZ = 0.1  # what a surface counts that is no sharper than mist
 _EMPTY = 1e-3  # opacity of a pixel that shows nothing
 
 
@@ -217,8 +218,8 @@ class FieldModel:
     def _surface(self, drawn: Drawn, rays: Rays) -> tuple[Tensor, Tensor]:
         """Distances in the scene [R] at which half of the light is gone, 0 where it never is, and how sure they are.
 
-        Sure is 1 where light goes at once, as at a wall, 1/2 where the half between the quarters takes 1 % of the
-        distance, and 0 where a quarter of the light is never stopped: fuzz, whose middle is no surface.
+        Sure is 1 where light goes at once, as at a wall, about 1/2 where the half between the quarters takes 1 % of the
+        distance, and little in fuzz, whose middle is no surface, but all that there is where no view sees better.
         """
         fine = refined(self.field, self.space.local_rays(rays), drawn, self.core)
         index = torch.arange(len(rays.origins), device=rays.origins.device)
@@ -227,7 +228,8 @@ class FieldModel:
             for t in (distance_at(fine, light) for light in (0.75, 0.5, 0.25))
         )
         spread = (last - first) / (_UNSURE * middle).clamp_min(1e-12)
-        return middle, torch.where(last > 0, 1 / (1 + spread**2), 0)
+        sharp = torch.where(last > 0, 1 / (1 + spread**2), 0)
+        return middle, torch.where(middle > 0, _FUZZ + (1 - _FUZZ) * sharp, 0)
 
     def _normals(self, drawn: Drawn, rays: Rays) -> Tensor:
         """Directions in which the field gets thinner, weighted as colours are: [R, 3] unit, towards the camera.
