@@ -7,7 +7,7 @@ iteration   one training iteration on fox, by stages, beside the PyTorch referen
 fields      hash encoding, MLPs, ray marching and compositing beside their PyTorch definitions (scripts/bench_fields.py)
 curve       PSNR of Gaussians on held-out fox photos over training time, at 270x480 and 540x960
 models      PSNR of every model over training time, on fox at 270x480 and on Lego at 400x400
-still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer distance
+still_life  the bundled scene against its ground truth: poses, PSNR, and the mesh's chamfer (bench_mesh.py: all models)
 
 Without names all of them. The photos lie in NERFKIT_DATA, or ../shared/data beside the checkout; where that is missing,
 only the fields and the bundled scene are measured. Results go to stdout as Markdown, and the runs are kept in --out.
@@ -19,31 +19,17 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+import bench_mesh
+from bench_mesh import fresh, nerfkit
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = ("poses", "iteration", "fields", "curve", "models", "still_life")
-
-
-def nerfkit(*arguments: object) -> dict[str, Any]:
-    """Runs a nerfkit command and returns its JSON result."""
-    command = [sys.executable, "-m", "nerfkit.cli", *map(str, arguments), "--json", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
 
 
 def bench_poses(data: Path, out: Path) -> None:
@@ -100,16 +86,7 @@ def bench_models(data: Path, out: Path) -> None:
 
 
 def bench_still_life(out: Path) -> None:
-    import numpy as np
-    import torch
-
     from nerfkit import bundled
-    from nerfkit.contracts import Cameras
-    from nerfkit.data.scene import Scene
-    from nerfkit.data.similarity import align
-    from nerfkit.mesh.evaluate import compare
-    from nerfkit.mesh.geometry import transformed
-    from nerfkit.mesh.write import read
     from nerfkit.poses.compare import pose_errors, read_poses
 
     scene, truth = bundled.scene_path("still_life"), bundled.scene_path("still_life") / "truth"
@@ -121,16 +98,7 @@ def bench_still_life(out: Path) -> None:
     ours, true = (read_poses(folder / "transforms.json") for folder in (run / "poses", truth))
     print(f"poses against the truth: {asdict(pose_errors(ours, true))} (expected: at most "
           f"{expected['position_error_percent']} %, {expected['rotation_error_degrees']} degrees)")  # fmt: skip
-    centers = [{Path(name).stem: pose[:3, 3] for name, pose in poses} for poses in (ours, true)]
-    names = sorted(centers[0].keys() & centers[1].keys())
-    truth_from_ours = align(*(torch.stack([of[name] for name in names]) for of in centers))
-    mesh, solid = transformed(read(run / "exports" / "mesh.glb"), truth_from_ours), read(truth / "mesh.ply")
-    views = Scene.load(truth, images=scene / "photos", normalize=False).views
-    poses = torch.cat([view.camera.world_from_cam for view in views])
-    intrinsics = torch.cat([view.camera.intrinsics for view in views])
-    cameras = Cameras(poses, intrinsics, views[0].camera.width, views[0].camera.height)
-    # The room around it is judged by no one: only what lies in the true mesh's box counts.
-    error = compare(mesh, solid, cameras, box=np.stack([solid.vertices.min(0), solid.vertices.max(0)]))
+    error = bench_mesh.judge(run / "exports" / "mesh.glb", run)
     print(f"mesh against the truth: chamfer {error.chamfer:.2f} % of the diagonal (expected: at most "
           f"{expected['chamfer_percent']}); {asdict(error)}")  # fmt: skip
 

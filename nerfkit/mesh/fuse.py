@@ -22,7 +22,7 @@ from nerfkit.progress import ProgressSink, quiet
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
-_CHANNELS: frozenset[Channel] = frozenset({"rgb", "alpha", "depth"})
+_CHANNELS: frozenset[Channel] = frozenset({"alpha", "depth"})
 _MOST_MARKS = 1 << 27  # blocks in the box: 0.5 GB; 4096 voxels along each side
 _BYTES_FOR_CUBES = 1500  # that marching cubes takes for a block, beside it
 _NOISE = 3.0  # the truncation is at least so many standard deviations of a depth…
@@ -35,10 +35,13 @@ def render_depths(
     options: MeshOptions,
     folder: Path | None = None,
     progress: ProgressSink = quiet,
+    *,
+    colors: bool = True,
 ) -> DepthMaps:
     """Renders ``model`` at the training views of ``scene``, and at no others.
 
     Args:
+        colors: whether the maps have colours; black ones come several times as fast from a model that marches rays.
         folder: where the depth maps are kept (8 bytes a pixel); it appears when all are there. Without it they stay in
             memory.
 
@@ -48,10 +51,10 @@ def render_depths(
     if not scene.train:
         raise NerfkitError("no views to fuse: the scene has no training photos")
     if folder is None:
-        return _render_all(model, scene, options, DepthMaps(), progress)
+        return _render_all(model, scene, options, DepthMaps(), progress, colors)
     with files.atomic(folder) as partial:
         partial.mkdir()
-        _render_all(model, scene, options, DepthMaps(partial), progress)
+        _render_all(model, scene, options, DepthMaps(partial), progress, colors)
     return DepthMaps.open(folder)
 
 
@@ -134,16 +137,20 @@ def allocated(wanted: BlockMap) -> Volume:
 
 
 def _render_all(
-    model: SceneModel, scene: Scene, options: MeshOptions, maps: DepthMaps, progress: ProgressSink
+    model: SceneModel, scene: Scene, options: MeshOptions, maps: DepthMaps, progress: ProgressSink, colors: bool
 ) -> DepthMaps:
     total = len(scene.train)
     for done, index in enumerate(scene.train):
         progress("fuse", done, 2 * total)
         camera = _scaled(scene.views[index].camera, options.image_scale)
-        rendering = model.render(camera, _CHANNELS, progress)
+        rendering = model.render(camera, _CHANNELS | {"rgb"} if colors else _CHANNELS, progress)
         depth = pick_depth(rendering, options.depth)
-        assert rendering.rgb is not None and rendering.alpha is not None  # they were asked for
-        maps.add(depth, rendering.rgb, confidence(depth, rendering.alpha, camera, options), camera)
+        assert rendering.alpha is not None  # it was asked for
+        sure = confidence(depth, rendering.alpha, camera, options)
+        if "confidence" in rendering.extras:  # the model's own, in its depth
+            sure = sure * rendering.extras["confidence"]
+        rgb = rendering.rgb if rendering.rgb is not None else depth.new_zeros(*depth.shape, 3)
+        maps.add(depth, rgb, sure, camera)
     return maps
 
 

@@ -198,6 +198,27 @@ class TestFuse:
         middle = weight[int(camera.intrinsics[0, 3]), int(camera.intrinsics[0, 2])]
         assert 0.97 < middle <= 1
 
+    def test_a_models_own_confidence_counts(self) -> None:
+        class HalfSure(analytic.BallOnTable):
+            def render(
+                self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None
+            ) -> Rendering:
+                self.channels = channels
+                drawn = super().render(camera)
+                drawn.extras["confidence"] = torch.full_like(drawn.depth, 0.5)  # type: ignore[arg-type]
+                return drawn
+
+        scene, model = analytic.scene(analytic.ring(4)), HalfSure()
+        sure, unsure = (
+            fuse.render_depths(of, scene, MeshOptions()) for of in (analytic.BallOnTable(), model)
+        )  # fmt: skip
+        weights = [maps[0].pixels[..., 3].double() for maps in (sure, unsure)]
+        assert float(weights[0].max()) > 200
+        torch.testing.assert_close(weights[1], weights[0] / 2, atol=0.51, rtol=0)
+        assert model.channels == {"rgb", "alpha", "depth"}
+        fuse.render_depths(model, scene, MeshOptions(), colors=False)
+        assert model.channels == {"alpha", "depth"}
+
     def test_image_scale_shrinks_the_depth_maps(self) -> None:
         model = analytic.BallOnTable()
         fuse.render_depths(model, analytic.scene(analytic.ring(4)), MeshOptions(image_scale=0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.appearance import Appearance
 from nerfkit.models.fields.batches import PixelBatches
+from nerfkit.models.fields.depth import Colorless, distance_at, refined
 from nerfkit.models.fields.draw import Drawn, middles
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
 from nerfkit.models.fields.marcher import Marcher
@@ -199,9 +201,64 @@ def test_the_median_distance_is_where_half_the_light_is_gone() -> None:
     start = torch.tensor([1.0, 2, 3, 1, 2])
     samples = Samples(start, start + 1, offsets, torch.tensor([0, 0, 0, 2, 2], dtype=torch.int32))
     drawn = Drawn(torch.zeros(3, 3), torch.zeros(3), torch.tensor([0.2, 0.4, 0.2, 0.1, 0.2]), samples)
-    assert drawn.at_half(middles(samples)).tolist() == [2.5, 0.0, 0.0]
+    inside = math.log(0.8 / 0.5) / math.log(0.8 / 0.4)  # of the sample in which light falls from 0.8 to 0.4
+    assert distance_at(drawn, 0.5).tolist() == pytest.approx([2 + inside, 0.0, 0.0])
+    assert distance_at(drawn, 0.8).tolist() == pytest.approx([2.0, 0.0, 2 + math.log(9 / 8) / math.log(9 / 7)])
     mean = torch.tensor([[0.2 * 1.5 + 0.4 * 2.5 + 0.2 * 3.5], [0], [0.1 * 1.5 + 0.2 * 2.5]])
     torch.testing.assert_close(drawn.sum_of(middles(samples)[:, None]), mean)
+
+
+class Wall:
+    """Solid from z = 0 on, with mist of the density before it."""
+
+    sample_bytes, cones = 4, False
+
+    def __init__(self, density: float, mist: float = 0.0):
+        self.inside, self.mist = density, mist
+
+    def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
+        return torch.where(xyz_local[:, 2] > 0, self.inside, self.mist)
+
+    def shade(
+        self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.density(xyz_local), torch.ones_like(xyz_local)
+
+
+def rays_at_wall(count: int) -> Rays:
+    """From heights that lie anyhow to the samples, straight down the z axis and slanting."""
+    origins = torch.tensor([0.1, 0.05, -0.9]) + torch.linspace(0, 0.1, count)[:, None] * torch.tensor([0.0, 0, 1])
+    directions = torch.nn.functional.normalize(torch.tensor([[0.1, 0.0, 1.0]]), dim=1).expand(count, 3)
+    return Rays(origins, directions, torch.full((count,), -1))
+
+
+@pytest.mark.parametrize("density", [60.0, 1000.0])
+def test_depth_is_finer_than_the_march(density: float) -> None:
+    space, core, rays = Space(half=1.0), choose_core(), rays_at_wall(97)
+    possible = torch.ones(1, 32, 32, 32, dtype=torch.bool)
+    marcher, wall = Marcher(space, possible, core, 64, 0.02), Wall(density)
+    step = marcher.steps.least
+    drawn = marcher.draw(wall, rays)[-1]
+    truth = -rays.origins[:, 2] / rays.directions[:, 2] + math.log(2) / density
+    coarse, fine = distance_at(drawn, 0.5), distance_at(refined(wall, rays, drawn, core), 0.5)
+    assert float((coarse - truth).abs().max()) > 0.4 * step  # a sample tells no more than its middle
+    # Half of a half (the sample and the gap before it, in four), and a bit since opacities are kept below 1.
+    assert float((fine - truth).abs().max()) < 0.31 * step
+    assert float((fine - truth).mean()) == pytest.approx(0, abs=0.06 * step)
+
+
+def test_pictures_without_colors_pass_mist_by_and_ask_for_none() -> None:
+    space, core, rays = Space(half=1.0), choose_core(), rays_at_wall(9)
+    possible = torch.ones(1, 32, 32, 32, dtype=torch.bool)
+    marcher, field = Marcher(space, possible, core, 64, 0.02), Wall(1000.0, mist=1.0)
+    solid = marcher.for_surfaces(field)
+    through, past = marcher.draw(Colorless(field), rays)[-1], solid.draw(Colorless(field), rays)[-1]
+    assert past.looked_at < 0.7 * through.looked_at and bool((past.rgb == 0).all())
+    truth = -rays.origins[:, 2] / rays.directions[:, 2]
+    assert float((distance_at(refined(field, rays, past, core), 0.5) - truth).abs().max()) < 0.3 * marcher.steps.least
+    assert bool(marcher.occupied.grid.unpack().all())  # the one that trains stays as it was
+    mist = marcher.for_surfaces(Wall(1.0, mist=1.0))  # nothing is solid: what there is, is drawn
+    assert float((1 - mist.draw(Wall(1.0, mist=1.0), rays)[-1].transmittance).min()) > 0.5
 
 
 def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: float) -> None:
@@ -217,6 +274,14 @@ def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: flo
     expected = float((view.camera.world_from_cam[0, :3, 3] - center).norm()) - radius
     assert float(drawn.depth[middle, middle]) == pytest.approx(expected, rel=0.06)
     assert float(drawn.extras["median_depth"][middle, middle]) == pytest.approx(expected, rel=0.06)
+    sure = drawn.extras["confidence"]
+    assert float(sure.min()) >= 0 and float(sure.max()) <= 1 and float(sure[0, 0]) == 0
+    assert float(sure[middle - 6 : middle + 6, middle - 6 : middle + 6].mean()) > 0.3
+    plain = trained.render(view.camera, frozenset({"alpha", "depth"}))
+    assert plain.rgb is None and plain.alpha is not None
+    assert float((plain.alpha - drawn.alpha).abs().mean()) < 0.02
+    near = plain.extras["median_depth"] - drawn.extras["median_depth"]
+    assert float(near[middle - 6 : middle + 6, middle - 6 : middle + 6].abs().max()) < 0.02
     towards = -view.camera.world_from_cam[0, :3, 2]
     near_middle = drawn.normal[middle - 6 : middle + 6, middle - 6 : middle + 6].reshape(-1, 3)
     assert float((near_middle @ towards).mean()) > 0.55

@@ -57,18 +57,6 @@ class Drawn:
         out = values.new_zeros(len(self.rgb), values.shape[1])
         return out.index_add_(0, self.samples.ray_index.long(), self.weights[:, None] * values)
 
-    def at_half(self, values: Tensor) -> Tensor:
-        """The value [S] of the sample at which half the light is gone: [R], 0 where it never is."""
-        offsets, index = self.samples.offsets.long(), self.samples.ray_index.long()
-        running = torch.nn.functional.pad(self.weights.double().cumsum(0), (1, 0))
-        before_half = running[1:] - running[offsets[:-1]][index] < 0.5
-        passed = offsets.new_zeros(len(self.rgb)).index_add_(0, index, before_half.long())
-        place = offsets[:-1] + passed
-        reached = place < offsets[1:]
-        if not bool(reached.any()):
-            return values.new_zeros(len(self.rgb))
-        return torch.where(reached, values[place.clamp_max(len(index) - 1)], 0)
-
 
 class Sampler(Protocol):
     """Where along rays a field is looked at."""
@@ -85,6 +73,10 @@ class Sampler(Protocol):
         ...
 
     def after_step(self, field: Field, rng: torch.Generator) -> None: ...
+
+    def for_surfaces(self, field: Field) -> Sampler:
+        """The sampler for pictures of depth alone: it may pass by what is too thin to be a surface."""
+        ...
 
     def holds(self, xyz_local: Tensor) -> Tensor:
         """Whether there may be anything at points [P, 3]: [P] bool."""

@@ -19,6 +19,7 @@ from nerfkit.machine import free_memory
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.depth import Colorless, distance_at, refined
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
 from nerfkit.progress import ProgressSink, quiet
 
@@ -35,6 +36,8 @@ _MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of th
 _LOOKED_AT_SHARE = 3  # …and leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
 _NORMAL_REACH = 0.02  # of the space's half side: over which a surface's direction is looked for
+_UNSURE = 0.01  # of the distance: over which light is lost at a surface that counts half
+_FUZZ = 0.1  # what a surface counts that is no sharper than mist
 _EMPTY = 1e-3  # opacity of a pixel that shows nothing
 
 
@@ -61,6 +64,7 @@ class FieldModel:
         self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
+        self._for_surfaces: Sampler | None = None
 
     def _fitting_batch(self) -> int:
         """Samples of a training step: as many as are asked for, or fit into the memory."""
@@ -132,6 +136,7 @@ class FieldModel:
     def after_step(self, progress: float) -> None:
         """Lets the sampler look where there is anything, and sets the learning rate."""
         self.sampler.after_step(self.field, self._rng)
+        self._for_surfaces = None
         config = self.config
         fallen = max(0.0, (progress - config.lr_from) / (1 - config.lr_from)) if config.lr_from < 1 else 0.0
         for group in self.optimizer.param_groups:
@@ -150,7 +155,9 @@ class FieldModel:
     ) -> Rendering:
         """Draws one pinhole camera over the model's background, some rays at a time.
 
-        ``extras["median_depth"]`` [H, W] comes with depth: where half the light is gone, 0 where it never is.
+        With depth come ``extras["median_depth"]`` [H, W], where half the light is gone, 0 where it never is, and
+        ``extras["confidence"]`` [H, W], 0 to 1: how sharply the light ends there. Without colours mist is passed by,
+        which hides no surface but takes long to draw.
 
         Raises:
             NerfkitError: the field is empty.
@@ -163,13 +170,16 @@ class FieldModel:
         camera = moved(camera, self.device)
         pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2).to(self.device)
         forward = camera.world_from_cam[0, :3, 2]
+        field, sampler = self.field, self.sampler
+        if not channels & {"rgb", "normal"}:
+            field, sampler = Colorless(field), self._surface_sampler()
         parts: list[dict[str, Tensor]] = []
         done, count = 0, self._first_rays()
         while done < len(pixels):
             part = pixels[done : done + count]
             rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64, device=self.device), part)
             rays = dataclasses.replace(rays, camera_index=torch.full_like(rays.camera_index, -1))
-            drawn = self.sampler.draw(self.field, self.space.local_rays(rays))[-1]
+            drawn = sampler.draw(field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
             done += len(part)
             share = self.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
@@ -177,8 +187,14 @@ class FieldModel:
             progress("pixels", done, len(pixels))
         out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
-        extras = {"median_depth": out.pop("median_depth")} if "median_depth" in out else {}
+        extras: dict[str, Tensor] = {name: out.pop(name) for name in ("median_depth", "confidence") if name in out}
         return Rendering(**out, extras=extras)
+
+    def _surface_sampler(self) -> Sampler:
+        """The sampler for depth without colours, made once for all pictures of a field that isn't trained meanwhile."""
+        if self._for_surfaces is None:
+            self._for_surfaces = self.sampler.for_surfaces(self.field)
+        return self._for_surfaces
 
     def _pixels(self, drawn: Drawn, rays: Rays, forward: Tensor, channels: frozenset[Channel]) -> dict[str, Tensor]:
         """The channels of some rays (scene frame): [R] or [R, 3]."""
@@ -193,10 +209,27 @@ class FieldModel:
             t = self.space.scene_distances(rays, middles(drawn.samples), drawn.samples.ray_index)
             mean = drawn.sum_of(t[:, None])[:, 0] / alpha.clamp_min(_EMPTY)
             out["depth"] = torch.where(alpha > _EMPTY, mean * cosine, 0)
-            out["median_depth"] = drawn.at_half(t) * cosine
+            middle, out["confidence"] = self._surface(drawn, rays)
+            out["median_depth"] = middle * cosine
         if "normal" in channels:
             out["normal"] = self._normals(drawn, rays)
         return out
+
+    def _surface(self, drawn: Drawn, rays: Rays) -> tuple[Tensor, Tensor]:
+        """Distances in the scene [R] at which half of the light is gone, 0 where it never is, and how sure they are.
+
+        Sure is 1 where light goes at once, as at a wall, about 1/2 where the half between the quarters takes 1 % of the
+        distance, and little in fuzz, whose middle is no surface, but all that there is where no view sees better.
+        """
+        fine = refined(self.field, self.space.local_rays(rays), drawn, self.core)
+        index = torch.arange(len(rays.origins), device=rays.origins.device)
+        first, middle, last = (
+            torch.where(t > 0, self.space.scene_distances(rays, t, index), 0)
+            for t in (distance_at(fine, light) for light in (0.75, 0.5, 0.25))
+        )
+        spread = (last - first) / (_UNSURE * middle).clamp_min(1e-12)
+        sharp = torch.where(last > 0, 1 / (1 + spread**2), 0)
+        return middle, torch.where(middle > 0, _FUZZ + (1 - _FUZZ) * sharp, 0)
 
     def _normals(self, drawn: Drawn, rays: Rays) -> Tensor:
         """Directions in which the field gets thinner, weighted as colours are: [R, 3] unit, towards the camera.
@@ -261,5 +294,6 @@ class FieldModel:
         for group in self.optimizer.param_groups:
             group["lr"] = state["lr"]
         self.sampler.load_state_dict(state["sampler"])
+        self._for_surfaces = None
         self.batches.queue = [int(place) for place in state["queue"]]
         self.ray_count, self.sample_count = int(state["ray_count"]), int(state["sample_count"])

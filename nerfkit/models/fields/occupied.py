@@ -15,6 +15,8 @@ from nerfkit.models.fields.space import Space
 
 _DECAY = 0.95
 _OPACITY_MIN = 0.01  # of a step through a cell that counts as occupied; or the mean of all cells, if that is less…
+_OPACITY_SOLID = 0.1  # of a step through a cell that may hold a part of a surface
+_SOLID_LOOKS = 4  # at random points of a cell
 _OPACITY_NONE = 1e-4  # …but so thin a mist is nothing
 
 log = logging.getLogger("nerfkit")
@@ -86,6 +88,25 @@ class OccupiedSpace:
             log.warning("the field is empty everywhere; looking at all of space again")
             occupied[self.cells] = True
         self.grid = Occupancy.pack(occupied.view(self.possible.shape), self.space.half)
+
+    def solid(self, density: Callable[[Tensor], Tensor], rng: torch.Generator) -> Occupancy:
+        """The occupied cells in which there is more than mist, by a look at each: what depth is drawn by.
+
+        What is known from training also holds what was there long ago, and mist that photos don't tell from nothing.
+        """
+        occupied = self.grid.unpack().flatten().nonzero()[:, 0]
+        found = torch.zeros(len(occupied), device=occupied.device)
+        rng = generator_on(occupied.device, rng)
+        for part in range(0, len(occupied), 1 << 18):
+            piece = slice(part, part + (1 << 18))
+            for _ in range(_SOLID_LOOKS):
+                seen = -torch.expm1(-density(self._points(occupied[piece], rng)) * self.step)
+                found[piece] = torch.maximum(found[piece], seen)
+        solid = torch.zeros(self.possible.numel(), dtype=torch.bool, device=occupied.device)
+        solid[occupied] = found > _OPACITY_SOLID
+        if not bool(solid.any()):  # all of it is mist
+            return self.grid
+        return Occupancy.pack(solid.view(self.possible.shape), self.space.half)
 
     def holds(self, xyz: Tensor) -> Tensor:
         """Whether local points [P, 3] lie in an occupied cell of the finest level around them: [P] bool."""

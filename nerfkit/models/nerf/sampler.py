@@ -68,6 +68,10 @@ class CoarseToFine:
     def after_step(self, field: Field, rng: torch.Generator) -> None:
         """Nothing: both fields learn by what is drawn."""
 
+    def for_surfaces(self, field: Field) -> CoarseToFine:
+        """Itself."""
+        return self
+
     def holds(self, xyz_local: Tensor) -> Tensor:
         """All points [P, 3] that rays may reach: [P] bool. Nothing outside a box was ever looked at."""
         if self.space.contracted:
