@@ -21,6 +21,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nerfkit.machine import share_the_cores
+
+share_the_cores()  # before torch, as the command line does
+
 import numpy as np
 import torch
 
