@@ -34,7 +34,7 @@ def still_life() -> Path:
 def test_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """``NERFKIT_TEST_DEVICE=cuda`` runs the operators' tests on a GPU (``make gpu-test``), ``pretend`` on none.
 
-    Theirs are tests/core, tests/mesh/test_tsdf.py and tests/mesh/test_marching_cubes.py; the others say themselves where they run.
+    Theirs are tests/core, tests/mesh/test_tsdf.py and test_marching_cubes.py; the others say themselves where they run.
     """
     device = os.environ.get("NERFKIT_TEST_DEVICE")
     if not device:

@@ -56,8 +56,8 @@ def check(found: Agreement) -> None:
     """Raises NerfkitError: the depth maps show no common surface."""
     if found.pixels >= _ENOUGH and found.share < _LEAST_SHARE:
         raise NerfkitError(
-            f"no surface to mesh: the depth maps of different views agree on {100 * found.share:.0f} % of what they see; "
-            "train longer, or check the poses"
+            f"no surface to mesh: the depth maps of different views agree on {100 * found.share:.0f} % of what they "
+            "see; train longer, or check the poses"
         )
 
 

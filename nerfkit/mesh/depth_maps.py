@@ -99,4 +99,8 @@ def _stacked(maps: list[DepthMap], device: torch.device | str) -> tuple[Tensor, 
         torch.cat([one.camera.world_from_cam for one in maps]),
         torch.cat([one.camera.intrinsics for one in maps]), maps[0].camera.width, maps[0].camera.height,
     )  # fmt: skip
-    return torch.stack([one.depth for one in maps]).to(device), torch.stack([one.pixels for one in maps]).to(device), cameras
+    return (
+        torch.stack([one.depth for one in maps]).to(device),
+        torch.stack([one.pixels for one in maps]).to(device),
+        cameras,
+    )

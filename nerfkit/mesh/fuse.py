@@ -93,9 +93,7 @@ def fuse(
     return volume
 
 
-def block_map(
-    scene: Scene, options: MeshOptions, device: torch.device | str = "cpu", noise: float = 0.0
-) -> BlockMap:
+def block_map(scene: Scene, options: MeshOptions, device: torch.device | str = "cpu", noise: float = 0.0) -> BlockMap:
     """The blocks of the box that the options ask for, none marked yet.
 
     Args:

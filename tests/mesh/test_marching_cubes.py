@@ -111,7 +111,7 @@ def test_only_cubes_with_eight_known_corners_are_meshed(extract: Callable[..., t
     for x, y, z in np.argwhere(whole):
         for axis in range(3):
             for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                start = [x, y, z] + np.insert([a, b], axis, 0)
+                start = np.array([x, y, z]) + np.insert([a, b], axis, 0)
                 end = start + np.eye(3, dtype=int)[axis]
                 f, g = tsdf[tuple(start)], tsdf[tuple(end)]
                 if (f < 0) != (g < 0):

@@ -174,16 +174,16 @@ class TestFuse:
         clean, noisy = fuse.render_depths(analytic.BallOnTable(), scene, MeshOptions()), DepthMaps()
         generator = torch.Generator().manual_seed(1)
         for one in clean:
-            noise = 0.003 * torch.randn(one.depth.shape, generator=generator)
+            noise = 0.004 * torch.randn(one.depth.shape, generator=generator)
             depth = torch.where(one.depth > 0, one.depth + noise, 0)
             noisy.add(depth, one.pixels[..., :3] / 255, one.pixels[..., 3] / 255, one.camera)
         alike, unlike = agreement.agreement(clean), agreement.agreement(noisy)
-        assert alike.share > 0.9 and alike.noise < 0.0015
-        assert unlike.share > 0.85 and 0.0024 < unlike.noise < 0.0042
+        assert alike.share > 0.9 and alike.noise < 0.003  # a pixel's depth isn't that of all of it
+        assert unlike.share > 0.8 and 0.0033 < unlike.noise < 0.0055
         options = MeshOptions(resolution=400)
-        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.01, 1.0)]
+        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.008, 1.0)]
         widths = [one.truncation / one.voxel_size for one in maps]
-        assert widths == pytest.approx([4, 0.03 / maps[0].voxel_size, 12], rel=1e-3)
+        assert widths == pytest.approx([4, 0.024 / maps[0].voxel_size, 12], rel=1e-3)
 
     def test_confidence_leaves_out_edges_grazing_and_transparent_pixels(self) -> None:
         camera = analytic.ring(24)[0]
@@ -247,7 +247,7 @@ class TestFuse:
             for depth, pixels, views in fuse.render_depths(model, scene, MeshOptions()).batches():
                 choose_core().tsdf_mark(wanted, depth, pixels, views)
             counts.append(int(wanted.marks.sum()))
-        assert 3 < counts[1] / counts[0] < 4.6 and 3 < counts[2] / counts[1] < 4.6
+        assert 3 < counts[1] / counts[0] < 5 and 3 < counts[2] / counts[1] < 5
         assert counts[2] < 0.15 * wanted.marks.numel()
         assert counts[2] * BYTES_PER_BLOCK < 300e6
 
@@ -257,14 +257,13 @@ class TestBounds:
         small, large = (analytic.scene(analytic.ring(8, width, width)) for width in (99, 121))
         for view in large.views:
             view.camera = cameras.resize(view.camera, 363, 363)
-        assert bounds.scene_grid(small, MeshOptions()).voxel_size == pytest.approx(1.0 / 127, rel=0.02)
+        assert max(bounds.scene_grid(small, MeshOptions()).shape) == 128
         grid = bounds.scene_grid(large, MeshOptions())
         assert grid.voxel_size == pytest.approx(bounds.pixel_size(large, torch.zeros(3)), rel=0.03)
         assert 256 < max(grid.shape) < 512
         assert max(bounds.scene_grid(large, MeshOptions(), finest=200).shape) == 200
-        assert max(bounds.scene_grid(large, MeshOptions(image_scale=0.5)).shape) == pytest.approx(
-            max(grid.shape) / 2, abs=2
-        )
+        half = bounds.scene_grid(large, MeshOptions(image_scale=0.5))
+        assert max(half.shape) == pytest.approx(max(grid.shape) / 2, abs=2)
         assert max(bounds.scene_grid(large, MeshOptions(resolution=77)).shape) == 77
 
     def test_auto_holds_the_ball_and_the_table_but_no_outliers(self) -> None:
