@@ -16,9 +16,10 @@ from nerfkit.mesh.requirements import require
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
 from nerfkit.mesh.texels import Texels
 
+_ROBUST = 12.0  # of 255: larger differences are no exposure but detail, or a chart folded onto a line
 _POINTS = 5  # along each edge
-_SMOOTH = 0.05  # weight of differences between neighbours, against those across seams
-_STAY = 1e-3  # weight of the correction itself
+_SMOOTH = 2.0  # weight of differences between neighbours, against those across seams
+_STAY = 0.1  # weight of the correction itself
 
 
 def seam_edges(mesh: Mesh) -> np.ndarray:
@@ -58,8 +59,8 @@ def seam_differences(mesh: Mesh, texture: np.ndarray, edges: np.ndarray) -> np.n
 def level_seams(mesh: Mesh, texels: Texels, colors: np.ndarray) -> np.ndarray:
     """Colours [T, 3] float32 with a smooth correction that takes away what differs across the borders of charts.
 
-    The correction g, at every vertex, is the least of ``sum over points on seams of (g_a + d - g_b)^2``, d the
-    difference there, ``+ SMOOTH sum over edges of (g_i - g_j)^2 + STAY sum of g_i^2``.
+    The correction g, at every vertex, is the least of ``sum over points on seams of t (g_a + d - g_b)^2``, d the
+    difference there and t the trust in it, ``+ SMOOTH sum over edges of (g_i - g_j)^2 + STAY sum of g_i^2``.
     """
     sparse, solver = require("scipy.sparse"), require("scipy.sparse.linalg")
     edges = seam_edges(mesh)
@@ -81,8 +82,10 @@ def level_seams(mesh: Mesh, texels: Texels, colors: np.ndarray) -> np.ndarray:
     graph = sparse.coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count))
     graph = (graph + graph.T).tocsr()
     laplacian = sparse.diags(np.asarray(graph.sum(1)).ravel()) - graph
-    system = (across.T @ across + _SMOOTH * laplacian + _STAY * sparse.identity(count)).tocsc()
-    right = -(across.T @ difference.reshape(-1, 3).astype(np.float64))
+    trust = 1 / (1 + (np.abs(difference).mean(2).ravel() / _ROBUST) ** 2)
+    weighted = across.T @ sparse.diags(trust)
+    system = (weighted @ across + _SMOOTH * laplacian + _STAY * sparse.identity(count)).tocsc()
+    right = -(weighted @ difference.reshape(-1, 3).astype(np.float64))
     correction = solver.splu(system).solve(np.ascontiguousarray(right))  # [V, 3]
     return np.clip(colors + texels.interpolate(mesh, correction), 0, 255).astype(np.float32)
 
