@@ -110,6 +110,8 @@ class _Answers:
 
 
 def main() -> None:
+    # Stages share work among their own threads; those of NumPy's BLAS would keep all cores busy with waiting in between.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     answers = _Answers(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever a library prints goes to the log
     task = json.loads(sys.stdin.readline())
