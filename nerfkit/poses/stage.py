@@ -24,7 +24,7 @@ from nerfkit.progress import ProgressSink
 
 log = logging.getLogger("nerfkit")
 
-VERSION = 3  # of the stages' results; another one makes them anew
+VERSION = 4  # of the stages' results; another one makes them anew
 _NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
 
 
