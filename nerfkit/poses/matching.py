@@ -16,6 +16,7 @@ from nerfkit.poses import learned, pairs, preview, retrieval
 from nerfkit.poses.worker import Tell, counting, settle
 
 _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
+_FEWEST_TRIALS = 30
 _COUNT = "SELECT COUNT(*) FROM two_view_geometries"
 
 
@@ -61,6 +62,8 @@ class _Job:
         matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
         matching.guided_matching, matching.skip_image_pairs_in_same_frame = guided, rig
         verification.ransac.random_seed = seed
+        # Where nine of ten matches are right, a hundred samples are three times what COLMAP's confidence asks for.
+        verification.ransac.min_num_trials = _FEWEST_TRIALS
         if network is not None:
             learned.use_matcher(matching, network)
         self.options = {
@@ -93,7 +96,8 @@ class _Job:
     def rounds(self, first: pairs.Pairs, more: Callable[[pairs.Pairs, pairs.Pairs], pairs.Pairs]) -> int:
         """Compares pairs, and then ``more`` by those tried and verified; gives their number."""
         second = more(first, self.match(first, 0))
-        self.match(second, len(first))
+        if second:
+            self.match(second, len(first))
         return len(first) + len(second)
 
     def exhaustive(self) -> int:
