@@ -164,7 +164,6 @@ class _Job:
         options.ba_global_max_refinements, options.ba_local_max_refinements = 2, 1
         options.ba_global_max_num_iterations, options.ba_local_max_num_iterations = 20, 15
         options.ba_global_function_tolerance, options.ba_local_function_tolerance = 1e-6, 1e-5
-        options.ba_min_num_residuals_for_cpu_multi_threading = 20_000
         if self.rig:
             options.ba_refine_focal_length = options.ba_refine_extra_params = options.ba_refine_sensor_from_rig = False
             options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False

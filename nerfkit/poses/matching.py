@@ -28,15 +28,17 @@ def work(
 
     ``matcher`` is ``auto``, or what the user asks for; ``ordered`` tells that the photos, sorted by name, are in the
     order they were taken in; ``guided`` matches once more with the geometry of each verified pair known, and trusts no
-    quick look at pairs. Views of a ``rig`` in one place aren't compared with each other. ``network`` is LightGlue's file, for ALIKED's
-    features; None: the nearest descriptors. Gives the ``matcher`` that was chosen, ``why``, and
-    how many pairs were compared and verified.
+    quick look at pairs. Views of a ``rig`` in one place aren't compared with each other. ``network`` is LightGlue's
+    file, for ALIKED's features; None: the nearest descriptors. Gives the ``matcher`` that was chosen, ``why``, and how
+    many pairs were compared and verified.
     """
     job = _Job(tell, Path(database), guided, seed, rig, network)
     thorough = guided or rig or network is not None
     choice = pairs.choose(matcher, len(job.images), ordered, thorough)
-    vectors = job.vectors() if choice is None or choice.matcher in ("sequential", "retrieval") else None
-    choice = choice or pairs.choose_by_sight(vectors)
+    vectors = None
+    if choice is None or choice.matcher in ("sequential", "retrieval"):
+        vectors = job.vectors()
+        choice = choice or pairs.choose_by_sight(vectors)
     tell.say(choice.line)
     if choice.matcher == "preview":
         seen = preview.matches(job.largest())

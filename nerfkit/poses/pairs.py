@@ -59,7 +59,7 @@ def choose(matcher: str, photos: int, ordered: bool, thorough: bool = False) -> 
     if photos <= EXHAUSTIVE_UP_TO or (thorough and photos <= PREVIEW_UP_TO):
         return Choice("exhaustive", f"all {comb(photos, 2)} of {photos} photos")
     if photos <= PREVIEW_UP_TO:
-        return Choice("preview", f"a quick look at all {comb(photos, 2)} of {photos} photos, and then the promising ones")
+        return Choice("preview", f"those that a quick look at all {comb(photos, 2)} of {photos} photos promises")
     if ordered:
         return Choice("sequential", f"{photos} frames in order: neighbours, and frames that look alike")
     return None

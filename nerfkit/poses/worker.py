@@ -111,7 +111,7 @@ class _Answers:
 
 
 def main() -> None:
-    # Stages share work among their own threads; those of NumPy's BLAS would keep all cores busy with waiting in between.
+    # Stages share work among their own threads; those of NumPy's BLAS would keep all cores busy waiting in between.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     answers = _Answers(os.fdopen(os.dup(1), "w"))
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -180,7 +180,7 @@ def test_components_are_those_of_the_graph(photos: int) -> None:
 
     rng = np.random.default_rng(photos)
     order = rng.permutation(photos)
-    chain = [(int(one), int(two)) for one, two in zip(order[: photos // 2], order[1 : photos // 2])]
+    chain = [(int(one), int(two)) for one, two in pairwise(order[: photos // 2])]
     some = [tuple(map(int, pair)) for pair in rng.integers(0, photos, (photos // 5, 2))]
     edges = np.array([*chain, *some]).reshape(-1, 2).astype(int)
     graph = csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (photos, photos))

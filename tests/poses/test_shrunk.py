@@ -30,9 +30,7 @@ def found(
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg"))
     group = {"names": names, "size": (640, 480), "focal_px": 500.0, "focal_is_wrong": False}
     settings = {"max_image_size": longer_side, "max_num_features": 4096, "first_octave": 0}
-    result = features.work(
-        Silent(), str(database), str(folder), [group], "OPENCV", settings, masks and str(masks)
-    )
+    result = features.work(Silent(), str(database), str(folder), [group], "OPENCV", settings, masks and str(masks))
     with pycolmap.Database.open(database) as filled:
         keypoints = {image.name: filled.read_keypoints(image.image_id) for image in filled.read_all_images()}
         assert filled.num_frames() == len(keypoints)
