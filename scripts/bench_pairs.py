@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=ROOT / "scenes" / "still_life" / "photos")
     parser.add_argument("--counts", type=int, nargs="*", default=[50, 100, 200, 300])
-    parser.add_argument("--matchers", nargs="*", default=["exhaustive", "sequential", "retrieval"])
+    parser.add_argument("--matchers", nargs="*", default=["exhaustive", "preview", "sequential", "retrieval"])
     parser.add_argument("--exhaustive-up-to", type=int, default=300, help="its cost grows with the square")
     options = parser.parse_args()
     sources = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))

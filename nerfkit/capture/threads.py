@@ -1,4 +1,4 @@
-"""Threads for work that Pillow does outside of Python's lock: decoding and encoding."""
+"""Threads for work that Pillow, OpenCV and NumPy do outside of Python's lock."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Camera poses from photos: features → matching → mapping → one model, by COLMAP.
 
-Each stage runs in a process of its own (:mod:`nerfkit.poses.worker`), so that an interrupt ends it at once and
-a crash in it is an error message; importing this package imports neither pycolmap nor torch.
+Stages run in another process (:mod:`nerfkit.poses.worker`), so that an interrupt ends them at once and a crash in one
+is an error message; importing this package imports neither pycolmap nor torch.
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ class Stages:
 
     def __init__(
         self, cache: Cache, work: Path, out: Path, options: PoseOptions, progress: ProgressSink, found: Photos,
-        networks: Networks | None,
+        networks: Networks | None, worker: stage.Worker,
     ) -> None:  # fmt: skip
+        self.worker = worker
         self.cache, self.work, self.out, self.options, self.progress = cache, work, out, options, progress
         self.photos, self.ordered, self.rig, self.networks = found.photos, found.ordered, found.rig, networks
 
@@ -189,7 +190,7 @@ class Stages:
         return self.cache.folder / f"model{strength.suffix}"
 
     def run(self, name: str, place: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        return stage.run(name, arguments, self.cache.log(place), quiet if name in UNTOLD else self.progress)
+        return self.worker.run(name, arguments, self.cache.log(place), quiet if name in UNTOLD else self.progress)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nerfkit.poses import learned
+from nerfkit.poses import learned, shrunk
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
-_GUESS = 1.2  # focal length over the longer side, where nothing is known: COLMAP's own
 FISHEYE = "OPENCV_FISHEYE"
-# Focal length over the longer side, where EXIF has none: 143 degrees along it. COLMAP's own, 1.2, is no fisheye's.
-FISHEYE_FOCAL = 0.4
+# Focal lengths over the longer side, where EXIF has none: COLMAP's own, and for a fisheye 143 degrees along it.
+_GUESS, FISHEYE_FOCAL = 1.2, 0.4
 FEW = 20  # photos; with more of them, neighbours are close enough to do with fewer features, in a quarter of the time
 
 
@@ -36,8 +35,6 @@ def work(
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "PINHOLE" if rig else camera_model
-    if camera_model == FISHEYE:
-        reader.default_focal_length_factor = FISHEYE_FOCAL
     if masks is not None:
         reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
@@ -50,8 +47,11 @@ def work(
         for number, group in enumerate(groups):
             doubled = total <= FEW and max(group["size"]) < SMALL
             extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
-            known = ",".join(map(str, rig[number]["intrinsics"])) if rig else _camera_params(camera_model, group)
-            reader.camera_params = known
+            known = rig[number]["intrinsics"] if rig else _camera_params(camera_model, group)
+            reader.camera_params = ",".join(map(str, known))
+            if network is None and max(group["size"]) > settings["max_image_size"]:
+                shrunk.extract(database, folder, group["names"], group["size"], reader, extraction)
+                continue
             pycolmap.extract_features(
                 database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
@@ -68,17 +68,14 @@ def work(
     return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}
 
 
-def _camera_params(camera_model: str, group: dict[str, Any]) -> str:
-    """COLMAP's parameters of a group's camera; empty: it looks into EXIF, where it reads the 35 mm equivalent alone."""
+def _camera_params(camera_model: str, group: dict[str, Any]) -> list[float]:
+    """COLMAP's parameters of a group's camera."""
     import pycolmap
 
-    focal = group["focal_px"]
-    if focal is None and not group["focal_is_wrong"]:
-        return ""
     width, height = group["size"]
-    guess = FISHEYE_FOCAL if camera_model == FISHEYE else _GUESS
-    camera = pycolmap.Camera.create_from_model_name(0, camera_model, focal or guess * max(width, height), width, height)
-    return ", ".join(map(str, camera.params))
+    guess = (FISHEYE_FOCAL if camera_model == FISHEYE else _GUESS) * max(width, height)
+    camera = pycolmap.Camera.create_from_model_name(0, camera_model, group["focal_px"] or guess, width, height)
+    return [float(value) for value in camera.params]
 
 
 def _distrust(database: Any, groups: list[dict[str, Any]]) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nerfkit.poses import learned, pairs, retrieval
+from nerfkit.poses import learned, pairs, preview, retrieval
 from nerfkit.poses.worker import Tell, counting, settle
 
 _BLOCK = 25  # photos whose descriptors are in memory at a time, twice
+_FEWEST_TRIALS = 30
 _COUNT = "SELECT COUNT(*) FROM two_view_geometries"
 
 
@@ -25,25 +27,26 @@ def work(
     """Adds matches to a database with features.
 
     ``matcher`` is ``auto``, or what the user asks for; ``ordered`` tells that the photos, sorted by name, are in the
-    order they were taken in; ``guided`` matches once more with the geometry of each verified pair known.
-    Views of a ``rig`` in one place aren't compared with each other. ``network`` is LightGlue's file, for ALIKED's
-    features; None: the nearest descriptors. Gives the ``matcher`` that was chosen, ``why``, and
-    how many pairs were compared and verified.
+    order they were taken in; ``guided`` matches once more with the geometry of each verified pair known, and trusts no
+    quick look at pairs. Views of a ``rig`` in one place aren't compared with each other. ``network`` is LightGlue's
+    file, for ALIKED's features; None: the nearest descriptors. Gives the ``matcher`` that was chosen, ``why``, and how
+    many pairs were compared and verified.
     """
     job = _Job(tell, Path(database), guided, seed, rig, network)
-    choice = pairs.choose(matcher, len(job.images), ordered)
+    thorough = guided or rig or network is not None
+    choice = pairs.choose(matcher, len(job.images), ordered, thorough)
     vectors = None
-    if choice is None or choice.matcher != "exhaustive":
+    if choice is None or choice.matcher in ("sequential", "retrieval"):
         vectors = job.vectors()
         choice = choice or pairs.choose_by_sight(vectors)
     tell.say(choice.line)
-    if vectors is None:
-        compared = job.exhaustive()
+    if choice.matcher == "preview":
+        seen = preview.matches(job.largest())
+        compared = job.rounds(pairs.promising_pairs(seen), partial(pairs.missing_pairs, seen))
+    elif vectors is not None:
+        compared = job.rounds(pairs.first_round(choice.matcher, vectors), partial(pairs.second_round, vectors))
     else:
-        first = pairs.first_round(choice.matcher, vectors)
-        second = pairs.second_round(vectors, first, job.match(first, 0))
-        compared = len(first) + len(second)
-        job.match(second, len(first))
+        compared = job.exhaustive()
     verified = len(job.verified())
     settle(Path(database))
     return {"matcher": choice.matcher, "why": choice.why, "pairs": compared, "verified_pairs": verified}
@@ -61,6 +64,8 @@ class _Job:
         matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
         matching.guided_matching, matching.skip_image_pairs_in_same_frame = guided, rig
         verification.ransac.random_seed = seed
+        # Where nine of ten matches are right, a hundred samples are three times what COLMAP's confidence asks for.
+        verification.ransac.min_num_trials = _FEWEST_TRIALS
         if network is not None:
             learned.use_matcher(matching, network)
         self.options = {
@@ -78,6 +83,24 @@ class _Job:
 
             words = retrieval.words(descriptors(), len(self.images), self.seed)
             return retrieval.vectors(retrieval.count(one, words) for one in descriptors())
+
+    def largest(self) -> list[retrieval.Floats]:
+        """The descriptors of each photo's largest features."""
+        import pycolmap
+
+        with pycolmap.Database.open(self.database) as filled:
+            numbers = [image.image_id for image in self.images]
+            return [
+                preview.largest(filled.read_descriptors(number).data, filled.read_keypoints(number))
+                for number in numbers
+            ]
+
+    def rounds(self, first: pairs.Pairs, more: Callable[[pairs.Pairs, pairs.Pairs], pairs.Pairs]) -> int:
+        """Compares pairs, and then ``more`` by those tried and verified; gives their number."""
+        second = more(first, self.match(first, 0))
+        if second:
+            self.match(second, len(first))
+        return len(first) + len(second)
 
     def exhaustive(self) -> int:
         """Compares all pairs; gives their number."""

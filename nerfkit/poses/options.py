@@ -31,7 +31,8 @@ STRONGER = {  # for photos of which too few fit together
     "best": FeatureSettings(2400, 8192, -1),
 }
 FEWEST_SHARE = 0.5  # share of registered photos below which another way is tried
-EXHAUSTIVE_UP_TO = 80  # photos: with more of them, most pairs share nothing, and comparing them takes longest
+EXHAUSTIVE_UP_TO = 20  # photos: so few are compared in no time
+PREVIEW_UP_TO = 80  # photos: with more of them, most pairs share nothing
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class PoseOptions:
     feature_models: Path | None = None
     """With --features aliked: folder that holds aliked-n16rot.onnx and aliked-lightglue.onnx of COLMAP's release
     3.13.0; nothing is downloaded."""
-    matcher: Literal["auto", "exhaustive", "sequential", "retrieval"] = "auto"
-    """Which photos are compared: all pairs, neighbours by name (for frames of a walk or a video), or photos that look
-    alike; auto: all pairs up to 80 photos, else by whether neighbours by name look alike."""
+    matcher: Literal["auto", "exhaustive", "preview", "sequential", "retrieval"] = "auto"
+    """Which photos are compared: all pairs, those that a quick look at all pairs promises (with --features sift),
+    neighbours by name (for frames of a walk or a video), or photos that look alike; auto: all pairs up to 20 photos,
+    preview up to 80, else by whether neighbours by name look alike."""
     camera_model: CameraModelName = "OPENCV"
     """COLMAP's camera model, estimated with the poses; EQUIRECTANGULAR: panoramas of 360 degrees, which are split into
     perspective views (their metadata says so, as a rule)."""
@@ -70,7 +72,7 @@ class PoseOptions:
         for name, choices in (
             ("quality", tuple(QUALITY)),
             ("features", ("sift", "aliked")),
-            ("matcher", ("auto", "exhaustive", "sequential", "retrieval")),
+            ("matcher", ("auto", "exhaustive", "preview", "sequential", "retrieval")),
             ("camera_model", CameraModelName.__args__),  # type: ignore[attr-defined]
             ("single_camera", ("auto", "yes", "no")),
         ):
@@ -78,6 +80,8 @@ class PoseOptions:
                 raise NerfkitError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
         if self.feature_models is not None and self.features == "sift":
             raise NerfkitError("--feature-models: SIFT needs no models; add --features aliked")
+        if self.matcher == "preview" and self.features != "sift":
+            raise NerfkitError("--matcher preview: looks at SIFT's features alone; leave --matcher or --features out")
         if self.scale_ref:
             from nerfkit.poses import scale_reference
 

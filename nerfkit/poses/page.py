@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfkit import __version__
+from nerfkit.capture.threads import threads
 from nerfkit.files import write_text
 from nerfkit.poses.advice import PhotoFacts, reason
 from nerfkit.poses.report import PoseReport
@@ -52,7 +53,8 @@ def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | 
     photos: list[Row] = seen["photos"]
     known = facts(dict(seen), None, None, 0).photos
     side = next(pixels for most, pixels in SIDES if len(photos) <= most)
-    thumbnails = [thumbnail(folder / photo["image"], side) for photo in photos]
+    with threads() as pool:
+        thumbnails = list(pool.map(lambda photo: thumbnail(folder / photo["image"], side), photos))
     title = path.resolve().parent.name
     body = "\n".join([
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(report))}</p></header>",

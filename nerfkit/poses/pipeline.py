@@ -24,6 +24,7 @@ from nerfkit.poses.output import FILES
 from nerfkit.poses.report import PoseReport
 from nerfkit.poses.review import facts
 from nerfkit.poses.scale_reference import parse, resolve
+from nerfkit.poses.stage import Worker
 from nerfkit.progress import ProgressSink, quiet
 
 log = logging.getLogger("nerfkit")
@@ -52,8 +53,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
     start = time.perf_counter()
     found = source.photos_of(photos, out, options, claim, progress)
     cache = Cache(out / ".cache")
-    with cache.workspace() as work:
-        stages = Stages(cache, work, out, options, progress, found, networks)
+    with cache.workspace() as work, Worker() as worker:
+        stages = Stages(cache, work, out, options, progress, found, networks, worker)
         return _Run(stages, found.unreadable, start).all()
 
 

@@ -18,7 +18,7 @@ class PoseReport:
     mean_reprojection_error_px: float  # at the photos' full size
     agreement: float  # share of the verified matches that agree with the poses; a right model has 0.9 or more
     cameras: int  # different intrinsics
-    matcher: str  # exhaustive, sequential or retrieval
+    matcher: str  # exhaustive, preview, sequential or retrieval
     seconds: dict[str, float]  # features, matching, mapping, total; of the run that computed them
     doubts: list[str] = field(default_factory=list)  # why the poses may be wrong, in words
     groups: list[list[str]] = field(default_factory=list)  # unregistered photos that fit only among themselves

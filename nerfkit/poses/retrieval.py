@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfkit.capture.threads import threads
+
 Floats = NDArray[np.float32]
 Counts = NDArray[np.int32]
 Descriptors = NDArray[np.uint8] | NDArray[np.float32]
@@ -19,6 +21,7 @@ Descriptors = NDArray[np.uint8] | NDArray[np.float32]
 WORDS = 2048
 _SAMPLE = 50_000  # descriptors that the words are learned from: 25 MB
 _ROUNDS = 3
+_POINTS = 512  # compared with all words at a time: 4 MB
 _BLOCK = 1024  # photos that are compared with all others at a time
 _ORDERED_SHARE = 0.8  # by chance, among 60 photos: 0.1
 
@@ -74,12 +77,12 @@ def in_order(vectors: Floats) -> bool:
 
 
 def _nearest(points: Floats, centers: Floats) -> NDArray[np.intp]:
-    """The nearest centre of each point [M], blockwise."""
+    """The nearest centre of each point [M], blockwise in threads."""
     half = (centers**2).sum(1) / 2
-    nearest = np.zeros(len(points), dtype=np.intp)
-    for at in range(0, len(points), 4096):
-        nearest[at : at + 4096] = (points[at : at + 4096] @ centers.T - half).argmax(1)
-    return nearest
+    starts = range(0, len(points), _POINTS)
+    with threads() as pool:
+        blocks = pool.map(lambda at: (points[at : at + _POINTS] @ centers.T - half).argmax(1), starts)
+        return np.concatenate([np.zeros(0, np.intp), *blocks])
 
 
 def _sums(points: Floats, groups: NDArray[np.intp], count: int) -> Floats:

@@ -1,8 +1,8 @@
-"""A stage of pose estimation in a process of its own: ``python -m nerfkit.poses.worker``.
+"""Stages of pose estimation, one after another, in a process of their own: ``python -m nerfkit.poses.worker``.
 
-It reads one line of JSON from stdin (``stage`` and ``arguments``), answers on stdout with lines of JSON
-(``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``), and leaves COLMAP's log on stderr.
-When stdin closes, because whoever started it was killed, it ends as well.
+It reads a line of JSON for each from stdin (``stage``, ``arguments``, and a file for COLMAP's ``log``) and answers on
+stdout with lines of JSON (``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``). When stdin
+closes, because whoever started it was killed or needs no more, it ends as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -110,23 +111,32 @@ class _Answers:
 
 
 def main() -> None:
+    # Stages share work among their own threads; those of NumPy's BLAS would keep all cores busy waiting in between.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     answers = _Answers(os.fdopen(os.dup(1), "w"))
-    os.dup2(2, 1)  # whatever a library prints goes to the log
-    task = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        stage = importlib.import_module(STAGES[task["stage"]])
-        answers.send(result=stage.work(tell=answers, **task["arguments"]))
-    except Exception as error:
-        traceback.print_exc()
-        kind = "user" if isinstance(error, NerfkitError) else "fault"
-        answers.send(error=str(error) or type(error).__name__, kind=kind)
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    while True:
+        task = json.loads(tasks.get())
+        with open(task["log"], "a") as log:
+            for stream in (1, 2):  # whatever a library prints goes to the log
+                os.dup2(log.fileno(), stream)
+        try:
+            stage = importlib.import_module(STAGES[task["stage"]])
+            answers.send(result=stage.work(tell=answers, **task["arguments"]))
+        except Exception as error:
+            traceback.print_exc()
+            kind = "user" if isinstance(error, NerfkitError) else "fault"
+            answers.send(error=str(error) or type(error).__name__, kind=kind)
 
 
-def _end_with_parent() -> None:
-    # Blocks outside of Python's own buffered stdin, whose lock would hold up the interpreter's end.
-    while os.read(0, 1):
-        pass
+def _read_tasks(tasks: queue.SimpleQueue[bytes]) -> None:
+    """Ends the process when stdin does. Reads outside of Python's own buffered stdin, whose lock would hold up that."""
+    waiting = b""
+    while data := os.read(0, 1 << 16):
+        *lines, waiting = (waiting + data).split(b"\n")
+        for line in lines:
+            tasks.put(line)
     os._exit(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -65,21 +66,25 @@ def test_two_scenes_in_one_folder_are_two_groups(
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for photo in sorted((still_life / "photos").glob("*.jpg"))[:12]:
+    for photo in sorted((still_life / "photos").glob("*.jpg"))[:20]:
         (folder / f"a{photo.name}").write_bytes(photo.read_bytes())
     for photo in sorted((shared_data / "fox" / "images").glob("*.jpg"))[:8]:
         (folder / f"b{photo.name}").write_bytes(photo.read_bytes())
     report = poses.estimate(folder, tmp_path / "out", poses.PoseOptions(quality="draft"))
-    assert report.registered == 12
+    assert report.registered == 20
+    assert report.matcher == "preview"
     assert [len(group) for group in report.groups] == [8]
     assert all(name.startswith("b") for name in report.groups[0])
     assert re.search(r"8 photos \(b\S+ … b\S+\) match each other but don't connect to the rest", caplog.text)
 
 
-def test_retrieval_finds_the_same_poses_from_fewer_pairs(still_life: Path, tmp_path: Path) -> None:
-    options = poses.PoseOptions(quality="draft", matcher="retrieval")
+@pytest.mark.parametrize("matcher", ["retrieval", "preview"])
+def test_the_same_poses_are_found_from_fewer_pairs(
+    still_life: Path, tmp_path: Path, matcher: Literal["retrieval", "preview"]
+) -> None:
+    options = poses.PoseOptions(quality="draft", matcher=matcher)
     report = poses.estimate(still_life / "photos", tmp_path / "out", options)
-    assert (report.matcher, report.registered) == ("retrieval", 54)
+    assert (report.matcher, report.registered) == (matcher, 54)
     errors = pose_errors(
         read_poses(tmp_path / "out" / "transforms.json"), read_poses(still_life / "truth" / "transforms.json")
     )
