@@ -181,9 +181,9 @@ class TestFuse:
         assert alike.share > 0.9 and alike.noise < 0.003  # a pixel's depth isn't that of all of it
         assert unlike.share > 0.8 and 0.0033 < unlike.noise < 0.0055
         options = MeshOptions(resolution=400)
-        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.01, 1.0)]
+        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.008, 1.0)]
         widths = [one.truncation / one.voxel_size for one in maps]
-        assert widths == pytest.approx([4, 0.03 / maps[0].voxel_size, 12], rel=1e-3)
+        assert widths == pytest.approx([4, 0.024 / maps[0].voxel_size, 12], rel=1e-3)
 
     def test_confidence_leaves_out_edges_grazing_and_transparent_pixels(self) -> None:
         camera = analytic.ring(24)[0]
