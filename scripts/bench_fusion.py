@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import resource
 import statistics
 import sys
@@ -21,15 +22,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nerfkit.machine import share_the_cores
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # before torch, as the command line has it (nerfkit/machine.py)
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "mesh"))
 
-share_the_cores()  # before torch, as the command line does
-
+import analytic
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "mesh"))
-import analytic
 
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
@@ -130,7 +128,7 @@ def compare(options: argparse.Namespace) -> None:
             cpus[name].append(time.process_time() - cpu)
     voxel = SIDE / (options.resolution - 1)
     for name, (vertices, faces) in made.items():
-        if not faces:  # Open3D 0.20.0's ScalableTSDFVolume, of any depth map
+        if not faces:  # as with the ScalableTSDFVolume of Open3D 0.20.0
             print(f"{name}: no surface")
             continue
         error = analytic.distance_to_truth(torch.from_numpy(np.array(vertices)).double()).numpy() / voxel

@@ -84,8 +84,9 @@ Lanes depth_at(const DepthMap &map, const Lanes &u, const Lanes &v, const IntLan
   const IntLanes left = to_int(max(min(x, most_x), 0.0f)), top = to_int(max(min(y, most_y), 0.0f));
   const Lanes a = x - to_float(left), b = y - to_float(top);
   const IntLanes at = top * map.width + left;
-  const Lanes d00 = gather(map.depth, at), d01 = gather(map.depth + 1, at);
-  const Lanes d10 = gather(map.depth + map.width, at), d11 = gather(map.depth + map.width + 1, at);
+  Lanes d00, d01, d10, d11;
+  gather_pairs(map.depth, at, &d00, &d01);
+  gather_pairs(map.depth + map.width, at, &d10, &d11);
   const Lanes low = min(min(d00, d01), min(d10, d11)), high = max(max(d00, d01), max(d10, d11));
   const IntLanes within = (a >= 0.0f) & (b >= 0.0f) & (a < 1.0f) & (b < 1.0f);
   const IntLanes smooth = within & (low > 0.0f) & (high - low <= truncation);

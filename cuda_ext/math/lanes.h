@@ -182,6 +182,21 @@ NK_HD Lanes gather(const float *p, IntLanes index) {
 #endif
 }
 
+// The lanes p[index[0]]… and their right neighbours p[index[0] + 1]…: pairs cost hardly more than single numbers.
+NK_HD void gather_pairs(const float *p, IntLanes index, Lanes *left, Lanes *right) {
+#if defined(__AVX512F__) && NK_LANES == 16
+  const __m512i at = __m512i(index);
+  const __m512 low = _mm512_castpd_ps(_mm512_i32gather_pd(_mm512_castsi512_si256(at), p, 4));
+  const __m512 high = _mm512_castpd_ps(_mm512_i32gather_pd(_mm512_extracti64x4_epi64(at, 1), p, 4));
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  *left = Lanes(_mm512_permutex2var_ps(low, even, high));
+  *right = Lanes(_mm512_permutex2var_ps(low, _mm512_or_si512(even, _mm512_set1_epi32(1)), high));
+#else
+  *left = gather(p, index);
+  *right = gather(p + 1, index);
+#endif
+}
+
 NK_HD float sum(Lanes a) {
   float out = 0;
   for (int i = 0; i < kLanes; ++i) out += a[i];
