@@ -9,7 +9,8 @@ import numpy as np
 _ROUNDS = 12
 _DARK, _BRIGHT = 12, 243  # values outside say little about the gain: noise and clipping
 _HUBER = 0.06  # of the logarithm: beyond, highlights and wrong geometry count less
-_PRIOR = 2.0  # samples' worth of belief that a photo needs no gain
+# Belief that a photo needs no gain, as a share of what its points say: against drift along chains of photos.
+_PRIOR = 0.03
 _SPREAD = 2.5  # times the usual deviation from the median: there a photo counts half
 _LEAST_DEVIATION = 4.0  # of 255: what photos of a matt surface may differ by
 
@@ -41,8 +42,8 @@ def solve_gains(survey: Survey) -> np.ndarray:
     """log of each photo's gain [V, 3]; their mean is 0.
 
     With log light l of photo v at point m: minimises ``sum of w rho(l[v, m] - g[v] - r[m])`` over gains g and the
-    points' own radiance r, in turn, with Huber's rho by reweighting, and a prior that pulls gains with little to go
-    by to 0.
+    points' own radiance r, in turn, with Huber's rho by reweighting, and a prior that pulls gains
+    to 0: what only a long chain of photos says of another is not believed.
     """
     usable = (survey.weight > 0) & ((survey.color > _DARK) & (survey.color < _BRIGHT)).all(2)
     usable &= usable.sum(0) >= 2
@@ -54,11 +55,25 @@ def solve_gains(survey: Survey) -> np.ndarray:
         w = weight[..., None] * robust
         own = ((light - gains[:, None]) * w).sum(0) / np.maximum(w.sum(0), 1e-12)  # [M, 3]
         error = light - own
-        mean = float(weight[weight > 0].mean()) if (weight > 0).any() else 1.0
-        gains = (error * w).sum(1) / (w.sum(1) + _PRIOR * mean)
+        gains = (error * w).sum(1) / np.maximum((1 + _PRIOR) * w.sum(1), 1e-12)
         gains -= gains.mean(0)
         robust = np.minimum(1, _HUBER / np.maximum(np.abs(error - gains[:, None]), 1e-6))
-    return gains
+    return gains * _evidence(error, weight, gains)[:, None]
+
+
+def _evidence(error: np.ndarray, weight: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Of each photo [V], 0..1: how far its gain is believed, ``1 - (spread / gain)^2`` where that is positive.
+
+    An exposure changes all that a photo shows alike. Where its points differ by more than the gain, it is the surface
+    that looks another way from there (gloss, or a shape that is wrong), and the gain is what these happen to sum up to.
+    """
+    out = np.zeros(len(gains))
+    for view in range(len(gains)):
+        off = np.abs(error[view] - gains[view])[weight[view] > 0]  # [points, 3]
+        if len(off):
+            spread = 1.4826 * np.median(off, axis=0)
+            out[view] = max(0.0, 1 - float((spread**2).sum()) / max(float((gains[view] ** 2).sum()), 1e-12))
+    return out
 
 
 def table_of(gain: np.ndarray) -> np.ndarray:
