@@ -63,11 +63,3 @@ def places(mesh: Mesh) -> tuple[np.ndarray, int]:
     _, number = np.unique(keys, axis=0, return_inverse=True)
     number = number.reshape(-1)
     return number, int(number.max()) + 1 if len(number) else 0
-
-
-def closed_seams(mesh: Mesh) -> Mesh:
-    """The bare shape, with one vertex at each place: charts of a texture double those along their borders."""
-    place, count = places(mesh)
-    vertices = np.zeros((count, 3), np.float32)
-    vertices[place] = mesh.vertices
-    return Mesh(vertices, place[mesh.faces].astype(np.int32))

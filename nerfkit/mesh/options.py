@@ -33,10 +33,10 @@ class MeshOptions:
     """Pixels more transparent than this are not fused."""
     min_cosine: float = 0.1
     """Pixels whose surface is seen at a flatter angle (cosine) are not fused: depth edges and grazing views."""
-    min_weight: float = 0.5
+    min_weight: float = 0.05
     """Voxels with less evidence stay empty; a camera that looks straight at an opaque surface counts 1."""
-    min_component: float = 0.02
-    """Pieces with less than this fraction of the largest one's faces are dropped; 1 keeps only the largest."""
+    min_component: float = 0.0002
+    """Pieces with less than this fraction of the largest one's area are dropped; 1 keeps only the largest."""
     mode: Literal["scene", "object"] = "scene"
     """scene: all that the bounds hold. object: what the cameras look at, cut free of what is around it."""
     ground: Literal["keep", "remove"] = "keep"
@@ -56,7 +56,7 @@ class TextureOptions:
     shows at the photos' places; none: colours at the vertices."""
     texture_size: int | None = None
     """Side of the texture in pixels, 256 to 8192 (default: as fine as the photos, 1024 to 4096)."""
-    refine: int = 0
+    refine: int = 2
     """Passes over the photos in which the texture is fitted to them by rendering; 0: blended only."""
     normal_map: bool = True
     """Whether the shape that simplifying takes away is kept in a normal map."""

@@ -9,6 +9,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.mesh.requirements import require
 
 _GAP = 6  # texels between charts as xatlas packs them; its square comes out up to half as large again as asked for
+_LARGEST_CHART = 0.02  # area, where the mesh's longest side is 1: xatlas's time grows with the square of it
 _MAX_COST = 8.0  # how far charts may bend; few large charts have less of a seam than many flat ones
 
 
@@ -32,7 +33,7 @@ def unwrap(mesh: Mesh, size: int = 2048) -> Mesh:
     unit = _unit_size(mesh.vertices)
     atlas.add_mesh(unit, mesh.faces.astype(np.uint32))
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
-    charts.max_cost = _MAX_COST
+    charts.max_cost, charts.max_chart_area = _MAX_COST, _LARGEST_CHART
     packing.resolution, packing.padding = size, _GAP
     packing.bilinear, packing.create_image = True, False
     atlas.generate(charts, packing)
