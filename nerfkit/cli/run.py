@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -33,8 +33,12 @@ class Options:
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
     seed: int = 0
     """Seed of everything random."""
+    geometry: bool = True
+    """Trains for the surface too, for the mesh's sake, where the model can: a third slower, 0.2 dB less."""
     faces: int | None = None
     """Faces of the mesh (default: that of `nerfkit mesh`)."""
+    engine: Literal["unity", "unreal", "godot", "blender"] | None = None
+    """Who will load the mesh (see `nerfkit mesh`)."""
     device: str = "auto"
     """Where to run: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -51,16 +55,18 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 
 def _once(out: Path, name: str, options: Options, stage: Any, console: Console) -> dict[str, Any]:
-    """A stage after training, unless its files are there and newer than the model."""
+    """A stage after training, unless its files are there, newer than the model, and made with the same options."""
     from nerfkit.files import write_text
 
+    asked = {"faces": options.faces, "engine": options.engine}
     record = out / ".stages" / f"{name}.json"
     if record.is_file() and record.stat().st_mtime >= (out / "metrics.json").stat().st_mtime:
-        done: dict[str, Any] = json.loads(record.read_text())
-        if all(Path(file).exists() for file in done["files"]):
+        kept: dict[str, Any] = json.loads(record.read_text())
+        if kept.get("asked") == asked and all(Path(file).exists() for file in kept["result"]["files"]):
+            done: dict[str, Any] = kept["result"]
             return done
     done = stage(options, out, console)
-    write_text(record, json.dumps(done, default=str))
+    write_text(record, json.dumps({"asked": asked, "result": done}, default=str))
     return done
 
 
@@ -74,6 +80,9 @@ def _train(options: Options, console: Console) -> Path:
         scene=options.photos, out=options.out, model=options.model, downscale=options.downscale, seed=options.seed,
         device=options.device, backend=options.backend, frames=options.frames, **length,
     )  # fmt: skip
+    own: Any = getattr(asked, options.model, None)
+    if hasattr(own, "geometry"):
+        own.geometry = options.geometry
     out = train.run_folder(asked)
     if (out / "config.toml").is_file():
         from nerfkit.train.run import Run
@@ -98,6 +107,10 @@ def _check_same(known: Any, options: Options) -> None:
         given, kept = getattr(options, name), getattr(known.config, name)
         if given != kept:
             raise NerfkitError(f"{known.path}: holds a run with --{name} {kept}, not {given}; choose another --out")
+    kept = getattr(known.config.model_options, "geometry", options.geometry)
+    if kept != options.geometry:
+        word = "geometry" if kept else "no-geometry"
+        raise NerfkitError(f"{known.path}: holds a run with --{word}; add it, or choose another --out")
 
 
 def _render(options: Options, out: Path, console: Console) -> dict[str, Any]:
@@ -109,7 +122,7 @@ def _render(options: Options, out: Path, console: Console) -> dict[str, Any]:
 def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:
     from nerfkit.cli import mesh
 
-    asked = mesh.Options(run=out, device=options.device, backend=options.backend)
+    asked = mesh.Options(run=out, device=options.device, backend=options.backend, engine=options.engine)
     if options.faces is not None:
         asked = replace(asked, faces=options.faces)
     return mesh.run(asked, console)

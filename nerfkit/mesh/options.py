@@ -43,8 +43,9 @@ class MeshOptions:
     """Whether the table or ground on which an object stands is part of its mesh."""
     fill_holes: float = 0.05
     """Holes up to this width, as a fraction of the mesh's extent, are closed; 0 leaves all open."""
-    smooth: float = 0.5
-    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept."""
+    smooth: float = 0.05
+    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. 0.5 for models that were
+    not trained for their surface."""
     faces: int = 60_000
     """Faces to simplify to; 0 keeps all."""
 
@@ -68,8 +69,8 @@ class AssetOptions:
     """Who will load it: sets axes, units, names of levels and collision shapes, and the pivot at the base. Without: the
     coordinates of the cameras' world."""
     levels: int | None = None
-    """Levels of detail, each with a quarter of the faces of the one before, 1 to 4 (default: 4 with --engine, else
-    1)."""
+    """Levels of detail, each with a quarter of the faces of the one before, 1 to 4 (default: 4 for an engine, 1 for
+    Godot, which makes its own, and without --engine)."""
     collision: Literal["auto", "none", "box", "hull", "convex"] = "auto"
     """Collision shape: a box, the convex hull, or convex parts; auto: convex parts with --engine, else none."""
     metric: bool = False
