@@ -9,6 +9,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
+from torch import Tensor
 
 from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras, Mesh
@@ -20,8 +21,9 @@ from nerfkit.views import video
 from nerfkit.views.paths import covered_arc
 
 _FIELD_OF_VIEW = math.radians(35)
-_ELEVATION = math.radians(20)
-_FILLED = 0.95  # of the picture, by the sphere around the mesh
+_ELEVATION = math.radians(25)
+_FILLED = 0.95  # of the picture
+_POINTS, _PROBES = 5000, 24  # vertices and cameras that the distance is found with
 STILLS = 6
 _FRAMES, _VIDEO_SIDE = 120, 720
 _ROWS: tuple[draw.Shading, ...] = ("auto", "clay")
@@ -31,20 +33,30 @@ def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
     """Cameras around a mesh of the scene frame that see all of it: a full turn, or a sway where photos saw one side."""
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     middle = torch.from_numpy((low + high) / 2).double()
-    radius = float(np.linalg.norm(mesh.vertices - (low + high) / 2, axis=1).max()) or 1.0
     seen_from = torch.cat([view.camera.world_from_cam[:, :3, 3] for view in scene.views]).double() - middle
     phase = torch.arange(frames, dtype=torch.float64) * (2 * torch.pi / frames)
     arc = covered_arc(torch.atan2(seen_from[:, 1], seen_from[:, 0]))
     azimuth = phase if arc is None else (arc[0] + arc[1]) / 2 + (arc[1] - arc[0]) / 2 * phase.sin()
+    level = math.cos(_ELEVATION)
     direction = torch.stack(
-        [math.cos(_ELEVATION) * azimuth.cos(), math.cos(_ELEVATION) * azimuth.sin(),
-         torch.full_like(azimuth, math.sin(_ELEVATION))], -1
-    )  # fmt: skip
-    distance = radius / math.sin(_FIELD_OF_VIEW / 2) / _FILLED
-    poses = look_at(middle + distance * direction, middle, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+        [level * azimuth.cos(), level * azimuth.sin(), torch.full_like(azimuth, math.sin(_ELEVATION))], -1
+    )
+    poses = look_at(direction, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+    points = torch.from_numpy(mesh.vertices[:: max(1, len(mesh.vertices) // _POINTS)]).double() - middle
+    poses[:, :3, 3] = middle + _distance(points, poses) * direction
     focal = side / 2 / math.tan(_FIELD_OF_VIEW / 2)
     intrinsics = torch.tensor([focal, focal, side / 2, side / 2]).expand(frames, 4).contiguous()
     return Cameras(poses.float(), intrinsics, side, side)
+
+
+def _distance(points: Tensor, poses: Tensor) -> float:
+    """How far from the origin cameras of these poses must be to have all points [P, 3] in the picture."""
+    reach = math.tan(_FIELD_OF_VIEW / 2) * _FILLED
+    needed = 1e-3
+    for pose in poses[:: max(1, len(poses) // _PROBES)]:
+        x, y, z = (points @ pose[:3, :3]).unbind(1)
+        needed = max(needed, float((torch.maximum(x.abs(), y.abs()) / reach - z).max()))
+    return needed
 
 
 def write(out: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet) -> list[Path]:
