@@ -90,7 +90,7 @@ def test_mesh_lies_in_the_runs_exports_by_default(a_run: Path) -> None:
 
 def test_what_an_engine_gets(a_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "ball.glb"
-    facts = mesh(a_run, out=out, engine="unreal", resolution=48, faces=2000, texture_size=256, preview=False)
+    facts = mesh(a_run, out=out, engine="unreal", resolution=64, faces=8000, texture_size=256, preview=False)
     assert [Path(file).name for file in facts["files"]] == [
         "ball.glb",
         "ball_LOD1.glb",
@@ -195,4 +195,4 @@ def test_export_names_the_alternatives(a_run: Path, tmp_path: Path, monkeypatch:
         export_verb.run(export_verb.Options(run=a_run), Silent())  # type: ignore[arg-type]
     with pytest.raises(NerfkitError, match=r"needs the suffix \.ply"):
         export_verb.run(export_verb.Options(run=a_run, out=tmp_path / "a.spz"), Silent())  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("*.spz"))

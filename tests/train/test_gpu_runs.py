@@ -16,7 +16,7 @@ from nerfkit import models
 from nerfkit.contracts import Cameras, Gaussians, SceneModel
 from nerfkit.core import choose_core
 from nerfkit.core.volume import Volume
-from nerfkit.mesh import fuse
+from nerfkit.mesh import agreement, fuse
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.splats import ply
 from nerfkit.train.checkpoint import list_newest_first
@@ -139,6 +139,7 @@ def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, m
         for frame in render_frames(model, cameras, ("rgb", "depth", "normal", "alpha")):
             assert all(image.shape == (28, 40, 3) for image in frame.values())
         options = MeshOptions(resolution=24)
+        monkeypatch.setattr(agreement, "_LEAST_SHARE", 0)  # so few steps make no surface
         maps = fuse.render_depths(model, loaded, options)
         volume = fuse.fuse(maps, loaded, options, choose_core(device="cuda"), "cuda")
         assert isinstance(volume, Volume) and isinstance(volume.tsdf, OnGpu) and not isinstance(volume.origin, OnGpu)
