@@ -24,7 +24,7 @@ _BACKGROUND = 0.15  # of those views may have a part of it outside their mask: m
 _MASK_MARGIN = 0.005  # of the picture's width, by which masks are widened
 _GRID = 48
 _MIDDLE = 0.6  # of the subject's radius: pieces that don't reach so far in belong to something else
-_SMALL = 0.005  # of the largest piece's area
+_SMALL = 0.02  # of the largest piece's area
 
 
 def subject_box(scene: Scene) -> Tensor:
