@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 SIZES = (1024, 2048, 4096)  # those that are chosen from
-_LEAST_SIZE, _MOST_SIZE = 256, 8192
 _USED = 0.6  # share of a texture that charts fill
 _POINTS = 60_000  # of the survey
 _BEST = 2  # power of the weights: the higher, the fewer photos a texel is made of
@@ -118,8 +117,7 @@ def texture_size(mesh: Mesh, scene: Scene, options: TextureOptions) -> int:
     """
     size = options.texture_size
     if size is not None:
-        if not _LEAST_SIZE <= size <= _MOST_SIZE:
-            raise NerfkitError(f"--texture-size {size}: must be {_LEAST_SIZE} to {_MOST_SIZE}")
+        options.check_size()
         return size
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     centers = corners.mean(1)

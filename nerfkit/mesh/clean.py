@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.geometry import face_crosses, transformed
+from nerfkit.mesh.geometry import face_crosses, transformed, with_vertices
 from nerfkit.mesh.manifold import make_manifold
 from nerfkit.mesh.options import Bounds
 from nerfkit.mesh.topology import components
@@ -29,19 +29,7 @@ def select_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
     used = np.zeros(len(mesh.vertices), bool)
     used[faces] = True
     renumbered = np.cumsum(used) - 1
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[used]
-
-    return Mesh(
-        mesh.vertices[used],
-        renumbered[faces].astype(np.int32),
-        pick(mesh.colors),
-        pick(mesh.normals),
-        pick(mesh.uvs),
-        mesh.texture,
-        mesh.normal_map,
-    )
+    return with_vertices(mesh, used, renumbered[faces])
 
 
 def drop_degenerate(mesh: Mesh) -> Mesh:

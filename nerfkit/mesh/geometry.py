@@ -41,6 +41,24 @@ def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
     return replace(mesh, vertices=vertices, normals=normals)
 
 
+def with_vertices(mesh: Mesh, index: np.ndarray, faces: np.ndarray) -> Mesh:
+    """Faces [F, 3] between vertices that are copies of the mesh's: those of ``index`` (numbers, or a mask), with all
+    that belongs to them."""
+
+    def pick(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[index]
+
+    return Mesh(
+        mesh.vertices[index],
+        faces.astype(np.int32),
+        pick(mesh.colors),
+        pick(mesh.normals),
+        pick(mesh.uvs),
+        mesh.texture,
+        mesh.normal_map,
+    )
+
+
 def is_watertight(mesh: Mesh) -> bool:
     """Whether every edge belongs to exactly two faces that run along it in opposite directions."""
     if not len(mesh.faces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.geometry import face_crosses, with_vertices
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.topology import edges, face_pairs, half_edges
 
@@ -28,19 +28,7 @@ def make_manifold(mesh: Mesh) -> Mesh:
         return mesh
     origin = np.zeros(cut.max(initial=-1) + 1, np.int64)
     origin[cut.ravel()] = mesh.faces.ravel()
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[origin]
-
-    return Mesh(
-        mesh.vertices[origin],
-        cut.astype(np.int32),
-        pick(mesh.colors),
-        pick(mesh.normals),
-        pick(mesh.uvs),
-        mesh.texture,
-        mesh.normal_map,
-    )
+    return with_vertices(mesh, origin, cut)
 
 
 def _fans(mesh: Mesh, pairs: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nerfkit.errors import NerfkitError
+
 Bounds = tuple[float, float, float, float, float, float]
 
 
@@ -61,6 +63,11 @@ class TextureOptions:
     """Passes over the photos in which the texture is fitted to them by rendering; 0: blended only."""
     normal_map: bool = True
     """Whether the shape that simplifying takes away is kept in a normal map."""
+
+    def check_size(self) -> None:
+        """Raises NerfkitError: a texture that would be too small or too large."""
+        if self.texture_size is not None and not 256 <= self.texture_size <= 8192:
+            raise NerfkitError(f"--texture-size {self.texture_size}: must be 256 to 8192")
 
 
 @dataclass(frozen=True)

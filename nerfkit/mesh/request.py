@@ -11,8 +11,6 @@ from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
 
 Stage = Literal["surface", "clean", "simplify", "unwrap", "bake", "normals", "collision"]
 
-LARGEST_TEXTURE = 8192
-
 
 @dataclass(frozen=True)
 class Request:
@@ -39,9 +37,7 @@ class Request:
 
     def check(self) -> None:
         """Raises NerfkitError: a value that makes no sense."""
-        size = self.texture.texture_size
-        if size is not None and not 256 <= size <= LARGEST_TEXTURE:
-            raise NerfkitError(f"--texture-size {size}: must be 256 to {LARGEST_TEXTURE}")
+        self.texture.check_size()
         if not 1 <= self.levels <= 4:
             raise NerfkitError(f"--levels {self.levels}: must be 1 to 4")
         if not 0 <= self.mesh.smooth <= 1:

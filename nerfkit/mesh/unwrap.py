@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
+from nerfkit.mesh.geometry import with_vertices
 from nerfkit.mesh.requirements import require
+from nerfkit.mesh.topology import components
 
 _GAP = 6  # texels between charts as xatlas packs them; its square comes out up to half as large again as asked for
 _LARGEST_CHART = 0.02  # area, where the mesh's longest side is 1: xatlas's time grows with the square of it
@@ -40,16 +44,11 @@ def unwrap(mesh: Mesh, size: int = 2048) -> Mesh:
     origin, faces, uvs = atlas[0]
     longest = max(atlas.width, atlas.height, 1)
     uvs = uvs * (np.array([atlas.width, atlas.height]) / longest)  # texels stay square
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[origin]
-
-    return Mesh(
-        mesh.vertices[origin],
-        faces.astype(np.int32),
-        pick(mesh.colors),
-        pick(mesh.normals),
-        np.clip(np.nan_to_num(uvs), 0, 1).astype(np.float32),
+    return replace(
+        with_vertices(mesh, origin, faces),
+        uvs=np.clip(np.nan_to_num(uvs), 0, 1).astype(np.float32),
+        texture=None,
+        normal_map=None,
     )
 
 
@@ -62,8 +61,4 @@ def _unit_size(vertices: np.ndarray) -> np.ndarray:
 
 def charts_of(mesh: Mesh) -> np.ndarray:
     """The number of each face's chart, [F] int32: faces that share vertices, which are doubled at seams."""
-    sparse, graph = require("scipy.sparse"), require("scipy.sparse.csgraph")
-    a, b = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
-    edges = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(mesh.vertices),) * 2)
-    label: np.ndarray = graph.connected_components(edges, directed=False)[1]
-    return label[mesh.faces[:, 0]].astype(np.int32)
+    return components(mesh.faces, len(mesh.vertices)).astype(np.int32)
