@@ -7,8 +7,8 @@ those that are trained here: gaussians, geometry (gaussians with --gaussians.geo
 --train all but nerf. What follows `--` goes to `nerfkit mesh`: `-- --resolution 384 --from density`.
 
 The truth is what the cameras see of scenes/still_life/truth/mesh.ply. Lengths are in percent of the diagonal of its
-box, outside of which nothing counts (nerfkit/mesh/quality/evaluate.py says what the columns are). Results go to stdout as
-Markdown, and runs and meshes are kept in --out.
+box, outside of which nothing counts (nerfkit/mesh/quality/evaluate.py says what the columns are). Results go to
+stdout as Markdown, and runs and meshes are kept in --out.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def judge(mesh: Path, run: Path) -> MeshError:
     """How well a mesh file, in the world of the run's cameras, fits the truth."""
     import numpy as np
 
-    from nerfkit.mesh.quality.evaluate import compare
-    from nerfkit.mesh.geometry import transformed
     from nerfkit.mesh.assets.write import read
+    from nerfkit.mesh.geometry import transformed
+    from nerfkit.mesh.quality.evaluate import compare
 
     solid = true_mesh()
     # The room around it is judged by no one: only what lies in the true mesh's box counts.

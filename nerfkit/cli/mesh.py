@@ -112,9 +112,9 @@ def _stage(pipeline: Pipeline, options: Options, console: Console) -> dict[str, 
 def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, console: Console) -> dict[str, Any]:
     """All stages, the files, pictures of them, and the quality card."""
     from nerfkit.files import write_text
+    from nerfkit.mesh import preview
     from nerfkit.mesh.assets import asset, write
     from nerfkit.mesh.quality import card
-    from nerfkit.mesh import preview
 
     scene = pipeline.scene
     levels, collision = pipeline.levels(), pipeline.result("collision")

@@ -21,8 +21,8 @@ from test_stages import turned
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.assets import asset, engines, ply, write
 from nerfkit.mesh import geometry
+from nerfkit.mesh.assets import asset, engines, ply, write
 from nerfkit.mesh.assets.asset import Asset
 
 ENGINES = [None, *engines.ENGINES]

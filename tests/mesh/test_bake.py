@@ -13,14 +13,14 @@ import torch
 
 from nerfkit.contracts import Mesh, Rendering
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.texture import exposure as bake_exposure
+from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.quality.texture_error import held_out_error
+from nerfkit.mesh.texture import exposure
 from nerfkit.mesh.texture.bake import bake, texture_size
 from nerfkit.mesh.texture.exposure import linear, srgb
 from nerfkit.mesh.texture.fill import fill_unseen, pad
 from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
-from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.texture.texels import Texels, texels_of
-from nerfkit.mesh.quality.texture_error import held_out_error
 from nerfkit.mesh.texture.unwrap import charts_of, unwrap
 
 SIZE = 256
@@ -100,9 +100,9 @@ def test_gains_are_recovered_beside_outliers() -> None:
     color[:, ::10] = rng.integers(20, 230, (6, 40, 3))  # a tenth of the points shows something else in every photo
     weight = rng.uniform(0.5, 1, (6, 400)).astype(np.float32)
     weight[rng.random((6, 400)) < 0.4] = 0
-    found = bake_exposure.solve_gains(bake_exposure.Survey(color, weight, weight))
+    found = exposure.solve_gains(exposure.Survey(color, weight, weight))
     np.testing.assert_allclose(found, gains[:, 0], atol=0.02)
-    undone = bake_exposure.table_of(found[0])
+    undone = exposure.table_of(found[0])
     want = srgb(light[0, 1]) - undone[np.arange(3), color[0, 1]]
     assert np.abs(want).max() < 4
 

@@ -8,8 +8,8 @@ import shapes
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.shape import clean, ground, holes
 from nerfkit.mesh import geometry
+from nerfkit.mesh.shape import clean, ground, holes
 
 TABLE = -0.5
 

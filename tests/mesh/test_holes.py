@@ -5,8 +5,8 @@ import pytest
 import shapes
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.shape import clean, holes
 from nerfkit.mesh import geometry
+from nerfkit.mesh.shape import clean, holes
 from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.shape.topology import border_loops, edges, neighbors
 from nerfkit.mesh.shape.triangulate import LONGEST, triangulate

@@ -5,8 +5,8 @@ import pytest
 import shapes
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.shape import clean, simplify
 from nerfkit.mesh import geometry
+from nerfkit.mesh.shape import clean, simplify
 from nerfkit.mesh.shape.topology import edges
 
 

@@ -19,9 +19,9 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import MeshOptions, draw, geometry
 from nerfkit.mesh.fusion import agreement, bounds, fuse, surface
-from nerfkit.mesh.shape import clean, simplify
-from nerfkit.mesh.quality import evaluate
 from nerfkit.mesh.fusion.depth_maps import DepthMaps
+from nerfkit.mesh.quality import evaluate
+from nerfkit.mesh.shape import clean, simplify
 
 
 def ball_volume(n: int = 40) -> Volume:

@@ -15,10 +15,10 @@ from test_stages import ball_volume, turned
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.shape import clean, simplify
 from nerfkit.mesh import geometry, requirements
-from nerfkit.mesh.fusion import surface
 from nerfkit.mesh.assets import write
+from nerfkit.mesh.fusion import surface
+from nerfkit.mesh.shape import clean, simplify
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry
-from nerfkit.mesh.shape.clean import drop_degenerate
 from nerfkit.mesh.assets.decompose import decompose
 from nerfkit.mesh.requirements import require
+from nerfkit.mesh.shape.clean import drop_degenerate
 from nerfkit.mesh.shape.simplify import simplify
 from nerfkit.progress import ProgressSink, quiet
 

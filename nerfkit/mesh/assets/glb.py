@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from nerfkit.mesh.assets import images
-from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.assets.images import ImageFormat
 from nerfkit.mesh.assets.parts import Document, Part
+from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.texture.tangents import tangents
 
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123

@@ -6,9 +6,9 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.assets import images
-from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.assets.images import ImageFormat
 from nerfkit.mesh.assets.parts import Document, Part
+from nerfkit.mesh.geometry import vertex_normals
 
 
 def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg", bump: bool = True) -> dict[str, bytes]:

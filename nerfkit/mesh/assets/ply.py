@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.assets.parts import Document
+from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.requirements import require
 
 

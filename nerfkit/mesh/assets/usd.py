@@ -11,10 +11,10 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.assets import images
-from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.assets.glb import ROUGHNESS, linear_from_srgb
 from nerfkit.mesh.assets.images import ImageFormat
 from nerfkit.mesh.assets.parts import Document, Part
+from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.requirements import require
 
 

@@ -51,7 +51,7 @@ def check(model: SceneModel, options: MeshOptions) -> None:
 
 
 def evaluate(model: SceneModel, scene: Scene, options: MeshOptions, progress: ProgressSink = quiet) -> OpacityField:
-    """Asks the model for its density at the voxels of the options' box, as :func:`nerfkit.mesh.fusion.fuse.fuse` has it.
+    """Asks the model for its density at the voxels of the options' box, as :func:`fuse.fuse` has it.
 
     Raises:
         NerfkitError: no density field, a wrong threshold, or too many voxels.

@@ -8,8 +8,8 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import face_crosses, transformed, with_vertices
-from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.options import Bounds
+from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.shape.topology import components
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.shape.holes import fill_loops, holes
 from nerfkit.mesh.shape.topology import components, neighbors
 

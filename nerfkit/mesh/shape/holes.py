@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.shape import patch
 from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.shape import patch
 from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.shape.topology import border_loops, components, edges, half_edges
 from nerfkit.mesh.shape.triangulate import triangulate

@@ -11,8 +11,8 @@ from torch import Tensor
 from nerfkit.cameras import project
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.geometry import face_crosses
+from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.shape.topology import components
 
 if TYPE_CHECKING:

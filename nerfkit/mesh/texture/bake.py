@@ -20,13 +20,14 @@ import torch
 
 from nerfkit.contracts import Mesh, RenderCore, SceneModel
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.texture import exposure as bake_exposure, photo as bake_photo
-from nerfkit.mesh.texture.fill import fill_unseen, pad
-from nerfkit.mesh.texture.refine import Fit
-from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.draw import projected
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.texture import exposure
+from nerfkit.mesh.texture.fill import fill_unseen, pad
+from nerfkit.mesh.texture.photo import Photo, load_photo
+from nerfkit.mesh.texture.refine import Fit
+from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.texture.texels import Texels, texels_of
 from nerfkit.mesh.texture.unwrap import charts_of
 from nerfkit.progress import ProgressSink, quiet
@@ -165,11 +166,11 @@ class _Job:
         self.point_of, self.belief = np.zeros(len(texels), np.int32), np.ones((len(scene.train), 1), np.uint8)
         self.outliers = 0.0
 
-    def walk(self, visit: Callable[[int, bake_photo.Photo], None]) -> None:
+    def walk(self, visit: Callable[[int, Photo], None]) -> None:
         for number, index in enumerate(self.scene.train):
             self.progress("texture", self.done, self.steps)
             view = self.scene.views[index]
-            visit(number, bake_photo.load(view, self.mesh, self.core, self.tables[number], self.model))
+            visit(number, load_photo(view, self.mesh, self.core, self.tables[number], self.model))
             self.done += 1
 
     def survey(self) -> np.ndarray:
@@ -179,19 +180,19 @@ class _Job:
         color = np.zeros((views, count, 3), np.uint8)
         weight, detail = np.zeros((2, views, count), np.float32)
 
-        def visit(number: int, photo: bake_photo.Photo) -> None:
+        def visit(number: int, photo: Photo) -> None:
             seen = photo.look(self.positions[chosen], self.normals[chosen], smooth=True)
             color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
             weight[number, seen.point] = seen.weight.numpy()
             detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
 
         self.walk(visit)
-        found = bake_exposure.Survey(color, weight, detail)
-        gains = bake_exposure.solve_gains(found)
-        tables = np.stack([bake_exposure.table_of(gain) for gain in gains])
+        found = exposure.Survey(color, weight, detail)
+        gains = exposure.solve_gains(found)
+        tables = np.stack([exposure.table_of(gain) for gain in gains])
         self.tables = list(tables)
-        self.sharpness = bake_exposure.sharpness(found)
-        belief = bake_exposure.agreement(found, tables)
+        self.sharpness = exposure.sharpness(found)
+        belief = exposure.agreement(found, tables)
         self.outliers = float((weight * (belief < 0.5)).sum() / max(float(weight.sum()), 1e-30))
         self.belief = np.maximum(255 * belief, 1).astype(np.uint8)
         return gains
@@ -202,7 +203,7 @@ class _Job:
         mixed = np.zeros((count, 3), np.float32)
         total, steep_total = np.zeros((2, count), np.float32)
 
-        def visit(number: int, photo: bake_photo.Photo) -> None:
+        def visit(number: int, photo: Photo) -> None:
             seen = photo.look(self.positions, self.normals)
             at = seen.point.numpy()
             belief = self.belief[number, self.point_of[at]].astype(np.float32) / 255

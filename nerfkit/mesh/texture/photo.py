@@ -84,7 +84,7 @@ class Photo:
         return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 4:])
 
 
-def load(
+def load_photo(
     view: PhotoView, mesh: Mesh, core: RenderCore, table: np.ndarray | None = None, model: SceneModel | None = None
 ) -> Photo:
     """A training photo, or what ``model`` shows in its place, with the mesh drawn into it.

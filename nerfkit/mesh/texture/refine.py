@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Mesh, RenderCore
-from nerfkit.mesh.texture.photo import Photo
 from nerfkit.mesh.draw import face_pixels, interpolate, texture_level
 from nerfkit.mesh.sample import texel_coordinates
+from nerfkit.mesh.texture.photo import Photo
 
 _HUBER = 16.0  # of 255: pixels with larger errors pull no harder; highlights, and what moved
 _STEP = 1.0
