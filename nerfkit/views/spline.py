@@ -53,10 +53,15 @@ class Curve:
 
     def at_way(self, shares: Array) -> Array:
         """The parameters at which ``shares`` [N], 0 to 1, of the curve's length have been gone."""
+        from scipy.interpolate import PchipInterpolator
+
+        if len(self.keys) == 1:
+            return np.zeros(len(shares))
         steps = np.arange((len(self.knots) - 1) * PER_SPAN + 1) / PER_SPAN
         parameters = np.interp(steps, np.arange(len(self.knots)), self.knots)
-        gone = np.concatenate([[0.0], way(self(parameters), self.radius).cumsum()])
-        return np.interp(shares * gone[-1], gone, parameters)
+        ways = way(self(parameters), self.radius)
+        gone = np.concatenate([[0.0], np.maximum(ways, 1e-12).cumsum()])
+        return np.asarray(PchipInterpolator(gone, parameters)(shares * gone[-1]))
 
     def _rotation(self, u: Array) -> Array:  # [N, 4] x y z w
         from scipy.spatial.transform import Rotation
