@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nerfkit.cameras import look_at
+from nerfkit.cameras import look_at, project
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
 from nerfkit.views.paths.framing import Size, framed, photo_poses
@@ -22,7 +23,10 @@ LOWEST_RANGE = math.radians(8)  # a path that rises and falls by less would look
 HIGHEST_RANGE = math.radians(30)
 NEIGHBOURS = math.radians(20)  # photos as far off as this tell how far away a camera should be
 TURNS = 2  # of a spiral
-NEARER, FARTHER = 0.6, 1.15  # of the photos' distance: where a dolly zoom begins and ends
+NEARER, FARTHER = 0.6, 1.15  # of the photos' distance from the subject: between these goes a dolly zoom
+MIDDLE = 0.2  # of a picture's shorter side, to either side of its middle, is where the subject is
+CLOSEST = 0.5  # of the way to the nearest thing in the middle is as far as it goes
+FEWEST = 10  # points that tell how far away it is
 
 
 def orbit(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
@@ -30,22 +34,21 @@ def orbit(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
 
     Photos all around give a full turn, at a constant speed. Photos from a part of the circle, or from one side,
     give a slow sway within the arc they cover: to one side, back, to the other side and back, higher on the way
-    there than on the way back. The last frame comes just before the first.
+    there than on the way back; as far off as the photos there, and looking where they do. The last frame comes just
+    before the first.
     """
+    photos, phase = Photos.of(scene), _phase(frames)
+    if photos.arc is not None:
+        middle, half = sum(photos.arc) / 2, (photos.arc[1] - photos.arc[0]) / 2
+        low, high = photos.heights.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64)).tolist()
+        elevation = (low + high) / 2 + (high - low) / 2 * phase.cos()
+        return photos.cameras(middle + half * phase.sin(), elevation, size)
     positions = photo_poses(scene)[:, :3, 3]
-    azimuths, phase = torch.atan2(positions[:, 1], positions[:, 0]), _phase(frames)
-    radius = positions[:, :2].norm(dim=1).median()
-    low, height, high = positions[:, 2].quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-    arc = covered_arc(azimuths)
-    if arc is None:
-        azimuth, z = azimuths[0] + phase, height.expand(frames)
-    else:
-        azimuth = (arc[0] + arc[1]) / 2 + (arc[1] - arc[0]) / 2 * phase.sin()
-        z = height + (high - low) / 2 * phase.cos()
-    distance = torch.hypot(radius, height)
-    radius = torch.maximum(radius, distance * math.cos(STEEPEST)).clamp_min(1e-6)
-    eye = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], -1)  # [F, 3]
-    return framed(scene, _towards_focus(eye), size)
+    radius, height = positions[:, :2].norm(dim=1).median(), positions[:, 2].median()
+    radius = torch.maximum(radius, torch.hypot(radius, height) * math.cos(STEEPEST)).clamp_min(1e-6)
+    azimuth = photos.azimuths[0] + phase
+    eye = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), height.expand(frames)], -1)  # [F, 3]
+    return framed(scene, _look(eye, torch.zeros(3, dtype=torch.float64)), size)
 
 
 def spiral(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
@@ -66,7 +69,7 @@ def spiral(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
         width = (1 - phase.cos()) / 2
         azimuth = middle + half * width * ((TURNS + 1) * phase).cos()
         elevation = (low + high) / 2 + (high - low) / 2 * width * ((TURNS + 1) * phase).sin()
-    return framed(scene, _towards_focus(photos.eyes(azimuth, elevation)), size)
+    return photos.cameras(azimuth, elevation, size)
 
 
 def lemniscate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
@@ -81,43 +84,52 @@ def lemniscate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     azimuth = middle + half * fine.sin()
     elevation = (low + high) / 2 + (high - low) / 2 * (2 * fine).sin()
     eyes = photos.eyes(azimuth, elevation)
-    gone = torch.cat([torch.zeros(1, dtype=torch.float64), (eyes.roll(-1, 0) - eyes).norm(dim=1).cumsum(0)])
-    wanted = torch.arange(frames, dtype=torch.float64) * (gone[-1] / frames)
-    index = (torch.searchsorted(gone, wanted, right=True) - 1).clamp(0, len(eyes) - 1)
-    share = ((wanted - gone[index]) / (gone[index + 1] - gone[index]).clamp_min(1e-12))[:, None]
-    eye = eyes[index] * (1 - share) + eyes[(index + 1) % len(eyes)] * share
-    return framed(scene, _towards_focus(eye), size)
+    steps = (eyes.roll(-1, 0) - eyes).norm(dim=1).clamp_min(1e-12)
+    gone = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)]).numpy()
+    wanted = np.arange(frames) * (gone[-1] / frames)
+    at = torch.from_numpy(np.interp(wanted, gone, np.arange(len(gone)))) * (2 * torch.pi / len(fine))
+    azimuth, elevation = middle + half * at.sin(), (low + high) / 2 + (high - low) / 2 * (2 * at).sin()
+    return photos.cameras(azimuth, elevation, size)
 
 
 def dolly_zoom(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
-    """Towards the focus and back while the lens zooms out and in, so that what is there keeps its size.
+    """Towards the subject and back while the lens zooms out and in, so that the subject keeps its size.
 
-    The focal length follows the distance to the focus (Irmin Roberts' shot in Hitchcock's Vertigo, 1958), and the
-    distance grows by equal factors in equal times. It goes from beyond the photos' distance to :data:`NEARER` of it,
-    along the middle of the arc that they cover, and never as near as sparse points are to the way.
+    The focal length follows the distance to the subject (Irmin Roberts' shot in Hitchcock's Vertigo, 1958), and the
+    distance changes by equal factors in equal times. The subject is what sparse points show in the middle of the
+    picture, or the focus. The way lies in the middle of the arc that the photos cover, from a little beyond their
+    distance (:data:`FARTHER`) to :data:`NEARER` of it, and never as near as sparse points are to it.
     """
     photos = Photos.of(scene)
     azimuth = torch.tensor([photos.front()[0]], dtype=torch.float64)
     elevation = torch.tensor([sum(photos.elevations) / 2], dtype=torch.float64)
-    eye = photos.eyes(azimuth, elevation)[0]
-    distance = float(eye.norm())
-    direction = eye / max(distance, 1e-12)
-    near = max(NEARER, _clear(scene, direction, distance))
-    far = min(FARTHER, max(1.0, float(photos.distances.quantile(0.9)) / max(distance, 1e-12)))
+    base = photos.cameras(azimuth, elevation, size)
+    pose = base.world_from_cam[0].double()
+    depth, nearest = _subject(scene, base)
+    near = min(max(NEARER, 1 - CLOSEST * nearest / depth), 0.95)
     share = (1 - _phase(frames).cos()) / 2
-    factor = torch.exp(math.log(far) * (1 - share) + math.log(min(near, 0.95)) * share)
-    return framed(scene, _towards_focus(eye * factor[:, None]), size, factor)
+    factor = torch.exp(math.log(FARTHER) * (1 - share) + math.log(near) * share)  # of the distance to the subject
+    poses = pose.repeat(frames, 1, 1)
+    poses[:, :3, 3] += ((1 - factor) * depth)[:, None] * pose[:3, 2]
+    return framed(scene, poses, size, factor)
 
 
-def _clear(scene: Scene, direction: Tensor, distance: float) -> float:
-    """The share of the way from the focus to a photo's distance up to which points stand near the way."""
-    points = scene.points.double()
-    if not len(points) or scene.points_are_random:
-        return 0.0
-    along = points @ direction / distance
-    aside = (points - (points @ direction)[:, None] * direction).norm(dim=1) / distance
-    beside = along[(along < 1) & (aside < 0.15)]  # a path of a photographer's shoulders' width
-    return float(beside.quantile(0.99)) + 0.15 if len(beside) >= 10 else 0.0
+def _subject(scene: Scene, camera: Cameras) -> tuple[float, float]:
+    """How deep the subject in the middle of a camera's picture is, and how deep the nearest thing there.
+
+    Around a subject its background is seen, so that most of the points there may be behind it.
+    """
+    pose = camera.world_from_cam[0].double()
+    focus = max(float(-pose[:3, 3] @ pose[:3, 2]), 1e-6)
+    if not len(scene.points) or scene.points_are_random:
+        return focus, focus
+    pixels, depth = project(camera, scene.points)
+    aside = (pixels[0] - camera.intrinsics[0, 2:]).abs().amax(1) / min(camera.width, camera.height)
+    middle = depth[0][(depth[0] > 0) & (aside < MIDDLE)]
+    if len(middle) < FEWEST:
+        return focus, focus
+    subject, nearest = middle.quantile(torch.tensor([0.25, 0.02])).tolist()
+    return float(subject), float(nearest)
 
 
 @dataclass(frozen=True)
@@ -127,13 +139,18 @@ class Photos:
     azimuths: Tensor  # [C]
     heights: Tensor  # [C] elevations
     distances: Tensor  # [C]
+    targets: Tensor  # [C, 3] where their optical axes pass nearest to the focus
     arc: tuple[float, float] | None  # of azimuths that they cover; None: all around
+    scene: Scene
 
     @classmethod
     def of(cls, scene: Scene) -> Photos:
-        x = photo_poses(scene)[:, :3, 3]
+        poses = photo_poses(scene)
+        x, axis = poses[:, :3, 3], poses[:, :3, 2]
         azimuths, distances = torch.atan2(x[:, 1], x[:, 0]), x.norm(dim=1).clamp_min(1e-6)
-        return cls(azimuths, torch.asin((x[:, 2] / distances).clamp(-1, 1)), distances, covered_arc(azimuths))
+        heights = torch.asin((x[:, 2] / distances).clamp(-1, 1))
+        targets = x - (x * axis).sum(1).clamp_max(0)[:, None] * axis  # not behind a camera
+        return cls(azimuths, heights, distances, targets, covered_arc(azimuths), scene)
 
     @property
     def elevations(self) -> tuple[float, float]:
@@ -155,11 +172,19 @@ class Photos:
         return float(self.azimuths[int(near.sum(1).argmax())]), WIDEST
 
     def eyes(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
-        """Places [F, 3] in directions [F], as far from the focus as the photos around there were (a kernel mean)."""
-        here, photos = _direction(azimuth, elevation), _direction(self.azimuths, self.heights)
-        angle = torch.acos((here @ photos.T).clamp(-1, 1))  # [F, C]
-        weight = torch.softmax(-0.5 * (angle / NEIGHBOURS) ** 2, dim=1)
-        return here * (weight @ self.distances)[:, None]
+        """Places [F, 3] in directions [F], as far from the focus as the photos around there were."""
+        return _direction(azimuth, elevation) * (self._near(azimuth, elevation) @ self.distances)[:, None]
+
+    def cameras(self, azimuth: Tensor, elevation: Tensor, size: Size | None) -> Cameras:
+        """Level cameras [F] in directions [F], that look where the photos around there did."""
+        elevation = elevation.clamp(-STEEPEST, STEEPEST)
+        targets = self._near(azimuth, elevation) @ self.targets
+        return framed(self.scene, _look(self.eyes(azimuth, elevation), targets), size)
+
+    def _near(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        """Weights [F, C] of the photos for a mean over those around directions [F]."""
+        cosine = _direction(azimuth, elevation) @ _direction(self.azimuths, self.heights).T
+        return torch.softmax(-0.5 * (torch.acos(cosine.clamp(-1, 1)) / NEIGHBOURS) ** 2, dim=1)
 
 
 def covered_arc(azimuths: Tensor) -> tuple[float, float] | None:
@@ -186,9 +211,8 @@ def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:  # [..., 3]
     return torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], -1)
 
 
-def _towards_focus(eye: Tensor) -> Tensor:  # [F, 4, 4]
-    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    return look_at(eye, torch.zeros(3, dtype=torch.float64), up)
+def _look(eye: Tensor, target: Tensor) -> Tensor:  # [F, 4, 4]
+    return look_at(eye, target, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
 
 
 def _phase(frames: int) -> Tensor:
