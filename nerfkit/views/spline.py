@@ -13,6 +13,7 @@ from torch import Tensor
 Array = NDArray[np.float64]
 PER_SPAN = 64  # samples between two poses, to measure the way
 STILL = 1e-9  # a way as short as this is none
+EASE = 0.25  # of an eased path's time, at either end, is taken to gain its speed and to lose it
 WRAP = 8  # keys repeated beyond a loop's ends: what lies farther off moves a cubic spline's slope by 0.27^8
 
 
@@ -115,14 +116,37 @@ def _beside_still(steps: Array) -> NDArray[np.bool_]:
     return np.asarray(still[1:] | still[:-1])
 
 
-def constant_speed(world_from_cam: Tensor, frames: int, radius: float) -> Tensor:
-    """``frames`` rigid poses [frames, 4, 4] along a :class:`Curve` through poses [K, 4, 4], from the first to the last.
+def constant_speed(
+    world_from_cam: Tensor, frames: int, radius: float, loop: bool = False, ease: bool = False
+) -> Tensor:
+    """``frames`` rigid poses [frames, 4, 4] along a :class:`Curve` through poses [K, 4, 4].
 
-    Speed is what :func:`way` measures.
+    From the first to the last, or in a loop; speed is what :func:`way` measures. ``ease``: but at the path's ends.
     """
     poses = pack(world_from_cam)
-    curve = Curve(np.concatenate([poses, np.zeros((len(poses), 1))], 1), radius)
-    return unpack(curve(curve.at_way(np.linspace(0, 1, frames))))
+    curve = Curve(np.concatenate([poses, np.zeros((len(poses), 1))], 1), radius, loop=loop)
+    return unpack(curve(curve.at_way(phases(frames, loop, ease))))
+
+
+def phases(frames: int, loop: bool, ease: bool = False) -> Array:
+    """The share of the way that is gone at each of the frames [F], from 0 to 1, or to just before it in a loop."""
+    phase = np.arange(frames) / (frames if loop else max(1, frames - 1))
+    return eased(phase) if ease else phase
+
+
+def eased(phase: Array) -> Array:
+    """Time as a share of the whole, [F], turned into the share of the way that is gone then.
+
+    The speed rises by a smoothstep over the first :data:`EASE` of the time, and falls so over the last.
+    """
+
+    def gone(x: Array) -> Array:  # the integral of the rising speed, from 0 to EASE
+        s = np.clip(x / EASE, 0, 1)
+        return np.asarray(EASE * (s**3 - s**4 / 2))
+
+    middle = np.clip(phase, EASE, 1 - EASE) - EASE
+    falling = gone(np.full_like(phase, EASE)) - gone(np.minimum(EASE, 1 - phase))
+    return np.asarray((gone(np.minimum(phase, EASE)) + middle + falling) / (1 - EASE))
 
 
 def way(poses: Array, radius: float) -> Array:

@@ -14,8 +14,8 @@ from world import UP, ring
 
 from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
-from nerfkit.views.paths.camera_path import CameraPath, Keyframe, eased
-from nerfkit.views.spline import pack, way
+from nerfkit.views.paths.camera_path import CameraPath, Keyframe
+from nerfkit.views.spline import eased, pack, way
 
 SIZE = (64, 48)
 FOV = math.radians(50)

@@ -13,6 +13,7 @@ from nerfkit.cameras import look_at, project
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
 from nerfkit.views.paths.framing import Size, framed, photo_poses
+from nerfkit.views.spline import phases
 
 GAP = math.radians(75)  # between neighbouring photos: beyond, nothing was seen from there
 TRIM = 0.05  # share of the photos at either end of an arc that are left behind
@@ -29,7 +30,7 @@ CLOSEST = 0.5  # of the way to the nearest thing in the middle is as far as it g
 FEWEST = 10  # points that tell how far away it is
 
 
-def orbit(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
+def orbit(scene: Scene, frames: int, size: Size | None = None, ease: bool = False) -> Cameras:
     """A closed, smooth path around the focus, at the photos' median distance, height and field of view.
 
     Photos all around give a full turn, at a constant speed. Photos from a part of the circle, or from one side,
@@ -37,7 +38,7 @@ def orbit(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     there than on the way back; as far off as the photos there, and looking where they do. The last frame comes just
     before the first.
     """
-    photos, phase = Photos.of(scene), _phase(frames)
+    photos, phase = Photos.of(scene), _phase(frames, ease)
     if photos.arc is not None:
         middle, half = sum(photos.arc) / 2, (photos.arc[1] - photos.arc[0]) / 2
         low, high = photos.heights.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64)).tolist()
@@ -51,7 +52,7 @@ def orbit(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     return framed(scene, _look(eye, torch.zeros(3, dtype=torch.float64)), size)
 
 
-def spiral(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
+def spiral(scene: Scene, frames: int, size: Size | None = None, ease: bool = False) -> Cameras:
     """A closed spiral around the focus, between the heights that the photos were taken from.
 
     Photos all around give two turns, upwards in the first half of each and downwards in the second, from low to high
@@ -59,7 +60,7 @@ def spiral(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     what the photos cover, and narrow again.
     """
     photos = Photos.of(scene)
-    phase = _phase(frames)
+    phase = _phase(frames, ease)
     low, high = photos.elevations
     if photos.arc is None:
         azimuth = photos.azimuths[0] + TURNS * phase
@@ -72,7 +73,7 @@ def spiral(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     return photos.cameras(azimuth, elevation, size)
 
 
-def lemniscate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
+def lemniscate(scene: Scene, frames: int, size: Size | None = None, ease: bool = False) -> Cameras:
     """A closed figure eight (Gerono's) before the side of the focus that most photos show, at a constant speed.
 
     As wide as the photos' arc, and at most 100 degrees; as high as the photos reach.
@@ -86,13 +87,13 @@ def lemniscate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     eyes = photos.eyes(azimuth, elevation)
     steps = (eyes.roll(-1, 0) - eyes).norm(dim=1).clamp_min(1e-12)
     gone = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)]).numpy()
-    wanted = np.arange(frames) * (gone[-1] / frames)
+    wanted = phases(frames, True, ease) * gone[-1]
     at = torch.from_numpy(np.interp(wanted, gone, np.arange(len(gone)))) * (2 * torch.pi / len(fine))
     azimuth, elevation = middle + half * at.sin(), (low + high) / 2 + (high - low) / 2 * (2 * at).sin()
     return photos.cameras(azimuth, elevation, size)
 
 
-def dolly_zoom(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
+def dolly_zoom(scene: Scene, frames: int, size: Size | None = None, ease: bool = False) -> Cameras:
     """Towards the subject and back while the lens zooms out and in, so that the subject keeps its size.
 
     The focal length follows the distance to the subject (Irmin Roberts' shot in Hitchcock's Vertigo, 1958), and the
@@ -107,7 +108,7 @@ def dolly_zoom(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     pose = base.world_from_cam[0].double()
     depth, nearest = _subject(scene, base)
     near = min(max(NEARER, 1 - CLOSEST * nearest / depth), 0.95)
-    share = (1 - _phase(frames).cos()) / 2
+    share = (1 - _phase(frames, ease).cos()) / 2
     factor = torch.exp(math.log(FARTHER) * (1 - share) + math.log(near) * share)  # of the distance to the subject
     poses = pose.repeat(frames, 1, 1)
     poses[:, :3, 3] += ((1 - factor) * depth)[:, None] * pose[:3, 2]
@@ -215,5 +216,5 @@ def _look(eye: Tensor, target: Tensor) -> Tensor:  # [F, 4, 4]
     return look_at(eye, target, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
 
 
-def _phase(frames: int) -> Tensor:
-    return torch.arange(frames, dtype=torch.float64) * (2 * torch.pi / frames)
+def _phase(frames: int, ease: bool = False) -> Tensor:
+    return torch.from_numpy(phases(frames, True, ease)) * (2 * torch.pi)

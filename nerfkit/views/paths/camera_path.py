@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
-from nerfkit.views.spline import Array, Curve, pack, unpack
+from nerfkit.views.spline import Array, Curve, pack, phases, unpack, way
 
 Size = tuple[int, int]  # width, height
 Easing = Literal["linear", "ease", "ease-in", "ease-out", "hold"]
 CameraType = Literal["perspective", "fisheye", "equirectangular"]
 EASINGS: tuple[str, ...] = get_args(Easing)
-EASE = 0.25  # of an eased path's time, at either end, is taken to gain its speed and to lose it
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +99,15 @@ class CameraPath:
         keys = tuple(replace(key, time=key.time * scale) for key in self.keyframes)
         return replace(self, keyframes=keys, after=self.after * scale)
 
+    def looped(self, loop: bool) -> CameraPath:
+        """The same path as a loop, with as much time for the way back as its length takes; or as none."""
+        if loop == self.loop:
+            return self
+        keys = _pack(self.keyframes)
+        gone = way(np.concatenate([keys, keys[:1]]), way_radius(keys))
+        share = gone[-1] / gone[:-1].sum() if gone[:-1].sum() > 0 else 0.0
+        return replace(self, loop=loop, after=self.keyframes[-1].time * float(share) if loop else 0.0)
+
     def sample(self, frames: int, size: Size) -> Cameras:
         """The cameras of ``frames`` frames [F], evenly in time; pixels are square.
 
@@ -111,8 +119,7 @@ class CameraPath:
         return _cameras(self._packed(frames), size)
 
     def _packed(self, frames: int) -> Array:
-        phase = np.arange(frames) / (frames if self.loop else max(1, frames - 1))
-        phase = eased(phase) if self.ease else phase
+        phase = phases(frames, self.loop, self.ease)
         keys = _pack(self.keyframes)
         radius = way_radius(keys)
         if self.constant_speed:
@@ -137,21 +144,6 @@ class CameraPath:
             keys.append(replace(keys[0], time=self.seconds, easing="linear"))
         bounds = [0, *[cut for cut in cuts if cut < len(keys)], len(keys)]
         return [keys[a:b] for a, b in itertools.pairwise(bounds)], self.loop and not cuts
-
-
-def eased(phase: Array) -> Array:
-    """Time as a share of the whole, [F], turned into the share of the way that is gone then.
-
-    The speed rises by a smoothstep over the first :data:`EASE` of the time, and falls so over the last.
-    """
-
-    def gone(x: Array) -> Array:  # the integral of the rising speed, from 0 to EASE
-        s = np.clip(x / EASE, 0, 1)
-        return np.asarray(EASE * (s**3 - s**4 / 2))
-
-    middle = np.clip(phase, EASE, 1 - EASE) - EASE
-    falling = gone(np.full_like(phase, EASE)) - gone(np.minimum(EASE, 1 - phase))
-    return np.asarray((gone(np.minimum(phase, EASE)) + middle + falling) / (1 - EASE))
 
 
 def way_radius(keys: Array) -> float:

@@ -92,7 +92,7 @@ class Seen:
         return away.topk(CLOSEST + 1, dim=1, largest=False).values[:, -1]
 
     def _scores(self, cameras: Cameras, own: bool = False) -> tuple[Tensor, Tensor]:
-        """The share of cells with points [F], and of those the share that is well seen [F]; ``own``: by other photos."""
+        """The share of cells with points [F], and of those the share that is well seen [F]; ``own``: by others."""
         columns, rows = CELLS
         filled, good = torch.zeros(len(cameras)).double(), torch.zeros(len(cameras)).double()
         if not len(self.points):

@@ -17,8 +17,8 @@ from nerfkit.views.spline import constant_speed
 FRAMES_PER_PHOTO = 12  # at least: a faster path through every photo would be a shaky one
 
 
-def interpolate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
-    """A smooth path at constant speed through the photos' places, from the first to the last.
+def interpolate(scene: Scene, frames: int, size: Size | None = None, loop: bool = False, ease: bool = False) -> Cameras:
+    """A smooth path at constant speed through the photos' places, from the first to the last, or in a loop.
 
     In the order of their names, as photographers walk; where that jumps about, along a short tour of them. A
     short video passes only some of the photos: evenly spaced ones.
@@ -27,7 +27,7 @@ def interpolate(scene: Scene, frames: int, size: Size | None = None) -> Cameras:
     poses = poses[tour(poses[:, :3, 3], names=[view.name for view in scene.views])]
     keys = poses[_evenly(poses[:, :3, 3], max(2, frames // FRAMES_PER_PHOTO))]
     distance = float(poses[:, :3, 3].norm(dim=1).median()) or 1.0  # a camera that only turns, at the origin
-    return framed(scene, constant_speed(keys, frames, distance), size)
+    return framed(scene, constant_speed(keys, frames, distance, loop, ease), size)
 
 
 def held_out(scene: Scene, size: Size | None = None) -> Cameras:
