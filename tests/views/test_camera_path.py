@@ -172,5 +172,5 @@ def test_a_loop_of_photos_all_around_turns_on_beyond_half_a_turn() -> None:
 def test_times_that_do_not_rise_are_refused() -> None:
     first, second = uneven().keyframes[:2]
     for keys in ((), (second,), (first, replace(second, time=0.0)), (first, replace(second, time=math.nan))):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="keyframe"):
             CameraPath(keys)
