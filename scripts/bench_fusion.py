@@ -32,8 +32,9 @@ import torch
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.core.volume import BlockMap, Volume
-from nerfkit.mesh import MeshOptions, fuse, surface
-from nerfkit.mesh.depth_maps import DepthMap, DepthMaps
+from nerfkit.mesh import MeshOptions
+from nerfkit.mesh.fusion import fuse, surface
+from nerfkit.mesh.fusion.depth_maps import DepthMap, DepthMaps
 
 TRUNCATION = 4.0  # voxels
 SIDE = 1.0  # of the box, scene units

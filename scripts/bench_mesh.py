@@ -7,7 +7,7 @@ those that are trained here: gaussians, geometry (gaussians with --gaussians.geo
 --train all but nerf. What follows `--` goes to `nerfkit mesh`: `-- --resolution 384 --from density`.
 
 The truth is what the cameras see of scenes/still_life/truth/mesh.ply. Lengths are in percent of the diagonal of its
-box, outside of which nothing counts (nerfkit/mesh/evaluate.py says what the columns are). Results go to stdout as
+box, outside of which nothing counts (nerfkit/mesh/quality/evaluate.py says what the columns are). Results go to stdout as
 Markdown, and runs and meshes are kept in --out.
 """
 
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nerfkit.contracts import Cameras, Mesh
     from nerfkit.data.similarity import Similarity
-    from nerfkit.mesh.evaluate import MeshError
+    from nerfkit.mesh.quality.evaluate import MeshError
 
 ROOT = Path(__file__).parents[1]
 TRAININGS = {
@@ -63,7 +63,7 @@ def fresh(folder: Path) -> Path:
 def true_mesh() -> Mesh:
     """In the truth's frame: metres, +Z up."""
     from nerfkit import bundled
-    from nerfkit.mesh.write import read
+    from nerfkit.mesh.assets.write import read
 
     return read(bundled.scene_path("still_life") / "truth" / "mesh.ply")
 
@@ -107,9 +107,9 @@ def judge(mesh: Path, run: Path) -> MeshError:
     """How well a mesh file, in the world of the run's cameras, fits the truth."""
     import numpy as np
 
-    from nerfkit.mesh.evaluate import compare
+    from nerfkit.mesh.quality.evaluate import compare
     from nerfkit.mesh.geometry import transformed
-    from nerfkit.mesh.write import read
+    from nerfkit.mesh.assets.write import read
 
     solid = true_mesh()
     # The room around it is judged by no one: only what lies in the true mesh's box counts.

@@ -16,13 +16,14 @@ import torch
 from nerfkit import bundled
 from nerfkit.contracts import Mesh, SceneModel
 from nerfkit.data.scene import Scene
-from nerfkit.mesh import MeshOptions, extract, geometry, simplify
-from nerfkit.mesh.bake import bake, texture_size
+from nerfkit.mesh import MeshOptions, extract, geometry
+from nerfkit.mesh.shape import simplify
+from nerfkit.mesh.texture.bake import bake, texture_size
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
-from nerfkit.mesh.texture_error import held_out_error
-from nerfkit.mesh.unwrap import unwrap
-from nerfkit.mesh.write import read
+from nerfkit.mesh.quality.texture_error import held_out_error
+from nerfkit.mesh.texture.unwrap import unwrap
+from nerfkit.mesh.assets.write import read
 from nerfkit.train.run import Run
 
 

@@ -43,7 +43,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.mesh import write
+    from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
     from nerfkit.train.run import Run
 
@@ -92,8 +92,9 @@ def _pipeline(source: Run, request: Request, options: Options, console: Console)
 
 def _stage(pipeline: Pipeline, options: Options, console: Console) -> dict[str, Any]:
     """One stage and those before it."""
-    from nerfkit.mesh import geometry, write
-    from nerfkit.mesh.asset import world_frame
+    from nerfkit.mesh import geometry
+    from nerfkit.mesh.assets import write
+    from nerfkit.mesh.assets.asset import world_frame
 
     assert options.stage is not None
     start = time.perf_counter()
@@ -111,7 +112,9 @@ def _stage(pipeline: Pipeline, options: Options, console: Console) -> dict[str, 
 def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, console: Console) -> dict[str, Any]:
     """All stages, the files, pictures of them, and the quality card."""
     from nerfkit.files import write_text
-    from nerfkit.mesh import asset, card, preview, write
+    from nerfkit.mesh.assets import asset, write
+    from nerfkit.mesh.quality import card
+    from nerfkit.mesh import preview
 
     scene = pipeline.scene
     levels, collision = pipeline.levels(), pipeline.result("collision")

@@ -1,7 +1,7 @@
 """From a model to the meshes of an asset: surface → clean → simplify → unwrap → bake → normals, and collision shapes.
 
 Every stage is kept with a key of all that it depends on, so that a stopped or changed command goes on from what still
-holds. All meshes are in the scene frame; :mod:`nerfkit.mesh.asset` places what comes out.
+holds. All meshes are in the scene frame; :mod:`nerfkit.mesh.assets.asset` places what comes out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
-    from nerfkit.mesh.depth_maps import DepthMaps
+    from nerfkit.mesh.fusion.depth_maps import DepthMaps
 
 log = logging.getLogger("nerfkit")
 
@@ -96,8 +96,8 @@ class Pipeline:
 
     def _from_depths(self) -> list[Mesh]:
         from nerfkit.core import choose_core
-        from nerfkit.mesh import fuse, surface
-        from nerfkit.mesh.density import device_of
+        from nerfkit.mesh.fusion import fuse, surface
+        from nerfkit.mesh.fusion.density import device_of
 
         maps, device = self._depths(), device_of(self.model)
         core = choose_core(device=device)
@@ -106,8 +106,8 @@ class Pipeline:
 
     def _depths(self) -> DepthMaps:
         """The model's depth maps at the training views; they are kept, since other resolutions need them again."""
-        from nerfkit.mesh import fuse
-        from nerfkit.mesh.depth_maps import DepthMaps
+        from nerfkit.mesh.fusion import fuse
+        from nerfkit.mesh.fusion.depth_maps import DepthMaps
 
         options = self.request.mesh
         key = key_of(version=VERSION, model=self._fingerprint, **{name: getattr(options, name) for name in _OF_DEPTHS})
@@ -124,7 +124,7 @@ class Pipeline:
         return maps
 
     def _from_density(self) -> list[Mesh]:
-        from nerfkit.mesh import density
+        from nerfkit.mesh.fusion import density
 
         field = density.evaluate(self.model, self.scene, self.request.mesh, self.progress)
         mesh = density.marching_cubes(field)
@@ -136,7 +136,7 @@ class Pipeline:
         return self._after("surface", "clean", chosen, self._cleaned)
 
     def _cleaned(self, made: list[Mesh]) -> list[Mesh]:
-        from nerfkit.mesh import clean, ground, holes, smooth, subject
+        from nerfkit.mesh.shape import clean, ground, holes, smooth, subject
 
         options, mesh = self.request.mesh, made[0]
         if options.bounds is not None:
@@ -158,14 +158,14 @@ class Pipeline:
         return [_with_normals(smooth.smooth(mesh, options.smooth))]
 
     def _simplify(self) -> list[Mesh]:
-        from nerfkit.mesh import simplify
+        from nerfkit.mesh.shape import simplify
 
         count, faces = self.request.levels, self.request.mesh.faces
         chosen = {"levels": count, "faces": faces}
         return self._after("clean", "simplify", chosen, lambda made: simplify.levels(made[0], faces, count))
 
     def _collision(self) -> list[Mesh]:
-        from nerfkit.mesh.collision import collision_shapes
+        from nerfkit.mesh.assets.collision import collision_shapes
 
         kind = self.request.collision
         if kind == "none":
@@ -179,7 +179,7 @@ class Pipeline:
     # --- texture --------------------------------------------------------------------------------------------
 
     def _unwrap(self) -> list[Mesh]:
-        from nerfkit.mesh import unwrap
+        from nerfkit.mesh.texture import unwrap
 
         if not self.request.textured:
             raise NerfkitError(f"{self.request.suffix} files and --texture none have no texture to unwrap for")
@@ -193,7 +193,7 @@ class Pipeline:
         return self._after("unwrap", "bake", {"model": self._fingerprint, **chosen}, self._baked)
 
     def _baked(self, made: list[Mesh]) -> list[Mesh]:
-        from nerfkit.mesh import bake
+        from nerfkit.mesh.texture import bake
 
         options = self.request.texture
         model = self.model if options.texture == "model" else None
@@ -205,7 +205,7 @@ class Pipeline:
         return made
 
     def _normals(self) -> list[Mesh]:
-        from nerfkit.mesh import normal_map
+        from nerfkit.mesh.texture import normal_map
 
         def make(made: list[Mesh]) -> list[Mesh]:
             dense = self.result("clean")[0]
@@ -218,7 +218,7 @@ class Pipeline:
 
     def _sizes(self, levels: Sequence[Mesh]) -> list[int]:
         """Of the levels' textures: half of the one before, as a quarter of the faces is seen from twice as far."""
-        from nerfkit.mesh import bake
+        from nerfkit.mesh.texture import bake
 
         first = bake.texture_size(levels[0], self.scene, self.request.texture)
         return [max(first >> level, min(first, _SMALLEST_TEXTURE)) for level in range(len(levels))]

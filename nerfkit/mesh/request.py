@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.engines import engine
+from nerfkit.mesh.assets.engines import engine
 from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
 
 Stage = Literal["surface", "clean", "simplify", "unwrap", "bake", "normals", "collision"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import collision
-from nerfkit.mesh.asset import Asset
+from nerfkit.mesh.assets import collision
+from nerfkit.mesh.assets.asset import Asset
 
 BOXES = np.array(
     [

@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import clean
+from nerfkit.mesh.shape import clean
 
 
 def made(body: trimesh.Trimesh) -> Mesh:

@@ -21,8 +21,9 @@ from test_stages import turned
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import asset, engines, geometry, ply, write
-from nerfkit.mesh.asset import Asset
+from nerfkit.mesh.assets import asset, engines, ply, write
+from nerfkit.mesh import geometry
+from nerfkit.mesh.assets.asset import Asset
 
 ENGINES = [None, *engines.ENGINES]
 
@@ -202,11 +203,11 @@ def test_nothing_is_left_where_writing_fails(tmp_path: Path, monkeypatch: pytest
     def broken(*_: object) -> bytes:
         raise ValueError("broken")
 
-    monkeypatch.setattr("nerfkit.mesh.write.documents", broken)
+    monkeypatch.setattr("nerfkit.mesh.assets.write.documents", broken)
     with pytest.raises(ValueError, match="broken"):
         write.write_asset(tmp_path / "chair.obj", chair(2), "blender")
     monkeypatch.undo()
-    monkeypatch.setattr("nerfkit.mesh.obj._object_lines", broken)
+    monkeypatch.setattr("nerfkit.mesh.assets.obj._object_lines", broken)
     with pytest.raises(ValueError, match="broken"):
         write.write_asset(tmp_path / "chair.obj", chair(2), "blender")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

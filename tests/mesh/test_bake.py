@@ -13,15 +13,15 @@ import torch
 
 from nerfkit.contracts import Mesh, Rendering
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import bake_exposure
-from nerfkit.mesh.bake import bake, texture_size
-from nerfkit.mesh.bake_exposure import linear, srgb
-from nerfkit.mesh.bake_fill import fill_unseen, pad
-from nerfkit.mesh.bake_seams import level_seams, seam_differences, seam_edges
+from nerfkit.mesh.texture import exposure as bake_exposure
+from nerfkit.mesh.texture.bake import bake, texture_size
+from nerfkit.mesh.texture.exposure import linear, srgb
+from nerfkit.mesh.texture.fill import fill_unseen, pad
+from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.options import TextureOptions
-from nerfkit.mesh.texels import Texels, texels_of
-from nerfkit.mesh.texture_error import held_out_error
-from nerfkit.mesh.unwrap import charts_of, unwrap
+from nerfkit.mesh.texture.texels import Texels, texels_of
+from nerfkit.mesh.quality.texture_error import held_out_error
+from nerfkit.mesh.texture.unwrap import charts_of, unwrap
 
 SIZE = 256
 

@@ -11,8 +11,12 @@ from test_stages import ball_volume
 from nerfkit.contracts import Mesh
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import clean, collision, geometry, surface, tangents
-from nerfkit.mesh.collision import collision_shapes
+from nerfkit.mesh.shape import clean
+from nerfkit.mesh.assets import collision
+from nerfkit.mesh import geometry
+from nerfkit.mesh.fusion import surface
+from nerfkit.mesh.texture import tangents
+from nerfkit.mesh.assets.collision import collision_shapes
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from whole import extract
 from nerfkit.contracts import HasDensity, HasRadiance, Mesh
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import MeshOptions, bounds, density, geometry
+from nerfkit.mesh import MeshOptions, geometry
+from nerfkit.mesh.fusion import bounds, density
 
 BOX = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
 VOXEL = 1 / 63

@@ -16,7 +16,7 @@ from chair import SIZE, chair
 from PIL import Image
 
 from nerfkit import cameras
-from nerfkit.mesh import write
+from nerfkit.mesh.assets import write
 
 LOW, HIGH = [-0.25, -0.2, 0.0], [0.25, 0.2, 1.1]
 

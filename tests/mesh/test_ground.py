@@ -8,7 +8,8 @@ import shapes
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import clean, geometry, ground, holes
+from nerfkit.mesh.shape import clean, ground, holes
+from nerfkit.mesh import geometry
 
 TABLE = -0.5
 

@@ -5,10 +5,11 @@ import pytest
 import shapes
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import clean, geometry, holes
-from nerfkit.mesh.manifold import make_manifold
-from nerfkit.mesh.topology import border_loops, edges, neighbors
-from nerfkit.mesh.triangulate import LONGEST, triangulate
+from nerfkit.mesh.shape import clean, holes
+from nerfkit.mesh import geometry
+from nerfkit.mesh.shape.manifold import make_manifold
+from nerfkit.mesh.shape.topology import border_loops, edges, neighbors
+from nerfkit.mesh.shape.triangulate import LONGEST, triangulate
 
 
 def without_cap(mesh: Mesh, direction: tuple[float, float, float], cosine: float) -> Mesh:

@@ -7,9 +7,9 @@ from PIL import Image
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh import geometry
-from nerfkit.mesh.normal_map import bake_normals
-from nerfkit.mesh.tangents import tangents
-from nerfkit.mesh.texels import texels_of
+from nerfkit.mesh.texture.normal_map import bake_normals
+from nerfkit.mesh.texture.tangents import tangents
+from nerfkit.mesh.texture.texels import texels_of
 
 
 def wavy(cells: int) -> Mesh:

@@ -5,8 +5,9 @@ import pytest
 import shapes
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import clean, geometry, simplify
-from nerfkit.mesh.topology import edges
+from nerfkit.mesh.shape import clean, simplify
+from nerfkit.mesh import geometry
+from nerfkit.mesh.shape.topology import edges
 
 
 def bumpy(mesh: Mesh) -> Mesh:

@@ -7,7 +7,8 @@ import pytest
 import shapes
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import geometry, smooth
+from nerfkit.mesh import geometry
+from nerfkit.mesh.shape import smooth
 
 
 def noisy(mesh: Mesh, deviation: float) -> Mesh:

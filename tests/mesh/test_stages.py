@@ -17,19 +17,11 @@ from nerfkit.core import choose_core
 from nerfkit.core.volume import BYTES_PER_BLOCK, Volume
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import (
-    MeshOptions,
-    agreement,
-    bounds,
-    clean,
-    draw,
-    evaluate,
-    fuse,
-    geometry,
-    simplify,
-    surface,
-)
-from nerfkit.mesh.depth_maps import DepthMaps
+from nerfkit.mesh import MeshOptions, draw, geometry
+from nerfkit.mesh.fusion import agreement, bounds, fuse, surface
+from nerfkit.mesh.shape import clean, simplify
+from nerfkit.mesh.quality import evaluate
+from nerfkit.mesh.fusion.depth_maps import DepthMaps
 
 
 def ball_volume(n: int = 40) -> Volume:

@@ -11,7 +11,7 @@ import torch
 from nerfkit import cameras
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import clean, subject
+from nerfkit.mesh.shape import clean, subject
 
 
 def scene(masks: bool = False) -> SimpleNamespace:

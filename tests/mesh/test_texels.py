@@ -11,7 +11,7 @@ from nerfkit import cameras
 from nerfkit.contracts import Cameras, Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.draw import depth_map, draw
-from nerfkit.mesh.texels import texels_of
+from nerfkit.mesh.texture.texels import texels_of
 
 
 def square(uv: float = 1.0) -> Mesh:

@@ -14,7 +14,8 @@ from nerfkit.core.native_tsdf import tsdf_mark as native_mark
 from nerfkit.core.reference_tsdf import tsdf_integrate as reference
 from nerfkit.core.reference_tsdf import tsdf_mark as reference_mark
 from nerfkit.core.volume import BlockMap, Volume
-from nerfkit.mesh import MeshOptions, fuse, surface
+from nerfkit.mesh import MeshOptions
+from nerfkit.mesh.fusion import fuse, surface
 
 BACKENDS = [pytest.param(reference, id="reference"), pytest.param(native, id="native")]
 NOISE = torch.Generator().manual_seed(3)

@@ -18,7 +18,7 @@ from nerfkit.cli import main
 from nerfkit.cli import mesh as mesh_verb
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import write
+from nerfkit.mesh.assets import write
 from nerfkit.splats import ply
 from nerfkit.train import checkpoint
 from nerfkit.train.run import Run

@@ -15,7 +15,10 @@ from test_stages import ball_volume, turned
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import clean, geometry, requirements, simplify, surface, write
+from nerfkit.mesh.shape import clean, simplify
+from nerfkit.mesh import geometry, requirements
+from nerfkit.mesh.fusion import surface
+from nerfkit.mesh.assets import write
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from nerfkit import models
 from nerfkit.contracts import Cameras, Gaussians, SceneModel
 from nerfkit.core import choose_core
 from nerfkit.core.volume import Volume
-from nerfkit.mesh import agreement, fuse
+from nerfkit.mesh.fusion import agreement, fuse
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.splats import ply
 from nerfkit.train.checkpoint import list_newest_first

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.options import Bounds, MeshOptions
-from nerfkit.mesh.subject import subject_box
+from nerfkit.mesh.shape.subject import subject_box
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -65,7 +65,7 @@ def scene_box(scene: Scene, bounds: Bounds | None, mode: str = "scene") -> Tenso
 
     With ``bounds`` (world units): the box around them in the scene frame. Without: the sparse points within the
     cameras' reach of the focus, without outliers; where there are too few points, a box around the focus; in the mode
-    "object" no more of that than the subject's box (:func:`nerfkit.mesh.subject.subject_box`).
+    "object" no more of that than the subject's box (:func:`nerfkit.mesh.shape.subject.subject_box`).
 
     Raises:
         NerfkitError: ``bounds`` are empty.

@@ -13,9 +13,9 @@ from nerfkit.contracts import Cameras, Channel, RenderCore, Rendering, SceneMode
 from nerfkit.core.volume import BYTES_PER_BLOCK, BlockMap, Volume
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import available_memory
-from nerfkit.mesh import agreement
-from nerfkit.mesh.bounds import scene_grid
-from nerfkit.mesh.depth_maps import DepthMaps
+from nerfkit.mesh.fusion import agreement
+from nerfkit.mesh.fusion.bounds import scene_grid
+from nerfkit.mesh.fusion.depth_maps import DepthMaps
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.progress import ProgressSink, quiet
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.topology import edges, face_pairs, half_edges
+from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
 
 _PASSES = 24
 _FLIPS = 3  # after each pass of splits

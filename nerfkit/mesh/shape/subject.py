@@ -11,9 +11,9 @@ from torch import Tensor
 from nerfkit.cameras import project
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.clean import select_faces
+from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.topology import components
+from nerfkit.mesh.shape.topology import components
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene

@@ -10,10 +10,10 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry
-from nerfkit.mesh.clean import drop_degenerate
-from nerfkit.mesh.decompose import decompose
+from nerfkit.mesh.shape.clean import drop_degenerate
+from nerfkit.mesh.assets.decompose import decompose
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.simplify import simplify
+from nerfkit.mesh.shape.simplify import simplify
 from nerfkit.progress import ProgressSink, quiet
 
 Kind = Literal["none", "box", "hull", "convex"]
@@ -36,7 +36,7 @@ def collision_shapes(
     Args:
         mesh: the shape; a coarse level of detail is enough.
         kind: none; box: the smallest box in any orientation; hull: the convex hull; convex: up to ``parts`` convex
-            pieces that follow its hollows (see :mod:`nerfkit.mesh.decompose`).
+            pieces that follow its hollows (see :mod:`nerfkit.mesh.assets.decompose`).
         parts: of a convex decomposition, at most.
         progress: hears of the stage ``collision``.
         seconds: that a decomposition may take. On a slower machine it may come out coarser; at worst it is the hull.

@@ -8,7 +8,7 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.topology import neighbors
+from nerfkit.mesh.shape.topology import neighbors
 
 _NORMAL_STEPS = 160  # at full strength: normals are averaged over about twice its root, in faces
 _VERTEX_STEPS = 40

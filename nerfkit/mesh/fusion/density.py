@@ -13,7 +13,7 @@ from torch import Tensor
 from nerfkit.contracts import HasDensity, HasRadiance, Mesh, SceneModel
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry
-from nerfkit.mesh.bounds import Grid, scene_grid
+from nerfkit.mesh.fusion.bounds import Grid, scene_grid
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.mesh.requirements import require
 from nerfkit.progress import ProgressSink, quiet
@@ -51,7 +51,7 @@ def check(model: SceneModel, options: MeshOptions) -> None:
 
 
 def evaluate(model: SceneModel, scene: Scene, options: MeshOptions, progress: ProgressSink = quiet) -> OpacityField:
-    """Asks the model for its density at the voxels of the options' box, as :func:`nerfkit.mesh.fuse.fuse` has it.
+    """Asks the model for its density at the voxels of the options' box, as :func:`nerfkit.mesh.fusion.fuse.fuse` has it.
 
     Raises:
         NerfkitError: no density field, a wrong threshold, or too many voxels.

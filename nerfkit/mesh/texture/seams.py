@@ -14,7 +14,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
-from nerfkit.mesh.texels import Texels
+from nerfkit.mesh.texture.texels import Texels
 
 _ROBUST = 12.0  # of 255: larger differences are no exposure but detail, or a chart folded onto a line
 _POINTS = 5  # along each edge

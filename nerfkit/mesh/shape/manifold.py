@@ -7,7 +7,7 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import face_crosses, with_vertices
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.topology import edges, face_pairs, half_edges
+from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
 
 
 def make_manifold(mesh: Mesh) -> Mesh:
@@ -16,7 +16,7 @@ def make_manifold(mesh: Mesh) -> Mesh:
     Where more than two faces meet at an edge, those that enclose a wedge of the solid between them stay together, so
     that a closed surface that touches itself stays closed; faces that turn against each other are cut apart (Guéziec
     et al., "Cutting and Stitching", TVCG 2001, section 4). Faces have three different corners
-    (:func:`nerfkit.mesh.clean.drop_degenerate`). A manifold comes back as it is.
+    (:func:`nerfkit.mesh.shape.clean.drop_degenerate`). A manifold comes back as it is.
     """
     found = edges(mesh.faces)
     pairs = np.concatenate([face_pairs(found), _solid_wedges(mesh, found.of_half_edge, found.faces > 2)])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit import cameras
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.depth_maps import DepthMap, DepthMaps
+from nerfkit.mesh.fusion.depth_maps import DepthMap, DepthMaps
 
 _VIEWS = 16  # looked at, evenly spread
 _PEERS = 3  # others that each is compared with

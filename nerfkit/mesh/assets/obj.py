@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import images
+from nerfkit.mesh.assets import images
 from nerfkit.mesh.geometry import vertex_normals
-from nerfkit.mesh.images import ImageFormat
-from nerfkit.mesh.parts import Document, Part
+from nerfkit.mesh.assets.images import ImageFormat
+from nerfkit.mesh.assets.parts import Document, Part
 
 
 def encode(document: Document, stem: str, image_format: ImageFormat = "jpeg", bump: bool = True) -> dict[str, bytes]:

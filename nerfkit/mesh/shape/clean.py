@@ -8,9 +8,9 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import face_crosses, transformed, with_vertices
-from nerfkit.mesh.manifold import make_manifold
+from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.options import Bounds
-from nerfkit.mesh.topology import components
+from nerfkit.mesh.shape.topology import components
 
 if TYPE_CHECKING:
     from nerfkit.data.similarity import Similarity

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import patch
+from nerfkit.mesh.shape import patch
 from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.manifold import make_manifold
-from nerfkit.mesh.topology import border_loops, components, edges, half_edges
-from nerfkit.mesh.triangulate import triangulate
+from nerfkit.mesh.shape.manifold import make_manifold
+from nerfkit.mesh.shape.topology import border_loops, components, edges, half_edges
+from nerfkit.mesh.shape.triangulate import triangulate
 
 _MOST_POINTS = 4000  # of a loop; one that is longer is the border of something
 _FLAT = 0.8  # a piece whose faces look one way to this degree is a sheet, and its border no hole
@@ -22,11 +22,11 @@ def fill_holes(mesh: Mesh, width: float) -> Mesh:
     """Closes the holes whose largest extent is at most ``width`` (units of the mesh); larger openings stay.
 
     A hole is triangulated (Liepa, "Filling Holes in Meshes", SGP 2003), refined until its triangles are as fine as
-    those around it, and faired so that it goes on as the surface does (:mod:`nerfkit.mesh.patch`); colours are
+    those around it, and faired so that it goes on as the surface does (:mod:`nerfkit.mesh.shape.patch`); colours are
     interpolated. The border of a small sheet is not a hole. New faces come last, new vertices too.
 
     Args:
-        mesh: any; it is cut to a manifold first (:func:`nerfkit.mesh.manifold.make_manifold`).
+        mesh: any; it is cut to a manifold first (:func:`nerfkit.mesh.shape.manifold.make_manifold`).
         width: of the widest hole to close; 0 closes nothing.
     """
     if width <= 0 or not len(mesh.faces):

@@ -10,7 +10,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.geometry import with_vertices
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.topology import components
+from nerfkit.mesh.shape.topology import components
 
 _GAP = 6  # texels between charts as xatlas packs them; its square comes out up to half as large again as asked for
 _LARGEST_CHART = 0.02  # area, where the mesh's longest side is 1: xatlas's time grows with the square of it

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh import evaluate, geometry
-from nerfkit.mesh.asset import Asset
-from nerfkit.mesh.clean import drop_degenerate
-from nerfkit.mesh.holes import holes
-from nerfkit.mesh.manifold import make_manifold
+from nerfkit.mesh.quality import evaluate
+from nerfkit.mesh import geometry
+from nerfkit.mesh.assets.asset import Asset
+from nerfkit.mesh.shape.clean import drop_degenerate
+from nerfkit.mesh.shape.holes import holes
+from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.pipeline import Pipeline
-from nerfkit.mesh.texture_error import held_out_error
+from nerfkit.mesh.quality.texture_error import held_out_error
 
 _SAMPLES = 50_000
 

@@ -8,7 +8,7 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.texels import Texels
+from nerfkit.mesh.texture.texels import Texels
 
 _KNOWN = 0.05  # texels' worth of colour that a vertex needs to be known
 _GREY = 128.0

@@ -9,8 +9,8 @@ import numpy as np
 from nerfkit.contracts import Mesh, RenderCore
 from nerfkit.mesh.geometry import face_crosses, vertex_normals
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.tangents import tangents
-from nerfkit.mesh.texels import Texels, texels_of
+from nerfkit.mesh.texture.tangents import tangents
+from nerfkit.mesh.texture.texels import Texels, texels_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def bake_normals(
     """The shape of ``dense`` as a normal map [size, size, 3] of ``light``, both in one frame.
 
     Each texel holds the smooth normal at the point of the dense mesh that is nearest to the texel's, in the frame of
-    the light mesh's interpolated normal, tangent and bitangent (:func:`nerfkit.mesh.tangents.tangents`), as a shader
+    the light mesh's interpolated normal, tangent and bitangent (:func:`nerfkit.mesh.texture.tangents.tangents`), as a shader
     puts it together again: red along u, green along v (upwards: "OpenGL", as glTF), blue outwards; 128 is zero. Where
     the dense mesh has nothing near that looks the same way, the map is flat. Charts are padded with their rim's values.
 

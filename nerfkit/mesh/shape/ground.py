@@ -8,10 +8,10 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.clean import select_faces
+from nerfkit.mesh.shape.clean import select_faces
 from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.holes import fill_loops, holes
-from nerfkit.mesh.topology import components, neighbors
+from nerfkit.mesh.shape.holes import fill_loops, holes
+from nerfkit.mesh.shape.topology import components, neighbors
 
 _SAMPLES = 4000
 _TRIES = 800

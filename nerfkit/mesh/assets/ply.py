@@ -6,7 +6,7 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import vertex_normals
-from nerfkit.mesh.parts import Document
+from nerfkit.mesh.assets.parts import Document
 from nerfkit.mesh.requirements import require
 
 

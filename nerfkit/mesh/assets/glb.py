@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from nerfkit.mesh import images
+from nerfkit.mesh.assets import images
 from nerfkit.mesh.geometry import vertex_normals
-from nerfkit.mesh.images import ImageFormat
-from nerfkit.mesh.parts import Document, Part
-from nerfkit.mesh.tangents import tangents
+from nerfkit.mesh.assets.images import ImageFormat
+from nerfkit.mesh.assets.parts import Document, Part
+from nerfkit.mesh.texture.tangents import tangents
 
 _FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.asset import Asset
-from nerfkit.mesh.engines import Engine, Place
+from nerfkit.mesh.assets.asset import Asset
+from nerfkit.mesh.assets.engines import Engine, Place
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def components(faces: np.ndarray, vertices: int) -> np.ndarray:
 def border_loops(faces: np.ndarray) -> list[np.ndarray]:
     """The vertices along each closed border, in the order in which the faces pass them.
 
-    The mesh is a manifold (:func:`nerfkit.mesh.manifold.make_manifold`): one border at most passes a vertex.
+    The mesh is a manifold (:func:`nerfkit.mesh.shape.manifold.make_manifold`): one border at most passes a vertex.
     """
     half = half_edges(faces)
     found = edges(faces)

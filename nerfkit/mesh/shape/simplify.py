@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.clean import drop_degenerate
+from nerfkit.mesh.shape.clean import drop_degenerate
 from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.manifold import make_manifold
+from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.requirements import require
-from nerfkit.mesh.topology import edges, neighbors
+from nerfkit.mesh.shape.topology import edges, neighbors
 
 _PATIENCE = (3, 5, 7)  # fast-simplification's "aggressiveness": the lowest gives the best shape, but may stop early
 _SLACK = 1.05  # times the faces asked for are few enough to stop at

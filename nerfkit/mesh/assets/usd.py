@@ -10,11 +10,11 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import images
+from nerfkit.mesh.assets import images
 from nerfkit.mesh.geometry import vertex_normals
-from nerfkit.mesh.glb import ROUGHNESS, linear_from_srgb
-from nerfkit.mesh.images import ImageFormat
-from nerfkit.mesh.parts import Document, Part
+from nerfkit.mesh.assets.glb import ROUGHNESS, linear_from_srgb
+from nerfkit.mesh.assets.images import ImageFormat
+from nerfkit.mesh.assets.parts import Document, Part
 from nerfkit.mesh.requirements import require
 
 

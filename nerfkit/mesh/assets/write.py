@@ -13,11 +13,11 @@ import torch
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.mesh import glb, obj, ply, usd
-from nerfkit.mesh.asset import Asset, safe_name
-from nerfkit.mesh.engines import FORMATS, Engine, engine
-from nerfkit.mesh.images import ImageFormat
-from nerfkit.mesh.parts import Document, documents
+from nerfkit.mesh.assets import glb, obj, ply, usd
+from nerfkit.mesh.assets.asset import Asset, safe_name
+from nerfkit.mesh.assets.engines import FORMATS, Engine, engine
+from nerfkit.mesh.assets.images import ImageFormat
+from nerfkit.mesh.assets.parts import Document, documents
 from nerfkit.mesh.requirements import require
 
 if TYPE_CHECKING:

@@ -20,15 +20,15 @@ import torch
 
 from nerfkit.contracts import Mesh, RenderCore, SceneModel
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh import bake_exposure, bake_photo
-from nerfkit.mesh.bake_fill import fill_unseen, pad
-from nerfkit.mesh.bake_refine import Fit
-from nerfkit.mesh.bake_seams import level_seams, seam_differences, seam_edges
+from nerfkit.mesh.texture import exposure as bake_exposure, photo as bake_photo
+from nerfkit.mesh.texture.fill import fill_unseen, pad
+from nerfkit.mesh.texture.refine import Fit
+from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.draw import projected
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
-from nerfkit.mesh.texels import Texels, texels_of
-from nerfkit.mesh.unwrap import charts_of
+from nerfkit.mesh.texture.texels import Texels, texels_of
+from nerfkit.mesh.texture.unwrap import charts_of
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:

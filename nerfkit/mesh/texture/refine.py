@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Mesh, RenderCore
-from nerfkit.mesh.bake_photo import Photo
+from nerfkit.mesh.texture.photo import Photo
 from nerfkit.mesh.draw import face_pixels, interpolate, texture_level
 from nerfkit.mesh.sample import texel_coordinates
 

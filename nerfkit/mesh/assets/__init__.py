@@ -1,0 +1,1 @@
+"""What is handed to an engine, and the files it stands in."""

@@ -1,0 +1,1 @@
+"""Depth maps or densities → one dense surface."""

@@ -1,0 +1,1 @@
+"""What a mesh is worth: against a true one, and against photos."""

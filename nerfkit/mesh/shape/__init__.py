@@ -1,0 +1,1 @@
+"""The surface made fit for use: cut out, cleaned, closed, smoothed, simplified."""

@@ -1,0 +1,1 @@
+"""Colours and fine normals on a light surface: unwrapping, baking, normal maps."""
