@@ -127,7 +127,7 @@ def _json(file: Path, named: Path) -> dict[str, Any]:
     if not file.is_file():
         beside = "" if file == named else f" ({file.name} is not beside it)"
         raise NerfkitError(
-            f"{named}: names no frame{beside}; use auto, {', '.join(NAMES)}, or a file that describes one"
+            f"{named}: no such frame{beside}; use auto, {', '.join(NAMES)}, or a file that describes one"
         )
     try:
         data = json.loads(file.read_text())
