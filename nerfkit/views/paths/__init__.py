@@ -5,7 +5,7 @@ from nerfkit.views.paths.camera_path import CameraPath, Keyframe
 from nerfkit.views.paths.coverage import leaves, pull_in
 from nerfkit.views.paths.files import read_path, write_path
 from nerfkit.views.paths.framing import photo_size
-from nerfkit.views.paths.make import NAMES, Made, PathOptions, make
+from nerfkit.views.paths.make import NAMES, Made, PathOptions, check_name, make, stem
 from nerfkit.views.paths.photos import held_out, held_out_indices, interpolate, tour
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Keyframe",
     "Made",
     "PathOptions",
+    "check_name",
     "covered_arc",
     "dolly_zoom",
     "held_out",
@@ -27,6 +28,7 @@ __all__ = [
     "pull_in",
     "read_path",
     "spiral",
+    "stem",
     "tour",
     "write_path",
 ]

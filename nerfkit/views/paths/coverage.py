@@ -120,7 +120,7 @@ class Seen:
         return filled, good
 
     def anchors(self, packed: Array) -> Array:
-        """For packed cameras [F, 7 or 8] the mean of the photos' poses near each, as smooth as the path: [F, 7]."""
+        """For packed cameras [F, 7 or 8] the mean of the photos' poses near each: [F, 7]."""
         poses = pack(self.poses)
         away = np.linalg.norm(packed[:, None, :3] - poses[None, :, :3], axis=-1)  # [F, C]
         reach = float(np.median(np.linalg.norm(poses[:, :3], axis=1))) or 1.0
@@ -131,7 +131,7 @@ class Seen:
         weight /= weight.sum(1, keepdims=True)
         sign = np.where(packed[:, 3:7] @ poses[:, 3:7].T < 0, -1.0, 1.0)
         quats = np.einsum("fc,fc,cq->fq", weight, sign, poses[:, 3:7])
-        quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+        quats /= np.linalg.norm(quats, axis=1, keepdims=True)  # on the side of the camera's own quaternion
         return np.concatenate([weight @ poses[:, :3], quats], 1)
 
 
@@ -140,22 +140,25 @@ def leaves(cameras: Cameras, scene: Scene) -> list[tuple[int, int]]:
     return Seen.of(scene).leaves(cameras)
 
 
-def warning(ranges: list[tuple[int, int]]) -> str:
-    """One line about what :func:`leaves` found."""
+def warning(ranges: list[tuple[int, int]], pulled_in: bool = False) -> str:
+    """One line about what :func:`leaves` found, or found still."""
     words = [f"{first}-{last}" if last > first else f"{first}" for first, last in ranges]
     listed = ", ".join(words[:4]) + (f" and {len(words) - 4} more ranges" if len(words) > 4 else "")
-    return f"frames {listed} see much that fewer than {PHOTOS} photos saw; --pull-in brings the path back"
+    remedy = "no photos are near enough to pull them in to" if pulled_in else "--pull-in brings the path back"
+    return f"frames {listed} see much that fewer than {PHOTOS} photos saw; {remedy}"
 
 
 def pull_in(cameras: Cameras, scene: Scene, loop: bool = False) -> Cameras:
     """The path [F], brought back smoothly to the photos where it leaves the well-seen region.
 
     Each frame that leaves goes as far towards the mean pose (and field of view) of the photos near it as it needs to
-    be well seen; the frames before and behind it come along. Frames far from a leave stay as they are.
+    be well seen; the frames before and behind it come along. Frames far from a leave stay as they are. Where a path
+    crosses a wide gap between photos, it may still leave in the middle of it.
     """
     seen = Seen.of(scene)
     packed = _packed(cameras)
-    anchor = np.concatenate([seen.anchors(packed), np.full((len(packed), 1), -math.log(math.tan(seen.fov / 2)))], 1)
+    anchor = _smoothed(seen.anchors(packed), loop)
+    anchor = np.concatenate([anchor, np.full((len(packed), 1), -math.log(math.tan(seen.fov / 2)))], 1)
     needed = np.zeros(len(packed))
     left = seen.scores(cameras) < seen.lowest
     for step in range(1, STEPS + 1):
@@ -172,12 +175,22 @@ def pull_in(cameras: Cameras, scene: Scene, loop: bool = False) -> Cameras:
 
 def _softened(needed: Array, loop: bool) -> Array:
     """A smooth curve [F] nowhere below ``needed`` [F]: the largest value around each frame, then the mean of those."""
-    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+    from scipy.ndimage import maximum_filter1d
 
-    sigma = max(1.0, SOFT * len(needed) / 2)
+    reach = 2 * math.ceil(3 * _sigma(needed)) + 1  # as far as the mean goes
+    return _smoothed(maximum_filter1d(needed, reach, mode="wrap" if loop else "nearest"), loop)
+
+
+def _smoothed(values: Array, loop: bool) -> Array:
+    """A mean over the frames around each, of [F] or [F, N]."""
+    from scipy.ndimage import gaussian_filter1d
+
     mode = "wrap" if loop else "nearest"
-    widest = maximum_filter1d(needed, 2 * math.ceil(3 * sigma) + 1, mode=mode)
-    return np.asarray(np.maximum(gaussian_filter1d(widest, sigma, mode=mode, truncate=3.0), needed))
+    return np.asarray(gaussian_filter1d(values, _sigma(values), axis=0, mode=mode, truncate=3.0))
+
+
+def _sigma(values: Array) -> float:
+    return max(1.0, SOFT * len(values) / 2)
 
 
 def _blend(packed: Array, anchor: Array, share: Array) -> Array:

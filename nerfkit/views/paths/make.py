@@ -92,7 +92,7 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
         cameras = pull_in(cameras, scene, loop)
     left = Seen.of(scene).leaves(cameras)
     if left:
-        warnings.append(f"{name}: {warning(left)}")
+        warnings.append(f"{name}: {warning(left, options.pull_in)}")
     return Made(cameras, fps, path, warnings)
 
 
