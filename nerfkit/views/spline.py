@@ -13,6 +13,8 @@ from torch import Tensor
 Array = NDArray[np.float64]
 PER_SPAN = 64  # samples between two poses, to measure the way
 STILL = 1e-9  # a way as short as this is none
+AIMED = 0.5  # cosine of the angle between a camera's axis and the origin: within, it looks at what is there
+STEEP = 0.98  # sine of the elevation (of 80 degrees) above which a level horizon would spin
 EASE = 0.25  # of an eased path's time, at either end, is taken to gain its speed and to lose it
 WRAP = 8  # keys repeated beyond a loop's ends: what lies farther off moves a cubic spline's slope by 0.27^8
 
@@ -43,13 +45,15 @@ class Curve:
         self.knots = np.concatenate([[0.0], np.sqrt(way(self.keys, radius)).cumsum()])
         self.of_keys = self.knots[self.knot_of_key]  # the curve's parameter at each key
         if len(self.keys) > 1:
-            self._position, self._focal, self._spins = _fit(self.keys, self.knots, tension, loop)
+            self._fit(tension, loop)
 
     def __call__(self, u: Array) -> Array:
         """Packed poses [N, 8] at parameters [N]."""
         if len(self.keys) == 1:
             return np.repeat(self.keys, len(u), 0)
-        u = np.clip(u, self.knots[0], self.knots[-1])
+        return self._evaluate(np.clip(u, self.knots[0], self.knots[-1]))
+
+    def _evaluate(self, u: Array) -> Array:
         return np.concatenate([self._position(u), self._rotation(u), self._focal(u)[:, None]], 1)
 
     def at_way(self, shares: Array) -> Array:
@@ -63,6 +67,30 @@ class Curve:
         ways = way(self(parameters), self.radius)
         gone = np.concatenate([[0.0], np.maximum(ways, 1e-12).cumsum()])
         return np.asarray(PchipInterpolator(gone, parameters)(shares * gone[-1]))
+
+    def _fit(self, tension: float, loop: bool) -> None:
+        from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
+        from scipy.spatial.transform import Rotation, RotationSpline
+
+        keys, knots, own = self._around(loop)
+        slopes = CubicSpline(knots, keys[:, :3], bc_type="natural")(knots, 1) * (1 - tension)
+        slopes[_beside_still(np.linalg.norm(np.diff(keys[:, :3], axis=0), axis=1))] = 0
+        rotations = Rotation.from_quat(keys[:, 3:7])
+        spins = np.asarray(RotationSpline(knots, rotations)(knots, 1)) * (1 - tension)
+        spins[_beside_still((rotations[:-1].inv() * rotations[1:]).magnitude())] = 0
+        self._position: Any = CubicHermiteSpline(self.knots, self.keys[:, :3], slopes[own])
+        self._focal: Any = PchipInterpolator(knots, keys[:, 7])
+        self._spins = spins[own]  # angular velocities at the keys, in the camera's frame
+
+    def _around(self, loop: bool) -> tuple[Array, Array, slice]:
+        """Keys and knots, those of a loop repeated before and behind it; and where its own are."""
+        count = len(self.keys)
+        if not loop:
+            return self.keys, self.knots, slice(0, count)
+        spans, turn = count - 1, self.knots[-1]
+        indices = np.arange(-WRAP, count + WRAP)
+        knots = self.knots[indices % spans] + turn * (indices // spans)
+        return self.keys[indices % spans], knots, slice(WRAP, WRAP + count)
 
     def _rotation(self, u: Array) -> Array:  # [N, 4] x y z w
         from scipy.spatial.transform import Rotation
@@ -86,45 +114,80 @@ class Curve:
         return np.asarray(points[0].as_quat(), np.float64)
 
 
-def _fit(keys: Array, knots: Array, tension: float, loop: bool) -> tuple[Any, Any, Array]:
-    """The functions of position and focal length, and angular velocities [K, 3] (camera's frame) at the keys."""
-    from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
-    from scipy.spatial.transform import Rotation, RotationSpline
-
-    count, begin = len(keys), 0
-    around_keys, around_knots = keys, knots
-    if loop and count > 1:
-        turn, spans = knots[-1], count - 1
-        indices = np.arange(-WRAP, count + WRAP)
-        around_keys = keys[indices % spans]
-        around_knots = knots[indices % spans] + turn * (indices // spans)
-        begin = WRAP
-    own = slice(begin, begin + count)
-    slopes = CubicSpline(around_knots, around_keys[:, :3], bc_type="natural")(around_knots, 1)
-    slopes *= 1 - tension
-    slopes[_beside_still(np.linalg.norm(np.diff(around_keys[:, :3], axis=0), axis=1))] = 0
-    rotations = Rotation.from_quat(around_keys[:, 3:7])
-    spins = np.asarray(RotationSpline(around_knots, rotations)(around_knots, 1)) * (1 - tension)
-    spins[_beside_still((rotations[:-1].inv() * rotations[1:]).magnitude())] = 0
-    position = CubicHermiteSpline(knots, keys[:, :3], slopes[own])
-    return position, PchipInterpolator(around_knots, around_keys[:, 7]), spins[own]
-
-
 def _beside_still(steps: Array) -> NDArray[np.bool_]:
     """Which keys have no step to a neighbour: what stands still there must not drift."""
     still = np.concatenate([[False], steps <= STILL, [False]])
     return np.asarray(still[1:] | still[:-1])
 
 
+class AimedCurve(Curve):
+    """A curve through cameras that look at the same thing, around the origin: it goes around that, and looks at it.
+
+    What natural cubic splines interpolate over the knots of :class:`Curve` are the cameras' azimuths, elevations,
+    logarithms of distances from the origin, the points on their optical axes that are nearest to the origin, and their
+    rolls. Between photos from far apart, a spline of places would cut through what they show, and one of rotations
+    would look past it and tilt the horizon. Near the zenith, where azimuth and roll spin, directions and up vectors
+    stand for them.
+    """
+
+    @staticmethod
+    def fits(keys: Array) -> bool:
+        """Whether all cameras [K, 8] look at what is around the origin, from outside."""
+        place, axis = keys[:, :3], _axes(keys)[:, :, 2]
+        distance, ahead = np.linalg.norm(place, axis=1), -(place * axis).sum(1)
+        return bool((distance > STILL).all() and (ahead > AIMED * distance).all())
+
+    def _fit(self, tension: float, loop: bool) -> None:
+        from scipy.interpolate import CubicSpline, PchipInterpolator
+
+        keys, knots, _ = self._around(loop)
+        place, axes = keys[:, :3], _axes(keys)
+        x, y, z = axes.transpose(2, 0, 1)  # [K, 3] each
+        distance = np.linalg.norm(place, axis=1, keepdims=True)
+        target = place - (place * z).sum(1, keepdims=True) * z
+        direction, up = place / distance, -y
+        self._level = bool(max(np.abs(direction[:, 2]).max(), np.abs(z[:, 2]).max()) < STEEP)
+        if self._level:
+            elevation = np.arcsin(direction[:, 2])
+            direction = np.stack([np.unwrap(np.arctan2(direction[:, 1], direction[:, 0])), elevation], 1)
+            up = np.unwrap(np.arctan2(x[:, 2], up[:, 2]))[:, None]  # the roll
+        self._parts = np.cumsum([direction.shape[1], 1, 3])
+        self._state: Any = CubicSpline(
+            knots, np.concatenate([direction, np.log(distance), target, up], 1), bc_type="natural"
+        )
+        self._focal = PchipInterpolator(knots, keys[:, 7])
+
+    def _evaluate(self, u: Array) -> Array:
+        from nerfkit.cameras import look_at
+
+        parts = [torch.from_numpy(part) for part in np.split(self._state(u), self._parts, axis=1)]
+        direction, distance, target, up = parts
+        if self._level:
+            azimuth, elevation = direction.unbind(1)
+            flat = elevation.cos()
+            direction = torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], 1)
+            level = look_at(direction * distance.exp(), target, torch.tensor([0, 0, 1.0]).double())
+            up = level[:, :3, 0] * up.sin() - level[:, :3, 1] * up.cos()
+        direction = torch.nn.functional.normalize(direction, dim=1)
+        poses = look_at(direction * distance.exp(), target, up)
+        return np.concatenate([pack(poses), self._focal(u)[:, None]], 1)
+
+
+def _axes(keys: Array) -> Array:  # [K, 3, 3], the camera's axes in its columns
+    return unpack(keys)[:, :3, :3].numpy()
+
+
 def constant_speed(
     world_from_cam: Tensor, frames: int, radius: float, loop: bool = False, ease: bool = False
 ) -> Tensor:
-    """``frames`` rigid poses [frames, 4, 4] along a :class:`Curve` through poses [K, 4, 4].
+    """``frames`` rigid poses [frames, 4, 4] along a curve through poses [K, 4, 4].
 
-    From the first to the last, or in a loop; speed is what :func:`way` measures. ``ease``: but at the path's ends.
+    From the first to the last, or in a loop; an :class:`AimedCurve` where it fits. Speed is what :func:`way` measures;
+    ``ease``: but at the path's ends.
     """
     poses = pack(world_from_cam)
-    curve = Curve(np.concatenate([poses, np.zeros((len(poses), 1))], 1), radius, loop=loop)
+    keys = np.concatenate([poses, np.zeros((len(poses), 1))], 1)
+    curve = (AimedCurve if AimedCurve.fits(keys) else Curve)(keys, radius, loop=loop)
     return unpack(curve(curve.at_way(phases(frames, loop, ease))))
 
 

@@ -128,6 +128,21 @@ def test_cameras_look_where_the_photos_around_do() -> None:
     assert float((pixels[:, 0, 0] - 32).abs().max()) < 8  # of 64: it stays in the middle
 
 
+def test_interpolation_goes_around_the_subject_and_keeps_it_in_the_picture() -> None:
+    random = torch.Generator().manual_seed(3)
+    eyes = torch.randn(40, 3, generator=random) * torch.tensor([1.0, 1.0, 0.4])
+    eyes = 0.9 * eyes / eyes.norm(dim=1, keepdim=True)  # all around, in no order
+    cameras = paths.interpolate(scene_of(eyes), 96)  # passes eight of them
+    pixels, depth = project(cameras, torch.zeros(1, 3))
+    assert float(depth.min()) > 0.75 and float(depth.max()) < 1.1
+    assert float((pixels[:, 0] - torch.tensor([32.0, 24.0])).abs().max()) < 0.5
+    torch.testing.assert_close(cameras.world_from_cam[:, 2, 0], torch.zeros(96), atol=1e-3, rtol=0)  # level
+    above = eyes.clone()
+    above[:, 2] = above[:, 2].abs() + 6  # from the zenith there is no level, nor does it spin
+    turns = moves(paths.interpolate(scene_of(above / 7), 96))
+    assert turns.max() < 1.05 * turns.min()
+
+
 # --- the well-seen region ---------------------------------------------------------------------------------
 
 
