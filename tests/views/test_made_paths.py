@@ -187,6 +187,8 @@ def test_pulling_in_is_smooth_and_leaves_good_frames_alone() -> None:
     assert paths.leaves(cameras, scene) and not paths.leaves(pulled, scene)
     torch.testing.assert_close(pulled.world_from_cam[50:70], cameras.world_from_cam[50:70], atol=1e-5, rtol=0)
     torch.testing.assert_close(pulled.intrinsics[50:70], cameras.intrinsics[50:70])
+    alone = paths.pull_in(cameras[:1], scene)  # a still
+    assert paths.leaves(cameras[:1], scene) == [(0, 0)] and paths.leaves(alone, scene) == []
     good = rows(0, 360)
     assert torch.equal(paths.pull_in(circle(good), good).world_from_cam, circle(good).world_from_cam)
     wobble = circle(scene).world_from_cam.clone()[20:100]  # leaves upwards in its middle

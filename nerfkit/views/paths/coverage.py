@@ -160,14 +160,14 @@ def pull_in(cameras: Cameras, scene: Scene, loop: bool = False) -> Cameras:
     anchor = _smoothed(seen.anchors(packed), loop)
     anchor = np.concatenate([anchor, np.full((len(packed), 1), -math.log(math.tan(seen.fov / 2)))], 1)
     needed = np.zeros(len(packed))
-    left = seen.scores(cameras) < seen.lowest
+    left = (seen.scores(cameras) < seen.lowest).numpy()
     for step in range(1, STEPS + 1):
-        at = left.nonzero()[:, 0]
+        at = left.nonzero()[0]
         if not len(at):
             break
-        needed[at.numpy()] = step / STEPS
-        tried = _unpacked(_blend(packed[at], anchor[at], needed[at.numpy()]), cameras)
-        left[at] = seen.scores(tried) < seen.lowest
+        needed[at] = step / STEPS
+        tried = _unpacked(_blend(packed[at], anchor[at], needed[at]), cameras)
+        left[at] = (seen.scores(tried) < seen.lowest).numpy()
     if not needed.any():
         return cameras
     return _unpacked(_blend(packed, anchor, _softened(needed, loop)), cameras)
