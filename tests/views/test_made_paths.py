@@ -159,6 +159,19 @@ def test_leaving_the_photos_arc_is_noticed_and_where() -> None:
     assert paths.leaves(circle(rows(0, 360)), rows(0, 360)) == []
 
 
+def test_long_films_are_judged_by_some_of_their_frames() -> None:
+    scene = rows(60, 300)
+    short, long = circle(scene), circle(scene, 1200)
+    left, leaving = paths.leaves(short, scene), paths.leaves(long, scene)
+    assert len(leaving) == 2
+    np.testing.assert_allclose(np.array(leaving) / 10, left, atol=1.2)
+    part = long[100:1100]
+    pulled = paths.pull_in(part, scene)
+    assert paths.leaves(part, scene) and not paths.leaves(pulled, scene)
+    assert_rigid(pulled)
+    assert np.abs(np.diff(moves(pulled))).max() < 0.03 * moves(pulled).max()
+
+
 @pytest.mark.parametrize("where", ["inside", "far", "away", "above"])
 def test_other_ways_to_leave(where: str) -> None:
     scene = rows(0, 360)

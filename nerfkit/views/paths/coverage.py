@@ -27,7 +27,7 @@ PHOTOS = 2  # that must have seen a point
 SIDE = math.radians(35)  # between a photo's and a frame's line of sight to a point
 COARSER = 4.0  # times as large may a photo's pixel be on a point as a frame's
 CELLS = 12, 9  # parts of a frame
-MOST_POINTS, MOST_PHOTOS = 2000, 300  # evenly chosen ones are enough
+MOST_POINTS, MOST_PHOTOS, MOST_FRAMES = 2000, 300, 600  # evenly chosen ones are enough
 CLEAR = 0.5  # of the photos' distance to the nearest points: nearer ones lower a frame's score
 CLOSEST = 10  # the nearest of points may be stray ones: this many are left aside
 LOWEST = 0.75  # of the score that 9 of 10 photos reach: below, a frame has left the well-seen region
@@ -82,7 +82,10 @@ class Seen:
 
     def leaves(self, cameras: Cameras) -> list[tuple[int, int]]:
         """The ranges of frames (first, last) that leave the well-seen region."""
-        return _ranges((self.scores(cameras) < self.lowest).tolist())
+        at = _evenly(len(cameras), MOST_FRAMES)
+        stride = math.ceil(len(cameras) / len(at))
+        left = (self.scores(cameras[at.tolist()]) < self.lowest).repeat_interleave(stride)
+        return _ranges(left[: len(cameras)].tolist())
 
     def _clearance(self, cameras: Cameras) -> Tensor:
         """The distance [F] of the cameras to the nearest points."""
@@ -155,22 +158,29 @@ def pull_in(cameras: Cameras, scene: Scene, loop: bool = False) -> Cameras:
     be well seen; the frames before and behind it come along. Frames far from a leave stay as they are. Where a path
     crosses a wide gap between photos, it may still leave in the middle of it.
     """
+    from scipy.interpolate import CubicSpline, PchipInterpolator
+
     seen = Seen.of(scene)
-    packed = _packed(cameras)
-    anchor = _smoothed(seen.anchors(packed), loop)
-    anchor = np.concatenate([anchor, np.full((len(packed), 1), -math.log(math.tan(seen.fov / 2)))], 1)
-    needed = np.zeros(len(packed))
-    left = (seen.scores(cameras) < seen.lowest).numpy()
+    at = _evenly(len(cameras), MOST_FRAMES).numpy()
+    judged = _packed(cameras)[at]
+    anchor = np.concatenate([seen.anchors(judged), np.full((len(at), 1), -math.log(math.tan(seen.fov / 2)))], 1)
+    anchor = _smoothed(anchor, loop)
+    needed = np.zeros(len(at))
+    left = (seen.scores(cameras[at.tolist()]) < seen.lowest).numpy()
     for step in range(1, STEPS + 1):
-        at = left.nonzero()[0]
-        if not len(at):
+        bad = left.nonzero()[0]
+        if not len(bad):
             break
-        needed[at] = step / STEPS
-        tried = _unpacked(_blend(packed[at], anchor[at], needed[at]), cameras)
-        left[at] = (seen.scores(tried) < seen.lowest).numpy()
+        needed[bad] = step / STEPS
+        tried = _unpacked(_blend(judged[bad], anchor[bad], needed[bad]), cameras)
+        left[bad] = (seen.scores(tried) < seen.lowest).numpy()
     if not needed.any():
         return cameras
-    return _unpacked(_blend(packed, anchor, _softened(needed, loop)), cameras)
+    share = _softened(needed, loop)
+    if len(at) < len(cameras):
+        frames = np.minimum(np.arange(len(cameras)), at[-1])
+        anchor, share = CubicSpline(at, anchor)(frames), PchipInterpolator(at, share)(frames)
+    return _unpacked(_blend(_packed(cameras), anchor, share), cameras)
 
 
 def _softened(needed: Array, loop: bool) -> Array:
