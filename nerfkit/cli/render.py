@@ -34,8 +34,8 @@ class Options:
     nerfstudio's camera-path JSON, a glTF or GLB that Blender exported with its camera, a list of poses (JSON matrices,
     transforms.json, TUM, COLMAP's images.txt)."""
     path_frame: str = "auto"
-    """Where a file's coordinates belong: auto, scene, world, nerfstudio (as it normalises the same photos), mesh (of
-    nerfkit mesh), the mesh's file (with --engine), or a dataparser_transforms.json."""
+    """Where a file's coordinates belong: auto, scene, world, nerfstudio (as it normalises the same photos), the file of
+    the mesh (by nerfkit mesh) that a camera was laid around, or a dataparser_transforms.json."""
     loop: bool = False
     """Go on from the last keyframe or photo to the first."""
     constant_speed: bool = False

@@ -172,15 +172,15 @@ def test_nerfstudios_frame_is_by_its_dataparser_transforms_or_its_defaults(tmp_p
 # --- Blender ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", [None, "blender"])
+@pytest.mark.parametrize(("engine", "up"), [(None, False), ("blender", True)])
 def test_a_camera_laid_around_the_mesh_in_blender_sees_the_same(
-    tmp_path: Path, scene: Scene, engine: str | None
+    tmp_path: Path, scene: Scene, engine: str | None, up: bool
 ) -> None:
     corners = np.array([[-0.2, 0.1, 0], [0.3, 0, 0.1], [0, 0.4, 0], [0.1, 0.1, 0.5]], np.float32)
     mesh = Mesh(corners, np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]))
     world = scene.scene_from_world
     frame = asset_frame(world, mesh) if engine else world_frame(world)
-    upright = write.upright(world)
+    upright = write.upright(world) if up else None
     write.write_asset(tmp_path / "thing.glb", place("thing", [mesh], [], frame), engine, yup_from_asset=upright)
     gltf_from_scene = write.gltf_frame(frame, upright, engine)
     save(tmp_path / "thing.json", {"gltf_from_scene": gltf_from_scene.to_json()})
@@ -196,7 +196,19 @@ def test_a_camera_laid_around_the_mesh_in_blender_sees_the_same(
     assert away.min(2).max() < 0.1  # pixels
     fovs = torch.rad2deg(2 * torch.atan(180 / cameras.intrinsics[:, 1]))
     np.testing.assert_allclose(fovs, found["fovs"], atol=0.01)
-    same(path, read_path(tmp_path / "camera.glb", scene, str(tmp_path / "thing.json") if engine else "mesh"))
+    same(path, read_path(tmp_path / "camera.glb", scene, str(tmp_path / "thing.json")))
+
+
+@pytest.mark.parametrize(("engine", "up"), [(None, False), (None, True), ("unity", False), ("blender", True)])
+def test_a_mesh_says_where_its_glb_has_the_scene(tmp_path: Path, scene: Scene, engine: str | None, up: bool) -> None:
+    corners = np.array([[-0.2, 0.1, 0], [0.3, 0, 0.1], [0, 0.4, 0], [0.1, 0.1, 0.5]], np.float32)
+    mesh = Mesh(corners, np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]))
+    frame = asset_frame(scene.scene_from_world, mesh) if engine else world_frame(scene.scene_from_world)
+    upright = write.upright(scene.scene_from_world) if up else None
+    write.write_asset(tmp_path / "m.glb", place("m", [mesh], [], frame), engine, yup_from_asset=upright)
+    in_file = np.unique(write.read(tmp_path / "m.glb").vertices.round(4), axis=0)
+    expected = write.gltf_frame(frame, upright, engine).points(torch.from_numpy(corners)).numpy()
+    np.testing.assert_allclose(in_file, np.unique(expected.round(4), axis=0), atol=2e-4)
 
 
 def gltf(**changes: Any) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.views.paths.framing import photo_poses
 
 Kind = Literal["nerfstudio", "gltf", "poses"]
-NAMES = ("scene", "world", "nerfstudio", "mesh")
-YUP_FROM_ZUP = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
+NAMES = ("scene", "world", "nerfstudio")
 DATAPARSER = "dataparser_transforms.json"
 
 
@@ -30,11 +29,11 @@ def scene_from_file(file: Path, kind: Kind, scene: Scene | None, frame: str) -> 
         frame: one of these.
 
             - ``auto``: what is usual for the kind. nerfstudio's files: by the ``dataparser_transforms.json`` beside the
-              file or up to two folders above it, else ``nerfstudio``. glTF: ``mesh``. Lists of poses: ``world``.
+              file or up to two folders above it, else ``nerfstudio``. glTF and lists of poses: ``world``.
             - ``scene``: nerfkit's own, as ``scene.json`` has it.
-            - ``world``: the coordinates of the poses that the scene was made from, and of exported splats.
+            - ``world``: the coordinates of the poses that the scene was made from, of exported splats, and of a GLB by
+              ``nerfkit mesh`` without ``--engine`` and ``--up y``.
             - ``nerfstudio``: what its data parser makes of the same photos where it is left at its defaults.
-            - ``mesh``: a glTF's that was made around the mesh of ``nerfkit mesh`` without ``--engine``.
             - a file: nerfstudio's ``dataparser_transforms.json``, or the mesh (``.glb``, ``.obj``…, or the ``.json``
               beside it) of ``nerfkit mesh`` that the camera was laid around.
 
@@ -48,8 +47,6 @@ def scene_from_file(file: Path, kind: Kind, scene: Scene | None, frame: str) -> 
         return Similarity.identity()
     if frame == "world":
         return world
-    if frame == "mesh":
-        return _scene_from_upright(world)
     if frame == "nerfstudio":
         if scene is None or not scene.views:
             raise NerfkitError(
@@ -90,17 +87,11 @@ def _smallest_rotation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def _usual(file: Path, kind: Kind) -> str:
     if kind != "nerfstudio":
-        return "mesh" if kind == "gltf" else "world"
+        return "world"
     for folder in file.resolve().parents[:3]:
         if (folder / DATAPARSER).is_file():
             return str(folder / DATAPARSER)
     return "nerfstudio"
-
-
-def _scene_from_upright(scene_from_world: Similarity) -> Similarity:
-    """From the coordinates of a GLB by ``nerfkit mesh``: the world's, turned upright, +Y up."""
-    turn = YUP_FROM_ZUP @ scene_from_world.rotation
-    return scene_from_world.compose(Similarity(1.0, turn.T, torch.zeros(3)))
 
 
 def _by_file(file: Path, scene_from_world: Similarity) -> Similarity:

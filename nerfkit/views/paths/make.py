@@ -93,6 +93,9 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
     left = Seen.of(scene).leaves(cameras)
     if left:
         warnings.append(f"{name}: {warning(left, options.pull_in)}")
+        lost = sum(last - first + 1 for first, last in left) > frames / 2
+        if path is not None and options.frame == "auto" and lost:
+            warnings.append(f"{name}: its coordinates may belong to another frame; --path-frame says to which")
     return Made(cameras, fps, path, warnings)
 
 
