@@ -191,7 +191,8 @@ def applied(file: Path, data: Mapping[str, Any]) -> Similarity:
     if "applied_transform" not in data:
         return Similarity(scale, torch.eye(3), torch.zeros(3))
     matrix = _matrix(file, data, "applied_transform", (3, 4))
-    own_scale = float(np.cbrt(np.linalg.det(matrix[:, :3])))
+    plausible = bool((np.abs(matrix) < 1e9).all())  # and finite
+    own_scale = float(np.cbrt(np.linalg.det(matrix[:, :3]))) if plausible else 0.0
     if not own_scale > 0 or np.abs(matrix[:, :3] @ matrix[:, :3].T / own_scale**2 - np.eye(3)).max() > 1e-3:
         raise NerfkitError(f"{file}: applied_transform is not a similarity; write a rotation and a translation")
     rotation = torch.from_numpy(matrix[:, :3] / own_scale)

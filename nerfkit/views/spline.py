@@ -39,7 +39,8 @@ class Curve:
     def __init__(self, keys: Array, radius: float, tension: float = 0.0, loop: bool = False) -> None:
         if loop:
             keys = np.concatenate([keys, keys[:1]])
-        moves = np.concatenate([[True], way(keys, radius) > STILL])
+        steps = way(keys, radius)
+        moves = np.concatenate([[True], steps > STILL * max(1.0, steps.max(initial=0))])
         self.knot_of_key = moves.cumsum() - 1  # [K], and one more of a loop
         self.radius, self.keys = radius, keys[moves]
         self.knots = np.concatenate([[0.0], np.sqrt(way(self.keys, radius)).cumsum()])

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from test_camera_path import moves
 from test_paths import assert_rigid, azimuths, places, steps
+from test_render import render
 from torch import Tensor
 from world import UP, ring, scene_of
 
@@ -19,6 +21,7 @@ from nerfkit.cameras import look_at, project
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.train.run import Run
 from nerfkit.views import paths
 from nerfkit.views.paths import coverage
 from nerfkit.views.paths.framing import framed
@@ -252,6 +255,20 @@ def test_a_file_that_leaves_is_warned_about_in_a_line(tmp_path: Path) -> None:
     assert len(pulled.warnings) == 1
     across = paths.make(rows(60, 300), "interpolate", options=paths.PathOptions(loop=True, pull_in=True))
     assert ["near enough" in line for line in across.warnings] == [True]  # over the gap of 120 degrees
+
+
+def test_the_command_renders_a_path_file(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    scene = ball_run.scene()
+    path = paths.CameraPath.through(look_at(ring(4), torch.zeros(3), UP), [0.9] * 4, seconds=1, loop=True)
+    paths.write_path(tmp_path / "fly.json", path, scene, size=(48, 32))
+    status, result, _ = render(capsys, ball_run.path, "--path", tmp_path / "fly.json", "-o", tmp_path / "fly.mp4")
+    assert (status, result["frames"], result["width"], result["height"]) == (0, 30, 48, 32)
+    frames = iio.imread(tmp_path / "fly.mp4")
+    assert np.abs(frames[0].astype(int) - frames[15]).mean() > 5  # the other side of the ball
+    (tmp_path / "fly.json").write_text("{}")
+    status, _, error = render(capsys, ball_run.path, "--path", tmp_path / "fly.json", "-o", tmp_path / "two.mp4")
+    assert status == 2 and error.startswith(f"error: {tmp_path / 'fly.json'}: a JSON without")
+    assert not (tmp_path / "two.mp4").exists()
 
 
 def test_what_is_neither_path_nor_file() -> None:

@@ -17,6 +17,7 @@ from nerfkit.errors import NerfkitError
 
 MOST = 100_000  # keyframes: an hour of film has less
 LARGEST = 1 << 30  # bytes
+FARTHEST = 1e9  # units: georeferenced coordinates in millimetres are nearer
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes to OpenCV's, and back
 
 
@@ -85,9 +86,11 @@ def rigid(file: Path, what: str, world_from_cam: NDArray[np.float64]) -> Tensor:
         NerfkitError: it is mirrored or sheared, or no camera's at all.
     """
     axes = world_from_cam[:3, :3]
-    u, scales, vt = np.linalg.svd(axes)
-    if not scales[2] > 1e-9 or scales[0] > 1.02 * scales[2] or np.abs(world_from_cam[3] - [0, 0, 0, 1]).max() > 1e-6:
+    u, scales, vt = np.linalg.svd(axes / max(np.abs(axes).max(), 1e-30))
+    if not scales[2] > 1e-2 or scales[0] > 1.02 * scales[2] or np.abs(world_from_cam[3] - [0, 0, 0, 1]).max() > 1e-6:
         raise NerfkitError(f"{file}: {what} is not a rotation and a translation; write camera-to-world matrices")
+    if np.abs(world_from_cam[:3, 3]).max() > FARTHEST:
+        raise NerfkitError(f"{file}: {what} is more than {FARTHEST:g} units from the origin; write the path again")
     if np.linalg.det(axes) < 0:
         raise NerfkitError(f"{file}: {what} is mirrored; left-handed frames must be made right-handed")
     out = torch.eye(4, dtype=torch.float64)

@@ -61,7 +61,8 @@ def parse(file: Path, document: dict[str, Any], binary: bytes) -> CameraPath:
         NerfkitError: no camera, only orthographic ones, or a damaged file.
     """
     try:
-        return _Reader(file, document, binary).path()
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told, pose by pose
+            return _Reader(file, document, binary).path()
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         raise NerfkitError(f"{file}: is a damaged glTF ({type(error).__name__}: {str(error)[:80]}); {AGAIN}") from None
 
