@@ -44,6 +44,8 @@ class Options:
     """Set off and arrive slowly."""
     pull_in: bool = False
     """Bring the path back smoothly where it leaves what the photos saw."""
+    save_path: Path | None = None
+    """Write the path, too, as nerfstudio's camera-path JSON."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Video to write (.mp4, .gif), or the folder for stills. By default in renders/ of the run folder."""
     channels: str = "rgb"
@@ -119,6 +121,8 @@ def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -
     made = paths.make(scene, options.path, size, asked)
     for line in made.warnings:
         log.warning("%s", line)
+    if options.save_path is not None:
+        paths.write_path(options.save_path, made.path, scene)
     return made.cameras
 
 

@@ -224,7 +224,9 @@ def test_pulling_in_is_smooth_and_leaves_good_frames_alone() -> None:
 def test_every_name_makes_cameras(name: str) -> None:
     made = paths.make(rows(0, 360), name, (64, 48), paths.PathOptions(fps=10, seconds=2))
     assert len(made.cameras) == (72 if name == "held-out" else 20)
-    assert (made.fps, made.cameras.width, made.warnings, made.path) == (10, 64, [], None)
+    assert (made.fps, made.cameras.width, made.warnings) == (10, 64, [])
+    again = made.path.sample(made.path.frames, (64, 48))
+    torch.testing.assert_close(again.world_from_cam, made.cameras.world_from_cam, atol=1e-5, rtol=0)
 
 
 def test_a_file_has_its_own_length_and_options_change_it(tmp_path: Path) -> None:
@@ -237,7 +239,7 @@ def test_a_file_has_its_own_length_and_options_change_it(tmp_path: Path) -> None
     assert (len(made.cameras), made.fps, made.cameras.width, made.warnings) == (60, 20, 32, [])
     assert paths.make(scene, name, (64, 48), paths.PathOptions(seconds=1)).cameras.world_from_cam.shape[0] == 20
     looped = paths.make(scene, name, options=paths.PathOptions(loop=True))
-    assert len(looped.cameras) == 80 and looped.path is not None and looped.path.loop
+    assert len(looped.cameras) == 80 and looped.path.loop
     assert float(moves(looped.cameras).max()) < 1.4 * float(moves(looped.cameras).min())
     eased = paths.make(scene, name, options=paths.PathOptions(ease=True, constant_speed=True))
     assert float(moves(eased.cameras)[0]) < 0.05 * float(moves(eased.cameras).max())
@@ -265,6 +267,11 @@ def test_the_command_renders_a_path_file(ball_run: Run, capsys: pytest.CaptureFi
     assert (status, result["frames"], result["width"], result["height"]) == (0, 30, 48, 32)
     frames = iio.imread(tmp_path / "fly.mp4")
     assert np.abs(frames[0].astype(int) - frames[15]).mean() > 5  # the other side of the ball
+    orbit = ("--seconds", 0.5, "-o", tmp_path / "orbit.mp4", "--save-path", tmp_path / "saved.json")
+    assert render(capsys, ball_run.path, *orbit)[0] == 0
+    saved = paths.read_path(tmp_path / "saved.json", scene).sample(15, (64, 48))
+    expected = paths.orbit(scene, 15).world_from_cam
+    torch.testing.assert_close(saved.world_from_cam, expected, atol=1e-5, rtol=0)
     (tmp_path / "fly.json").write_text("{}")
     status, _, error = render(capsys, ball_run.path, "--path", tmp_path / "fly.json", "-o", tmp_path / "two.mp4")
     assert status == 2 and error.startswith(f"error: {tmp_path / 'fly.json'}: a JSON without")

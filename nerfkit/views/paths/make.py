@@ -43,7 +43,7 @@ class PathOptions:
 class Made:
     cameras: Cameras  # [F]
     fps: float
-    path: CameraPath | None = None  # what a file held; None of a path by name
+    path: CameraPath  # what a file held; of a path by name, or pulled in, every frame is a keyframe
     warnings: list[str] = field(default_factory=list)  # a line each
 
 
@@ -70,7 +70,8 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
     options = options or PathOptions()
     check_name(name)
     if name == "held-out":
-        return Made(photos.held_out(scene, size), options.fps or FPS)
+        cameras, fps = photos.held_out(scene, size), options.fps or FPS
+        return Made(cameras, fps, CameraPath.of_frames(cameras, fps=fps))
     warnings: list[str] = []
     path = None if name in NAMES else _asked(read_path(Path(name), scene, options.frame), options)
     fps = options.fps or (path.fps if path else FPS)
@@ -96,6 +97,8 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
         lost = sum(last - first + 1 for first, last in left) > frames / 2
         if path is not None and options.frame == "auto" and lost:
             warnings.append(f"{name}: its coordinates may belong to another frame; --path-frame says to which")
+    if path is None or options.pull_in:
+        path = CameraPath.of_frames(cameras, loop, fps)
     return Made(cameras, fps, path, warnings)
 
 
