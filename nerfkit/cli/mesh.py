@@ -126,6 +126,7 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
     )
     made = asset.place(out.stem, levels, collision, frame, metric)
     upright = write.upright(scene.scene_from_world) if options.up == "y" else None
+    gltf = write.gltf_frame(frame, upright, options.engine)
     files = write.write_asset(out, made, options.engine, options.image_format, upright)
     seconds = pipeline.seconds | {"write": round(time.perf_counter() - start, 3)}
     start = time.perf_counter()
@@ -133,7 +134,8 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
         files += preview.write(out, scene, levels[0], console.progress)
         seconds["preview"] = round(time.perf_counter() - start, 3)
     result = card.measure(pipeline, made) | {
-        "engine": options.engine, "metric": metric, "files": [str(file) for file in files], "seconds": seconds,
+        "engine": options.engine, "metric": metric, "gltf_from_scene": gltf.to_json(),
+        "files": [str(file) for file in files], "seconds": seconds,
     }  # fmt: skip
     write_text(out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
     for line in card.lines(result):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from nerfkit.contracts import Cameras
     from nerfkit.data.scene import Scene
 
+log = logging.getLogger("nerfkit")
+
 CHANNELS = ("rgb", "depth", "normal", "alpha")
 LARGEST_SIDE = 8192  # pixels
 
@@ -25,9 +28,24 @@ LARGEST_SIDE = 8192  # pixels
 class Options:
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it."""
-    path: Literal["orbit", "interpolate", "held-out"] = "orbit"
-    """orbit: around the scene, within what the photos saw. interpolate: through the photos' places. held-out:
-    stills of the photos that were kept out of training."""
+    path: str = "orbit"
+    """orbit, spiral, lemniscate (a figure eight), dolly-zoom: closed paths, within what the photos saw of the scene.
+    interpolate: through the photos' places. held-out: stills of the photos that were kept out of training. Or a file:
+    nerfstudio's camera-path JSON, a glTF or GLB that Blender exported with its camera, a list of poses (JSON matrices,
+    transforms.json, TUM, COLMAP's images.txt)."""
+    path_frame: str = "auto"
+    """Where a file's coordinates belong: auto, scene, world, nerfstudio (as it normalises the same photos), the file of
+    the mesh (by nerfkit mesh) that a camera was laid around, or a dataparser_transforms.json."""
+    loop: bool = False
+    """Go on from the last keyframe or photo to the first."""
+    constant_speed: bool = False
+    """Leave the times of a file's keyframes aside."""
+    ease: bool = False
+    """Set off and arrive slowly."""
+    pull_in: bool = False
+    """Bring the path back smoothly where it leaves what the photos saw."""
+    save_path: Path | None = None
+    """Write the path, too, as nerfstudio's camera-path JSON."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Video to write (.mp4, .gif), or the folder for stills. By default in renders/ of the run folder."""
     channels: str = "rgb"
@@ -91,11 +109,21 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -> Cameras:
     from nerfkit.views import paths
 
-    if options.path == "held-out":
-        return paths.held_out(scene, size)
-    frames = max(1, round(options.fps * options.seconds))
-    make = paths.orbit if options.path == "orbit" else paths.interpolate
-    return make(scene, frames, size)
+    asked = paths.PathOptions(
+        fps=options.fps,
+        seconds=None if options.seconds == Options.seconds else options.seconds,  # a file has its own
+        loop=options.loop or None,
+        constant_speed=options.constant_speed or None,
+        ease=options.ease or None,
+        pull_in=options.pull_in,
+        frame=options.path_frame,
+    )
+    made = paths.make(scene, options.path, size, asked)
+    for line in made.warnings:
+        log.warning("%s", line)
+    if options.save_path is not None:
+        paths.write_path(options.save_path, made.path, scene)
+    return made.cameras
 
 
 def channel_file(out: Path, channel: str, channels: list[Any]) -> Path:

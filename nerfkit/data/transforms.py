@@ -61,7 +61,7 @@ class TransformsReader:
         """Raises NerfkitError: invalid JSON, no frames, no intrinsics, missing photos, poses that are not rigid."""
         file = path if path.is_file() else path / "transforms.json"
         data = load_json(file)
-        world_from_file = _applied(file, data).inverse()
+        world_from_file = applied(file, data).inverse()
         found = frames(file, data)
         paths = photo_paths(file, found, self.images)
         views = [self._view(file, merged(data, frame), path) for frame, path in zip(found, paths)]
@@ -185,13 +185,14 @@ def _fisheye(file: Path, frame: Mapping[str, Any]) -> Tensor:
     return torch.tensor([_number(file, frame, key, 0) for key in ("k1", "k2", "k3", "k4")], dtype=torch.float64)
 
 
-def _applied(file: Path, data: Mapping[str, Any]) -> Similarity:
+def applied(file: Path, data: Mapping[str, Any]) -> Similarity:
     """``file_from_world`` of nerfstudio's ``applied_transform`` [3, 4] and ``applied_scale``."""
     scale = _number(file, data, "applied_scale", 1)
     if "applied_transform" not in data:
         return Similarity(scale, torch.eye(3), torch.zeros(3))
     matrix = _matrix(file, data, "applied_transform", (3, 4))
-    own_scale = float(np.cbrt(np.linalg.det(matrix[:, :3])))
+    plausible = bool((np.abs(matrix) < 1e9).all())  # and finite
+    own_scale = float(np.cbrt(np.linalg.det(matrix[:, :3]))) if plausible else 0.0
     if not own_scale > 0 or np.abs(matrix[:, :3] @ matrix[:, :3].T / own_scale**2 - np.eye(3)).max() > 1e-3:
         raise NerfkitError(f"{file}: applied_transform is not a similarity; write a rotation and a translation")
     rotation = torch.from_numpy(matrix[:, :3] / own_scale)

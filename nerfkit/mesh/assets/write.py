@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
@@ -128,6 +129,15 @@ def upright(scene_from_world: Similarity) -> np.ndarray:
     """``yup_from_world`` [3, 3]: the scene frame is +Z up, so this is its rotation and then a quarter turn."""
     rotation: np.ndarray = _YUP_FROM_ZUP @ scene_from_world.rotation.numpy()
     return rotation
+
+
+def gltf_frame(asset_from_scene: Similarity, yup_from_asset: np.ndarray | None, engine_name: str | None) -> Similarity:
+    """``gltf_from_scene``: where a GLB by :func:`write_asset` of the same arguments has the scene, nodes applied."""
+    from nerfkit.data.similarity import Similarity
+
+    rotation = _YUP_FROM_ZUP if engine_name is not None else np.eye(3) if yup_from_asset is None else yup_from_asset
+    turn = Similarity(1.0, torch.from_numpy(rotation), torch.zeros(3))
+    return turn.compose(asset_from_scene)
 
 
 def _axes(target: Engine, suffix: str) -> tuple[np.ndarray, float]:
