@@ -53,11 +53,20 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4 or .gif"),
+        (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4, .webm or .gif"),
         (
             ["--path", "held-out", "-o", "out.mp4"],
             "out.mp4: --path held-out writes stills into a folder; give a folder",
         ),
+        (["-o", "out.png"], "out.png: a file a frame needs one place for its number; write it like out_%04d.png"),
+        (["-o", "out_%d_%d.exr"], "out_%d_%d.exr: a file a frame needs one place for its number"),
+        (["-o", "out_%04d.tif"], "out_%04d.tif: unknown kind of picture '.tif'; use .png or .exr"),
+        (["--bits", "16"], "--bits 16: .mp4 has 8 bits a channel"),
+        (["--bits", "8", "-o", "out_%04d.exr"], "--bits 8: .exr has 16 or 32 bits a channel"),
+        (["--background", "whitish"], "--background 'whitish': use scene, transparent, a colour's name"),
+        (["--background", "transparent"], "--background transparent: .mp4 has no transparency; use .webm, .gif or PNG"),
+        (["--crop", "0", "0", "0", "1", "0", "1"], "--crop 0 0 0 1 0 1: give the least x y z and then the greatest"),
+        (["--samples", "0"], "--samples 0: must be 1 to 8"),
         (["--size", "640"], "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),
         (["--size", "1x720"], "--size '1x720': write it like"),
         (["--channels", "rgb,deep"], "--channels 'rgb,deep': choose from rgb, depth, normal, alpha"),
