@@ -29,7 +29,8 @@ def camera_from(eye: tuple[float, float, float], width: int = 96, height: int = 
 
 def gaussians_at(places: list[list[float]], colors: list[list[float]], opacity: float = 0.99) -> Model:
     """A model of small balls."""
-    model = Model.create(Config(background="white"), world.scene_of(world.ring(4)), choose_core("auto", torch.device("cpu")), torch.device("cpu"))  # fmt: skip
+    here = torch.device("cpu")
+    model = Model.create(Config(background="white"), world.scene_of(world.ring(4)), choose_core("auto", here), here)
     count = len(places)
     model.params = {
         "means": torch.tensor(places),
@@ -66,11 +67,11 @@ def test_another_background_shows_through_what_is_transparent() -> None:
 def test_a_model_that_does_not_say_its_background() -> None:
     drawing = draw.over(draw.of_model(world.Model()), (0.0, 0.0, 1.0))
     with pytest.raises(NerfkitError, match="--background: this model's background isn't known"):
-        drawing(camera_from((1, 0, 0)), frozenset({"rgb"}))
+        drawing(camera_from((1.0, 0.0, 0.0)), frozenset({"rgb"}))
 
 
 def test_samples_are_averaged() -> None:
-    plain, camera = draw.of_model(world.Model()), camera_from((0.9, 0.2, 0.3))
+    plain, camera = draw.of_model(world.Model()), camera_from((0.9, 0.2, 0.05))
     fine = draw.supersampled(plain, 3)(camera, ALL)
     large = plain(resize(camera, 288, 216), ALL)
     assert fine.rgb is not None and large.rgb is not None and fine.depth is not None and large.depth is not None
