@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
 from dataclasses import dataclass
@@ -17,16 +16,9 @@ if TYPE_CHECKING:
     from nerfkit.cli.console import Console
     from nerfkit.contracts import Cameras
     from nerfkit.data.scene import Scene
-    from nerfkit.train.run import Run
-    from nerfkit.views.draw import Background, Draw
-    from nerfkit.views.outputs import Look
-    from nerfkit.views.request import Request
-    from nerfkit.views.writing import Output
 
 CHANNELS = ("rgb", "depth", "normal", "alpha")
 LARGEST_SIDE = 8192  # pixels
-MOST_SAMPLES = 8  # along a pixel's side
-PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
 
 @dataclass
@@ -62,6 +54,18 @@ class Options:
     """Bits a channel: 8 or 16 of PNG, 32 or 16 of EXR (default: 8, 32)."""
     show_cameras: bool = False
     """Draw the photos' cameras: orange those trained on, blue those held out."""
+    camera: Literal["pinhole", "equirect", "vr180"] = "pinhole"
+    """equirect: all directions, for 360 video. vr180: the half before each eye. Both are upright; --size is that of
+    one eye's picture (default: 2048x1024, 1440x1440). MP4s tell players what they are."""
+    stereo: Literal["none", "side-by-side", "over-under"] = "none"
+    """A picture for each eye, the left one on the left or above; vr180 has two side by side anyway."""
+    eye_distance: float | None = None
+    """Between the eyes: metres where the scale of the run's poses is known, else scene units (default: 0.063 metres, or
+    1/30 of the cameras' distance from the focus)."""
+    with_: Annotated[Path | None, tyro.conf.arg(name="with")] = None
+    """Another run of the same photos' poses, to compare."""
+    compare: Literal["wipe", "side-by-side"] = "wipe"
+    """How two runs share a picture: parted by a line that wanders, or beside each other."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -69,12 +73,13 @@ class Options:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli.render_plan import Plan
     from nerfkit.train.run import Run
 
     plan = Plan.of(options)  # bad options are told before the work
     source = Run.open(options.run)
     out = plan.out(source)
-    plan.check(out)
+    plan.check(out, console)
     start = time.perf_counter()
     written = plan.render(source, out, console)
     result = {"path": options.path, "channels": plan.channels, **written}
@@ -87,124 +92,6 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     return result
 
 
-@dataclass
-class Plan:
-    """The options, understood."""
-
-    options: Options
-    channels: list[Any]
-    size: tuple[int, int] | None
-    background: Background
-    exr: bool
-
-    @classmethod
-    def of(cls, options: Options) -> Plan:
-        """Raises NerfkitError: an option that can't be, or that doesn't go with another one."""
-        from nerfkit.views import boxes, outputs, sequence
-
-        exr = options.out is not None and options.out.suffix.lower() == ".exr"
-        channels = parse_channels(options.channels or ",".join(outputs.EXR_CHANNELS if exr else ["rgb"]))
-        for name in ("fps", "seconds"):
-            if not 0 < getattr(options, name) < 1e5:
-                raise NerfkitError(f"--{name} {getattr(options, name):g}: must be more than 0")
-        if not 1 <= options.samples <= MOST_SAMPLES:
-            raise NerfkitError(f"--samples {options.samples}: must be 1 to {MOST_SAMPLES}")
-        boxes.check(options.crop)
-        background = parse_background(options.background or ("transparent" if exr else "scene"))
-        video = options.out is None or not sequence.is_sequence(options.out)
-        if background == "transparent" and options.path != "held-out" and video:
-            suffix = ".mp4" if options.out is None else options.out.suffix.lower()
-            if suffix == ".mp4":
-                raise NerfkitError("--background transparent: .mp4 has no transparency; use .webm, .gif or PNG frames")
-        return cls(options, channels, parse_size(options.size), background, exr)
-
-    @property
-    def stills(self) -> bool:
-        return self.options.path == "held-out"
-
-    def out(self, source: Run) -> Path:
-        if self.options.out is not None:
-            return self.options.out
-        name = f"{self.options.path}.preview" if self.options.preview else self.options.path
-        return source.renders / (name if self.stills else f"{name}.mp4")
-
-    def check(self, out: Path) -> None:
-        """Raises NerfkitError: an output that can't be made."""
-        from nerfkit.views import outputs
-
-        if self.stills and (out.is_file() or out.suffix.lower() in (".mp4", ".webm", ".gif", ".exr")):
-            raise NerfkitError(f"{out}: --path held-out writes stills into a folder; give a folder")
-        if not self.stills:
-            outputs.check(out, self.channels, self.options.bits)
-
-    def cameras(self, scene: Scene) -> Cameras:
-        """The path's cameras, at the size and in the number that are drawn."""
-        options = self.options
-        if not options.preview:
-            return path_cameras(scene, options, self.size)
-        from nerfkit.cameras import resize
-
-        frames = path_cameras(scene, options, self.size)
-        shrink = max(2, round(max(frames.width, frames.height) / PREVIEW_SIDE))
-        width, height = (max(2, side // shrink // 2 * 2) for side in (frames.width, frames.height))
-        small = resize(frames, width, height)
-        return small if self.stills else small[::2]
-
-    def render(self, source: Run, out: Path, console: Console) -> dict[str, Any]:
-        from nerfkit.train import checkpoint
-        from nerfkit.views import writing
-        from nerfkit.views.request import Request
-
-        scene = source.scene()
-        cameras = self.cameras(scene)
-        drawing = self.drawing(source, scene)
-        facts = self.facts() | {"model": checkpoint.fingerprint(source.checkpoints)}
-        outputs = self.outputs(out, scene, self.look(drawing, cameras), Request.of(cameras, facts))
-        drawn = writing.write(drawing, cameras, outputs, console.progress)
-        return {
-            "frames": len(cameras),
-            "rendered": drawn,
-            "width": cameras.width,
-            "height": cameras.height,
-            "files": [str(file) for file in interleaved([output.files for output in outputs])],
-        }
-
-    def drawing(self, source: Run, scene: Scene) -> Draw:
-        """All that is done from the model to a picture."""
-        from nerfkit.views import boxes, draw, frustums
-
-        options = self.options
-        model = source.model(options.device, options.backend, scene)
-        drawing = draw.over(draw.of_model(boxes.cropped(model, options.crop)), self.background)
-        samples = 1 if options.preview else options.samples
-        if options.show_cameras:
-            drawing = frustums.with_lines(drawing, frustums.of_scene(scene))
-        return draw.supersampled(drawing, samples)
-
-    def look(self, drawing: Draw, cameras: Cameras) -> Look:
-        from nerfkit.views.frames import probe_depth
-        from nerfkit.views.outputs import Look
-
-        colored = "depth" in self.channels and not self.exr
-        limits = probe_depth(drawing, cameras) if colored else None
-        return Look(self.channels, self.background == "transparent", limits, self.options.bits)
-
-    def outputs(self, out: Path, scene: Scene, look: Look, request: Request) -> list[Output]:
-        from nerfkit.views import outputs, paths
-
-        if self.stills:
-            names = [scene.views[index].name for index in paths.held_out_indices(scene)]
-            return outputs.of_stills(out, names, look)
-        fps = self.options.fps / 2 if self.options.preview else self.options.fps
-        return outputs.of_path(out, look, request, fps)
-
-    def facts(self) -> dict[str, Any]:
-        """The options that decide what is on a picture, beside its camera."""
-        said = dataclasses.asdict(self.options)
-        named = ("crop", "samples", "preview", "show_cameras")
-        return {name: said[name] for name in named} | {"background": self.background}
-
-
 def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -> Cameras:
     from nerfkit.views import paths
 
@@ -215,12 +102,6 @@ def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -
     return make(scene, frames, size)
 
 
-def interleaved(lists: list[list[Any]]) -> list[Any]:
-    """The first of each list, then the second of each…"""
-    longest = max(len(items) for items in lists)
-    return [items[index] for index in range(longest) for items in lists if index < len(items)]
-
-
 def parse_channels(text: str) -> list[Any]:
     """Raises NerfkitError: an unknown channel, or none."""
     channels = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
@@ -228,28 +109,6 @@ def parse_channels(text: str) -> list[Any]:
     if unknown or not channels:
         raise NerfkitError(f"--channels {text!r}: choose from {', '.join(CHANNELS)}, with commas between")
     return channels
-
-
-def parse_background(text: str) -> Background:
-    """``scene``, ``transparent``, or a colour by a CSS name or hexadecimal number.
-
-    Raises NerfkitError: none of them.
-    """
-    from PIL import ImageColor
-
-    word = text.strip().lower()
-    if word == "scene":
-        return "scene"
-    if word == "transparent":
-        return "transparent"
-    hexadecimal = f"#{word}" if re.fullmatch(r"[0-9a-f]{3}|[0-9a-f]{6}", word) else word
-    try:
-        red, green, blue = ImageColor.getrgb(hexadecimal)[:3]
-    except ValueError:
-        raise NerfkitError(
-            f"--background {text!r}: use scene, transparent, a colour's name such as white, or a number such as #20242a"
-        ) from None
-    return red / 255, green / 255, blue / 255
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -73,13 +73,14 @@ def with_lines(draw: Draw, lines: Sequence[Lines], width: float = 1.5, near: flo
             return draw(camera, channels, moment)
         drawn = draw(camera, channels | {"depth", "alpha"}, moment)
         assert drawn.rgb is not None and drawn.alpha is not None and drawn.depth is not None
-        depth = torch.where(drawn.alpha > _OPAQUE, drawn.depth, torch.inf).cpu().numpy()
+        seen = drawn.alpha > _OPAQUE
+        depth = torch.where(seen, drawn.depth, torch.inf).cpu().numpy()
         rgb, alpha = drawn.rgb, drawn.alpha
         for one in lines:
             ink = torch.from_numpy(_ink(one, camera, depth, width, near)).to(rgb)
             rgb = rgb + ink[..., None] * (torch.tensor(one.color).to(rgb) - rgb)
             alpha = alpha + ink * (1 - alpha)
-        return dataclasses.replace(drawn, rgb=rgb, alpha=alpha)
+        return dataclasses.replace(drawn, rgb=rgb, alpha=alpha, depth=torch.where(seen, drawn.depth, 0))
 
     return overlaid
 

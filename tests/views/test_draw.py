@@ -14,6 +14,9 @@ from nerfkit.contracts import Cameras, Gaussians, Rendering
 from nerfkit.core import choose_core
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.crop import Cropped
+from nerfkit.models.fields.ndc import NdcSpace
+from nerfkit.models.fields.space import Space
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.value_transforms import dc_from_rgb, logit_from_opacity
@@ -137,3 +140,27 @@ def test_the_photos_cameras_are_where_they_are() -> None:
     assert torch.allclose(lines[1].start[:4], eye.expand(4, 3), atol=1e-6)
     corners, _ = project(scene.views[2].camera, lines[1].end[:4])
     assert np.allclose(corners[0].numpy(), [[0, 0], [64, 0], [64, 48], [0, 48]], atol=1e-2)
+
+
+def test_crop_of_a_field() -> None:
+    space = Space(center=(0.5, 0.0, 0.0), half=1.0)
+
+    class Mist:
+        sample_bytes, cones = 4, False
+
+        def density(self, xyz_local: torch.Tensor, variance: torch.Tensor | None = None) -> torch.Tensor:
+            return torch.full((len(xyz_local),), 3.0)
+
+    field = Cropped(Mist(), space, boxes.inside([(0, -1, -1, 0.6, 1, 1)], Similarity.identity()))  # type: ignore[arg-type]
+    scene_points = torch.tensor([[0.1, 0, 0], [0.59, 0.9, 0], [0.61, 0, 0], [-0.1, 0, 0]])
+    assert field.density(space.local(scene_points)).tolist() == [3, 3, 0, 0]
+    reference = reference_camera()
+    ndc = NdcSpace(cam_from_scene=tuple(map(tuple, reference.tolist())), plane=0.5, slope=1.2)
+    beyond = torch.tensor([[0.1, 0.2, -0.3], [0.4, -2.0, 0.5]])
+    assert torch.allclose(ndc.scene(ndc.local(beyond)), beyond, atol=1e-5)
+
+
+def reference_camera() -> torch.Tensor:
+    """A reference camera at (0, 2, 0) that looks along -y: [3, 4]."""
+    pose = look_at(torch.tensor([0.0, 2, 0]), torch.zeros(3), world.UP)
+    return torch.linalg.inv(pose)[:3]
