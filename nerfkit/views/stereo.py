@@ -34,8 +34,7 @@ def stereo(draw: Draw, layout: Layout, distance: float, converge: bool) -> Draw:
             parts = [getattr(one, name) for one in eyes]
             return None if parts[0] is None else torch.cat(parts, axis)
 
-        parts = {name: joined(name) for name in ("rgb", "alpha", "depth", "normal")}
-        return Rendering(**parts, background=eyes[0].background)
+        return Rendering(joined("rgb"), joined("alpha"), joined("depth"), joined("normal"), eyes[0].background)
 
     return both
 

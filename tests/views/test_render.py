@@ -135,7 +135,7 @@ def test_two_runs_with_a_wipe(ball_run: Run, capsys: pytest.CaptureFixture[str],
     status, result, words = render(capsys, *arguments)
     assert status == 0 and result["frames"] == 12 and "warning" not in words
     first = iio.imread(tmp_path / "f_0.png").astype(int)
-    assert (first[60, 98:102] > 230).all() and first.shape == (120, 200, 3)
+    assert (first[60, 99:101] > 230).all() and first.shape == (120, 200, 3)
     status, result, _ = render(capsys, *arguments)
     assert status == 0 and result["rendered"] == 0  # all of them are there
     status, result, _ = render(capsys, *arguments, "--compare", "side-by-side")
