@@ -81,7 +81,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     out = plan.out(source)
     plan.check(out, console)
     start = time.perf_counter()
-    written = plan.render(source, out, console)
+    try:
+        written = plan.render(source, out, console)
+    except KeyboardInterrupt:
+        if not plan.stills:
+            console.say("what is finished is kept: the same command goes on from there")
+        raise
     result = {"path": options.path, "channels": plan.channels, **written}
     result["seconds"] = round(time.perf_counter() - start, 3)
     files, frames, drawn = written["files"], written["frames"], written["rendered"]

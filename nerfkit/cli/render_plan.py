@@ -69,6 +69,7 @@ class Plan:
         if self.stills and (out.is_file() or out.suffix.lower() in (*video.FORMATS, ".exr")):
             raise NerfkitError(f"{out}: --path held-out writes stills into a folder; give a folder")
         if self.stills:
+            outputs.check(out / "%d.png", self.channels, self.options.bits)
             return
         outputs.check(out, self.channels, self.options.bits)
         if sequence.is_sequence(out):

@@ -41,6 +41,8 @@ class _Face:
     """Where a face's pixels go."""
 
     cam_from_face: Tensor  # [3, 3]
+    size: tuple[int, int]  # width and height of the part that is needed
+    center: tuple[float, float]  # cx cy
     target: Tensor  # [P] of the panorama's pixels, row by row
     at: Tensor  # [P, 2] the face's pixels for them
     share: Tensor  # [P] of what they show; over the faces they add up to 1
@@ -55,12 +57,12 @@ def panorama(draw: Draw, degrees: int = 360) -> Draw:
     """
 
     def drawn(camera: Cameras, channels: Channels, moment: float = 0.0) -> Rendering:
-        faces, side, focal = _faces(camera.width, camera.height, degrees)
+        faces, focal = _faces(camera.width, camera.height, degrees)
         needed: Channels = channels | {"alpha"} if channels & {"depth", "normal"} else channels
         sums: dict[str, Tensor] = {}
         background = None
         for face in faces:
-            one = draw(_face_camera(camera, face, side, focal), needed, moment)
+            one = draw(_face_camera(camera, face, focal), needed, moment)
             background = one.background
             _add(sums, one, face, camera.width * camera.height)
         return _finished(sums, camera, background)
@@ -68,11 +70,11 @@ def panorama(draw: Draw, degrees: int = 360) -> Draw:
     return drawn
 
 
-def _face_camera(camera: Cameras, face: _Face, side: int, focal: float) -> Cameras:
+def _face_camera(camera: Cameras, face: _Face, focal: float) -> Cameras:
     pose = camera.world_from_cam.clone()
     pose[0, :3, :3] = pose[0, :3, :3] @ face.cam_from_face.to(pose)
-    intrinsics = camera.intrinsics.new_tensor([[focal, focal, side / 2, side / 2]])
-    return Cameras(pose, intrinsics, side, side)
+    intrinsics = camera.intrinsics.new_tensor([[focal, focal, *face.center]])
+    return Cameras(pose, intrinsics, *face.size)
 
 
 def _add(sums: dict[str, Tensor], one: Rendering, face: _Face, pixels: int) -> None:
@@ -129,12 +131,10 @@ def _finished(sums: dict[str, Tensor], camera: Cameras, background: Tensor | Non
 
 
 @functools.lru_cache(maxsize=2)
-def _faces(width: int, height: int, degrees: int) -> tuple[Sequence[_Face], int, float]:
-    """The faces that a panorama needs, their size in pixels, and their focal length."""
+def _faces(width: int, height: int, degrees: int) -> tuple[Sequence[_Face], float]:
+    """The faces that a panorama needs, and their focal length in pixels."""
     half_angle = math.pi / 4 + OVERLAP
     focal = _FINER * max(width / math.radians(degrees), height / math.pi)  # pixels in a radian, in a face's middle
-    side = math.ceil(2 * focal * math.tan(half_angle))
-    focal = side / 2 / math.tan(half_angle)
     directions = directions_of(width, height, degrees).view(-1, 3).double()
     candidates, total = [], torch.zeros(len(directions), dtype=torch.float64)
     for axes in _FACES:
@@ -150,10 +150,15 @@ def _faces(width: int, height: int, degrees: int) -> tuple[Sequence[_Face], int,
             candidates.append((rotation, target, in_face[target], share[target]))
     faces = []
     for rotation, target, in_face, share in candidates:
-        at = in_face[:, :2] / in_face[:, 2:] * focal + side / 2
-        stretch = 1 / in_face[:, 2]
-        faces.append(_Face(rotation.float(), target, at.float(), (share / total[target]).float(), stretch.float()))
-    return faces, side, focal
+        at = in_face[:, :2] / in_face[:, 2:] * focal
+        low, high = (at.amin(0) - 1).floor(), (at.amax(0) + 1).ceil()  # with neighbours to interpolate from
+        size, stretch = (high - low).int().tolist(), 1 / in_face[:, 2]
+        center = (-float(low[0]), -float(low[1]))
+        share = (share / total[target]).float()
+        faces.append(
+            _Face(rotation.float(), (size[0], size[1]), center, target, (at - low).float(), share, stretch.float())
+        )
+    return faces, focal
 
 
 def directions_of(width: int, height: int, degrees: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,8 @@ class Film:
         self.to_image, self.finishing = to_image, finishing
         self.format = video.FORMATS[path.suffix.lower()]
         self.folder = path.with_name(f".{path.name}.parts")
+        # Of this attempt alone: the encoder of one that was killed may live on for a moment.
+        self._mark = f"partial-{uuid.uuid4().hex[:8]}"
         self._current: tuple[int, Encoder] | None = None
         self._ending: tuple[int, Encoder] | None = None
 
@@ -98,7 +101,7 @@ class Film:
         if self._current is not None:
             self._current[1].stop()
             self._current = None
-        for partial in self.folder.glob("partial*"):
+        for partial in self.folder.glob("partial-*"):
             partial.unlink(missing_ok=True)
         if not any(self.folder.glob(f"[0-9]*{self.format.segment_suffix}")):
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -111,4 +114,4 @@ class Film:
         return self.folder / f"{number:06d}{self.format.segment_suffix}"
 
     def _partial(self, number: int) -> Path:
-        return self.folder / f"partial{number:06d}{self.format.segment_suffix}"
+        return self.folder / f"{self._mark}-{number:06d}{self.format.segment_suffix}"
