@@ -5,10 +5,11 @@
     python scripts/bench_render.py RUN --memory [--frames 1000] [--size 480x270]
 
 The first line is the command's own way, cameras to a finished MP4; the next ones are its parts alone: the model's
-drawing (and of it the operators), pictures to bytes, and the encoder. Figures are per frame, medians of rounds: seconds
-by the clock, and CPU seconds of all threads and of the encoder, which tell more on a busy machine. --encoders compares
-what the encoder could be told, on the same frames: PSNR of the decoded frames and bytes. --memory measures the process
-while it writes one long video.
+drawing, with all threads at each frame or a thread for each of several frames (as the command does it), and of the
+former the operators; pictures to bytes; the encoder. Figures are per frame, medians of rounds in turns: seconds by the
+clock, and CPU seconds of all threads and of the encoder, which tell more on a busy machine. --encoders compares what
+the encoder could be told, on the same frames: PSNR of the decoded frames and bytes. --memory measures the process while
+it writes one long video.
 """
 
 from __future__ import annotations
@@ -57,7 +58,16 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def whole(model: SceneModel, cameras: Cameras, out: Path) -> None:
     """As nerfkit render does it."""
     made = outputs.of_path(out, Look(["rgb"]), Request.of(cameras, {"time": time.time_ns()}), 30)
-    writing.write(draw.of_model(model), cameras, made)
+    writing.write(draw.of_model(model), cameras, made, at_once=writing.frames_at_once([model]))
+
+
+def at_once(model: SceneModel, cameras: Cameras) -> None:
+    """As many frames at once as the command draws."""
+    drawings = writing.in_order(
+        lambda index: model.render(cameras[index], RGB), range(len(cameras)), writing.frames_at_once([model])
+    )
+    for _ in drawings:
+        pass
 
 
 def operators(model: SceneModel, cameras: Cameras) -> dict[str, float]:
@@ -87,6 +97,7 @@ def speed(model: SceneModel, cameras: Cameras, folder: Path, rounds: int) -> Non
     parts: dict[str, Callable[[], object]] = {
         "cameras to MP4": lambda: whole(model, cameras, folder / "whole.mp4"),
         "drawing": lambda: [model.render(cameras[index], RGB) for index in range(count)],
+        "drawing, a frame a thread": lambda: at_once(model, cameras),
         "to bytes": lambda: [frames.pixels(one, "rgb") for one in drawn],
         "encoding": lambda: video.write(folder / "encoded.mp4", images),
     }
@@ -162,7 +173,7 @@ def memory(model: SceneModel, cameras: Cameras, folder: Path) -> None:
             seen.append((done, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
     made = outputs.of_path(folder / "long.mp4", Look(["rgb"]), Request.of(cameras, {}), 30)
-    wall, cpu = timed(lambda: writing.write(draw.of_model(model), cameras, made, look))
+    wall, cpu = timed(lambda: writing.write(draw.of_model(model), cameras, made, look, writing.frames_at_once([model])))
     print("| frames | " + " | ".join(str(done) for done, _ in seen) + " |")
     print("|---" * (len(seen) + 1) + "|")
     print("| MiB | " + " | ".join(f"{mebibytes:.0f}" for _, mebibytes in seen) + " |")

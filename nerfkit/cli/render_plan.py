@@ -94,7 +94,7 @@ class Plan:
         prints = [checkpoint.fingerprint(run.checkpoints) for run in runs]
         request = Request.of(cameras, {"style": dataclasses.asdict(style), "models": prints, "labels": labels(runs)})
         made = self.outputs(out, scenes[0], self.look(drawing, cameras), request)
-        drawn = writing.write(drawing, cameras, made, console.progress)
+        drawn = writing.write(drawing, cameras, made, console.progress, writing.frames_at_once(models))
         width, height = frame_size(cameras, style, len(runs))
         return {
             "frames": len(cameras),

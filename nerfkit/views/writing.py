@@ -1,19 +1,24 @@
-"""From cameras to files: one thread draws, another turns drawings into files, and each waits for the other only when
-it is a few frames ahead."""
+"""From cameras to files: some threads draw, another turns drawings into files, and they wait for each other only when
+they are a few frames ahead."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence, Set
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable, Generator, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
-from nerfkit.contracts import Cameras, Rendering
+import torch
+
+from nerfkit.contracts import Cameras, HasGaussians, Rendering, SceneModel
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.views.draw import Channels, Draw
 
+MOST_AT_ONCE = 4  # frames drawn at the same time
 AHEAD = 3  # drawings that wait to be written: memory holds so many, however long the path
 
 
@@ -40,10 +45,15 @@ class Output(Protocol):
         ...
 
 
-def write(draw: Draw, cameras: Cameras, outputs: Sequence[Output], progress: ProgressSink = quiet) -> int:
+def write(
+    draw: Draw, cameras: Cameras, outputs: Sequence[Output], progress: ProgressSink = quiet, at_once: int = 1
+) -> int:
     """Draws what the outputs miss, gives it to them, and says how many frames that took.
 
     Progress is that of frames written, of those that were missing.
+
+    Args:
+        at_once: frames that are drawn at the same time, see :func:`frames_at_once`.
     """
     wanted = [output.missing() for output in outputs]
     todo = sorted(set().union(*wanted))
@@ -61,12 +71,47 @@ def write(draw: Draw, cameras: Cameras, outputs: Sequence[Output], progress: Pro
 
         writer = _Writer(put)
         stack.callback(writer.stop)
-        for index in todo:
-            writer.give(index, draw(cameras[index], needed, index / len(cameras)))
+
+        def one(index: int) -> Rendering:
+            return draw(cameras[index], needed, index / len(cameras))
+
+        drawings = stack.enter_context(closing(in_order(one, todo, at_once)))
+        for index, drawn in zip(todo, drawings):
+            writer.give(index, drawn)
         writer.finish()
         for output in outputs:
             output.finish()
     return len(todo)
+
+
+def frames_at_once(models: Sequence[SceneModel]) -> int:
+    """How many frames to draw at the same time: threads that share a frame wait for each other at every step of it.
+
+    On a GPU one frame fills the device, and models that are drawn along rays take batches that fill the memory.
+    """
+    if all(isinstance(model, HasGaussians) and model.gaussians().means.device.type == "cpu" for model in models):
+        return min(MOST_AT_ONCE, torch.get_num_threads())
+    return 1
+
+
+def in_order(one: Callable[[int], Rendering], indices: Sequence[int], at_once: int) -> Generator[Rendering]:
+    """The drawings of ``indices``, some of them drawn ahead by threads, which share the cores."""
+    if at_once == 1:
+        yield from map(one, indices)
+        return
+    cores = max(1, torch.get_num_threads() // at_once)
+    with ThreadPoolExecutor(at_once, "draw", lambda: torch.set_num_threads(cores)) as pool:
+        ahead: deque[Future[Rendering]] = deque()
+        try:
+            for index in indices:
+                ahead.append(pool.submit(one, index))
+                if len(ahead) > at_once:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 class _Put(Protocol):
