@@ -58,13 +58,17 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def whole(model: SceneModel, cameras: Cameras, out: Path) -> None:
     """As nerfkit render does it."""
     made = outputs.of_path(out, Look(["rgb"]), Request.of(cameras, {"time": time.time_ns()}), 30)
-    writing.write(draw.of_model(model), cameras, made, at_once=writing.frames_at_once([model]))
+    writing.write(
+        draw.of_model(model), cameras, made, at_once=writing.frames_at_once([model], cameras.width * cameras.height)
+    )
 
 
 def at_once(model: SceneModel, cameras: Cameras) -> None:
     """As many frames at once as the command draws."""
     drawings = writing.in_order(
-        lambda index: model.render(cameras[index], RGB), range(len(cameras)), writing.frames_at_once([model])
+        lambda index: model.render(cameras[index], RGB),
+        range(len(cameras)),
+        writing.frames_at_once([model], cameras.width * cameras.height),
     )
     for _ in drawings:
         pass
@@ -173,7 +177,11 @@ def memory(model: SceneModel, cameras: Cameras, folder: Path) -> None:
             seen.append((done, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
     made = outputs.of_path(folder / "long.mp4", Look(["rgb"]), Request.of(cameras, {}), 30)
-    wall, cpu = timed(lambda: writing.write(draw.of_model(model), cameras, made, look, writing.frames_at_once([model])))
+    wall, cpu = timed(
+        lambda: writing.write(
+            draw.of_model(model), cameras, made, look, writing.frames_at_once([model], cameras.width * cameras.height)
+        )
+    )
     print("| frames | " + " | ".join(str(done) for done, _ in seen) + " |")
     print("|---" * (len(seen) + 1) + "|")
     print("| MiB | " + " | ".join(f"{mebibytes:.0f}" for _, mebibytes in seen) + " |")

@@ -94,8 +94,9 @@ class Plan:
         prints = [checkpoint.fingerprint(run.checkpoints) for run in runs]
         request = Request.of(cameras, {"style": dataclasses.asdict(style), "models": prints, "labels": labels(runs)})
         made = self.outputs(out, scenes[0], self.look(drawing, cameras), request)
-        drawn = writing.write(drawing, cameras, made, console.progress, writing.frames_at_once(models))
         width, height = frame_size(cameras, style, len(runs))
+        at_once = writing.frames_at_once(models, width * height * style.samples**2)
+        drawn = writing.write(drawing, cameras, made, console.progress, at_once)
         return {
             "frames": len(cameras),
             "rendered": drawn,

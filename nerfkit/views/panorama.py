@@ -135,10 +135,10 @@ def _faces(width: int, height: int, degrees: int) -> tuple[Sequence[_Face], floa
     """The faces that a panorama needs, and their focal length in pixels."""
     half_angle = math.pi / 4 + OVERLAP
     focal = _FINER * max(width / math.radians(degrees), height / math.pi)  # pixels in a radian, in a face's middle
-    directions = directions_of(width, height, degrees).view(-1, 3).double()
-    candidates, total = [], torch.zeros(len(directions), dtype=torch.float64)
+    directions = directions_of(width, height, degrees).view(-1, 3)
+    candidates, total = [], torch.zeros(len(directions))
     for axes in _FACES:
-        rotation = torch.tensor(axes, dtype=torch.float64).T  # columns are the face's axes
+        rotation = torch.tensor(axes, dtype=torch.float32).T  # columns are the face's axes
         in_face = directions @ rotation
         z = in_face[:, 2]
         beside = in_face[:, :2].abs().amax(1) / z.clamp_min(1e-9)
@@ -154,10 +154,8 @@ def _faces(width: int, height: int, degrees: int) -> tuple[Sequence[_Face], floa
         low, high = (at.amin(0) - 1).floor(), (at.amax(0) + 1).ceil()  # with neighbours to interpolate from
         size, stretch = (high - low).int().tolist(), 1 / in_face[:, 2]
         center = (-float(low[0]), -float(low[1]))
-        share = (share / total[target]).float()
-        faces.append(
-            _Face(rotation.float(), (size[0], size[1]), center, target, (at - low).float(), share, stretch.float())
-        )
+        share = share / total[target]
+        faces.append(_Face(rotation, (size[0], size[1]), center, target, at - low, share, stretch))
     return faces, focal
 
 

@@ -18,7 +18,8 @@ from nerfkit.contracts import Cameras, HasGaussians, Rendering, SceneModel
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.views.draw import Channels, Draw
 
-MOST_AT_ONCE = 4  # frames drawn at the same time
+MOST_AT_ONCE = 4  # frames drawn at the same time…
+MOST_PIXELS = 1 << 24  # …and the pixels in them: about a gigabyte
 AHEAD = 3  # drawings that wait to be written: memory holds so many, however long the path
 
 
@@ -84,13 +85,16 @@ def write(
     return len(todo)
 
 
-def frames_at_once(models: Sequence[SceneModel]) -> int:
+def frames_at_once(models: Sequence[SceneModel], pixels: int) -> int:
     """How many frames to draw at the same time: threads that share a frame wait for each other at every step of it.
 
     On a GPU one frame fills the device, and models that are drawn along rays take batches that fill the memory.
+
+    Args:
+        pixels: of a frame, as it is drawn.
     """
     if all(isinstance(model, HasGaussians) and model.gaussians().means.device.type == "cpu" for model in models):
-        return min(MOST_AT_ONCE, torch.get_num_threads())
+        return max(1, min(MOST_AT_ONCE, torch.get_num_threads(), MOST_PIXELS // pixels))
     return 1
 
 
