@@ -8,7 +8,7 @@ along the optical axis, ``t`` is distance along a unit ray; images are uint8 sRG
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -136,6 +136,7 @@ class Rendering:
     alpha: Tensor | None = None  # [H, W]
     depth: Tensor | None = None  # [H, W] z, scene units; 0 where nothing is seen
     normal: Tensor | None = None  # [H, W, 3] unit, scene frame, towards the camera; 0 where nothing is seen
+    background: Tensor | None = None  # [3] that rgb lies over: rgb = seen + (1 - alpha) * background
     extras: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -199,6 +200,13 @@ class HasRadiance(Protocol):
 class HasGaussians(Protocol):
     def gaussians(self) -> Gaussians:
         """The model's Gaussians in the scene frame, detached."""
+        ...
+
+
+@runtime_checkable
+class HasCrop(Protocol):
+    def cropped(self, inside: Callable[[Tensor], Tensor]) -> SceneModel:
+        """The model for drawing alone, without what lies at scene points [P, 3] that are not ``inside`` ([P] bool)."""
         ...
 
 

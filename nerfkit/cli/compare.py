@@ -27,8 +27,8 @@ class Options:
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders, as `nerfkit train` leaves them."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Sheet to write (.png, .jpg: held-out photos beside each run's render), or video (.mp4, .gif: the runs side by
-    side on one camera path). Nothing by default."""
+    """Sheet to write (.png, .jpg: held-out photos beside each run's render), or video (.mp4, .webm, .gif: the runs
+    side by side on one camera path). Nothing by default."""
     speed: bool = True
     """Measure how many frames a second each run renders here, at its held-out views."""
     views: int = 4
@@ -80,7 +80,7 @@ def check(options: Options) -> None:
 
     if options.out is not None and options.out.suffix.lower() not in (*sheet.FORMATS, *video.FORMATS):
         kind = options.out.suffix or "(no suffix)"
-        raise NerfkitError(f"{options.out}: unknown kind of output {kind!r}; use .png or .jpg, .mp4 or .gif")
+        raise NerfkitError(f"{options.out}: unknown kind of output {kind!r}; use .png or .jpg, {video.known_formats()}")
     if options.out is not None:
         (video.check if is_video(options.out) else sheet.check)(options.out)
     parse_size(options.size)

@@ -47,16 +47,43 @@ class Options:
     save_path: Path | None = None
     """Write the path, too, as nerfstudio's camera-path JSON."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Video to write (.mp4, .gif), or the folder for stills. By default in renders/ of the run folder."""
-    channels: str = "rgb"
+    """What to write: a video (.mp4; .webm, also transparent; .gif), a folder for PNG frames or stills, or a pattern
+    such as name_%04d.png or name_%04d.exr (EXR: linear colours, alpha, depth, normals). By default a video in renders/
+    of the run folder. The same command goes on where it was interrupted."""
+    channels: str | None = None
     """What to show, with commas between: rgb, depth (near is red, far is blue), normal, alpha. Several go into a
-    file each: out.mp4, out.depth.mp4."""
+    file each: out.mp4, out.depth.mp4; into one with EXR (default: rgb; all of them in EXR)."""
     size: str | None = None
     """Width and height such as 1280x720 (default: the photos' size)."""
     fps: float = 30.0
     """Frames per second."""
     seconds: float = 6.0
     """Length of the video."""
+    preview: bool = False
+    """A quick look: small, every second frame, one sample a pixel."""
+    background: str | None = None
+    """Behind the scene: scene (as trained), transparent, or a colour such as white or #20242a (default: scene;
+    transparent in EXR)."""
+    crop: tuple[tuple[float, float, float, float, float, float], ...] = ()
+    """Boxes of the scene frame outside of which nothing is drawn: least x y z, greatest x y z of each."""
+    samples: int = 1
+    """Samples along a pixel's side: 2 takes four a pixel, for smooth edges."""
+    bits: int | None = None
+    """Bits a channel: 8 or 16 of PNG, 32 or 16 of EXR (default: 8, 32)."""
+    show_cameras: bool = False
+    """Draw the photos' cameras: orange those trained on, blue those held out."""
+    camera: Literal["pinhole", "equirect", "vr180"] = "pinhole"
+    """equirect: all directions, for 360 video. vr180: the half before each eye. Both are upright; --size is that of
+    one eye's picture (default: 2048x1024, 1440x1440). MP4s tell players what they are."""
+    stereo: Literal["none", "side-by-side", "over-under"] = "none"
+    """A picture for each eye, the left one on the left or above; vr180 has two side by side anyway."""
+    eye_distance: float | None = None
+    """Between the eyes: metres where the scale of the run's poses is known, else scene units (default: 0.063 metres, or
+    1/30 of the cameras' distance from the focus)."""
+    with_: Annotated[Path | None, tyro.conf.arg(name="with")] = None
+    """Another run of the same photos' poses, to compare."""
+    compare: Literal["wipe", "side-by-side"] = "wipe"
+    """How two runs share a picture: parted by a line that wanders, or beside each other."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -64,45 +91,27 @@ class Options:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    channels, size = parse_channels(options.channels), parse_size(options.size)
-    for name in ("fps", "seconds"):
-        if not 0 < getattr(options, name) < 1e5:
-            raise NerfkitError(f"--{name} {getattr(options, name):g}: must be more than 0")
-
+    from nerfkit.cli.render_plan import Plan
     from nerfkit.train.run import Run
-    from nerfkit.views import video
-    from nerfkit.views.frames import render_frames
-    from nerfkit.views.paths import held_out_indices
 
+    plan = Plan.of(options)  # bad options are told before the work
     source = Run.open(options.run)
-    stills = options.path == "held-out"
-    out = options.out or source.renders / (options.path if stills else f"{options.path}.mp4")
-    files = {channel: channel_file(out, channel, channels) for channel in channels}
-    if stills and (out.is_file() or out.suffix.lower() in video.FORMATS):
-        raise NerfkitError(f"{out}: --path held-out writes stills into a folder; give a folder")
-    for file in files.values() if not stills else ():
-        video.check(file)  # before the work, not after it
+    out = plan.out(source)
+    plan.check(out, console)
     start = time.perf_counter()
-    scene = source.scene()
-    cameras = path_cameras(scene, options, size)
-    model = source.model(options.device, options.backend, scene)
-    frames = render_frames(model, cameras, channels, console.progress)
-    if stills:
-        names = [scene.views[index].name for index in held_out_indices(scene)]
-        written = video.write_stills(out, names, frames)
-    else:
-        written = video.write_channels(files, frames, options.fps)
-    result = {
-        "path": options.path,
-        "channels": channels,
-        "frames": len(cameras),
-        "width": cameras.width,
-        "height": cameras.height,
-        "files": [str(file) for file in written],
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-    what = f"{len(written)} stills" if stills else f"{len(cameras)} frames"
-    console.say(f"[bold]{out}[/]: {what} of {cameras.width}x{cameras.height} in {result['seconds']:.1f} s")
+    try:
+        written = plan.render(source, out, console)
+    except KeyboardInterrupt:
+        if not plan.stills:
+            console.say("what is finished is kept: the same command goes on from there")
+        raise
+    result = {"path": options.path, "channels": plan.channels, **written}
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    files, frames, drawn = written["files"], written["frames"], written["rendered"]
+    what = f"{len(files)} stills" if plan.stills else f"{frames} frames"
+    before = f" ({frames - drawn} of them there before)" if drawn < frames else ""
+    size = f"{written['width']}x{written['height']}"
+    console.say(f"[bold]{out}[/]: {what} of {size} in {result['seconds']:.1f} s{before}")
     return result
 
 
@@ -124,11 +133,6 @@ def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -
     if options.save_path is not None:
         paths.write_path(options.save_path, made.path, scene)
     return made.cameras
-
-
-def channel_file(out: Path, channel: str, channels: list[Any]) -> Path:
-    """``out`` for the only channel or rgb, else ``out`` with the channel before its suffix."""
-    return out if len(channels) == 1 or channel == "rgb" else out.with_name(f"{out.stem}.{channel}{out.suffix}")
 
 
 def parse_channels(text: str) -> list[Any]:

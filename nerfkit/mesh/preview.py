@@ -18,6 +18,7 @@ from nerfkit.files import atomic
 from nerfkit.mesh import draw
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.views import video
+from nerfkit.views.encoder import Image
 from nerfkit.views.paths import covered_arc
 
 _FIELD_OF_VIEW = math.radians(35)
@@ -83,7 +84,7 @@ def write_strip(path: Path, scene: Scene, mesh: Mesh, side: int = 480) -> None:
         iio.imwrite(partial, np.concatenate(rows))
 
 
-def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[video.Image]:
+def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[Image]:
     for index in range(len(cameras)):
         yield draw.draw(mesh, cameras[index]).rgb
         progress("preview", index + 1, len(cameras))

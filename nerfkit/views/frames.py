@@ -1,19 +1,23 @@
-"""What a model shows along a camera path, as images, one frame at a time."""
+"""What a drawing shows along a camera path, as images, one frame at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Rendering, SceneModel
 from nerfkit.progress import ProgressSink, quiet
-from nerfkit.views.color import Limits, depth_limits, depth_to_rgb, grey_to_rgb, normal_to_rgb, unit_to_uint8
+from nerfkit.views.color import Limits, depth_limits, depth_to_rgb, normal_to_rgb
+from nerfkit.views.draw import Channels, Draw, of_model
 
-Image = NDArray[np.uint8]  # [H, W, 3]
+Image = NDArray[np.uint8]  # [H, W, 3], or [H, W, 4] with alpha that the colours are not weighted with
+Pixels = NDArray[Any]  # an Image, or the same as uint16
 
 PROBES = 16  # frames that tell the depth's range beforehand
 PROBE_SIDE = 256  # pixels, their longer side
@@ -27,31 +31,57 @@ def render_frames(
     Nothing is kept: memory doesn't grow with the number of frames. Depth has one range of colors for all frames;
     a few small ones are drawn beforehand to find it. Normals are those of the scene frame.
     """
-    needed: frozenset[Channel] = frozenset(channels) | ({"alpha"} if "depth" in channels else set())
-    limits = probe_depth(model, cameras) if "depth" in channels else None
+    draw, needed = of_model(model), needed_for(channels)
+    limits = probe_depth(draw, cameras) if "depth" in channels else None
     for index in range(len(cameras)):
-        with torch.no_grad():
-            drawn = model.render(cameras[index], needed, progress)
-        yield {channel: _image(drawn, channel, limits) for channel in channels}
+        drawn = draw(cameras[index], needed)
+        yield {channel: pixels(drawn, channel, limits) for channel in channels}
         progress("frames", index + 1, len(cameras))
 
 
-def probe_depth(model: SceneModel, cameras: Cameras) -> Limits:
+def needed_for(channels: Sequence[Channel]) -> Channels:
+    """What is to be drawn for images of ``channels``."""
+    return frozenset(channels) | (frozenset({"alpha"}) if "depth" in channels else frozenset())
+
+
+def probe_depth(draw: Draw, cameras: Cameras) -> Limits:
     """The range of depth along a path, from PROBES small frames of it."""
     shrink = min(1.0, PROBE_SIDE / max(cameras.width, cameras.height))
     small = resize(cameras, max(1, round(cameras.width * shrink)), max(1, round(cameras.height * shrink)))
     picks = sorted({round(k) for k in np.linspace(0, len(cameras) - 1, PROBES)})
-    needed: frozenset[Channel] = frozenset({"depth", "alpha"})
-    with torch.no_grad():
-        drawn = [model.render(small[pick], needed) for pick in picks]
+    drawn = [draw(small[pick], frozenset({"depth", "alpha"}), pick / len(cameras)) for pick in picks]
     return depth_limits([(one.depth, one.alpha) for one in drawn])
 
 
-def _image(drawn: Rendering, channel: Channel, limits: Limits | None) -> Image:
+def pixels(
+    drawn: Rendering, channel: Channel, limits: Limits | None = None, bits: int = 8, transparent: bool = False
+) -> Pixels:
+    """A channel as an image of 8 or 16 bits: [H, W, 3], or with ``transparent`` rgb as [H, W, 4].
+
+    Args:
+        transparent: rgb is weighted with alpha; the image's isn't, as PNG and VP9 have it.
+    """
     value = getattr(drawn, channel)
-    assert value is not None, f"render() was asked for {channel}"
-    if channel == "depth":
-        return depth_to_rgb(value, drawn.alpha, limits)
-    if channel == "normal":
-        return normal_to_rgb(value)
-    return grey_to_rgb(value) if channel == "alpha" else unit_to_uint8(value)
+    assert value is not None, f"a drawing of {channel} was asked for"
+    if channel == "rgb":
+        return quantised(straight(value, drawn.alpha) if transparent else value, bits)
+    if channel == "alpha":
+        return quantised(value[..., None].expand(-1, -1, 3), bits)
+    image = depth_to_rgb(value, drawn.alpha, limits) if channel == "depth" else normal_to_rgb(value)
+    return image if bits == 8 else image.astype(np.uint16) * 257
+
+
+def straight(rgb: Tensor, alpha: Tensor | None) -> Tensor:
+    """Colours weighted with alpha [H, W] as colours and alpha [H, W, 4]; black where nothing is."""
+    assert alpha is not None
+    weight = alpha[..., None]
+    colors = torch.where(weight > 1e-4, rgb / weight.clamp_min(1e-4), 0).clamp(0, 1)
+    return torch.cat([colors, weight], -1)
+
+
+def quantised(values: Tensor, bits: int) -> Pixels:
+    """Values in [0, 1] as steps of 1 / (2^bits - 1)."""
+    steps = values.clamp(0, 1).mul_(2**bits - 1).round_()
+    dtype = torch.uint8 if bits == 8 else torch.int32  # torch lacks much for uint16
+    out: Pixels = steps.to(dtype).contiguous().cpu().numpy()
+    return out if bits == 8 else out.astype(np.uint16)

@@ -160,7 +160,7 @@ WRONG = [
     ([], [], "no runs to compare; give the folders that nerfkit train --out made"),
     (["short", "nowhere"], [], "{folder}/nowhere: no such run; give the folder that nerfkit train --out made"),
     (["short", "long/../short"], [], "{folder}/long/../short: is given twice; give each run once"),
-    (["short"], ["-o", "a.webm"], "a.webm: unknown kind of output '.webm'; use .png or .jpg, .mp4 or .gif"),
+    (["short"], ["-o", "a.avi"], "a.avi: unknown kind of output '.avi'; use .png or .jpg, .mp4, .webm or .gif"),
     (["short"], ["-o", "folder.png"], "folder.png: is a folder; choose another output file"),
     (["short"], ["-o", "a.mp4", "--size", "640"],
      "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
+import probe
 import pytest
 
 from nerfkit.cli import main
+from nerfkit.train import checkpoint
 from nerfkit.train.run import Run
 
 
@@ -53,11 +56,27 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4 or .gif"),
+        (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4, .webm or .gif"),
         (
             ["--path", "held-out", "-o", "out.mp4"],
             "out.mp4: --path held-out writes stills into a folder; give a folder",
         ),
+        (["-o", "out.png"], "out.png: a file a frame needs one place for its number; write it like out_%04d.png"),
+        (["-o", "out_%d_%d.exr"], "out_%d_%d.exr: a file a frame needs one place for its number"),
+        (["-o", "out_%04d.tif"], "out_%04d.tif: unknown kind of picture '.tif'; use .png or .exr"),
+        (["--bits", "16"], "--bits 16: .mp4 has 8 bits a channel"),
+        (["--bits", "8", "-o", "out_%04d.exr"], "--bits 8: .exr has 16 or 32 bits a channel"),
+        (["--background", "whitish"], "--background 'whitish': use scene, transparent, a colour's name"),
+        (["--background", "transparent"], "--background transparent: .mp4 has no transparency; use .webm, .gif or PNG"),
+        (["--crop", "0", "0", "0", "1", "0", "1"], "--crop 0 0 0 1 0 1: give the least x y z and then the greatest"),
+        (["--camera", "equirect", "--stereo", "over-under"], "--camera equirect --stereo: eyes that look all around"),
+        (
+            ["--camera", "vr180", "--stereo", "over-under"],
+            "--camera vr180 --stereo over-under: VR180 has its eyes side",
+        ),
+        (["--camera", "vr180", "--path", "held-out"], "--camera vr180 --path held-out: stills are as the photos are"),
+        (["--eye-distance", "-1"], "--eye-distance -1: must be more than 0"),
+        (["--samples", "0"], "--samples 0: must be 1 to 8"),
         (["--size", "640"], "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),
         (["--size", "1x720"], "--size '1x720': write it like"),
         (["--channels", "rgb,deep"], "--channels 'rgb,deep': choose from rgb, depth, normal, alpha"),
@@ -76,6 +95,63 @@ def test_bad_options_are_told_before_the_work(
     assert error.startswith(f"error: {words}")
     assert error.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before and not ball_run.renders.exists()
+
+
+def test_a_preview_is_small_and_short(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    status, result, _ = render(
+        capsys, ball_run.path, "--seconds", 0.5, "--size", "960x540", "--preview", "--samples", 4
+    )
+    assert status == 0 and result["files"] == [str(ball_run.renders / "orbit.preview.mp4")]
+    found = probe.stream(Path(result["files"][0]))
+    assert (found["width"], found["height"], found["frames"]) == (480, 270, 8)
+    assert found["fps"] == 15 and found["seconds"] == pytest.approx(8 / 15, abs=0.01)
+
+
+def test_vr180(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "vr.mp4"
+    arguments = ("--camera", "vr180", "--size", "64x64", "--seconds", 0.2, "--eye-distance", 0.1, "-o", out)
+    status, result, _ = render(capsys, ball_run.path, *arguments)
+    assert status == 0 and (result["width"], result["height"]) == (128, 64)
+    found = probe.stream(out)
+    assert (found["width"], found["height"]) == (128, 64)
+    kinds = {data["side_data_type"] for data in found["side_data_list"]}
+    assert kinds == {"Stereo 3D", "Spherical Mapping"}
+    assert status == 0 and "warning" not in render(capsys, ball_run.path, *arguments)[2]
+
+
+def test_a_panorama_that_no_player_knows_is_warned_about(
+    ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ("--camera", "equirect", "--size", "64x32", "--seconds", 0.1, "-o", tmp_path / "all.webm")
+    status, result, words = render(capsys, ball_run.path, *arguments)
+    assert status == 0 and (result["width"], result["height"]) == (64, 32)
+    assert "warning:" in words and "a .mp4 says that it is one" in words
+
+
+def test_two_runs_with_a_wipe(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = tmp_path / "other run"
+    shutil.copytree(ball_run.path, other)
+    arguments = (ball_run.path, "--with", other, "--seconds", 0.4, "--size", "200x120", "-o", tmp_path / "f_%d.png")
+    status, result, words = render(capsys, *arguments)
+    assert status == 0 and result["frames"] == 12 and "warning" not in words
+    first = iio.imread(tmp_path / "f_0.png").astype(int)
+    assert (first[60, 99:101] > 230).all() and first.shape == (120, 200, 3)
+    status, result, _ = render(capsys, *arguments)
+    assert status == 0 and result["rendered"] == 0  # all of them are there
+    status, result, _ = render(capsys, *arguments, "--compare", "side-by-side")
+    assert (status, result["rendered"], result["width"]) == (0, 12, 400)
+    assert iio.imread(tmp_path / "f_3.png").shape == (120, 400, 3)
+
+
+def test_an_interrupted_sequence_goes_on(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = (ball_run.path, "--seconds", 0.3, "-o", tmp_path / "frames", "--bits", 16)
+    status, result, _ = render(capsys, *arguments)
+    assert status == 0 and [Path(file).name for file in result["files"][:2]] == ["frame_00000.png", "frame_00001.png"]
+    (tmp_path / "frames" / "frame_00004.png").unlink()
+    status, result, words = render(capsys, *arguments)
+    assert (status, result["rendered"], result["frames"]) == (0, 1, 9) and "8 of them there before" in words
+    checkpoint.save(ball_run.checkpoints, checkpoint.Checkpoint("ball", 2, {"model": {}}))  # trained further
+    assert render(capsys, *arguments)[1]["rendered"] == 9
 
 
 def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,27 +72,35 @@ class Model:
     ) -> Rendering:
         pixels = cameras.pixel_centers(camera.width, camera.height).reshape(-1, 2)
         rays = cameras.rays(camera, torch.zeros(len(pixels), dtype=torch.int64), pixels)
-        o, d = rays.origins, rays.directions
-        b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
-        root = b * b - c
-        ball = torch.where(root > 0, -b - root.clamp_min(0).sqrt(), torch.inf)
-        floor = torch.where(d[:, 2] < -1e-6, (FLOOR - o[:, 2]) / d[:, 2], torch.inf)
-        t = torch.minimum(ball, floor)
-        point = o + t.clamp_max(1e6)[:, None] * d
-        normal = torch.where((ball < floor)[:, None], point / RADIUS, UP)
-        chequer = (((point * 5).floor().sum(1) % 2) * 0.6 + 0.2)[:, None].expand(-1, 3)
-        rgb = torch.where((ball < floor)[:, None], 0.5 + 0.5 * normal, chequer)
-        seen, shape = t.isfinite(), (camera.height, camera.width)
-        depth = torch.where(seen, t * (d @ camera.world_from_cam[0, :3, 2]), 0)
-        return Rendering(
-            rgb=torch.where(seen[:, None], rgb, 1.0).reshape(*shape, 3),
-            alpha=seen.float().reshape(shape),
-            depth=depth.reshape(shape),
-            normal=torch.where(seen[:, None], normal, 0.0).reshape(*shape, 3),
-        )
+        drawn = along(rays.origins, rays.directions, (camera.height, camera.width))
+        assert drawn.depth is not None
+        cosine = (rays.directions @ camera.world_from_cam[0, :3, 2]).view(camera.height, camera.width)
+        drawn.depth = drawn.depth * cosine
+        return drawn
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+def along(o: Tensor, d: Tensor, shape: tuple[int, int]) -> Rendering:
+    """What rays from ``o`` along unit ``d`` [H * W, 3] see; depth is the distance."""
+    b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
+    root = b * b - c
+    ball = -b - root.clamp_min(0).sqrt()
+    ball = torch.where((root > 0) & (ball > 0), ball, torch.inf)
+    floor = torch.where(d[:, 2] < -1e-6, (FLOOR - o[:, 2]) / d[:, 2], torch.inf)
+    t = torch.minimum(ball, floor)
+    point = o + t.clamp_max(1e6)[:, None] * d
+    normal = torch.where((ball < floor)[:, None], point / RADIUS, UP)
+    chequer = (((point * 5).floor().sum(1) % 2) * 0.6 + 0.2)[:, None].expand(-1, 3)
+    rgb = torch.where((ball < floor)[:, None], 0.5 + 0.5 * normal, chequer)
+    seen = t.isfinite()
+    return Rendering(
+        rgb=torch.where(seen[:, None], rgb, 1.0).reshape(*shape, 3),
+        alpha=seen.float().reshape(shape),
+        depth=torch.where(seen, t, 0).reshape(shape),
+        normal=torch.where(seen[:, None], normal, 0.0).reshape(*shape, 3),
+    )
 
 
 def register(models: dict[str, str]) -> None:

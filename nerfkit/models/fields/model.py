@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from nerfkit.machine import free_memory
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.crop import Cropped
 from nerfkit.models.fields.depth import Colorless, distance_at, refined
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
 from nerfkit.progress import ProgressSink, quiet
@@ -188,7 +190,14 @@ class FieldModel:
         out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
         extras: dict[str, Tensor] = {name: out.pop(name) for name in ("median_depth", "confidence") if name in out}
-        return Rendering(**out, extras=extras)
+        return Rendering(**out, background=self.background, extras=extras)
+
+    def cropped(self, inside: Callable[[Tensor], Tensor]) -> Self:
+        """The model with an empty field wherever points of the scene aren't ``inside``, for drawing alone."""
+        part = copy.copy(self)
+        part.field = Cropped(self.field, self.space, inside)
+        part._for_surfaces = None
+        return part
 
     def _surface_sampler(self) -> Sampler:
         """The sampler for depth without colours, made once for all pictures of a field that isn't trained meanwhile."""

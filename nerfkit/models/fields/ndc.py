@@ -41,6 +41,11 @@ class NdcSpace(Space):
     def local(self, xyz: Tensor) -> Tensor:
         return self._to_ndc(self._to_cam(xyz))
 
+    def scene(self, xyz_local: Tensor) -> Tensor:
+        z = self._depth(xyz_local[..., 2:])
+        matrix = self._matrix(xyz_local)
+        return (torch.cat([xyz_local[..., :2] * (self.slope * z), z], -1) - matrix[:, 3]) @ matrix[:, :3]
+
     def local_rays(self, rays: Rays) -> Rays:
         origins = self._to_cam(rays.origins)
         directions = rays.directions @ self._matrix(rays)[:, :3].T

@@ -40,6 +40,10 @@ class Space:
         """Scene points [..., 3] relative to the cube's centre: the frame of its occupancy grid."""
         return xyz - constant(self.center, xyz)
 
+    def scene(self, xyz_local: Tensor) -> Tensor:
+        """The inverse of :meth:`local`."""
+        return xyz_local + constant(self.center, xyz_local)
+
     def local_rays(self, rays: Rays) -> Rays:
         """Scene rays in the local frame."""
         return dataclasses.replace(rays, origins=self.local(rays.origins))

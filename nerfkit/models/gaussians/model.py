@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -230,7 +231,7 @@ class Model:
         drawn = self.core.rasterize(
             self.gaussians(), camera, self.background, layers=layers, median_depth="depth" in channels
         )
-        out = Rendering()
+        out = Rendering(background=self.background)
         if "rgb" in channels:
             out.rgb = drawn.image[:3].permute(1, 2, 0).clamp(0, 1)
         if "alpha" in channels:
@@ -242,6 +243,14 @@ class Model:
         if "normal" in channels:
             out.normal = torch.nn.functional.normalize(drawn.image[4:], dim=0).permute(1, 2, 0)
         return out
+
+    @torch.no_grad()
+    def cropped(self, inside: Callable[[Tensor], Tensor]) -> Model:
+        """The Gaussians whose centres are ``inside``, for drawing alone: what learns is left with the whole model."""
+        part = copy.copy(self)
+        keep = inside(self.params["means"].detach())
+        part.params = {name: tensor.detach()[keep] for name, tensor in self.params.items()}
+        return part
 
     def gaussians(self) -> Gaussians:
         """The model's Gaussians in the scene frame, detached."""

@@ -1,0 +1,255 @@
+"""Files that come from drawings, looked at with ffprobe, ffmpeg and OpenCV; and work that goes on after an end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import probe
+import pytest
+import torch
+from PIL import Image
+
+from nerfkit.contracts import Cameras, Channel, Rendering
+from nerfkit.errors import NerfkitError
+from nerfkit.views import draw, outputs, writing
+from nerfkit.views.outputs import Look
+from nerfkit.views.request import Request
+
+WIDTH, HEIGHT = 64, 48
+
+
+def cameras_of(count: int) -> Cameras:
+    return Cameras(torch.eye(4).repeat(count, 1, 1), torch.tensor([[60.0, 60, 32, 24]] * count), WIDTH, HEIGHT)
+
+
+def ramp(camera: Cameras, channels: draw.Channels, moment: float = 0.0) -> Rendering:
+    """Red grows with time, green to the right; the left half is half transparent over nothing."""
+    x = torch.arange(WIDTH).expand(HEIGHT, WIDTH) / WIDTH
+    alpha = torch.where(x < 0.5, 0.5, 1.0)
+    rgb = torch.stack([torch.full_like(x, moment), x, torch.full_like(x, 0.2)], -1) * alpha[..., None]
+    normal = torch.tensor([0.0, 0.6, -0.8]).expand(HEIGHT, WIDTH, 3)
+    return Rendering(rgb, alpha, 1 + 4 * x, normal, torch.zeros(3))
+
+
+def write(path: Path, frames: int, look: Look, fps: float = 30, facts: str = "") -> tuple[list[Path], int]:
+    cameras = cameras_of(frames)
+    made = outputs.of_path(path, look, Request.of(cameras, {"facts": facts}), fps)
+    drawn = writing.write(ramp, cameras, made)
+    return [file for output in made for file in output.files], drawn
+
+
+@pytest.mark.parametrize(
+    ("name", "fps", "expected"),
+    [
+        ("out.mp4", 30, ("h264", "yuv420p", "bt709", "tv")),
+        ("out.mp4", 29.97, ("h264", "yuv420p", "bt709", "tv")),
+        ("out.webm", 25, ("vp9", "yuv420p", "bt709", "tv")),
+        ("out.gif", 10, ("gif", "bgra", None, None)),
+    ],
+)
+def test_videos_of_several_segments(tmp_path: Path, name: str, fps: float, expected: Sequence[str | None]) -> None:
+    write(tmp_path / name, 130, Look(["rgb"]), fps)
+    found = probe.stream(tmp_path / name)
+    tags = tuple(found.get(key) for key in ("codec_name", "pix_fmt", "color_space", "color_range"))
+    assert tags == expected
+    assert (found["width"], found["height"], found["frames"]) == (WIDTH, HEIGHT, 130)
+    assert found["fps"] == pytest.approx(fps, rel=2e-3)
+    assert found["seconds"] == pytest.approx(130 / fps, rel=2e-3)
+    assert np.allclose(np.diff(probe.times(tmp_path / name)), 1 / fps, atol=1.1e-3)  # evenly, over the joints too
+    shown = probe.decoded(tmp_path / name)[:, 24, 48].astype(float)
+    assert np.abs(shown[:, 0] - np.arange(130) / 130 * 255).mean() < 6 and np.abs(shown[:, 1] - 0.75 * 255).max() < 12
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_transparent_video(tmp_path: Path) -> None:
+    write(tmp_path / "out.webm", 10, Look(["rgb"], transparent=True))
+    shown = probe.decoded(tmp_path / "out.webm", "rgba", "-c:v", "libvpx-vp9")[5].astype(float)
+    assert np.abs(shown[:, :28, 3] - 127.5).max() < 6 and np.abs(shown[:, 36:, 3] - 255).max() < 6
+    assert np.abs(shown[:, 8, 0] - 127).max() < 12  # colours aren't weighted with alpha
+    write(tmp_path / "out.gif", 3, Look(["rgb"], transparent=True), 10)
+    assert probe.stream(tmp_path / "out.gif")["pix_fmt"] == "bgra"
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(8, np.uint8), (16, np.uint16)])
+def test_png_frames(tmp_path: Path, bits: int, kind: type) -> None:
+    files, drawn = write(tmp_path / "f_%03d.png", 2, Look(["rgb", "depth"], True, (1, 5), bits))
+    assert drawn == 2 and len(files) == 4
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(
+        ["f_000.png", "f_001.png", "f_000.depth.png", "f_001.depth.png"]
+    )
+    image = cv2.imread(str(tmp_path / "f_001.png"), cv2.IMREAD_UNCHANGED)
+    assert image.dtype == kind and image.shape == (HEIGHT, WIDTH, 4)
+    most = 2**bits - 1
+    assert np.allclose(image[10, 8] / most, [0.2, 8 / 64, 0.5, 0.5], atol=0.6 / most)  # blue first
+    assert cv2.imread(str(tmp_path / "f_001.depth.png"), cv2.IMREAD_UNCHANGED).shape == (HEIGHT, WIDTH, 3)
+    found = probe.stream(tmp_path / "f_001.png")
+    assert found["pix_fmt"] == ("rgba" if bits == 8 else "rgba64be")
+    assert Image.open(tmp_path / "f_001.png").info["srgb"] == 0  # perceptual
+
+
+@pytest.mark.parametrize("bits", [None, 16])
+def test_exr_frames(tmp_path: Path, bits: int | None) -> None:
+    pytest.importorskip("OpenEXR", reason="OpenEXR is missing: pip install 'nerfkit[exr]'")
+    look = Look(outputs.EXR_CHANNELS, True, None, bits)
+    write(tmp_path / "f_%d.exr", 2, look)
+    path = tmp_path / "f_1.exr"
+    green, blue, red, alpha = probe.floats(path, 4)
+    light = ((0.5 + 0.055) / 1.055) ** 2.4
+    accuracy = 1e-6 if bits is None else 1e-3
+    assert alpha.shape == (HEIGHT, WIDTH)
+    assert np.allclose([red[10, 8], alpha[10, 8]], [light * 0.5, 0.5], atol=accuracy)  # weighted with alpha
+    assert np.allclose([red[10, 40], alpha[10, 40]], [light, 1], atol=accuracy)
+    assert green[10, 8] < green[10, 40] and np.allclose(blue[0], blue[1])
+    import OpenEXR
+
+    planes = OpenEXR.File(str(path)).channels()
+    assert planes["Z"].pixels.dtype == np.float32 and np.allclose(planes["Z"].pixels[0], 1 + np.arange(64) / 16)
+    assert np.allclose([planes[f"N.{axis}"].pixels[3, 3] for axis in "XYZ"], [0, 0.6, -0.8], atol=accuracy)
+    assert probe.stream(path)["pix_fmt"] in ("gbrapf32le", "gbrapf16le")
+
+
+def test_an_opaque_exr_is_the_whole_picture(tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR", reason="OpenEXR is missing: pip install 'nerfkit[exr]'")
+    write(tmp_path / "f_%d.exr", 1, Look(["rgb"]))
+    planes = exr.File(str(tmp_path / "f_0.exr")).channels()
+    assert list(planes) == ["RGB"]
+    assert planes["RGB"].pixels[0, 48, 1] == pytest.approx(((0.75 + 0.055) / 1.055) ** 2.4, abs=1e-6)
+
+
+def test_frames_that_are_there_are_not_drawn_again(tmp_path: Path) -> None:
+    pattern, look = tmp_path / "f_%02d.png", Look(["rgb"])
+    assert write(pattern, 6, look)[1] == 6
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    (tmp_path / "f_03.png").unlink()
+    assert write(pattern, 6, look)[1] == 1
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    assert {path.name for path in after if after[path] != before[path]} == {"f_03.png"}
+    assert write(pattern, 4, look, facts="another background")[1] == 4
+    assert len(list(tmp_path.glob("*.png"))) == 4  # none is left of what was asked for before
+    (tmp_path / ".f_02d.png.json").unlink()
+    with pytest.raises(NerfkitError, match=r"f_00\.png: exists, and is none of nerfkit's; move it away"):
+        write(pattern, 4, look)
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
+KILLED = """
+    import sys, time
+    sys.path.insert(0, sys.argv[1])
+    import test_outputs as this
+    from pathlib import Path
+    plain = this.ramp
+    def slow(camera, channels, moment=0.0):
+        time.sleep(0.002 if moment < 0.8 else 0.5)
+        return plain(camera, channels, moment)
+    this.ramp = slow
+    this.write(Path(sys.argv[2]), 200, this.Look(["rgb", "alpha"]))
+"""
+
+
+def test_a_killed_video_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(Path(__file__).parent), str(out)]
+    process = subprocess.Popen(command)
+    parts, other = tmp_path / ".out.mp4.parts", tmp_path / ".out.alpha.mp4.parts"
+    for _ in range(300):
+        if (parts / "000001.mp4").exists() and (other / "000001.mp4").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists() and (parts / "000001.mp4").exists()
+    files, drawn = write(out, 200, Look(["rgb", "alpha"]))
+    assert drawn == 80  # two of four segments were there
+    for file in files:
+        assert probe.stream(file)["frames"] == 200
+    shown = probe.decoded(out)[:, 24, 48, 0].astype(float)
+    assert np.abs(shown - np.arange(200) / 200 * 255).mean() < 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.alpha.mp4", "out.mp4"]
+
+
+def test_a_failure_keeps_whole_segments_and_a_changed_request_drops_them(tmp_path: Path) -> None:
+    cameras, look = cameras_of(90), Look(["rgb"])
+
+    def broken(camera: Cameras, channels: draw.Channels, moment: float = 0.0) -> Rendering:
+        if moment > 0.9:
+            raise ZeroDivisionError
+        return ramp(camera, channels, moment)
+
+    made = outputs.of_path(tmp_path / "out.mp4", look, Request.of(cameras, {"facts": ""}), 30)
+    with pytest.raises(ZeroDivisionError):
+        writing.write(broken, cameras, made)
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.parts"]
+    names = sorted(path.name for path in (tmp_path / ".out.mp4.parts").iterdir())
+    assert names == ["000000.mp4", "request.json"]
+    assert write(tmp_path / "out.mp4", 90, look, facts="other")[1] == 90
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_errors_of_the_writing_thread_end_the_drawing(tmp_path: Path) -> None:
+    class Full:
+        needed: draw.Channels = frozenset({"rgb"})
+        files: list[Path] = []  # noqa: RUF012
+        stopped = False
+
+        def missing(self) -> set[int]:
+            return set(range(1000))
+
+        def add(self, index: int, drawn: Rendering) -> None:
+            raise NerfkitError("no space left")
+
+        def finish(self) -> None:
+            raise AssertionError
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    drawn, full = [], Full()
+
+    def counted(camera: Cameras, channels: frozenset[Channel], moment: float = 0.0) -> Rendering:
+        drawn.append(moment)
+        return ramp(camera, channels, moment)
+
+    with pytest.raises(NerfkitError, match="no space left"):
+        writing.write(counted, cameras_of(1000), [full])
+    assert full.stopped and len(drawn) < 20
+
+
+def test_progress_is_of_what_is_left(tmp_path: Path) -> None:
+    write(tmp_path / "f_%d.png", 5, Look(["rgb"]))
+    (tmp_path / "f_1.png").unlink()
+    (tmp_path / "f_4.png").unlink()
+    cameras, said = cameras_of(5), []
+    made = outputs.of_path(tmp_path / "f_%d.png", Look(["rgb"]), Request.of(cameras, {"facts": ""}), 30)
+    writing.write(ramp, cameras, made, lambda stage, done, total: said.append((stage, done, total)))
+    assert said == [("frames", 1, 2), ("frames", 2, 2)]
+    assert json.loads((tmp_path / ".f_d.png.json").read_text())["frames"] == 5
+
+
+def test_frames_drawn_at_once_come_in_order_and_not_too_early() -> None:
+    started: list[int] = []
+
+    def one(index: int) -> Rendering:
+        started.append(index)
+        time.sleep(0.02 if index % 3 == 0 else 0.001)  # later ones are done before
+        return Rendering(extras={"index": torch.tensor(index)})
+
+    drawings = writing.in_order(one, range(5, 25), 3)
+    for number, drawn in enumerate(drawings):
+        assert int(drawn.extras["index"]) == 5 + number
+        assert len(started) <= number + 1 + 4
+    assert sorted(started) == list(range(5, 25))
+    before = torch.get_num_threads()
+    broken = writing.in_order(lambda index: one(index) if index < 3 else 1 / 0, range(1000), 2)  # type: ignore[arg-type,return-value]
+    started.clear()
+    with pytest.raises(ZeroDivisionError):
+        list(broken)
+    assert len(started) <= 3 and torch.get_num_threads() == before
