@@ -37,46 +37,54 @@ def nearest_in(codebook: Tensor, values: Tensor) -> Tensor:
     return torch.searchsorted(middles, values.contiguous())
 
 
-def vector_codebook(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Centers [at most size, D] and labels [N] of vectors [N, D]: k-means in two levels.
+def vector_codebook(vectors: Tensor, size: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Centers [at most size, D] and labels [N] of vectors [N, D]: weighted k-means in two levels.
 
     About sqrt(size) clusters first, then each is divided by itself, into a part of ``size`` that grows with its
     squared error: a thousandth of the distances that k-means of one level takes, and nearly its error.
+
+    Args:
+        weights: [N] how much each vector's error counts; all the same by default.
     """
     if size >= len(vectors):
         return vectors.clone(), torch.arange(len(vectors))
     rng = torch.Generator().manual_seed(0)
+    weights = torch.ones(len(vectors)) if weights is None else weights.float().clamp_min(1e-12)
     coarse_size = max(1, round(size**0.5))
-    sample = vectors[torch.randperm(len(vectors), generator=rng)[: coarse_size * _SAMPLES_PER_CENTER]]
-    coarse = _assign(vectors, _kmeans(sample, coarse_size, rng))
+    sample = torch.randperm(len(vectors), generator=rng)[: coarse_size * _SAMPLES_PER_CENTER]
+    coarse = _assign(vectors, _kmeans(vectors[sample], weights[sample], coarse_size, rng))
     order = coarse.argsort(stable=True)
     groups = order.split(torch.bincount(coarse, minlength=coarse_size).tolist())
-    spread = torch.stack([_spread(vectors[rows]) for rows in groups])
-    shares = spread.double() / spread.double().sum().clamp_min(1e-30) * (size - coarse_size)
+    spread = torch.stack([_spread(vectors[rows], weights[rows]) for rows in groups])
+    shares = spread / spread.sum().clamp_min(1e-30) * (size - coarse_size)
     centers, labels, first = [], torch.empty(len(vectors), dtype=torch.int64), 0
     for rows, share in zip(groups, shares.floor().long().tolist()):
         if len(rows):
-            found = _kmeans(vectors[rows], min(1 + share, len(rows)), rng)
+            found = _kmeans(vectors[rows], weights[rows], min(1 + share, len(rows)), rng)
             labels[rows] = first + _assign(vectors[rows], found)
             centers.append(found)
             first += len(found)
     return torch.cat(centers), labels
 
 
-def _spread(vectors: Tensor) -> Tensor:
+def _spread(vectors: Tensor, weights: Tensor) -> Tensor:
     """The squared error of a cluster, damped: what is gained by dividing it falls with the number of parts."""
-    return (vectors - vectors.mean(0)).square().sum().sqrt() * len(vectors) ** 0.5 if len(vectors) else vectors.sum()
+    if not len(vectors):
+        return torch.zeros((), dtype=torch.float64)
+    mean = (vectors * weights[:, None]).sum(0) / weights.sum()
+    error = ((vectors - mean).square().sum(1).double() * weights).sum()
+    return (error * len(vectors)).sqrt()
 
 
-def _kmeans(vectors: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    centers = vectors[torch.randperm(len(vectors), generator=rng)[:size]]
+def _kmeans(vectors: Tensor, weights: Tensor, size: int, rng: torch.Generator) -> Tensor:
     if size >= len(vectors):
-        return centers
+        return vectors
+    centers = vectors[torch.multinomial(weights, size, generator=rng)]
     for _ in range(_ROUNDS):
         labels = _assign(vectors, centers)
-        counts = torch.bincount(labels, minlength=len(centers))
-        sums = torch.zeros_like(centers).index_add_(0, labels, vectors)
-        centers = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], centers)
+        totals = torch.zeros(size).index_add_(0, labels, weights)
+        sums = torch.zeros_like(centers).index_add_(0, labels, vectors * weights[:, None])
+        centers = torch.where(totals[:, None] > 0, sums / totals.clamp_min(1e-30)[:, None], centers)
     return centers
 
 

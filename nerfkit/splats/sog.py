@@ -232,7 +232,7 @@ def _write_colors(archive: zipfile.ZipFile, g: Gaussians) -> dict[str, Any]:
 
 def _write_bands(archive: zipfile.ZipFile, g: Gaussians, size: int) -> dict[str, Any]:
     degree, width = degree_of(g), g.sh.shape[1] - 1
-    palette, labels = vector_codebook(g.sh[:, 1:].flatten(1).float(), min(size, MOST_PALETTE))
+    palette, labels = vector_codebook(g.sh[:, 1:].flatten(1).float(), min(size, MOST_PALETTE), g.opacities)
     codes = scalar_codebook(palette)
     entries = len(palette)
     texels = torch.zeros(-(-entries // _PER_ROW) * _PER_ROW * width, 3, dtype=torch.int64)

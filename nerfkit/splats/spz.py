@@ -41,7 +41,7 @@ _COEFFICIENTS = (0, 3, 8, 15, 24)  # beyond the constant one, by degree; degree 
 _MOST_FRACTION_BITS = 20
 _FIXED_MAX = (1 << 23) - 1
 _COLOR_SCALE = 0.15
-SH_BITS = (5, 4)  # of degree 1, and of those above: the format's own default
+SH_BITS = (7, 6)  # of degree 1, and of those above; Niantic's tools take 5 and 4, which costs 1 dB (docs/benchmarks.md)
 
 
 @dataclass(frozen=True)
