@@ -58,7 +58,7 @@ def read(path: Path) -> Gaussians:
                 raise NerfkitError(f"{path}: is no SOG file: it has {len(archive.infolist())} files")
             return _Reader(path, archive, file_bytes).read()
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, struct.error) as error:
-        raise NerfkitError(f"{path}: is no SOG file, or damaged ({error}); load it again") from None
+        raise NerfkitError(f"{path}: is no SOG file, or damaged ({str(error)[:100]}); load it again") from None
 
 
 class _Reader:
@@ -117,7 +117,7 @@ class _Reader:
                     raise NerfkitError(f"{self.path}: {name[:60]} is {w} x {h}, which doesn't fit {texels:,} texels")
                 pixels = np.asarray(image.convert("RGBA"))
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise NerfkitError(f"{self.path}: {name[:60]} cannot be decoded ({error})") from None
+            raise NerfkitError(f"{self.path}: {name[:60]} cannot be decoded ({str(error)[:100]})") from None
         return pixels if width is not None else pixels.reshape(-1, 4)[:texels]
 
     def _codebook(self, part: Fields) -> Tensor:
