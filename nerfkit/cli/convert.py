@@ -41,9 +41,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(f"{', '.join(map(str, sources))}: {len(gaussians):,} Gaussians")
 
     def judge(kept: Gaussians) -> Judge:
+        from dataclasses import replace
+
         from nerfkit.splats.judge import Judge, orbit
         from nerfkit.train.device import choose
 
-        return Judge.of_renders(choose("cpu")[1], kept, orbit(kept, options.up))
+        seen = Judge.of_renders(choose("cpu")[1], kept, orbit(kept, options.up))
+        return replace(seen, guides=orbit(kept, options.up, per_ring=12, turn=0.5))
 
     return save(out, gaussians, options, options.up, judge, console)

@@ -55,6 +55,7 @@ def _fitted(
     from nerfkit.splats import formats
     from nerfkit.splats.blocks import degree_of
     from nerfkit.splats.budget import fit
+    from nerfkit.splats.judge import MOST_DB
 
     found = fit(gaussians, limit, suffix, judge, up=up, progress=console.progress)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +66,12 @@ def _fitted(
     words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in found.settings.items())
     console.say(
         f"at most {limit / 1e6:g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
-        f"[bold]{before - after:.2f} dB[/] lost ({before:.2f} before, {after:.2f} after, {len(judge.cameras)} views)"
+        + (
+            f"{after:.2f} dB against the whole scene"
+            if before >= MOST_DB
+            else f"[bold]{before - after:.2f} dB[/] lost ({before:.2f} before, {after:.2f} after)"
+        )
+        + f", {len(judge.cameras)} views"
     )
     told = {"sh_degree": degree, "settings": dict(found.settings), "psnr_before": before, "psnr_after": after}
     return found.gaussians, found.settings, told | {"lost_db": before - after, "tried": found.tried}

@@ -18,10 +18,9 @@ from nerfkit.train.metrics import psnr
 from nerfkit.value_transforms import SH_C0
 
 COARSE = 480  # pixels of the longer side, where many candidates are compared
-_MOST_DB = 100.0  # equal pictures
+MOST_DB = 100.0  # equal pictures
 _MIDDLE = 0.9  # of the Gaussians tell how large a scene is
 _RINGS = ((1.3, 15.0), (2.6, 30.0))  # distances in radii of the scene, and elevations in degrees
-_PER_RING = 6
 _ORBIT_SIZE = (640, 480)
 _ORBIT_ANGLE = 60.0  # degrees that a camera of the orbit sees across
 _UP_AXES = {"z": (0.0, 0.0, 1.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0)}
@@ -46,7 +45,7 @@ class Judge:
             psnr(draw(self.core, gaussians, camera, self.background), picture)
             for camera, picture in zip(self.cameras, self.pictures)
         ]
-        return sum(min(score, _MOST_DB) for score in scores) / len(scores)
+        return sum(min(score, MOST_DB) for score in scores) / len(scores)
 
     def coarse(self, most: int = 8) -> Judge:
         """At most so many views, of at most ``COARSE`` pixels: what the search looks at."""
@@ -90,8 +89,12 @@ def contributions(
     return most
 
 
-def orbit(gaussians: Gaussians, up: Up = "-y") -> list[Cameras]:
-    """Cameras on two rings around the middle of the Gaussians, for files that come without any."""
+def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float = 0.0) -> list[Cameras]:
+    """Cameras on two rings around the middle of the Gaussians, for files that come without any.
+
+    Args:
+        turn: of both rings, in steps between their cameras: 0.5 looks from between those of 0.
+    """
     center = gaussians.means.double().median(0).values
     distance = (gaussians.means - center).norm(dim=1)
     radius = float(distance.kthvalue(max(1, math.ceil(_MIDDLE * len(distance)))).values) or 1.0
@@ -102,8 +105,8 @@ def orbit(gaussians: Gaussians, up: Up = "-y") -> list[Cameras]:
     intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]])
     cameras = []
     for far, elevation in _RINGS:
-        for index in range(_PER_RING):
-            azimuth = 2 * math.pi * index / _PER_RING
+        for index in range(per_ring):
+            azimuth = 2 * math.pi * (index + turn) / per_ring
             flat = math.cos(azimuth) * side + math.sin(azimuth) * torch.linalg.cross(side, axis)
             steep = math.radians(elevation)
             eye = center + far * radius * (math.cos(steep) * flat + math.sin(steep) * axis)

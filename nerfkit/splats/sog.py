@@ -256,7 +256,7 @@ def _write_texels(archive: zipfile.ZipFile, name: str, texels: Tensor) -> None:
 def _write_image(archive: zipfile.ZipFile, name: str, image: Tensor) -> None:
     out = io.BytesIO()
     pixels = np.ascontiguousarray(image.byte().numpy())
-    Image.fromarray(pixels).save(out, "WEBP", lossless=True, exact=True, quality=100, method=4)
+    Image.fromarray(pixels).save(out, "WEBP", lossless=True, exact=True, quality=100, method=2)
     _add(archive, name, out.getvalue())
 
 
