@@ -28,6 +28,7 @@ _ROUNDS = 4  # of looking for the number of Gaussians that fits
 _MARGIN = 0.99  # of the size that is aimed at: sizes of compressed files aren't quite proportional
 _CLOSE = 0.97  # of the size: nearer needn't be looked for
 _FEW_STEPS = 60  # of fitting what is left, to compare candidates
+_INVISIBLE = 55.0  # dB, from where on nobody sees a difference
 _SAME = 0.02  # dB: no coarser setting can be worth more than all Gaussians at a setting that loses less
 
 
@@ -68,7 +69,7 @@ def fit(
                 score = search.score(chosen, settings, _FEW_STEPS)
                 found.append((score, chosen, settings))
                 tried.append({"sh_degree": degree, "gaussians": len(chosen), "psnr": score, **settings})
-                if len(chosen) == len(gaussians) and score > full - _SAME:
+                if len(chosen) == len(gaussians) and score > min(full, _INVISIBLE) - _SAME:
                     break
             progress("settings", done, len(candidates))
         progress("settings", len(candidates), len(candidates))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
-from nerfkit.splats import edit
-from nerfkit.splats.formats import with_degree
-from nerfkit.splats.transform import transform
+
+if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
+    from nerfkit.contracts import Gaussians
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
 
@@ -49,6 +49,8 @@ class SplatOptions:
 
     def check(self) -> None:
         """Raises NerfkitError: options that make no sense, before any work."""
+        from nerfkit.splats import edit
+
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise NerfkitError(f"--sh-degree {self.sh_degree}: must be 0 to 3")
         if self.crop_sphere is not None and not self.crop_sphere[3] > 0:
@@ -63,8 +65,11 @@ class SplatOptions:
         """What cropping, cleaning and the SH degree leave, and how many Gaussians each took.
 
         Raises:
-            NerfkitError: nothing.
+            NerfkitError: none is left.
         """
+        from nerfkit.splats import edit
+        from nerfkit.splats.formats import with_degree
+
         g, before = gaussians, len(gaussians)
         if self.crop_box is not None:
             g = edit.crop_box(g, self.crop_box)
@@ -81,4 +86,7 @@ class SplatOptions:
     def moved(self, gaussians: Gaussians) -> Gaussians:
         if not self.moves():
             return gaussians
+        from nerfkit.splats import edit
+        from nerfkit.splats.transform import transform
+
         return transform(gaussians, edit.similarity(self.rotate, self.translate, self.scale))

@@ -208,7 +208,7 @@ def _write_scales(archive: zipfile.ZipFile, scales: Tensor) -> dict[str, Any]:
     logs = values.log_from_scale(scales)
     codes = scalar_codebook(logs)
     _write_texels(archive, "scales.webp", nearest_in(codes, logs))
-    return {"codebook": codes.tolist(), "files": ["scales.webp"]}
+    return {"codebook": _short(codes), "files": ["scales.webp"]}
 
 
 def _write_quats(archive: zipfile.ZipFile, quats: Tensor) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _write_colors(archive: zipfile.ZipFile, g: Gaussians) -> dict[str, Any]:
     codes = scalar_codebook(g.sh[:, 0])
     opacities = (g.opacities[:, None] * 255).round().clamp(0, 255).long()
     _write_texels(archive, "sh0.webp", torch.cat([nearest_in(codes, g.sh[:, 0]), opacities], 1))
-    return {"codebook": codes.tolist(), "files": ["sh0.webp"]}
+    return {"codebook": _short(codes), "files": ["sh0.webp"]}
 
 
 def _write_bands(archive: zipfile.ZipFile, g: Gaussians, size: int) -> dict[str, Any]:
@@ -240,7 +240,12 @@ def _write_bands(archive: zipfile.ZipFile, g: Gaussians, size: int) -> dict[str,
     _write_image(archive, "shN_centroids.webp", texels.reshape(-1, _PER_ROW * width, 3))
     _write_texels(archive, "shN_labels.webp", torch.stack([labels & 255, labels >> 8, labels * 0], 1))
     files = ["shN_centroids.webp", "shN_labels.webp"]
-    return {"count": entries, "bands": degree, "codebook": codes.tolist(), "files": files}
+    return {"count": entries, "bands": degree, "codebook": _short(codes), "files": files}
+
+
+def _short(codes: Tensor) -> list[float]:
+    """With as few digits as tell float32 apart: meta.json is not compressed."""
+    return [float(str(value)) for value in codes.numpy()]
 
 
 def _write_texels(archive: zipfile.ZipFile, name: str, texels: Tensor) -> None:
