@@ -70,12 +70,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     moved = edit.similarity(options.rotate, options.translate, options.scale).compose(world_from_scene)
 
     def judge(kept: Gaussians) -> Judge:
-        return _judge(model, scene, moved, kept)
+        return judge_of(model, scene, moved, kept)
 
     return save(out, transform(model.gaussians(), world_from_scene), options, "z", judge, console)
 
 
-def _judge(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:
+def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:
     """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
     from dataclasses import replace
 

@@ -61,7 +61,9 @@ def _all(path: Path, document: dict[str, Any], buffers: list[np.ndarray]) -> Gau
             if EXTENSION in primitive.get("extensions", {}):
                 total += _positive(document["accessors"][primitive["attributes"]["POSITION"]]["count"])
                 check_count(path, total, path.stat().st_size + sum(buffer.nbytes for buffer in buffers))
-                found.append(transform(_primitive(path, document, buffers, primitive), document_from_mesh))
+                part = _primitive(path, document, buffers, primitive)
+                still = bool((document_from_mesh.matrix == torch.eye(4)).all())
+                found.append(part if still else transform(part, document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
     degree = max(degree_of(part) for part in found)

@@ -46,7 +46,7 @@ _STEPS_16 = 65535
 
 def default_palette(count: int) -> int:
     """How many sets of higher bands there are for so many Gaussians."""
-    return min(MOST_PALETTE, max(1024, count // 8), max(count, 1))
+    return min(MOST_PALETTE, max(1024, count // 2), max(count, 1))
 
 
 def read(path: Path) -> Gaussians:
@@ -172,7 +172,7 @@ def write(path: Path, gaussians: Gaussians, *, palette: int | None = None) -> No
     """Writes Gaussians in Morton order, atomically.
 
     Args:
-        palette: how many different sets of higher bands there may be, up to 65,536; by default one for each eight
+        palette: how many different sets of higher bands there may be, up to 65,536; by default one for two
             Gaussians, 1024 at least.
 
     Raises:
