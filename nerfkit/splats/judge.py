@@ -19,8 +19,8 @@ from nerfkit.value_transforms import SH_C0
 
 COARSE = 480  # pixels of the longer side, where many candidates are compared
 MOST_DB = 100.0  # equal pictures
-_MIDDLE = 0.9  # of the Gaussians tell how large a scene is
-_RINGS = ((1.3, 15.0), (2.6, 30.0))  # distances in radii of the scene, and elevations in degrees
+_MIDDLE = 0.5  # of the Gaussians are what a scene is about; the others are around it, and behind the cameras
+_RINGS = ((1.3, 25.0), (2.6, 40.0))  # distances in radii of that middle, and elevations in degrees
 _ORBIT_SIZE = (640, 480)
 _ORBIT_ANGLE = 60.0  # degrees that a camera of the orbit sees across
 _UP_AXES = {"z": (0.0, 0.0, 1.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0)}
