@@ -57,7 +57,15 @@ def read(path: Path) -> Gaussians:
             if len(archive.infolist()) > _MOST_FILES:
                 raise NerfkitError(f"{path}: is no SOG file: it has {len(archive.infolist())} files")
             return _Reader(path, archive, file_bytes).read()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        EOFError,
+        RuntimeError,
+        UnicodeDecodeError,
+        struct.error,
+    ) as error:
         raise NerfkitError(f"{path}: is no SOG file, or damaged ({str(error)[:100]}); load it again") from None
 
 
