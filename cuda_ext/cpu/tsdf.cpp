@@ -227,8 +227,8 @@ void integrate_all(const nk_tsdf_integrate_params &p) {
   }
 }
 
-// Marks what piece i of the lines of sight of `used` pixels passes. Most pixels reach the same blocks as the one before,
-// whose boxes are in `last`. Nothing else is written to the marks, so that the order doesn't matter.
+// Marks what piece i of the lines of sight of `used` pixels passes. Most pixels reach the same blocks as the one
+// before, whose boxes are in `last`. Nothing else is written to the marks, so that the order doesn't matter.
 void mark_piece(const nk_tsdf_mark_params &p, const BlockBox<Lanes> &box, const IntLanes &used, BlockBox<Lanes> *last) {
   const BlockBox<Lanes> before = *last;
   IntLanes differs = {};
@@ -266,8 +266,8 @@ void mark_row(const nk_tsdf_mark_params &p, const MarkView &view, const BlockGri
     if (!any(used)) continue;
     for (size_t i = 0; i < last->size(); ++i)
       mark_piece(p,
-                 mark_box(view, grid, lane + static_cast<float>(column),
-                          Lanes{} + static_cast<float>(row % p.H), depth, static_cast<int>(i)),
+                 mark_box(view, grid, lane + static_cast<float>(column), Lanes{} + static_cast<float>(row % p.H), depth,
+                          static_cast<int>(i)),
                  used, &(*last)[i]);
   }
 }

@@ -96,12 +96,13 @@ class Pipeline:
 
     def _from_depths(self) -> list[Mesh]:
         from nerfkit.core import choose_core
-        from nerfkit.mesh import density, fuse, surface
+        from nerfkit.mesh import agreement, density, fuse, surface
 
         maps, device = self._depths(), density.device_of(self.model)
         core = choose_core(device=device)
         volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress)
         mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core)
+        self.facts["surface"] = {"noise": agreement.agreement(maps).noise / volume.voxel_size}  # in voxels
         if isinstance(self.model, HasRadiance):
             mesh.colors = density.color(self.model, mesh)
         return [mesh]
@@ -159,7 +160,10 @@ class Pipeline:
             )
         extent = float(np.ptp(mesh.vertices, axis=0).max())
         mesh = holes.fill_holes(mesh, options.fill_holes * extent)
-        return [_with_normals(smooth.smooth(mesh, options.smooth))]
+        strength = options.smooth
+        if strength == "auto":
+            strength = smooth.strength_for(self.facts["surface"].get("noise", 0.0))
+        return [_with_normals(smooth.smooth(mesh, strength))]
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh import simplify

@@ -14,10 +14,21 @@ from nerfkit.mesh.topology import neighbors
 _NORMAL_STEPS = 160  # at full strength: normals are averaged over about twice its root, in faces
 _VERTEX_STEPS = 100  # at most…
 _ENOUGH = 1e-3  # … until so much is left of the first residual
-_STAY = 1e-3  # how strongly a vertex stays at its place: waves of more than 200 faces stay
+_STAY = 2e-3  # how strongly a vertex stays at its height: so do waves of more than 200 faces
+_STAY_BESIDE = 0.1  # … and at its place on the surface, where normals say nothing
 _EDGE = 0.25  # difference of two unit normals (14 degrees) from which an edge is thought to lie between them
 _GUIDE_STEPS = 3
 _ROUNDS = 3  # each with the normals of the one before as its guide: edges get clearer
+_STRENGTHS = 0.05, 0.5  # that are chosen…
+_NOISES = 0.25, 0.3  # …for a noise of the depth maps, in voxels, up to the first and from the second on
+
+
+def strength_for(noise: float) -> float:
+    """How strongly to smooth a surface that was fused from depth maps with a noise of so many voxels.
+
+    What single views get wrong is averaged away; but models whose views differ have bumps that all views share, too.
+    """
+    return float(np.interp(noise, _NOISES, _STRENGTHS))
 
 
 def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
@@ -81,11 +92,12 @@ def _edge_size(difference: np.ndarray) -> float:
 def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Vertices [V, 3] where the faces have the normals [F, 3], as near to the given ones as that allows.
 
-    What is minimised is the sum over the faces' corners of ``(n . (v - c))^2``, c being the face's middle, and
-    ``_STAY |v - v0|^2``: by conjugate gradients, since steps of descent flatten no waves that are longer than a few
-    faces.
+    What is minimised is the sum over the faces' corners of ``(n . (v - c))^2``, c being the face's middle, and of a
+    little of what the vertices move: by conjugate gradients, since steps of descent flatten no waves that are longer
+    than a few faces.
     """
     scatter = _to_vertices(faces, len(points))
+    up = _unit(scatter @ np.repeat(normals, 3, 0)).astype(np.float32)  # [V, 3]
 
     def pull(place: np.ndarray) -> np.ndarray:
         """Half the derivative of the first sum."""
@@ -100,7 +112,8 @@ def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.nd
     for _ in range(_VERTEX_STEPS):
         if size <= _ENOUGH**2 * first:
             break
-        image = pull(along) + _STAY * along
+        above = (along * up).sum(1, keepdims=True)
+        image = pull(along) + _STAY_BESIDE * along + (_STAY - _STAY_BESIDE) * above * up
         share = size / float(np.vdot(along, image))
         moved += share * along
         rest -= share * image

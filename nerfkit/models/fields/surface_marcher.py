@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,9 +12,6 @@ from nerfkit.contracts import Rays, Samples
 from nerfkit.core.occupancy import Occupancy
 from nerfkit.models.fields.draw import Drawn, Field, opacity, places
 from nerfkit.models.fields.marcher import Marcher
-
-if TYPE_CHECKING:
-    from nerfkit.models.fields.draw import Sampler
 
 _FIRST_ROUND = 8  # samples of each ray that are looked at before it is asked whether there is any light left…
 _DARK = 0.02  # …more than which it takes to go on
@@ -41,7 +37,7 @@ class SurfaceMarcher(Marcher):
         _, transmittance, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)
         return [Drawn(torch.zeros_like(rays_local.origins), transmittance, weights, samples, len(alphas))]
 
-    def for_surfaces(self, field: Field) -> Sampler:
+    def for_surfaces(self, field: Field) -> Marcher:
         return self
 
     def _rounds(self, field: Field, rays: Rays) -> list[tuple[Tensor, Samples, Tensor]]:
