@@ -19,8 +19,8 @@ class MeshOptions:
     """With --from density: density per scene unit from which there is something solid. auto: the one that takes half of
     the light over the edge of one voxel, ln 2 / voxel."""
     resolution: int | None = None
-    """Voxels along the longest side of the bounds (default: as fine as the photos' pixels and as the views agree, 128 to
-    512, with --from density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as
+    """Voxels along the longest side of the bounds (default: as fine as the photos' pixels and as the views agree, 128
+    to 512, with --from density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as
     much."""
     voxel_size: float | None = None
     """Edge of a voxel in world units, in place of the resolution."""
