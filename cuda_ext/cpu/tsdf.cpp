@@ -2,6 +2,7 @@
 // while it lies in the first-level cache. It belongs to one thread, so that the result does not depend on their number.
 #include "../math/tsdf.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -96,8 +97,8 @@ Lanes depth_at(const DepthMap &map, const Lanes &u, const Lanes &v, const IntLan
 }
 
 // Adds what a view says about the voxels of a block whose first one lies at `first` in the scene frame.
-template <bool kAllFree>
-void integrate(const View &view, const Vec3<float> &first, float voxel_size, float truncation, Sums *sums) {
+void integrate(const View &view, const Sight &sight, const Vec3<float> &first, float voxel_size, float truncation,
+               Sums *sums) {
   const DepthCamera &camera = view.camera;
   const DepthMap &map = view.map;
   const Vec3<float> *row = camera.rotation.row;
@@ -112,12 +113,18 @@ void integrate(const View &view, const Vec3<float> &first, float voxel_size, flo
   }
   const Vec3<Lanes> in_group = {lane_y * along_y.x + lane_z * along_z.x, lane_y * along_y.y + lane_z * along_z.y,
                                 lane_y * along_y.z + lane_z * along_z.z};
+  float nearest = in_group.z[0], farthest = in_group.z[0];
+  for (int i = 1; i < kLanes; ++i) {
+    nearest = min(nearest, in_group.z[i]);
+    farthest = max(farthest, in_group.z[i]);
+  }
   const Lanes width = Lanes{} + static_cast<float>(map.width), height = Lanes{} + static_cast<float>(map.height);
   const float inverse_truncation = 1.0f / truncation;
   for (int i = 0; i < kBlockVoxels; i += kLanes) {
     const float x = static_cast<float>(i / (NK_BLOCK * NK_BLOCK)), y = static_cast<float>(i / NK_BLOCK % NK_BLOCK);
     const float z = static_cast<float>(i % NK_BLOCK);
     const Vec3<float> group = corner + x * along_x + y * along_y + z * along_z;
+    if (group.z + nearest > sight.hidden_from) continue;
     const Lanes depth = in_group.z + group.z;
     const IntLanes in_front = depth > 0.0f;
     const Lanes inverse = reciprocal(select(in_front, depth, Lanes{} + 1.0f));
@@ -128,7 +135,7 @@ void integrate(const View &view, const Vec3<float> &first, float voxel_size, flo
     const IntLanes pixel = to_int(select(inside, v, Lanes{})) * map.width + to_int(select(inside, u, Lanes{}));
     const IntLanes seen = gather_pixels(view.pixels, pixel);
     const Lanes confidence = select(inside, to_float((seen >> 24) & 0xff) * (1.0f / 255.0f), Lanes{});
-    if constexpr (kAllFree) {
+    if (group.z + farthest < sight.free_to) {
       add(sums->weight + i, confidence);
       add(sums->distance + i, confidence);
       continue;
@@ -162,8 +169,31 @@ std::vector<DepthRange> ranges_of(const nk_tsdf_integrate_params &p) {
   return ranges;
 }
 
+// The blocks in an order in which neighbours along all axes are near each other (Morton 1966: the bits of the three
+// coordinates in turns), so that what they see of the depth maps is still in the cache.
+std::vector<int64_t> order_of(const nk_tsdf_integrate_params &p) {
+  const auto spread = [](int32_t at) {
+    uint64_t bits = (static_cast<uint32_t>(at) + (1u << 20)) & 0x1fffff;
+    bits = (bits | bits << 32) & 0x1f00000000ffffull;
+    bits = (bits | bits << 16) & 0x1f0000ff0000ffull;
+    bits = (bits | bits << 8) & 0x100f00f00f00f00full;
+    bits = (bits | bits << 4) & 0x10c30c30c30c30c3ull;
+    return (bits | bits << 2) & 0x1249249249249249ull;
+  };
+  std::vector<std::pair<uint64_t, int64_t>> keys(p.B);
+  for (int64_t b = 0; b < p.B; ++b) {
+    const int32_t *at = p.blocks + 3 * b;
+    keys[b] = {spread(at[0]) << 2 | spread(at[1]) << 1 | spread(at[2]), b};
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<int64_t> order(p.B);
+  for (int64_t b = 0; b < p.B; ++b) order[b] = keys[b].second;
+  return order;
+}
+
 void integrate_all(const nk_tsdf_integrate_params &p) {
   check_tsdf(&p);
+  const std::vector<int64_t> order = order_of(p);
   const std::vector<DepthRange> ranges = ranges_of(p);
   const int64_t tiles = int64_t(depth_tiles_along(p.W)) * depth_tiles_along(p.H), image = int64_t(p.H) * p.W;
   std::vector<View> views(p.V);
@@ -176,7 +206,8 @@ void integrate_all(const nk_tsdf_integrate_params &p) {
   {
     const auto sums = std::make_unique<Sums>();
 #pragma omp for schedule(dynamic, 8)
-    for (int64_t b = 0; b < p.B; ++b) {
+    for (int64_t i = 0; i < p.B; ++i) {
+      const int64_t b = order[i];
       const float side = p.voxel_size * NK_BLOCK;
       const int32_t *at = p.blocks + 3 * b;
       const Vec3<float> first = {p.origin[0] + side * static_cast<float>(at[0]),
@@ -184,40 +215,74 @@ void integrate_all(const nk_tsdf_integrate_params &p) {
                                  p.origin[2] + side * static_cast<float>(at[2])};
       bool loaded = false;
       for (const View &view : views) {
-        const Reach reach =
-            reach_of(view.camera, view.tiles, p.W, p.H, first, p.voxel_size * (NK_BLOCK - 1), p.truncation);
-        if (reach == kHidden) continue;
+        const Sight sight =
+            sight_of(view.camera, view.tiles, p.W, p.H, first, p.voxel_size * (NK_BLOCK - 1), p.truncation);
+        if (sight.reach == kHidden) continue;
         if (!loaded) load_sums(p, b, sums.get());
         loaded = true;
-        if (reach == kFree)
-          integrate<true>(view, first, p.voxel_size, p.truncation, sums.get());
-        else
-          integrate<false>(view, first, p.voxel_size, p.truncation, sums.get());
+        integrate(view, sight, first, p.voxel_size, p.truncation, sums.get());
       }
       if (loaded) store_sums(p, b, *sums);
     }
   }
 }
 
-// A block is marked once by most of the pixels that reach it, so that it's worth a look before; nothing else is written
-// there, so that the order doesn't matter.
+// Marks what piece i of the lines of sight of `used` pixels passes. Most pixels reach the same blocks as the one
+// before, whose boxes are in `last`. Nothing else is written to the marks, so that the order doesn't matter.
+void mark_piece(const nk_tsdf_mark_params &p, const BlockBox<Lanes> &box, const IntLanes &used, BlockBox<Lanes> *last) {
+  const BlockBox<Lanes> before = *last;
+  IntLanes differs = {};
+  for (int axis = 0; axis < 3; ++axis) {
+    const Lanes none = Lanes{} - 2.0f;
+    last->first[axis] = select(used, box.first[axis], none);
+    last->last[axis] = select(used, box.last[axis], none);
+    differs |= last->first[axis] != window<kLanes - 1>(before.first[axis], last->first[axis]);
+    differs |= last->last[axis] != window<kLanes - 1>(before.last[axis], last->last[axis]);
+  }
+  const IntLanes wanted = differs & used;
+  if (!any(wanted)) return;
+  for (int i = 0; i < kLanes; ++i) {
+    if (!wanted[i]) continue;
+    const BlockBox<float> one = {{box.first[0][i], box.first[1][i], box.first[2][i]},
+                                 {box.last[0][i], box.last[1][i], box.last[2][i]}};
+    for_blocks_of(one, [&](int x, int y, int z) {
+      int32_t *mark = p.marks + (int64_t(x) * p.Y + y) * p.Z + z;
+      if (!__atomic_load_n(mark, __ATOMIC_RELAXED)) __atomic_store_n(mark, 1, __ATOMIC_RELAXED);
+    });
+  }
+}
+
+void mark_row(const nk_tsdf_mark_params &p, const MarkView &view, const BlockGrid &grid, int64_t row,
+              std::vector<BlockBox<Lanes>> *last) {
+  const float *depths = p.depth + row * p.W, *pixels = reinterpret_cast<const float *>(p.pixels + 4 * row * p.W);
+  Lanes lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = static_cast<float>(i);
+  std::fill(last->begin(), last->end(), BlockBox<Lanes>{});
+  for (int column = 0; column < p.W; column += kLanes) {
+    const int count = std::min(kLanes, p.W - column);
+    const Lanes depth = load_part(depths + column, count);
+    const IntLanes confidence = bits_of(load_part(pixels + column, count)) & static_cast<int>(0xff000000u);
+    const IntLanes used = (depth > 0.0f) & (depth < 1e30f) & (confidence != 0);
+    if (!any(used)) continue;
+    for (size_t i = 0; i < last->size(); ++i)
+      mark_piece(p,
+                 mark_box(view, grid, lane + static_cast<float>(column), Lanes{} + static_cast<float>(row % p.H), depth,
+                          static_cast<int>(i)),
+                 used, &(*last)[i]);
+  }
+}
+
 void mark_all(const nk_tsdf_mark_params &p) {
   check_tsdf(&p);
   const BlockGrid grid = {{p.origin[0], p.origin[1], p.origin[2]}, p.voxel_size, {p.X, p.Y, p.Z}};
-  const int pieces = mark_pieces(p.voxel_size, p.truncation);
-#pragma omp parallel for num_threads(p.threads) schedule(dynamic, 16)
-  for (int64_t row = 0; row < int64_t(p.V) * p.H; ++row) {
-    const int64_t v = row / p.H;
-    const DepthCamera camera = make_depth_camera(p.cam_from_world + 16 * v, p.intrinsics + 4 * v);
-    for (int column = 0; column < p.W; ++column) {
-      const int64_t at = row * p.W + column;
-      const float depth = p.depth[at];
-      if (!(depth > 0.0f && depth < 1e30f) || p.pixels[4 * at + 3] == 0) continue;
-      mark_pixel(camera, grid, column, static_cast<int>(row % p.H), depth, p.truncation, pieces,
-                 [&](int x, int y, int z) {
-                   int32_t *mark = p.marks + (int64_t(x) * p.Y + y) * p.Z + z;
-                   if (!__atomic_load_n(mark, __ATOMIC_RELAXED)) __atomic_store_n(mark, 1, __ATOMIC_RELAXED);
-                 });
+#pragma omp parallel num_threads(p.threads)
+  {
+    std::vector<BlockBox<Lanes>> last(mark_pieces(p.voxel_size, p.truncation));
+#pragma omp for schedule(dynamic, 16)
+    for (int64_t row = 0; row < int64_t(p.V) * p.H; ++row) {
+      const int64_t v = row / p.H;
+      const DepthCamera camera = make_depth_camera(p.cam_from_world + 16 * v, p.intrinsics + 4 * v);
+      mark_row(p, make_mark_view(camera, grid, p.truncation), grid, row, &last);
     }
   }
 }

@@ -83,8 +83,9 @@ __global__ void __launch_bounds__(kThreads)
     const int count = min(kThreads, p.V - start);
     if (thread < count) {  // each thread looks at one view for all
       const int64_t view = start + thread;
-      reach[thread] = reach_of(camera_of(p.cam_from_world, p.intrinsics, view), ranges + view * tiles, p.W, p.H, first,
-                               p.voxel_size * (NK_BLOCK - 1), p.truncation);
+      reach[thread] = sight_of(camera_of(p.cam_from_world, p.intrinsics, view), ranges + view * tiles, p.W, p.H, first,
+                               p.voxel_size * (NK_BLOCK - 1), p.truncation)
+                          .reach;
     }
     __syncthreads();
     for (int v = 0; v < count; ++v) {
@@ -111,9 +112,10 @@ __global__ void __launch_bounds__(kPixels) mark(nk_tsdf_mark_params p, BlockGrid
   const float depth = p.depth[at];
   if (!(depth > 0.0f && depth < 1e30f) || p.pixels[4 * at + 3] == 0) return;
   const int64_t row = at / p.W, view = row / p.H;
-  mark_pixel(camera_of(p.cam_from_world, p.intrinsics, view), grid, static_cast<int>(at % p.W),
-             static_cast<int>(row % p.H), depth, p.truncation, pieces,
-             [&](int x, int y, int z) { atomicOr(p.marks + (int64_t(x) * p.Y + y) * p.Z + z, 1); });
+  const MarkView marked = make_mark_view(camera_of(p.cam_from_world, p.intrinsics, view), grid, p.truncation);
+  for (int i = 0; i < pieces; ++i)
+    for_blocks_of(mark_box(marked, grid, static_cast<float>(at % p.W), static_cast<float>(row % p.H), depth, i),
+                  [&](int x, int y, int z) { atomicOr(p.marks + (int64_t(x) * p.Y + y) * p.Z + z, 1); });
 }
 
 }  // namespace

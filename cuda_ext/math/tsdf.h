@@ -71,40 +71,63 @@ NK_HD int mark_pieces(float voxel_size, float truncation) {
   return 1 + static_cast<int>(min(pieces, 1e4f) - 1e-3f);
 }
 
-// First and last of the blocks along one axis that voxels [low, high] reach: none if last < first.
-NK_HD void block_span(float low, float high, int size, int *first, int *last) {
-  const float most = static_cast<float>(size) + 1.0f;
-  *first = static_cast<int>(min(max(low * (1.0f / NK_BLOCK), 0.0f), most));
-  const float end = min(high * (1.0f / NK_BLOCK), most);
-  *last = end < 0.0f ? -1 : static_cast<int>(end);
-  if (*last > size - 1) *last = size - 1;
+// Blocks [first, last] along each axis, as whole numbers in F: none if last < first.
+template <class F>
+struct BlockBox {
+  F first[3], last[3];
+};
+
+// The blocks along one axis that voxels [low, high] reach.
+template <class F>
+NK_HD void block_span(F low, F high, int size, F *first, F *last) {
+  const F zero = {}, end = high * (1.0f / NK_BLOCK);
+  *first = to_float(to_int(min(max(low * (1.0f / NK_BLOCK), zero), zero + (static_cast<float>(size) + 1.0f))));
+  *last = to_float(to_int(select(end < 0.0f, zero - 1.0f, min(end, zero + (static_cast<float>(size) - 1.0f)))));
 }
 
-// Calls mark(x, y, z) for the blocks that the pixel's line of sight passes within the truncation of its depth. Each
-// piece of the line is taken for the box around it, wider by a voxel, since a cube needs all its corners, and by half
-// a pixel.
-template <class Mark>
-NK_HD void mark_pixel(const DepthCamera &camera, const BlockGrid &grid, int column, int row, float depth,
-                      float truncation, int pieces, Mark mark) {
+// What is alike for the pixels of a depth map when blocks are marked.
+struct MarkView {
+  DepthCamera camera;
+  Vec3<float> start;  // the camera's centre, in voxels
+  float inverse;      // of the voxel size
+  float truncation, step;
+};
+
+NK_HD MarkView make_mark_view(const DepthCamera &camera, const BlockGrid &grid, float truncation) {
   const float inverse = 1.0f / grid.voxel_size;
-  const Vec3<float> pixel = {(static_cast<float>(column) + 0.5f - camera.cx) / camera.fx,
-                             (static_cast<float>(row) + 0.5f - camera.cy) / camera.fy, 1.0f};
   const Vec3<float> eye = multiply_transposed(camera.rotation, -1.0f * camera.translation) - grid.origin;
-  const Vec3<float> start = inverse * eye, along = inverse * multiply_transposed(camera.rotation, pixel);
-  const float margin = 1.0f + 0.5f * inverse * depth / min(camera.fx, camera.fy);
-  const float step = 2.0f * truncation / static_cast<float>(pieces);
-  for (int i = 0; i < pieces; ++i) {
-    const float near = max(depth - truncation + static_cast<float>(i) * step, 0.0f);
-    const float far = depth - truncation + static_cast<float>(i + 1) * step;
-    const Vec3<float> a = start + near * along, b = start + far * along;
-    int first[3], last[3];
-    block_span(min(a.x, b.x) - margin, max(a.x, b.x) + margin, grid.size[0], &first[0], &last[0]);
-    block_span(min(a.y, b.y) - margin, max(a.y, b.y) + margin, grid.size[1], &first[1], &last[1]);
-    block_span(min(a.z, b.z) - margin, max(a.z, b.z) + margin, grid.size[2], &first[2], &last[2]);
-    for (int x = first[0]; x <= last[0]; ++x)
-      for (int y = first[1]; y <= last[1]; ++y)
-        for (int z = first[2]; z <= last[2]; ++z) mark(x, y, z);
+  return {camera, inverse * eye, inverse, truncation,
+          2.0f * truncation / static_cast<float>(mark_pieces(grid.voxel_size, truncation))};
+}
+
+// The blocks that piece i of a pixel's line of sight passes, within the truncation of its depth. It is taken for the
+// box around it, wider by a voxel, since a cube needs all its corners, and by half a pixel.
+template <class F>
+NK_HD BlockBox<F> mark_box(const MarkView &view, const BlockGrid &grid, F column, F row, F depth, int i) {
+  const DepthCamera &camera = view.camera;
+  const F x = (column + 0.5f - camera.cx) * (1.0f / camera.fx), y = (row + 0.5f - camera.cy) * (1.0f / camera.fy);
+  const F margin = 1.0f + (0.5f * view.inverse / min(camera.fx, camera.fy)) * depth;
+  const F near = max(depth + (static_cast<float>(i) * view.step - view.truncation), F{});
+  const F far = depth + (static_cast<float>(i + 1) * view.step - view.truncation);
+  const Vec3<float> *m = camera.rotation.row;  // turned by its transpose
+  const F along[3] = {view.inverse * (m[0].x * x + m[1].x * y + m[2].x),
+                      view.inverse * (m[0].y * x + m[1].y * y + m[2].y),
+                      view.inverse * (m[0].z * x + m[1].z * y + m[2].z)};
+  const float start[3] = {view.start.x, view.start.y, view.start.z};
+  BlockBox<F> box;
+  for (int axis = 0; axis < 3; ++axis) {
+    const F a = start[axis] + near * along[axis], b = start[axis] + far * along[axis];
+    block_span(min(a, b) - margin, max(a, b) + margin, grid.size[axis], &box.first[axis], &box.last[axis]);
   }
+  return box;
+}
+
+// Calls mark(x, y, z) for the blocks of a box.
+template <class Mark>
+NK_HD void for_blocks_of(const BlockBox<float> &box, Mark mark) {
+  for (int x = to_int(box.first[0]); x <= to_int(box.last[0]); ++x)
+    for (int y = to_int(box.first[1]); y <= to_int(box.last[1]); ++y)
+      for (int z = to_int(box.first[2]); z <= to_int(box.last[2]); ++z) mark(x, y, z);
 }
 
 // --- what a depth map has to say about a block ---------------------------------------------------------------
@@ -144,8 +167,14 @@ enum Reach {
 };
 
 // What the map says about all voxels of a block whose first and last voxel centres in the scene frame are given by the
-// first and the side's length. Where it is not sure, it is kNear.
-NK_HD Reach reach_of(const DepthCamera &camera, const DepthRange *tiles, int width, int height,
+// first and the side's length. Where it is not sure, it is kNear. `hidden_from` and `free_to` are depths behind and
+// before which that is so for single voxels of the block.
+struct Sight {
+  Reach reach;
+  float hidden_from, free_to;
+};
+
+NK_HD Sight sight_of(const DepthCamera &camera, const DepthRange *tiles, int width, int height,
                      const Vec3<float> &first, float side, float truncation) {
   const Vec3<float> corner = multiply(camera.rotation, first) + camera.translation;
   float u0 = 1e30f, u1 = -1e30f, v0 = 1e30f, v1 = -1e30f, z0 = 1e30f, z1 = -1e30f;
@@ -161,10 +190,10 @@ NK_HD Reach reach_of(const DepthCamera &camera, const DepthRange *tiles, int wid
     v0 = min(v0, v);
     v1 = max(v1, v);
   }
-  if (z1 <= 0.0f) return kHidden;
-  if (z0 <= 1e-4f) return kNear;
+  if (z1 <= 0.0f) return {kHidden, 0.0f, 0.0f};
+  if (z0 <= 1e-4f) return {kNear, 1e30f, 0.0f};
   const float w = static_cast<float>(width), h = static_cast<float>(height), slack = 1e-5f * z1;
-  if (u1 < -1.0f || v1 < -1.0f || u0 > w + 1.0f || v0 > h + 1.0f) return kHidden;
+  if (u1 < -1.0f || v1 < -1.0f || u0 > w + 1.0f || v0 > h + 1.0f) return {kHidden, 0.0f, 0.0f};
   // a pixel more on each side: a depth is interpolated between its neighbours, and numbers are rounded
   const int x0 = static_cast<int>(max(u0 - 1.6f, 0.0f)) / kDepthTile;
   const int y0 = static_cast<int>(max(v0 - 1.6f, 0.0f)) / kDepthTile;
@@ -178,8 +207,8 @@ NK_HD Reach reach_of(const DepthCamera &camera, const DepthRange *tiles, int wid
       largest = max(largest, tiles[static_cast<int64_t>(y) * across + x].largest);
     }
   }
-  if (z0 > largest + truncation + slack) return kHidden;
-  return z1 < least - truncation - slack ? kFree : kNear;
+  const float hidden_from = largest + truncation + slack, free_to = least - truncation - slack;
+  return {z0 > hidden_from ? kHidden : z1 < free_to ? kFree : kNear, hidden_from, free_to};
 }
 
 // How much a surface counts for a voxel `distance` before it, from -truncation on: fully down to a voxel behind it, and

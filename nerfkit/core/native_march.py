@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
 from nerfkit.core._library import call
 from nerfkit.core.occupancy import Occupancy, Steps
+
+_FEW = 64  # samples of a ray, for as many of which there is room without counting them before
 
 
 def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples:
@@ -28,6 +32,8 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         "origins": rays.origins.contiguous(), "directions": rays.directions.contiguous(),
         "ranges": ranges.contiguous(), "jitter": jitter.contiguous(),
     }  # fmt: skip
+    if steps.most_samples <= _FEW:
+        return _in_one_pass(len(ranges), steps.most_samples, common)
     counts = ranges.new_empty(len(ranges), dtype=torch.int32)
     call("nk_march_count", **common, counts=counts)
     offsets = ranges.new_zeros(len(ranges) + 1, dtype=torch.int32)
@@ -39,3 +45,17 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         "nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index
     )  # fmt: skip
     return Samples(t_start, t_end, offsets, ray_index)
+
+
+def _in_one_pass(rays: int, most: int, common: dict[str, Any]) -> Samples:
+    """Every ray writes into a place of its own for ``most`` samples, which then close up."""
+    device = common["ranges"].device
+    offsets = torch.arange(rays + 1, dtype=torch.int32, device=device) * most
+    t_start, t_end = torch.empty(rays * most, device=device), torch.empty(rays * most, device=device)
+    ray_index = torch.full((rays * most,), -1, dtype=torch.int32, device=device)
+    call("nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index)
+    there = ray_index >= 0
+    counts = there.view(rays, most).sum(1, dtype=torch.int32)
+    place = there.nonzero()[:, 0]  # the one thing that is waited for
+    torch.cumsum(counts, 0, out=offsets[1:])
+    return Samples(t_start[place], t_end[place], offsets, ray_index[place])

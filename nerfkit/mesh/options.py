@@ -19,8 +19,9 @@ class MeshOptions:
     """With --from density: density per scene unit from which there is something solid. auto: the one that takes half of
     the light over the edge of one voxel, ln 2 / voxel."""
     resolution: int | None = None
-    """Voxels along the longest side of the bounds (default: as fine as the photos' pixels, 128 to 512, with --from
-    density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as much."""
+    """Voxels along the longest side of the bounds (default: as fine as the photos' pixels and as the views agree, 128
+    to 512, with --from density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as
+    much."""
     voxel_size: float | None = None
     """Edge of a voxel in world units, in place of the resolution."""
     truncation: float = 4.0
@@ -45,9 +46,9 @@ class MeshOptions:
     """Whether the table or ground on which an object stands is part of its mesh."""
     fill_holes: float = 0.05
     """Holes up to this width, as a fraction of the mesh's extent, are closed; 0 leaves all open."""
-    smooth: float = 0.05
-    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. 0.5 for models that were
-    not trained for their surface."""
+    smooth: Literal["auto"] | float = "auto"
+    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.05 where the
+    depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't."""
     faces: int = 60_000
     """Faces to simplify to; 0 keeps all."""
 

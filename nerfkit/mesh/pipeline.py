@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerfkit.cache import Cache, key_of
-from nerfkit.contracts import Mesh, SceneModel
+from nerfkit.contracts import HasRadiance, Mesh, SceneModel
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry, store
 from nerfkit.mesh.request import Request
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nerfkit")
 
-VERSION = 1  # of the stages' results; another one makes them anew
+VERSION = 2  # of the stages' results; another one makes them anew
 _OF_DEPTHS = ("depth", "image_scale", "min_alpha", "min_cosine")  # options that depth maps depend on
 _OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "bounds")
 _NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
@@ -96,13 +96,16 @@ class Pipeline:
 
     def _from_depths(self) -> list[Mesh]:
         from nerfkit.core import choose_core
-        from nerfkit.mesh.fusion import fuse, surface
-        from nerfkit.mesh.fusion.density import device_of
+        from nerfkit.mesh.fusion import agreement, density, fuse, surface
 
-        maps, device = self._depths(), device_of(self.model)
+        maps, device = self._depths(), density.device_of(self.model)
         core = choose_core(device=device)
         volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress)
-        return [surface.marching_cubes(volume, self.request.mesh.min_weight, core)]
+        mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core)
+        self.facts["surface"] = {"noise": agreement.agreement(maps).noise / volume.voxel_size}  # in voxels
+        if isinstance(self.model, HasRadiance):
+            mesh.colors = density.color(self.model, mesh)
+        return [mesh]
 
     def _depths(self) -> DepthMaps:
         """The model's depth maps at the training views; they are kept, since other resolutions need them again."""
@@ -119,7 +122,9 @@ class Pipeline:
         self._cache.drop("depths")
         shutil.rmtree(folder, ignore_errors=True)
         start = time.perf_counter()
-        maps = fuse.render_depths(self.model, self.scene, options, folder, self.progress)
+        # a model that tells the light of single points is asked for the colours of the vertices alone
+        colors = not isinstance(self.model, HasRadiance)
+        maps = fuse.render_depths(self.model, self.scene, options, folder, self.progress, colors=colors)
         self._cache.put("depths", key, time.perf_counter() - start, {})
         return maps
 
@@ -155,7 +160,10 @@ class Pipeline:
             )
         extent = float(np.ptp(mesh.vertices, axis=0).max())
         mesh = holes.fill_holes(mesh, options.fill_holes * extent)
-        return [_with_normals(smooth.smooth(mesh, options.smooth))]
+        strength = options.smooth
+        if strength == "auto":
+            strength = smooth.strength_for(self.facts["surface"].get("noise", 0.0))
+        return [_with_normals(smooth.smooth(mesh, strength))]
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh.shape import simplify

@@ -40,8 +40,8 @@ class Request:
         self.texture.check_size()
         if not 1 <= self.levels <= 4:
             raise NerfkitError(f"--levels {self.levels}: must be 1 to 4")
-        if not 0 <= self.mesh.smooth <= 1:
-            raise NerfkitError(f"--smooth {self.mesh.smooth:g}: must be 0 to 1")
+        if self.mesh.smooth != "auto" and not 0 <= self.mesh.smooth <= 1:
+            raise NerfkitError(f"--smooth {self.mesh.smooth:g}: must be 0 to 1, or auto")
         if self.mesh.fill_holes < 0:
             raise NerfkitError(f"--fill-holes {self.mesh.fill_holes:g}: must be 0 or more")
         if self.texture.refine < 0:

@@ -125,3 +125,19 @@ def test_offsets_of_other_rays_are_refused() -> None:
             "nk_march_fill", threads=1, K=1, G=8, half=1.0, cone=0.0, least_step=0.1, most_step=0.1, most_samples=9,
             bits=grid.bits, offsets=torch.tensor([0, 2, 4], dtype=torch.int32), **arrays, **samples,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [1, 8, 64, 65])
+def test_no_more_samples_of_a_ray_than_asked_for_and_the_first_ones(most: int) -> None:
+    rays, ranges, jitter = some_rays(200, 0.8)
+    grid = some_grid(2, 16, 0.6)
+    few, all_of_them = (
+        NativeCore().march(rays, ranges, jitter, grid, Steps(least=0.01, most=0.3, most_samples=count))
+        for count in (most, 1024)
+    )
+    counts, whole = few.offsets.diff(), all_of_them.offsets.diff()
+    assert torch.equal(counts, whole.clamp_max(most)) and int(counts.max()) == most < int(whole.max())
+    assert few.offsets.dtype == torch.int32 and int(few.offsets[-1]) == len(few.t_start) == len(few.ray_index)
+    rank = torch.arange(len(all_of_them.t_start)) - all_of_them.offsets[all_of_them.ray_index]
+    for name in ("t_start", "t_end", "ray_index"):
+        assert torch.equal(getattr(few, name), getattr(all_of_them, name)[rank < most]), name

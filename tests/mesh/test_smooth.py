@@ -40,7 +40,7 @@ def test_faces_of_a_noisy_cube_get_flat_and_its_edges_stay_sharp() -> None:
     at_edge = (np.sort(np.abs(true.vertices), axis=1)[:, 1] > 0.999)[true.faces].any(1)
     assert 500 < at_edge.sum() < 2000 and after[at_edge].mean() < 0.5 * before[at_edge].mean()
     edges = np.sort(np.abs(true.vertices), axis=1)[:, 1] > 0.999
-    assert np.linalg.norm(done.vertices - true.vertices, axis=1)[edges].mean() < 0.02  # 0.016 before
+    assert np.linalg.norm(done.vertices - true.vertices, axis=1)[edges].mean() < 0.025  # 0.016 before
     assert volume(done) == pytest.approx(8, rel=0.004)
 
 
@@ -48,7 +48,7 @@ def test_a_sphere_neither_shrinks_nor_changes() -> None:
     ball = shapes.sphere(5)
     done = smooth.smooth(ball, 1.0)
     radius = np.linalg.norm(done.vertices, axis=1)
-    assert np.abs(radius - 1).max() < 3e-3 and np.abs(radius - 1).mean() < 1e-3
+    assert np.abs(radius - 1).max() < 4e-3 and np.abs(radius - 1).mean() < 1.5e-3
     assert volume(done) == pytest.approx(volume(ball), rel=1e-3)
 
 
@@ -87,3 +87,17 @@ def test_more_strength_is_smoother_and_the_frame_does_not_matter() -> None:
     far = replace(rough, vertices=rough.vertices * 1e-3 + [100.0, 0, 0])
     there = (smooth.smooth(far, 0.5).vertices - [100.0, 0, 0]) * 1e3
     assert np.abs(there - smooth.smooth(rough, 0.5).vertices).max() < 1e-3
+
+
+def test_waves_that_are_longer_than_what_a_few_faces_see_get_flat() -> None:
+    sheet = shapes.sheet(90)
+    wave = 0.0225 * np.sin(sheet.vertices[:, 0] * 2 * np.pi / 0.6)  # 13 squares long, up to 13 degrees steep
+    done = smooth.smooth(replace(sheet, vertices=sheet.vertices + wave[:, None] * [0, 0, 1]), 0.5)
+    inner = (np.abs(sheet.vertices[:, :2]) < 1.5).all(1)
+    assert np.std(done.vertices[inner, 2]) < 0.3 * np.std(wave[inner])
+
+
+def test_noise_makes_it_stronger() -> None:
+    strengths = [smooth.strength_for(noise) for noise in (0.0, 0.2, 0.26, 0.28, 0.3, np.inf)]
+    assert strengths[0] == strengths[1] == 0.05 and strengths[-2] == strengths[-1] == 0.5
+    assert strengths == sorted(strengths) and 0.05 < strengths[2] < strengths[3] < 0.5

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import dense
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from whole import extract
 
 from nerfkit import cameras
@@ -173,9 +175,9 @@ class TestFuse:
         assert alike.share > 0.9 and alike.noise < 0.003  # a pixel's depth isn't that of all of it
         assert unlike.share > 0.8 and 0.0033 < unlike.noise < 0.0055
         options = MeshOptions(resolution=400)
-        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.008, 1.0)]
+        maps = [fuse.block_map(scene, options, noise=noise) for noise in (0.0, 0.0012, 1.0)]
         widths = [one.truncation / one.voxel_size for one in maps]
-        assert widths == pytest.approx([4, 0.024 / maps[0].voxel_size, 12], rel=1e-3)
+        assert widths == pytest.approx([4, 20 * 0.0012 / maps[0].voxel_size, 12], rel=1e-3)
 
     def test_confidence_leaves_out_edges_grazing_and_transparent_pixels(self) -> None:
         camera = analytic.ring(24)[0]
@@ -210,6 +212,38 @@ class TestFuse:
         assert model.channels == {"rgb", "alpha", "depth"}
         fuse.render_depths(model, scene, MeshOptions(), colors=False)
         assert model.channels == {"alpha", "depth"}
+
+    def test_who_tells_single_points_colours_is_asked_for_the_vertices_alone(self) -> None:
+        class Radiant(analytic.BallOnTable):
+            def __init__(self) -> None:
+                super().__init__(table=False)
+                self.channels: list[frozenset[str]] = []
+
+            def render(
+                self, camera: Cameras, channels: frozenset[str] = frozenset(), progress: object = None
+            ) -> Rendering:
+                self.channels.append(channels)
+                drawn = super().render(camera)
+                return Rendering(rgb=None, alpha=drawn.alpha, depth=drawn.depth)
+
+            def radiance(self, xyz: Tensor, directions: Tensor) -> Tensor:
+                assert bool(((directions.norm(dim=1) - 1).abs() < 1e-4).all())
+                return analytic.ball_color(xyz)
+
+        model = Radiant()
+        mesh = extract(model, analytic.scene(analytic.ring(24)), MeshOptions(resolution=64, smooth=0, faces=0))
+        assert set(model.channels) == {frozenset({"alpha", "depth"})} and mesh.colors is not None
+        expected = analytic.ball_color(torch.from_numpy(mesh.vertices)).numpy() * 255
+        assert np.abs(mesh.colors - expected).mean() < 3
+
+    def test_voxels_are_not_much_finer_than_the_noise(self) -> None:
+        views = analytic.ring(4, 605, 495)
+        scene = analytic.scene(replace(views, intrinsics=views.intrinsics * 5))
+        usual = fuse.block_map(scene, MeshOptions())
+        noisy = fuse.block_map(scene, MeshOptions(), noise=0.45 * usual.voxel_size)
+        assert noisy.voxel_size == pytest.approx(1.5 * usual.voxel_size, rel=0.02)
+        options = MeshOptions(resolution=500)  # who chooses them gets them
+        assert fuse.block_map(scene, options, noise=1.0).voxel_size == fuse.block_map(scene, options).voxel_size
 
     def test_image_scale_shrinks_the_depth_maps(self) -> None:
         model = analytic.BallOnTable()

@@ -261,6 +261,21 @@ def test_pictures_without_colors_pass_mist_by_and_ask_for_none() -> None:
     assert float((1 - mist.draw(Wall(1.0, mist=1.0), rays)[-1].transmittance).min()) > 0.5
 
 
+def test_rounds_of_samples_are_those_of_one_march_in_order() -> None:
+    space, core, rays = Space(half=1.0), choose_core(), rays_at_wall(9)
+    marcher = Marcher(space, torch.ones(1, 32, 32, 32, dtype=torch.bool), core, 256, 0.02)
+    fog = Wall(3.0, mist=3.0)  # lets light through for several rounds
+    whole, rounds = marcher.draw(Colorless(fog), rays)[-1], marcher.for_surfaces(fog).draw(Colorless(fog), rays)[-1]
+    counts, of_whole = rounds.samples.offsets.diff(), whole.samples.offsets.diff()
+    assert bool((counts > 24).all()) and bool((counts <= of_whole).all())
+    rank = torch.arange(len(whole.samples.t_start)) - whole.samples.offsets[whole.samples.ray_index]
+    first = rank < counts[whole.samples.ray_index]
+    for name in ("t_start", "t_end", "ray_index"):
+        assert torch.equal(getattr(rounds.samples, name), getattr(whole.samples, name)[first]), name
+    torch.testing.assert_close(rounds.weights, whole.weights[first])
+    assert float((rounds.transmittance - whole.transmittance).max()) < 0.03  # what is left of the light isn't followed
+
+
 def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: float) -> None:
     assert isinstance(trained, SceneModel)
     view = ball.views[ball.held_out[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 _CHANNELS: frozenset[Channel] = frozenset({"alpha", "depth"})
 _MOST_MARKS = 1 << 27  # blocks in the box: 0.5 GB; 4096 voxels along each side
 _BYTES_FOR_CUBES = 1500  # that marching cubes takes for a block, beside it
-_NOISE = 3.0  # the truncation is at least so many standard deviations of a depth…
+_NOISE = 20.0  # the truncation is at least so many standard deviations of a depth, since bumps have long tails…
+_FINEST = 0.3  # standard deviations of a depth in a voxel, at most, where no one chose its size…
+_FEWEST = 128  # … and it isn't larger than for so many along the box
 _MOST_WIDENING = 3.0  # … and at most so many times what is asked for: memory and time grow with it
 
 
@@ -97,12 +100,16 @@ def block_map(scene: Scene, options: MeshOptions, device: torch.device | str = "
     """The blocks of the box that the options ask for, none marked yet.
 
     Args:
-        noise: standard deviation of a depth, scene units, that the truncation must not be less than.
+        noise: standard deviation of a depth, scene units: voxels that no one chose are not much finer, and the
+            truncation is not much less.
 
     Raises:
         NerfkitError: the box is too large.
     """
     grid = scene_grid(scene, options)
+    if options.resolution is None and options.voxel_size is None and noise > _FINEST * grid.voxel_size:
+        fewer = int(max(grid.shape) * _FINEST * grid.voxel_size / noise)
+        grid = scene_grid(scene, replace(options, resolution=max(fewer, _FEWEST)))
     truncation = options.truncation * grid.voxel_size
     truncation = max(truncation, min(_NOISE * noise, _MOST_WIDENING * truncation))
     x, y, z = grid.shape

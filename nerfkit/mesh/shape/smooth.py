@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,23 @@ from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import neighbors
 
 _NORMAL_STEPS = 160  # at full strength: normals are averaged over about twice its root, in faces
-_VERTEX_STEPS = 40
+_VERTEX_STEPS = 100  # at most…
+_ENOUGH = 1e-3  # … until so much is left of the first residual
+_STAY = 2e-3  # how strongly a vertex stays at its height: so do waves of more than 200 faces
+_STAY_BESIDE = 0.1  # … and at its place on the surface, where normals say nothing
 _EDGE = 0.25  # difference of two unit normals (14 degrees) from which an edge is thought to lie between them
 _GUIDE_STEPS = 3
 _ROUNDS = 3  # each with the normals of the one before as its guide: edges get clearer
+_STRENGTHS = 0.05, 0.5  # that are chosen…
+_NOISES = 0.25, 0.3  # …for a noise of the depth maps, in voxels, up to the first and from the second on
+
+
+def strength_for(noise: float) -> float:
+    """How strongly to smooth a surface that was fused from depth maps with a noise of so many voxels.
+
+    What single views get wrong is averaged away; but models whose views differ have bumps that all views share, too.
+    """
+    return float(np.interp(noise, _NOISES, _STRENGTHS))
 
 
 def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
@@ -24,8 +38,8 @@ def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
     TVCG 2011, eq. 4-6, the local scheme over the faces across the edges), with the weights between two faces taken
     from normals that are averaged already (as in Zhang et al., "Guided Mesh Normal Filtering", 2015), because those of
     a noisy surface tell little about its edges. Then the vertices are moved along the normals until the faces have
-    them (Sun et al., "Fast and Effective Feature-Preserving Mesh Denoising", TVCG 2007, eq. 11), which does not shrink
-    what is round: where normals are right already, nothing moves.
+    them (the sum of squares that Sun et al., "Fast and Effective Feature-Preserving Mesh Denoising", TVCG 2007, section
+    4.2 descend on), which does not shrink what is round: where normals are right already, nothing moves.
 
     Args:
         mesh: a manifold; colours stay with the vertices, normals are dropped.
@@ -37,7 +51,7 @@ def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
     center = mesh.vertices.mean(0, dtype=np.float64)
     points = (mesh.vertices - center).astype(np.float32)  # which keeps its digits near the origin
     target = _filtered_normals(points, mesh.faces, steps)
-    points = _follow(points, mesh.faces, target, _VERTEX_STEPS)
+    points = _follow(points, mesh.faces, target)
     return replace(mesh, vertices=(points + center).astype(mesh.vertices.dtype), normals=None)
 
 
@@ -75,33 +89,44 @@ def _edge_size(difference: np.ndarray) -> float:
     return max(_EDGE, 2 * float(np.median(difference)))
 
 
-def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray, steps: int) -> np.ndarray:
-    """Vertices [V, 3] moved until the faces have the normals [F, 3]."""
-    sparse = require("scipy.sparse")
+def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Vertices [V, 3] where the faces have the normals [F, 3], as near to the given ones as that allows.
+
+    What is minimised is the sum over the faces' corners of ``(n . (v - c))^2``, c being the face's middle, and of a
+    little of what the vertices move: by conjugate gradients, since steps of descent flatten no waves that are longer
+    than a few faces.
+    """
+    scatter = _to_vertices(faces, len(points))
+    up = _unit(scatter @ np.repeat(normals, 3, 0)).astype(np.float32)  # [V, 3]
+
+    def pull(place: np.ndarray) -> np.ndarray:
+        """Half the derivative of the first sum."""
+        height = (place[faces] @ normals[:, :, None])[..., 0]  # [F, 3] of the corners
+        height -= height.mean(1, keepdims=True)
+        return scatter @ (height[:, :, None] * normals[:, None]).reshape(-1, 3)  # type: ignore[no-any-return]
+
+    moved = np.zeros_like(points)
+    rest = -pull(points)
+    along = rest.copy()
+    size = first = float(np.vdot(rest, rest))
+    for _ in range(_VERTEX_STEPS):
+        if size <= _ENOUGH**2 * first:
+            break
+        above = (along * up).sum(1, keepdims=True)
+        image = pull(along) + _STAY_BESIDE * along + (_STAY - _STAY_BESIDE) * above * up
+        share = size / float(np.vdot(along, image))
+        moved += share * along
+        rest -= share * image
+        before, size = size, float(np.vdot(rest, rest))
+        along = rest + size / before * along
+    return points + moved
+
+
+def _to_vertices(faces: np.ndarray, count: int) -> Any:
+    """The sparse matrix [V, 3 F] that adds up what the corners of the faces have for their vertices."""
     corners = faces.ravel()
-    count = np.maximum(np.bincount(corners, minlength=len(points)), 1).astype(np.float32)
-    gather = sparse.csr_matrix(
-        (np.ones(len(corners), np.float32), (corners, np.repeat(np.arange(len(faces)), 3))),
-        shape=(len(points), len(faces)),
-    )
-    gather = sparse.diags(1 / count) @ gather
-    for _ in range(steps):
-        # sum of n (n . (c - v)) over a vertex's faces: the part with v needs the faces' n n^T
-        middle = points[faces].mean(1)
-        height = (normals * middle).sum(1)
-        pull = gather @ (normals * height[:, None])
-        outer = gather @ (normals[:, [0, 0, 0, 1, 1, 2]] * normals[:, [0, 1, 2, 1, 2, 2]])
-        x, y, z = points.T
-        pull -= np.stack(
-            [
-                outer[:, 0] * x + outer[:, 1] * y + outer[:, 2] * z,
-                outer[:, 1] * x + outer[:, 3] * y + outer[:, 4] * z,
-                outer[:, 2] * x + outer[:, 4] * y + outer[:, 5] * z,
-            ],
-            1,
-        )
-        points = points + pull
-    return points
+    ones = np.ones(len(corners), np.float32)
+    return require("scipy.sparse").csr_matrix((ones, (corners, np.arange(len(corners)))), (count, len(corners)))
 
 
 def _crosses(points: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
-from nerfkit.core.occupancy import Occupancy, Steps
+from nerfkit.core.occupancy import Steps
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
 from nerfkit.models.fields.occupied import OccupiedSpace
@@ -19,8 +18,6 @@ from nerfkit.models.fields.space import Space
 _LOOK_EVERY = 16  # training steps
 _FIRST_LOOK = 128  # where photos rule nothing out: earlier, what is there can't be told from the first mist
 _CELLS_AT_ONCE = 1 << 18
-_FIRST_ROUND = 8  # samples of each ray that are looked at before it is asked whether there is any light left…
-_DARK = 0.02  # …more than which it takes to go on
 _CONE = 1 / 256  # step over distance, where space has no end
 
 
@@ -70,7 +67,9 @@ class Marcher:
     @torch.no_grad()
     def for_surfaces(self, field: Field) -> Marcher:
         """A marcher that passes by what is thinner than a surface, and stops behind one; without colours."""
-        return _SurfaceMarcher(self, self.occupied.solid(field.density, torch.Generator().manual_seed(0)))
+        from nerfkit.models.fields.surface_marcher import SurfaceMarcher  # which is a marcher itself
+
+        return SurfaceMarcher(self, self.occupied.solid(field.density, torch.Generator().manual_seed(0)))
 
     def holds(self, xyz_local: Tensor) -> Tensor:
         return self.occupied.holds(xyz_local)
@@ -85,38 +84,3 @@ class Marcher:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.count = int(state["count"])
         self.occupied.load_state_dict(state["occupied"])
-
-
-class _SurfaceMarcher(Marcher):
-    """Draws what is solid, without colours; not for training."""
-
-    def __init__(self, marcher: Marcher, solid: Occupancy):
-        self.__dict__.update(marcher.__dict__)
-        self.occupied = copy.copy(marcher.occupied)
-        self.occupied.grid = solid
-
-    @torch.no_grad()
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
-        """Black rays."""
-        jitter = torch.full((len(rays_local.origins),), 0.5, device=rays_local.origins.device)
-        ranges = self.space.ranges(rays_local, self.near)
-        samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
-        alphas, looked_at = self._looked_at(field, rays_local, samples)
-        _, transmittance, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)
-        return [Drawn(torch.zeros_like(rays_local.origins), transmittance, weights, samples, looked_at)]
-
-    def _looked_at(self, field: Field, rays_local: Rays, samples: Samples) -> tuple[Tensor, int]:
-        """Opacities [S], and of how many: near to far in rounds, and no more of a ray whose light is gone."""
-        ray, count = samples.ray_index.long(), 0
-        rank = torch.arange(len(ray), device=ray.device) - samples.offsets.long()[ray]  # along the ray
-        alphas, light = torch.zeros_like(samples.t_start), torch.ones_like(rays_local.origins[:, 0])
-        left = torch.arange(len(ray), device=ray.device)
-        end = _FIRST_ROUND
-        while len(left):
-            now, left = left[rank[left] < end], left[rank[left] >= end]
-            part = Samples(samples.t_start[now], samples.t_end[now], samples.offsets, samples.ray_index[now])
-            alphas[now] = opacity(field.density(*places(field, rays_local, part)), part)
-            light.scatter_reduce_(0, ray[now], 1 - alphas[now], "prod")
-            left = left[light[ray[left]] > _DARK]
-            count, end = count + len(now), 2 * end
-        return alphas, count
