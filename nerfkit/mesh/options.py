@@ -26,6 +26,9 @@ class MeshOptions:
     """Edge of a voxel in world units, in place of the resolution."""
     truncation: float = 4.0
     """Distance, in voxels, behind which a depth map says nothing about what is there."""
+    offset: float = 0.5
+    """How many voxels before the fused depths the surface is taken. Where a leaf is seen from both sides, what the
+    views say of its two faces cancels out: at 0 it is lost."""
     bounds: Bounds | None = None
     """Box to mesh as x0 y0 z0 x1 y1 z1 in world units; by default what the cameras look at."""
     depth: Literal["auto", "median", "expected"] = "auto"
@@ -47,7 +50,7 @@ class MeshOptions:
     fill_holes: float = 0.05
     """Holes up to this width, as a fraction of the mesh's extent, are closed; 0 leaves all open."""
     smooth: Literal["auto"] | float = "auto"
-    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.05 where the
+    """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.01 where the
     depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't."""
     faces: int = 60_000
     """Faces to simplify to; 0 keeps all."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nerfkit")
 
-VERSION = 2  # of the stages' results; another one makes them anew
+VERSION = 3  # of the stages' results; another one makes them anew
 _OF_DEPTHS = ("depth", "image_scale", "min_alpha", "min_cosine")  # options that depth maps depend on
 _OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "bounds")
 _NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
@@ -101,7 +101,7 @@ class Pipeline:
         maps, device = self._depths(), density.device_of(self.model)
         core = choose_core(device=device)
         volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress)
-        mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core)
+        mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core, offset=self.request.mesh.offset)
         self.facts["surface"] = {"noise": agreement.agreement(maps).noise / volume.voxel_size}  # in voxels
         if isinstance(self.model, HasRadiance):
             mesh.colors = density.color(self.model, mesh)

@@ -99,5 +99,5 @@ def test_waves_that_are_longer_than_what_a_few_faces_see_get_flat() -> None:
 
 def test_noise_makes_it_stronger() -> None:
     strengths = [smooth.strength_for(noise) for noise in (0.0, 0.2, 0.26, 0.28, 0.3, np.inf)]
-    assert strengths[0] == strengths[1] == 0.05 and strengths[-2] == strengths[-1] == 0.5
-    assert strengths == sorted(strengths) and 0.05 < strengths[2] < strengths[3] < 0.5
+    assert strengths[0] == strengths[1] == 0.01 and strengths[-2] == strengths[-1] == 0.5
+    assert strengths == sorted(strengths) and 0.01 < strengths[2] < strengths[3] < 0.5

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CHANNELS: frozenset[Channel] = frozenset({"alpha", "depth"})
 _MOST_MARKS = 1 << 27  # blocks in the box: 0.5 GB; 4096 voxels along each side
-_BYTES_FOR_CUBES = 1500  # that marching cubes takes for a block, beside it
+_BYTES_FOR_CUBES = 3600  # that marching cubes takes for a block, beside it
 _NOISE = 20.0  # the truncation is at least so many standard deviations of a depth, since bumps have long tails…
 _FINEST = 0.3  # standard deviations of a depth in a voxel, at most, where no one chose its size…
 _FEWEST = 128  # … and it isn't larger than for so many along the box

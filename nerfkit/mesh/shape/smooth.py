@@ -19,7 +19,7 @@ _STAY_BESIDE = 0.1  # … and at its place on the surface, where normals say not
 _EDGE = 0.25  # difference of two unit normals (14 degrees) from which an edge is thought to lie between them
 _GUIDE_STEPS = 3
 _ROUNDS = 3  # each with the normals of the one before as its guide: edges get clearer
-_STRENGTHS = 0.05, 0.5  # that are chosen…
+_STRENGTHS = 0.01, 0.5  # that are chosen…
 _NOISES = 0.25, 0.3  # …for a noise of the depth maps, in voxels, up to the first and from the second on
 
 

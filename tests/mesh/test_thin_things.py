@@ -1,0 +1,81 @@
+"""What is thinner than the truncation: leaves that are seen from both sides."""
+
+from __future__ import annotations
+
+import analytic
+import numpy as np
+import pytest
+import torch
+
+from nerfkit.core import choose_core
+from nerfkit.core.volume import BlockMap
+from nerfkit.mesh import MeshOptions
+from nerfkit.mesh.fusion import fuse, surface
+
+VOXEL = 0.01
+SIDE = 0.2  # half of the leaf's
+
+
+def leaf(camera: object) -> torch.Tensor:
+    """Depth [H, W] of a square without thickness in the plane x = 0."""
+    origin, direction, axis = analytic.pixel_rays(camera)
+    t = -origin[:, 0] / direction[:, 0]
+    hit = origin + t[:, None] * direction
+    seen = (t > 0) & (hit[:, 1:].abs() <= SIDE).all(1)
+    return torch.where(seen, t * (direction @ axis), 0).float().reshape(camera.height, camera.width)
+
+
+def fused_leaf(noise: float) -> object:
+    """Seen from both sides by 16 cameras, each with an error of its own in depth."""
+    views = analytic.ring(16)
+    generator = torch.Generator().manual_seed(0)
+    errors = noise * torch.randn(len(views), 1, 1, generator=generator)
+    depth = torch.stack([leaf(views[i]) for i in range(len(views))])
+    sure = torch.stack([fuse.confidence(d, (d > 0).float(), views[i], MeshOptions()) for i, d in enumerate(depth)])
+    pixels = (255 * sure[..., None].expand(-1, -1, -1, 4)).round().to(torch.uint8)
+    core = choose_core()
+    wanted = BlockMap.empty(torch.full((3,), -0.32), (64, 64, 64), VOXEL, 4 * VOXEL)
+    depth = torch.where(depth > 0, depth + errors, 0)
+    core.tsdf_mark(wanted, depth, pixels, views)
+    volume = fuse.allocated(wanted)
+    core.tsdf_integrate(volume, depth, pixels, views)
+    return volume
+
+
+def covered(volume: object, offset: float) -> float:
+    """The share of the leaf on which the mesh has a face, seen along x, and none is far from it."""
+    mesh = surface.marching_cubes(volume, 0.05, offset=offset)
+    inner = mesh.vertices[(np.abs(mesh.vertices[:, 1:]) < SIDE - 2 * VOXEL).all(1)]
+    assert np.abs(inner[:, 0]).max() < 4 * VOXEL
+    cells = np.unique(np.floor(inner[:, 1:] / (2 * VOXEL)).astype(int), axis=0)
+    return len(cells) / (2 * (SIDE - 2 * VOXEL) / (2 * VOXEL)) ** 2
+
+
+def test_a_leaf_without_thickness_is_kept() -> None:
+    volume = fused_leaf(0.3 * VOXEL)
+    assert covered(volume, MeshOptions().offset) > 0.97
+
+
+def test_the_offset_is_in_voxels() -> None:
+    """A ball grows by what is asked for, as far as it is seen head on."""
+    views = analytic.ring(24, below=True)
+    maps = [analytic.BallOnTable(table=False).render(views[i]) for i in range(len(views))]
+    depth = torch.stack([one.depth for one in maps])
+    sure = torch.stack(
+        [fuse.confidence(one.depth, one.alpha, views[i], MeshOptions()) for i, one in enumerate(maps)]
+    )
+    pixels = (255 * sure[..., None].expand(-1, -1, -1, 4)).round().to(torch.uint8)
+    core = choose_core()
+    wanted = BlockMap.empty(torch.full((3,), -0.4), (80, 80, 80), VOXEL, 4 * VOXEL)
+    core.tsdf_mark(wanted, depth, pixels, views)
+    volume = fuse.allocated(wanted)
+    core.tsdf_integrate(volume, depth, pixels, views)
+    before = volume.tsdf.clone()
+    radii = [
+        np.median(np.linalg.norm(surface.marching_cubes(volume, 0.05, offset=offset).vertices, axis=1))
+        for offset in (0, 0.5, 1)
+    ]
+    assert radii[0] == pytest.approx(analytic.RADIUS, abs=0.1 * VOXEL)
+    for radius, offset in zip(radii[1:], (0.5, 1), strict=True):
+        assert 0.6 * offset * VOXEL < radius - radii[0] < offset * VOXEL
+    assert torch.equal(volume.tsdf, before)
