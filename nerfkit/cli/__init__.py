@@ -16,7 +16,8 @@ VERBS = {
     "compare": "several runs in one table, sheet or video",
     "render": "stills and videos of a run",
     "mesh": "a triangle mesh from a run",
-    "export": "splat files for other programs",
+    "export": "splats or cameras of a run for other programs",
+    "convert": "splat files into other formats, cropped, cleaned, smaller",
     "scenes": "the bundled scenes and recipes",
     "doctor": "what is installed, and which backend is used",
 }
