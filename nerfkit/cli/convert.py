@@ -24,8 +24,8 @@ class Options(PageOptions):
     last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that shows them in any
     browser)."""
     up: Literal["z", "y", "-y"] = "-y"
-    """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y for most other
-    PLY files, as viewers take them."""
+    """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
+    for most other PLY files, as viewers take them."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -33,12 +33,15 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
     from nerfkit.splats.edit import merge
+    from nerfkit.webpage.scene import check_viewer
 
     if len(options.files) < 2:
         raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
     options.check()
     *sources, out = options.files
-    if not splat_page.is_page(out):
+    if splat_page.is_page(out):
+        check_viewer()
+    else:
         formats.check_written(out)
     gaussians = merge([formats.read(source, up=options.up) for source in sources])
     console.say(f"{', '.join(map(str, sources))}: {len(gaussians):,} Gaussians")

@@ -26,8 +26,8 @@ _MOST_GUIDES = 32  # training views that say what each Gaussian does
 @dataclass(frozen=True, kw_only=True)
 class Options(PageOptions):
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads. Several
-    runs become a gallery of web pages."""
+    """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads.
+    Several runs become a gallery of web pages."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """File to write, by default exports/splats.FORMAT in the run folder; for cameras a new folder, by default
     SCENE_FORMAT; for several runs the gallery's folder."""
@@ -37,9 +37,9 @@ class Options(PageOptions):
     ] | None = None  # fmt: skip
     """Splats: ply (the layout of Kerbl et al. 2023, which every splat tool reads; the default, where --out doesn't say
     otherwise), compressed.ply and sog (PlayCanvas), splat (antimatter15), spz (Niantic), glb (glTF with
-    KHR_gaussian_splatting, +Y up). html: one file with a viewer that opens in any browser. All others are cameras, points and photos: colmap (binary) and colmap-text,
-    nerfstudio and instant-ngp (transforms.json), blender (undistorted, one angle of view) and llff (undistorted,
-    poses_bounds.npy)."""
+    KHR_gaussian_splatting, +Y up). html: one file with a viewer inside, for any browser. All others are cameras,
+    points and photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender
+    (undistorted, one angle of view) and llff (undistorted, poses_bounds.npy)."""
     rigs: bool = True
     """For colmap: with rigs and frames, which COLMAP has since 3.12; --no-rigs leaves them out for older readers."""
     images: Path | None = None

@@ -32,7 +32,9 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
     from nerfkit.views.paths.around import orbit
+    from nerfkit.webpage.scene import check_viewer
 
+    check_viewer()
     source = Run.open(path)
     scene = source.scene()
     model = source.model(scene=scene)

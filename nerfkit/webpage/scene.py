@@ -7,7 +7,6 @@ hands it what :class:`ScenePage` says. Its frame is glTF's: +Y up, right-handed.
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,20 +54,21 @@ class ScenePage:
             "positions": [number for look in self.path for number in look.position],
             "targets": [number for look in self.path for number in look.target],
         }
+        license = _vendored("viewer.license.txt").decode().replace("--", "- -")
         color = "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in self.background)
         return (
             f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{text(self.title)}</title>\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">\n'
             '<meta name="generator" content="nerfkit">\n'
-            f"<!--\nThe viewer in this page:\n\n{text(_license())}-->\n"
-            f"<style>\n{asset(_HERE, 'assets/viewer.css')}\n:root {{ --behind: #{color}; }}\n"
+            f"<!--\nThe viewer in this page:\n\n{text(license)}-->\n"
+            f"<style>\n{_vendored('viewer.css').decode()}\n:root {{ --behind: #{color}; }}\n"
             f"{asset(_HERE, 'scene.css')}</style>\n</head>\n<body>\n"
             f'<img id="still" alt="" src="data:image/jpeg;base64,{_base64(self.still)}">\n'
-            f'<main id="scene"></main>\n<h1>{text(self.title)}</h1>\n<p id="fault" role="alert" hidden></p>\n'
+            f'<main id="scene"></main>\n<h1 id="title">{text(self.title)}</h1>\n<p id="fault" role="alert" hidden></p>\n'
             "<noscript><p>This page shows a 3D scene, which needs JavaScript.</p></noscript>\n"
             f'<script type="application/json" id="told">{in_script(told)}</script>\n'
             f'<script type="text/plain" id="splats">{_base64(self.sog)}</script>\n'
-            f'<script type="text/plain" id="viewer">{_base64(_viewer())}</script>\n'
+            f'<script type="text/plain" id="viewer">{_base64(_vendored("viewer.js.gz"))}</script>\n'
             f"<script>\n{asset(_HERE, 'scene.js')}</script>\n</body>\n</html>\n"
         )
 
@@ -82,20 +82,21 @@ def in_script(data: object) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _viewer() -> bytes:
+def check_viewer() -> None:
+    """Raises NerfkitError: this installation of nerfkit is without the viewer, so no page can be written."""
+    for name in ("viewer.css", "viewer.js.gz", "viewer.license.txt"):
+        _vendored(name)
+
+
+def _vendored(name: str) -> bytes:
+    """One of the files that ``scripts/vendor_viewer.py`` makes."""
     try:
-        packed = resources.files(_HERE).joinpath("assets/viewer.js.gz").read_bytes()
-        gzip.decompress(packed)
-    except (OSError, EOFError):
+        return resources.files(_HERE).joinpath("assets", name).read_bytes()
+    except OSError:
         raise NerfkitError(
-            "nerfkit/webpage/assets/viewer.js.gz: is missing or broken, so no page with a viewer can be written; "
+            f"nerfkit/webpage/assets/{name}: is missing, so no page with a viewer can be written; "
             "install nerfkit again, or run scripts/vendor_viewer.py in its repository"
         ) from None
-    return packed
-
-
-def _license() -> str:
-    return asset(_HERE, "assets/viewer.license.txt").replace("--", "- -")
 
 
 def _base64(data: bytes) -> str:
