@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
@@ -24,7 +23,7 @@ from nerfkit.webpage.scene import Look, ScenePage
 
 FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/benchmarks.md
 KEYFRAMES = 24  # of the path around the scene
-_STILL = 960  # pixels of the still's longer side
+_STILL = (960, 720)  # pixels
 _QUALITY = 80  # of its JPEG
 _NEAREST = 0.2  # of a camera's distance from the middle: nearer it doesn't look at anything
 
@@ -64,13 +63,14 @@ def scene_page(
         plays: the page starts by moving along the path.
     """
     first = shown.path[0]
+    slope = min(first.width, first.height) / 2 / float(first.intrinsics[0, :2].max())
     return ScenePage(
         title=title,
         sog=_packed(gaussians, shown.up, settings),
-        still=_jpeg(draw(core, gaussians, _smaller(first), shown.background)),
+        still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background)),
         background=_point(shown.background),
         path=_looks(shown),
-        angle=math.degrees(2 * math.atan(min(first.width, first.height) / 2 / float(first.intrinsics[0, :2].max()))),
+        angle=math.degrees(2 * math.atan(slope)),
         plays=plays,
     )
 
@@ -118,9 +118,11 @@ def _packed(gaussians: Gaussians, up: Up, settings: Mapping[str, Any] | None) ->
         return file.read_bytes()
 
 
-def _smaller(camera: Cameras) -> Cameras:
-    factor = min(1.0, _STILL / max(camera.width, camera.height))
-    return resize(camera, max(1, round(camera.width * factor)), max(1, round(camera.height * factor)))
+def _still_of(camera: Cameras, slope: float) -> Cameras:
+    """The same place, with a picture of the still's size; ``slope`` is the tangent of half the shorter side's angle."""
+    width, height = _STILL
+    focal = min(_STILL) / 2 / slope
+    return Cameras(camera.world_from_cam, torch.tensor([[focal, focal, width / 2, height / 2]]), width, height)
 
 
 def _jpeg(image: Tensor) -> bytes:

@@ -6,7 +6,12 @@
     element(id).remove();
     return words;
   };
-  const unpacked = words => Uint8Array.from(atob(words), letter => letter.charCodeAt(0));
+  const unpacked = words => {
+    const letters = atob(words);
+    const bytes = new Uint8Array(letters.length);
+    for (let index = 0; index < bytes.length; index++) bytes[index] = letters.charCodeAt(index);
+    return bytes;
+  };
   const fail = words => {
     element("scene").remove();
     element("fault").textContent = words;

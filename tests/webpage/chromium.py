@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 SETTLED = 3  # equal pictures in a row: splats are sorted beside the drawing, and arrive later
-EVERY = 150  # ms between pictures
+EVERY = 100  # ms between pictures
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,9 @@ from nerfkit.splats.transform import transform
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 ASSETS = Path(__file__).parents[2] / "nerfkit" / "webpage" / "assets"
+WEB_VIEWER = Path(__file__).parents[2] / "scripts" / "web_viewer"
 HOST = "http://localhost"
 LEAST = 25.0  # dB
-
-pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def tab(browser: Any, tmp_path: Path) -> Iterator[Tab]:
         yield opened
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("suffix", [".ply", ".compressed.ply", ".splat", ".spz", ".sog"])
 def test_spark(tab: Tab, tmp_path: Path, suffix: str) -> None:
     if not (CLIENTS / "node_modules/@sparkjsdev/spark").is_dir():
@@ -65,6 +66,7 @@ def test_spark(tab: Tab, tmp_path: Path, suffix: str) -> None:
     assert tab.faults == []
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("suffix", [".ply", ".compressed.ply", ".sog"])
 def test_playcanvas(tab: Tab, tmp_path: Path, suffix: str) -> None:
     """It takes a file's -Y for up, and what it shows is turned by half a turn about Z."""
@@ -80,3 +82,14 @@ def test_playcanvas(tab: Tab, tmp_path: Path, suffix: str) -> None:
     )
     assert psnr(tab.picture(), ours(gaussians, seen)) > LEAST
     assert tab.faults == []
+
+
+def test_the_bundle_is_what_the_lock_file_says() -> None:
+    """Without npm; `python scripts/vendor_viewer.py --check` bundles it again and compares every byte."""
+    locked = json.loads((WEB_VIEWER / "package-lock.json").read_text())["packages"]
+    licenses = (ASSETS / "viewer.license.txt").read_text()
+    code = gzip.decompress((ASSETS / "viewer.js.gz").read_bytes()).decode()
+    for name in ("@playcanvas/supersplat-viewer", "playcanvas"):
+        package = locked[f"node_modules/{name}"]
+        assert package["integrity"].startswith("sha512-") and package["license"] == "MIT"
+        assert f"{name} {package['version']}\n" in licenses and f'"{package["version"]}"' in code
