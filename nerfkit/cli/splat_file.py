@@ -71,7 +71,7 @@ def fitted(
     degree, n = degree_of(found.gaussians), len(found.gaussians)
     words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in found.settings.items())
     console.say(
-        f"at most {limit / 1e6:g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
+        f"at most {limit / 1e6:.4g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
         + (
             f"{after:.2f} dB against the whole scene"
             if before >= MOST_DB

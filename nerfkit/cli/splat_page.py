@@ -62,6 +62,9 @@ def write(
         whole = page.scene_page(core, kept, shown, title, plays=options.autoplay)
         if whole.size() > limit:
             room = page.room(limit, replace(whole, sog=b""))
+            console.say(
+                f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest"
+            )
             kept, settings, told = fitted(kept, room, page.FORMAT, shown.up, judge(kept), console)
             result |= told
     made = page.scene_page(core, kept, shown, title, settings=settings, plays=options.autoplay)

@@ -59,15 +59,18 @@ class Tab:
         self.page.add_style_tag(content=f"{','.join(selectors)} {{ display: none !important }}")
 
     def picture(self) -> Tensor:
-        """What is in the window, [H, W, 3] from 0 to 1, once it doesn't change any more."""
+        """What is in the window, [H, W, 3] from 0 to 1, once there is something and it doesn't change any more."""
         seen: list[bytes] = []
         for _ in range(100):
             seen.append(self.page.screenshot())
-            if len(seen) >= SETTLED and len(set(seen[-SETTLED:])) == 1:
+            if len(seen) >= SETTLED and len(set(seen[-SETTLED:])) == 1 and decoded(seen[-1]).std() > 0.02:
                 break
             self.page.wait_for_timeout(EVERY)
-        image = torch.from_numpy(iio.imread(io.BytesIO(seen[-1]), extension=".png")[..., :3].copy())
-        return image.float() / 255
+        return decoded(seen[-1])
+
+
+def decoded(png: bytes) -> Tensor:
+    return torch.from_numpy(iio.imread(io.BytesIO(png), extension=".png")[..., :3].copy()).float() / 255
 
 
 def psnr(a: Tensor, b: Tensor) -> float:

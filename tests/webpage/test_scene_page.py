@@ -75,7 +75,7 @@ def test_orbit_fly_and_play(browser: Any, page_of_a_run: Path) -> None:
 
         def went(what: str, before: list[float]) -> list[float]:
             after = before
-            for _ in range(60):
+            for _ in range(200):
                 after = tab.page.evaluate(place)
                 if math.dist(before, after) > 0.05:
                     return after
