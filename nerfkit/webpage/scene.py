@@ -64,7 +64,8 @@ class ScenePage:
             f"<style>\n{_vendored('viewer.css').decode()}\n:root {{ --behind: #{color}; }}\n"
             f"{asset(_HERE, 'scene.css')}</style>\n</head>\n<body>\n"
             f'<img id="still" alt="" src="data:image/jpeg;base64,{_base64(self.still)}">\n'
-            f'<main id="scene"></main>\n<h1 id="title">{text(self.title)}</h1>\n<p id="fault" role="alert" hidden></p>\n'
+            f'<main id="scene"></main>\n<h1 id="title">{text(self.title)}</h1>\n'
+            '<p id="fault" role="alert" hidden></p>\n'
             "<noscript><p>This page shows a 3D scene, which needs JavaScript.</p></noscript>\n"
             f'<script type="application/json" id="told">{in_script(told)}</script>\n'
             f'<script type="text/plain" id="splats">{_base64(self.sog)}</script>\n'

@@ -77,4 +77,6 @@ def psnr(a: Tensor, b: Tensor) -> float:
     """dB of pictures of one size; fails where the second is of a single colour."""
     assert a.shape == b.shape
     assert b.std() > 0.1
-    return float(-10 * (a.double() - b.double()).square().mean().log10())
+    value = float(-10 * (a.double() - b.double()).square().mean().log10())
+    print(f"PSNR {value:.1f} dB")
+    return value
