@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from nerfkit.errors import NerfkitError
 from nerfkit.webpage import asset, document, text
+from nerfkit.webpage.scene import GENERATOR
 
 INDEX = "index.html"
 _MARK = '<main class="gallery">'
@@ -51,10 +52,10 @@ def file_names(titles: Iterable[str]) -> list[str]:
     return names
 
 
-def check_free(folder: Path) -> None:
-    """Raises NerfkitError: no folder, or one with an index page that is no gallery's."""
-    index = folder / INDEX
+def check_free(folder: Path, files: Sequence[str]) -> None:
+    """Raises NerfkitError: no folder, or files of these names, or an index page, that nerfkit didn't write."""
     if folder.exists() and not folder.is_dir():
         raise NerfkitError(f"{folder}: is a file; several runs become a gallery, so give a folder as --out")
-    if index.exists() and _MARK not in index.read_text(encoding="utf-8", errors="replace"):
-        raise NerfkitError(f"{index}: is there and is no gallery of nerfkit; choose another folder as --out")
+    for path, mark in [(folder / INDEX, _MARK), *((folder / name, GENERATOR) for name in files)]:
+        if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):
+            raise NerfkitError(f"{path}: is there and is no page of a gallery; choose another folder as --out")

@@ -17,6 +17,7 @@ from nerfkit.webpage import asset, text
 
 Point = tuple[float, float, float]
 
+GENERATOR = '<meta name="generator" content="nerfkit">'  # in every page of a scene
 _HERE = "nerfkit.webpage"
 
 
@@ -59,8 +60,7 @@ class ScenePage:
         return (
             f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{text(self.title)}</title>\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">\n'
-            '<meta name="generator" content="nerfkit">\n'
-            f"<!--\nThe viewer in this page:\n\n{text(license)}-->\n"
+            f"{GENERATOR}\n<!--\nThe viewer in this page:\n\n{text(license)}-->\n"
             f"<style>\n{_vendored('viewer.css').decode()}\n:root {{ --behind: #{color}; }}\n"
             f"{asset(_HERE, 'scene.css')}</style>\n</head>\n<body>\n"
             f'<img id="still" alt="" src="data:image/jpeg;base64,{_base64(self.still)}">\n'

@@ -54,7 +54,8 @@ def test_names_of_files() -> None:
         ([], "give its folder with --out"),
         (["-o", "gallery", "--format", "ply"], "is for one run"),
         (["-o", "file"], "is a file"),
-        (["-o", "site"], "is no gallery of nerfkit"),
+        (["-o", "site"], "index.html: is there and is no page of a gallery"),
+        (["-o", "pages"], "my-run.html: is there and is no page of a gallery"),
     ],
 )
 def test_mistakes(
@@ -65,6 +66,10 @@ def test_mistakes(
     Path("file").touch()
     Path("site").mkdir()
     Path("site/index.html").write_text("my own")
+    Path("pages").mkdir()
+    Path("pages/my-run.html").write_text("my own")
     assert main(["export", str(painted_run.path), str(painted_run.path), *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
-    assert sorted(str(path) for path in Path().rglob("*")) == ["file", "site", "site/index.html"]
+    assert sorted(str(path) for path in Path().rglob("*")) == [
+        "file", "pages", "pages/my-run.html", "site", "site/index.html",
+    ]  # fmt: skip
