@@ -40,7 +40,8 @@ fuzz: setup
 CLIENTS := tests/clients
 
 clients: $(CLIENTS)/.venv/.tried
-	@if command -v npm >/dev/null; then test -d $(CLIENTS)/node_modules || npm ci --silent --prefix $(CLIENTS) || true; \
+	@if command -v npm >/dev/null; \
+	then test $(CLIENTS)/node_modules/.package-lock.json -nt $(CLIENTS)/package-lock.json || npm ci --silent --prefix $(CLIENTS) || true; \
 	else echo 'npm is missing: the tests with other readers of our files will be skipped'; fi
 
 $(CLIENTS)/.venv/.tried: $(CLIENTS)/requirements.txt

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from nerfkit.errors import NerfkitError
-from nerfkit.splats.options import SplatOptions
+from nerfkit.splats.options import PageOptions
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
@@ -18,25 +18,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SplatOptions):
+class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
     """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf; several become one), and
-    last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb)."""
+    last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that shows them in any
+    browser)."""
     up: Literal["z", "y", "-y"] = "-y"
-    """Which axis of the splats is up, where a format says so (glTF: +Y): z for what nerfkit exports, -y for most other
-    PLY files, as viewers take them."""
+    """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
+    for most other PLY files, as viewers take them."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import splat_page
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
     from nerfkit.splats.edit import merge
+    from nerfkit.webpage.scene import check_viewer
 
     if len(options.files) < 2:
         raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
     options.check()
     *sources, out = options.files
-    formats.check_written(out)
+    if splat_page.is_page(out):
+        check_viewer()
+    else:
+        formats.check_written(out)
     gaussians = merge([formats.read(source, up=options.up) for source in sources])
     console.say(f"{', '.join(map(str, sources))}: {len(gaussians):,} Gaussians")
 
@@ -49,4 +55,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         seen = Judge.of_renders(choose("cpu")[1], kept, orbit(kept, options.up))
         return replace(seen, guides=orbit(kept, options.up, per_ring=12, turn=0.5))
 
+    if splat_page.is_page(out):
+        from nerfkit.splats.page import Shown
+
+        def shown(kept: Gaussians) -> Shown:
+            return Shown.around(kept, options.up)
+
+        name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
+        return splat_page.save(out, gaussians, options, shown, judge, name, console)
     return save(out, gaussians, options, options.up, judge, console)

@@ -1,4 +1,4 @@
-"""``nerfkit export``: the model of a run, or the cameras of a scene, as files for other tools."""
+"""``nerfkit export``: the model of a run, or the cameras of a scene, as files for other tools, or as a web page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from nerfkit.splats.options import SplatOptions
+from nerfkit.splats.options import PageOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nerfkit.cli.console import Console
     from nerfkit.contracts import Gaussians, SceneModel
     from nerfkit.data.scene import Scene
@@ -22,21 +24,22 @@ _MOST_GUIDES = 32  # training views that say what each Gaussian does
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SplatOptions):
-    run: tyro.conf.Positional[Path]
-    """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads."""
+class Options(PageOptions):
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads.
+    Several runs become a gallery of web pages."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """File to write, by default exports/splats.FORMAT in the run folder; for cameras a new folder, by default
-    SCENE_FORMAT."""
+    SCENE_FORMAT; for several runs the gallery's folder."""
     format: Literal[
-        "ply", "compressed.ply", "splat", "spz", "sog", "glb",
+        "ply", "compressed.ply", "splat", "spz", "sog", "glb", "html",
         "colmap", "colmap-text", "nerfstudio", "instant-ngp", "blender", "llff",
     ] | None = None  # fmt: skip
     """Splats: ply (the layout of Kerbl et al. 2023, which every splat tool reads; the default, where --out doesn't say
     otherwise), compressed.ply and sog (PlayCanvas), splat (antimatter15), spz (Niantic), glb (glTF with
-    KHR_gaussian_splatting, +Y up). All others are cameras, points and photos: colmap (binary) and colmap-text,
-    nerfstudio and instant-ngp (transforms.json), blender (undistorted, one angle of view) and llff (undistorted,
-    poses_bounds.npy)."""
+    KHR_gaussian_splatting, +Y up). html: one file with a viewer inside, for any browser. All others are cameras,
+    points and photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender
+    (undistorted, one angle of view) and llff (undistorted, poses_bounds.npy)."""
     rigs: bool = True
     """For colmap: with rigs and frames, which COLMAP has since 3.12; --no-rigs leaves them out for older readers."""
     images: Path | None = None
@@ -44,42 +47,76 @@ class Options(SplatOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import splat_page
+    from nerfkit.errors import NerfkitError
+
+    if not options.runs:
+        raise NerfkitError("nerfkit export: give the folder of a run, as nerfkit train leaves it")
+    if len(options.runs) > 1:
+        from nerfkit.cli.run_page import gallery
+
+        return gallery(options, console)
+    (path,) = options.runs
+    if options.format is not None and options.format not in (*_SPLATS, "html"):
+        return _cameras(path, options, options.format, console)
+    options.check()
+    if options.format == "html" or (options.format is None and options.out and splat_page.is_page(options.out)):
+        return _page(path, options, console)
+    return _splats(path, options, console)
+
+
+def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
-    from nerfkit.contracts import HasGaussians
     from nerfkit.errors import NerfkitError
     from nerfkit.splats import edit, formats
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
 
-    if options.format is not None and options.format not in _SPLATS:
-        return _cameras(options, options.format, console)
-    options.check()
-    source = Run.open(options.run)
+    source = Run.open(path)
     out = options.out or source.exports / f"splats.{options.format or 'ply'}"
     suffix = formats.check_written(out)
     if options.format is not None and suffix != f".{options.format}":
         raise NerfkitError(f"{out}: a {options.format} file needs the suffix .{options.format}")
     scene = source.scene()
     model = source.model(scene=scene)
-    if not isinstance(model, HasGaussians):
-        raise NerfkitError(
-            f"{options.run}: a {model.name} model has no Gaussians to export; "
-            "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
-        )
+    gaussians = gaussians_of(model, path)
     world_from_scene = scene.scene_from_world.inverse()
     moved = edit.similarity(options.rotate, options.translate, options.scale).compose(world_from_scene)
 
     def judge(kept: Gaussians) -> Judge:
         return judge_of(model, scene, moved, kept)
 
-    return save(out, transform(model.gaussians(), world_from_scene), options, "z", judge, console)
+    return save(out, transform(gaussians, world_from_scene), options, "z", judge, console)
+
+
+def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli import splat_page
+    from nerfkit.cli.run_page import write
+    from nerfkit.errors import NerfkitError
+    from nerfkit.train.run import Run
+
+    out = options.out or Run.open(path).exports / "splats.html"
+    if not splat_page.is_page(out):
+        raise NerfkitError(f"{out}: a page needs the suffix .html")
+    return write(path, out, options, options.title or path.resolve().name, console)[0]
+
+
+def gaussians_of(model: SceneModel, path: Path) -> Gaussians:
+    """Raises NerfkitError: the model of the run at that path has none."""
+    from nerfkit.contracts import HasGaussians
+    from nerfkit.errors import NerfkitError
+
+    if not isinstance(model, HasGaussians):
+        raise NerfkitError(
+            f"{path}: a {model.name} model has no Gaussians to export; "
+            "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
+        )
+    return model.gaussians()
 
 
 def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:
     """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
     from dataclasses import replace
-
-    import torch
 
     from nerfkit.contracts import Cameras
     from nerfkit.errors import NerfkitError
@@ -94,8 +131,7 @@ def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: 
     views = [scene.views[index] for index in (scene.held_out or scene.train)]
     guides = [moved(scene.views[index].camera) for index in scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]]
     cameras = [moved(view.camera) for view in views]
-    background = getattr(model, "background", None)
-    background = torch.zeros(3) if background is None else background.detach().cpu().float()
+    background = background_of(model)
     try:
         photos = [ground_truth(model, view) for view in views]
     except NerfkitError:  # the photos have moved away
@@ -103,12 +139,20 @@ def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: 
     return Judge(core, cameras, photos, background, guides)
 
 
-def _cameras(options: Options, kind: str, console: Console) -> dict[str, Any]:
+def background_of(model: SceneModel) -> Tensor:
+    """The colour [3] that a model was trained before: black where it doesn't say."""
+    import torch
+
+    background = getattr(model, "background", None)
+    return torch.zeros(3) if background is None else background.detach().cpu().float()
+
+
+def _cameras(path: Path, options: Options, kind: str, console: Console) -> dict[str, Any]:
     from nerfkit.poses.export import export
     from nerfkit.poses.export_source import scene_of
 
-    scene = scene_of(options.run, options.images)
-    place = options.run.resolve()
+    scene = scene_of(path, options.images)
+    place = path.resolve()
     out = options.out or place.with_name(f"{place.stem}_{kind}")
     files = export(scene, out, kind, rigs=options.rigs, progress=console.progress)
     console.say(f"[bold]{out}[/]: {len(scene.views)} cameras, {len(scene.points):,} points for {kind}")

@@ -136,7 +136,7 @@ def _export(options: Options, out: Path, console: Console) -> dict[str, Any]:
 
     if not issubclass(models.model_class(options.model), HasGaussians):
         return {"files": []}
-    return export.run(export.Options(run=out), console)
+    return export.run(export.Options(runs=(out,)), console)
 
 
 def _tell(out: Path, result: dict[str, Any], console: Console) -> None:

@@ -30,26 +30,32 @@ def save(
     from nerfkit.splats import formats
 
     suffix = formats.check_written(out)
-    kept, taken = options.kept(gaussians)
-    kept = options.moved(kept)
+    kept, taken = edited(gaussians, options, console)
     limit = options.bytes()
     result: dict[str, Any] = {"format": suffix[1:]}
     settings: Any = {}
     if limit is not None:
-        kept, settings, told = _fitted(kept, limit, suffix, up, judge(kept), console)
+        kept, settings, told = fitted(kept, limit, suffix, up, judge(kept), console)
         result |= told
     formats.write(out, kept, up=up, settings=settings)
     size = out.stat().st_size
-    for kind, count in taken.items():
-        if count:
-            console.say(f"left out, {kind}: {count:,}")
     console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB")
     return result | {"gaussians": len(kept), "left_out": taken, "bytes": size, "files": [str(out)]}
 
 
-def _fitted(
+def edited(gaussians: Gaussians, options: SplatOptions, console: Console) -> tuple[Gaussians, dict[str, int]]:
+    """What the options leave of Gaussians, moved; how many each took is given back, and said."""
+    kept, taken = options.kept(gaussians)
+    for kind, count in taken.items():
+        if count:
+            console.say(f"left out, {kind}: {count:,}")
+    return options.moved(kept), taken
+
+
+def fitted(
     gaussians: Gaussians, limit: int, suffix: str, up: Up, judge: Judge, console: Console
 ) -> tuple[Gaussians, Any, dict[str, Any]]:
+    """The Gaussians and the format's settings of the best file of at most ``limit`` bytes, and what that costs."""
     import tempfile
 
     from nerfkit.splats import formats
@@ -65,7 +71,7 @@ def _fitted(
     degree, n = degree_of(found.gaussians), len(found.gaussians)
     words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in found.settings.items())
     console.say(
-        f"at most {limit / 1e6:g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
+        f"at most {limit / 1e6:.4g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
         + (
             f"{after:.2f} dB against the whole scene"
             if before >= MOST_DB

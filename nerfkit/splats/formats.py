@@ -104,6 +104,11 @@ def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
     return Gaussians(g.means, g.quats, g.scales, g.opacities, g.sh[:, :kept].contiguous())
 
 
+def turn(up: Up) -> Similarity:
+    """glTF's frame, +Y up, from one whose up is that axis."""
+    return Similarity(1.0, torch.tensor(_TURNS[up], dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+
+
 def _module(suffix: str) -> Any:
     return importlib.import_module(f"nerfkit.splats.{MODULES[suffix]}")
 
@@ -111,5 +116,4 @@ def _module(suffix: str) -> Any:
 def _turned(gaussians: Gaussians, up: Up, *, back: bool) -> Gaussians:
     from nerfkit.splats.transform import transform
 
-    turn = Similarity(1.0, torch.tensor(_TURNS[up], dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
-    return transform(gaussians, turn.inverse() if back else turn)
+    return transform(gaussians, turn(up).inverse() if back else turn(up))

@@ -90,3 +90,11 @@ class SplatOptions:
         from nerfkit.splats.transform import transform
 
         return transform(gaussians, edit.similarity(self.rotate, self.translate, self.scale))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions(SplatOptions):
+    title: str | None = None
+    """For html: what the page is called, by default the name of the run or of the first file."""
+    autoplay: bool = False
+    """For html: the page starts by going around the scene; otherwise that waits for its play button."""

@@ -1,0 +1,74 @@
+"""What `nerfkit export` and `nerfkit convert` do with Gaussians before they are a web page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nerfkit.cli.console import Console
+    from nerfkit.contracts import Gaussians
+    from nerfkit.splats.judge import Judge
+    from nerfkit.splats.options import PageOptions
+    from nerfkit.splats.page import Shown
+    from nerfkit.webpage.scene import ScenePage
+
+
+def is_page(path: Path) -> bool:
+    return path.suffix.lower() in (".html", ".htm")
+
+
+def save(
+    out: Path,
+    gaussians: Gaussians,
+    options: PageOptions,
+    shown: Callable[[Gaussians], Shown],
+    judge: Callable[[Gaussians], Judge],
+    title: str,
+    console: Console,
+) -> dict[str, Any]:
+    """Crops, cleans and moves Gaussians as the options say, and writes their page, as :func:`write` does."""
+    from nerfkit.cli.splat_file import edited
+
+    kept, taken = edited(gaussians, options, console)
+    return write(out, kept, options, shown(kept), judge, title, console)[0] | {"left_out": taken}
+
+
+def write(
+    out: Path,
+    kept: Gaussians,
+    options: PageOptions,
+    shown: Shown,
+    judge: Callable[[Gaussians], Judge],
+    title: str,
+    console: Console,
+) -> tuple[dict[str, Any], ScenePage]:
+    """Fits the Gaussians into the size that the options allow, writes their page, and tells what came of it.
+
+    Args:
+        judge: the pictures to judge by, in the frame of the Gaussians.
+    """
+    from nerfkit.cli.splat_file import fitted
+    from nerfkit.splats import page
+    from nerfkit.train.device import choose
+
+    core = choose("cpu")[1]
+    limit = options.bytes()
+    result: dict[str, Any] = {"format": "html", "title": title}
+    settings: Any = {}
+    if limit is not None:
+        whole = page.scene_page(core, kept, shown, title, plays=options.autoplay)
+        if whole.size() > limit:
+            room = page.room(limit, replace(whole, sog=b""))
+            console.say(
+                f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest"
+            )
+            kept, settings, told = fitted(kept, room, page.FORMAT, shown.up, judge(kept), console)
+            result |= told
+    made = page.scene_page(core, kept, shown, title, settings=settings, plays=options.autoplay)
+    page.write(out, made)
+    size = out.stat().st_size
+    console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")
+    return result | {"gaussians": len(kept), "bytes": size, "files": [str(out)]}, made

@@ -1,0 +1,82 @@
+"""Headless Chromium with WebGL in software, and what its pages show."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import pytest
+import torch
+from torch import Tensor
+
+SETTLED = 3  # equal pictures in a row: splats are sorted beside the drawing, and arrive later
+EVERY = 100  # ms between pictures
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser of Playwright, which takes Debian's Chromium: its own browsers needn't be installed."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
+    program = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs headless Chromium: apt-get install chromium")
+    switches = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=switches)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page without a network. What it complains of and whatever it asks the network for are in ``faults``."""
+
+    def __init__(self, browser: Any, width: int, height: int, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on("requestfailed", lambda asked: self.faults.append(f"{asked.url}: {asked.failure}"))
+
+    def __enter__(self) -> Tab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def open(self, page: Path) -> None:
+        """Opens a page of nerfkit from its file, and waits for its splats."""
+        self.page.goto(page.as_uri())
+        self.page.wait_for_function("globalThis.nerfkitPage?.viewer.state.loaded || !fault.hidden")
+
+    def hide(self, *selectors: str) -> None:
+        self.page.add_style_tag(content=f"{','.join(selectors)} {{ display: none !important }}")
+
+    def picture(self) -> Tensor:
+        """What is in the window, [H, W, 3] from 0 to 1, once there is something and it doesn't change any more."""
+        seen: list[bytes] = []
+        for _ in range(100):
+            seen.append(self.page.screenshot())
+            if len(seen) >= SETTLED and len(set(seen[-SETTLED:])) == 1 and decoded(seen[-1]).std() > 0.02:
+                break
+            self.page.wait_for_timeout(EVERY)
+        return decoded(seen[-1])
+
+
+def decoded(png: bytes) -> Tensor:
+    return torch.from_numpy(iio.imread(io.BytesIO(png), extension=".png")[..., :3].copy()).float() / 255
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """dB of pictures of one size; fails where the second is of a single colour."""
+    assert a.shape == b.shape
+    assert b.std() > 0.1
+    value = float(-10 * (a.double() - b.double()).square().mean().log10())
+    print(f"PSNR {value:.1f} dB")
+    return value
