@@ -7,6 +7,7 @@ python scripts/bench_texture.py --truth        the bundled scene's true mesh and
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,22 +17,27 @@ import torch
 from nerfkit import bundled
 from nerfkit.contracts import Mesh, SceneModel
 from nerfkit.data.scene import Scene
-from nerfkit.mesh import MeshOptions, extract, geometry
+from nerfkit.mesh import AssetOptions, MeshOptions, geometry
 from nerfkit.mesh.assets.write import read
 from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.pipeline import Pipeline
 from nerfkit.mesh.quality.texture_error import held_out_error
+from nerfkit.mesh.request import Request
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
 from nerfkit.mesh.shape import simplify
 from nerfkit.mesh.texture.bake import bake, texture_size
 from nerfkit.mesh.texture.unwrap import unwrap
+from nerfkit.train.checkpoint import fingerprint
 from nerfkit.train.run import Run
 
 
-def of_run(folder: Path, faces: int, resolution: int) -> tuple[Mesh, Scene, SceneModel]:
+def of_run(folder: Path, faces: int, resolution: int | None) -> tuple[Mesh, Scene, SceneModel]:
     run = Run.open(folder)
     scene, model = run.scene(), run.model()
-    mesh = extract(model, scene, MeshOptions(faces=faces, resolution=resolution))
-    return geometry.transformed(mesh, scene.scene_from_world), scene, model
+    request = Request(MeshOptions(faces=faces, resolution=resolution), TextureOptions(texture="none"), AssetOptions())
+    with tempfile.TemporaryDirectory() as kept:
+        pipeline = Pipeline(scene, lambda: model, fingerprint(run.checkpoints), request, Path(kept))
+        return pipeline.levels()[0], scene, model
 
 
 def of_truth(faces: int) -> tuple[Mesh, Scene]:
@@ -49,7 +55,7 @@ def main() -> None:
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--truth", action="store_true")
     parser.add_argument("--faces", type=int, default=60_000)
-    parser.add_argument("--resolution", type=int, default=384)
+    parser.add_argument("--resolution", type=int, help="default: the command's")
     parser.add_argument("--size", type=int)
     parser.add_argument("--refine", type=int, nargs="*", default=[0, 1, 2])
     options = parser.parse_args()

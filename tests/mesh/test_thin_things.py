@@ -11,6 +11,7 @@ from nerfkit.core import choose_core
 from nerfkit.core.volume import BlockMap
 from nerfkit.mesh import MeshOptions
 from nerfkit.mesh.fusion import fuse, surface
+from nerfkit.mesh.shape import topology
 
 VOXEL = 0.01
 SIDE = 0.2  # half of the leaf's
@@ -42,18 +43,22 @@ def fused_leaf(noise: float) -> object:
     return volume
 
 
-def covered(volume: object, offset: float) -> float:
-    """The share of the leaf on which the mesh has a face, seen along x, and none is far from it."""
+def pieces(volume: object, offset: float) -> tuple[list[float], np.ndarray]:
+    """The shares of all faces that the connected pieces have, the largest first, and the vertices' distances."""
     mesh = surface.marching_cubes(volume, 0.05, offset=offset)
+    counts = np.bincount(topology.components(mesh.faces, len(mesh.vertices)))
     inner = mesh.vertices[(np.abs(mesh.vertices[:, 1:]) < SIDE - 2 * VOXEL).all(1)]
-    assert np.abs(inner[:, 0]).max() < 4 * VOXEL
-    cells = np.unique(np.floor(inner[:, 1:] / (2 * VOXEL)).astype(int), axis=0)
-    return len(cells) / (2 * (SIDE - 2 * VOXEL) / (2 * VOXEL)) ** 2
+    return sorted(counts / counts.sum(), reverse=True), np.abs(inner[:, 0])
 
 
-def test_a_leaf_without_thickness_is_kept() -> None:
-    volume = fused_leaf(0.3 * VOXEL)
-    assert covered(volume, MeshOptions().offset) > 0.97
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.6])
+def test_a_leaf_without_thickness_has_two_whole_faces(noise: float) -> None:
+    volume = fused_leaf(noise * VOXEL)
+    shares, distance = pieces(volume, MeshOptions().offset)
+    assert shares[1] > 0.47 and shares[0] + shares[1] > 0.98
+    assert distance.min() > 0.5 * VOXEL and np.median(distance) < 2 * VOXEL
+    tangled, _ = pieces(volume, 0)  # what the views say cancels out
+    assert tangled[1] < 0.45
 
 
 def test_the_offset_is_in_voxels() -> None:
@@ -61,9 +66,7 @@ def test_the_offset_is_in_voxels() -> None:
     views = analytic.ring(24, below=True)
     maps = [analytic.BallOnTable(table=False).render(views[i]) for i in range(len(views))]
     depth = torch.stack([one.depth for one in maps])
-    sure = torch.stack(
-        [fuse.confidence(one.depth, one.alpha, views[i], MeshOptions()) for i, one in enumerate(maps)]
-    )
+    sure = torch.stack([fuse.confidence(one.depth, one.alpha, views[i], MeshOptions()) for i, one in enumerate(maps)])
     pixels = (255 * sure[..., None].expand(-1, -1, -1, 4)).round().to(torch.uint8)
     core = choose_core()
     wanted = BlockMap.empty(torch.full((3,), -0.4), (80, 80, 80), VOXEL, 4 * VOXEL)
