@@ -15,6 +15,7 @@ VERBS = {
     "eval": "measure a run on its held-out photos",
     "compare": "several runs in one table, sheet or video",
     "render": "stills and videos of a run",
+    "view": "a run, a splat file or a scene in the browser",
     "mesh": "a triangle mesh from a run",
     "export": "splat files for other programs",
     "scenes": "the bundled scenes and recipes",
