@@ -118,6 +118,10 @@ class Desk:
         return bool(self._seats)
 
     @property
+    def moving(self) -> bool:
+        return any(not seat.rested for seat in list(self._seats.values()))
+
+    @property
     def can_splat(self) -> bool:
         return isinstance(self.model, HasGaussians)
 
@@ -139,7 +143,7 @@ class Desk:
         """Sends what is due next to whoever has waited for the longest; False: nothing is due."""
         if self.model is None:
             return False
-        for seat in sorted(self._seats.values(), key=lambda seat: seat.painted is not None):
+        for seat in sorted(list(self._seats.values()), key=lambda seat: seat.painted is not None):
             try:
                 if self._serve(seat):
                     return True

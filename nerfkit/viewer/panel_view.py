@@ -25,7 +25,9 @@ class ViewPanel:
             self.channel.on_update(lambda _: self._look(channel=self.channel.value))
         if desk.can_splat:
             self.in_browser = gui.add_checkbox(
-                "Splats in the browser", True, hint="Fast, by the browser's GPU; off: drawn here, as nerfkit render does"
+                "Splats in the browser",
+                True,
+                hint="Fast, by the browser's GPU; off: drawn here, as nerfkit render does",
             )
             self.in_browser.on_update(lambda _: self._look(in_browser=self.in_browser.value))
         self.fov = gui.add_slider("Field of view", 10, 120, 0.5, round(math.degrees(stage.fov) * 2) / 2)
@@ -61,8 +63,12 @@ class ViewPanel:
         reach = [round(float(value), 3) for value in stage.reach]
         with gui.add_folder("Crop", expand_by_default=False):
             self.crop = gui.add_checkbox("Crop to the box", False)
-            self.least = gui.add_vector3("Least x y z", tuple(c - r for c, r in zip(stage.center, reach, strict=True)), step=0.01)
-            self.most = gui.add_vector3("Greatest x y z", tuple(c + r for c, r in zip(stage.center, reach, strict=True)), step=0.01)
+            self.least = gui.add_vector3(
+                "Least x y z", tuple(c - r for c, r in zip(stage.center, reach, strict=True)), step=0.01
+            )
+            self.most = gui.add_vector3(
+                "Greatest x y z", tuple(c + r for c, r in zip(stage.center, reach, strict=True)), step=0.01
+            )
         for handle in (self.crop, self.least, self.most):
             handle.on_update(lambda _: self._cropped())
 

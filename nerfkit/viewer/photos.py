@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nerfkit.cameras import resize
 from nerfkit.data.images import load_photo
@@ -33,24 +35,40 @@ class Photos:
         self.scene, self.pause = scene, pause
         self.closed = False
         self._handles: dict[int, Any] = {}
+        self._shown, self._here = (True, True), set[int]()
+        self._factor = 1.0
         self._loader: threading.Thread | None = None
         self.extent = float(torch.stack([_eye(view) for view in scene.views]).norm(dim=1).median())
-        held_out, step = set(scene.held_out), -(-len(scene.views) // MOST)
+        self._held_out, step = set(scene.held_out), -(-len(scene.views) // MOST)
         for index in range(0, len(scene.views), step):
             view = scene.views[index]
-            color = HELD_OUT if index in held_out else TRAINING
+            color = HELD_OUT if index in self._held_out else TRAINING
             handle = _frustum(server, f"/photos/{index:05d}", view, color, SIZE * self.extent)
             handle.on_click(lambda event, view=view: go(event.client, view))
             self._handles[index] = handle
+        self._eyes = torch.stack([_eye(scene.views[index]) for index in self._handles]).numpy()
 
     def show(self, training: bool, held_out: bool) -> None:
-        outside = set(self.scene.held_out)
-        for index, handle in self._handles.items():
-            handle.visible = held_out if index in outside else training
+        self._shown = training, held_out
+        self._update()
 
     def scale(self, factor: float) -> None:
+        self._factor = factor
         for handle in self._handles.values():
             handle.scale = factor * SIZE * self.extent
+
+    def clear(self, eyes: NDArray[np.float64]) -> None:
+        """Hides the frustums that ``eyes`` [E, 3] are in: from there, a photo would hide all else."""
+        away = np.linalg.norm(self._eyes[:, None] - eyes, axis=2).min(1, initial=np.inf)
+        near = np.flatnonzero(away < self._factor * SIZE * self.extent).tolist()
+        if set(near) != self._here:
+            self._here = set(near)
+            self._update()
+
+    def _update(self) -> None:
+        training, held_out = self._shown
+        for place, (index, handle) in enumerate(self._handles.items()):
+            handle.visible = (held_out if index in self._held_out else training) and place not in self._here
 
     def load(self) -> None:
         """Begins to decode the photos, unless it has."""
@@ -78,9 +96,7 @@ def thumbnail(view: PhotoView) -> Any:
         NerfkitError: the photo is gone or damaged.
     """
     shrink = min(1.0, SIDE / max(view.camera.width, view.camera.height))
-    small = resize(
-        view.camera, max(1, round(view.camera.width * shrink)), max(1, round(view.camera.height * shrink))
-    )
+    small = resize(view.camera, max(1, round(view.camera.width * shrink)), max(1, round(view.camera.height * shrink)))
     return load_photo(view.path, view.source, small, view.mask_path)[0].numpy()
 
 

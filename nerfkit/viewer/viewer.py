@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Self
 
+import numpy as np
+
 from nerfkit.data.scene import PhotoView
 from nerfkit.viewer.camera import fitting_fov, show
 from nerfkit.viewer.desk import Desk
@@ -85,6 +87,13 @@ class Viewer:
 
     def _welcome(self, client: Any) -> None:
         self.desk.join(client)
-        client.camera.on_update(lambda _: self.desk.moved(client))
+        client.camera.on_update(lambda _: self._moved(client))
         if self.photos is not None:
+            self._moved(client)
             self.photos.load()
+
+    def _moved(self, client: Any) -> None:
+        self.desk.moved(client)
+        if self.photos is not None:
+            clients = self.server.viser.get_clients().values()
+            self.photos.clear(np.array([one.camera.position for one in clients]).reshape(-1, 3))
