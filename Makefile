@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast bench lint format cuda emulated gpu-test gpu-bench clients clean
+.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated gpu-test gpu-bench clients clean
 
 setup: $(VENV)/.installed
 
@@ -30,6 +30,10 @@ test: setup clients
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not gpu and not slow"
+
+# 10,000 damaged splat files of all formats, a minute: each is read, or refused in one line. `make test` tries 320.
+fuzz: setup
+	$(BIN)/python tests/splats/fuzz.py $(or $(COUNT),10000) $(or $(SEED),0)
 
 # Programs no one here wrote, that read what nerfkit writes. Tests skip, and say so, where one is missing. Blender as a
 # module (374 MB to load, 1 GB installed) is for one version of Python only, and has an environment of its own.

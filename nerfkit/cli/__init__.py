@@ -17,7 +17,8 @@ VERBS = {
     "render": "stills and videos of a run",
     "view": "a run, a splat file or a scene in the browser",
     "mesh": "a triangle mesh from a run",
-    "export": "splat files for other programs",
+    "export": "splats or cameras of a run for other programs",
+    "convert": "splat files into other formats, cropped, cleaned, smaller",
     "scenes": "the bundled scenes and recipes",
     "doctor": "what is installed, and which backend is used",
 }

@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from nerfkit.splats.options import SplatOptions
+
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
+    from nerfkit.contracts import Gaussians, SceneModel
+    from nerfkit.data.scene import Scene
+    from nerfkit.data.similarity import Similarity
+    from nerfkit.splats.judge import Judge
+
+_SPLATS = ("ply", "compressed.ply", "splat", "spz", "sog", "glb")
+_MOST_GUIDES = 32  # training views that say what each Gaussian does
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(SplatOptions):
     run: tyro.conf.Positional[Path]
     """Run folder, as `nerfkit train` leaves it; for cameras also a scene with poses, in any format nerfkit reads."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """File to write, by default exports/splats.ply in the run folder; for cameras a new folder, by default
+    """File to write, by default exports/splats.FORMAT in the run folder; for cameras a new folder, by default
     SCENE_FORMAT."""
-    format: Literal["ply", "colmap", "colmap-text", "nerfstudio", "instant-ngp", "blender", "llff"] = "ply"
-    """ply: Gaussian splats in the layout of Kerbl et al. 2023, which every splat tool reads. All others are cameras,
-    points and photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender
-    (undistorted, one angle of view) and llff (undistorted, poses_bounds.npy)."""
+    format: Literal[
+        "ply", "compressed.ply", "splat", "spz", "sog", "glb",
+        "colmap", "colmap-text", "nerfstudio", "instant-ngp", "blender", "llff",
+    ] | None = None  # fmt: skip
+    """Splats: ply (the layout of Kerbl et al. 2023, which every splat tool reads; the default, where --out doesn't say
+    otherwise), compressed.ply and sog (PlayCanvas), splat (antimatter15), spz (Niantic), glb (glTF with
+    KHR_gaussian_splatting, +Y up). All others are cameras, points and photos: colmap (binary) and colmap-text,
+    nerfstudio and instant-ngp (transforms.json), blender (undistorted, one angle of view) and llff (undistorted,
+    poses_bounds.npy)."""
     rigs: bool = True
     """For colmap: with rigs and frames, which COLMAP has since 3.12; --no-rigs leaves them out for older readers."""
     images: Path | None = None
@@ -30,17 +44,20 @@ class Options:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli.splat_file import save
     from nerfkit.contracts import HasGaussians
     from nerfkit.errors import NerfkitError
-    from nerfkit.splats import ply
+    from nerfkit.splats import edit, formats
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
 
-    if options.format != "ply":
-        return _cameras(options, console)
+    if options.format is not None and options.format not in _SPLATS:
+        return _cameras(options, options.format, console)
+    options.check()
     source = Run.open(options.run)
-    out = options.out or source.exports / "splats.ply"
-    if out.suffix.lower() != f".{options.format}":
+    out = options.out or source.exports / f"splats.{options.format or 'ply'}"
+    suffix = formats.check_written(out)
+    if options.format is not None and suffix != f".{options.format}":
         raise NerfkitError(f"{out}: a {options.format} file needs the suffix .{options.format}")
     scene = source.scene()
     model = source.model(scene=scene)
@@ -49,29 +66,54 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             f"{options.run}: a {model.name} model has no Gaussians to export; "
             "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
         )
-    gaussians = transform(model.gaussians(), scene.scene_from_world.inverse())
-    ply.write(out, gaussians)
-    size = out.stat().st_size
-    console.say(f"[bold]{out}[/]: {len(gaussians):,} Gaussians, {size / 1e6:.1f} MB")
-    return {
-        "format": options.format,
-        "gaussians": len(gaussians),
-        "bytes": size,
-        "files": [str(out)],
-    }
+    world_from_scene = scene.scene_from_world.inverse()
+    moved = edit.similarity(options.rotate, options.translate, options.scale).compose(world_from_scene)
+
+    def judge(kept: Gaussians) -> Judge:
+        return judge_of(model, scene, moved, kept)
+
+    return save(out, transform(model.gaussians(), world_from_scene), options, "z", judge, console)
 
 
-def _cameras(options: Options, console: Console) -> dict[str, Any]:
+def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:
+    """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
+    from dataclasses import replace
+
+    import torch
+
+    from nerfkit.contracts import Cameras
+    from nerfkit.errors import NerfkitError
+    from nerfkit.splats.judge import Judge
+    from nerfkit.train.device import choose
+    from nerfkit.train.evaluate import ground_truth
+
+    def moved(camera: Cameras) -> Cameras:
+        return replace(camera, world_from_cam=out_from_scene.poses(camera.world_from_cam))
+
+    core = choose("cpu")[1]
+    views = [scene.views[index] for index in (scene.held_out or scene.train)]
+    guides = [moved(scene.views[index].camera) for index in scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]]
+    cameras = [moved(view.camera) for view in views]
+    background = getattr(model, "background", None)
+    background = torch.zeros(3) if background is None else background.detach().cpu().float()
+    try:
+        photos = [ground_truth(model, view) for view in views]
+    except NerfkitError:  # the photos have moved away
+        return replace(Judge.of_renders(core, kept, cameras, background), guides=guides)
+    return Judge(core, cameras, photos, background, guides)
+
+
+def _cameras(options: Options, kind: str, console: Console) -> dict[str, Any]:
     from nerfkit.poses.export import export
     from nerfkit.poses.export_source import scene_of
 
     scene = scene_of(options.run, options.images)
     place = options.run.resolve()
-    out = options.out or place.with_name(f"{place.stem}_{options.format}")
-    files = export(scene, out, options.format, rigs=options.rigs, progress=console.progress)
-    console.say(f"[bold]{out}[/]: {len(scene.views)} cameras, {len(scene.points):,} points for {options.format}")
+    out = options.out or place.with_name(f"{place.stem}_{kind}")
+    files = export(scene, out, kind, rigs=options.rigs, progress=console.progress)
+    console.say(f"[bold]{out}[/]: {len(scene.views)} cameras, {len(scene.points):,} points for {kind}")
     return {
-        "format": options.format,
+        "format": kind,
         "cameras": len(scene.views),
         "points": len(scene.points),
         "bytes": sum(file.stat().st_size for file in files),

@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -15,8 +15,8 @@ from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
-    from nerfkit.contracts import Cameras
     from nerfkit.data.scene import Scene
+    from nerfkit.views.paths import Made
 
 log = logging.getLogger("nerfkit")
 
@@ -55,10 +55,10 @@ class Options:
     file each: out.mp4, out.depth.mp4; into one with EXR (default: rgb; all of them in EXR)."""
     size: str | None = None
     """Width and height such as 1280x720 (default: the photos' size)."""
-    fps: float = 30.0
-    """Frames per second."""
-    seconds: float = 6.0
-    """Length of the video."""
+    fps: float | None = None
+    """Frames per second (default: those of the path's file, or 30)."""
+    seconds: float | None = None
+    """Length of the video (default: that of the path's file, or 6)."""
     preview: bool = False
     """A quick look: small, every second frame, one sample a pixel."""
     background: str | None = None
@@ -115,12 +115,13 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     return result
 
 
-def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -> Cameras:
+def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> Made:
+    """The path that the options ask for; warns of what is doubtful about it, and saves it where that is asked for."""
     from nerfkit.views import paths
 
     asked = paths.PathOptions(
         fps=options.fps,
-        seconds=None if options.seconds == Options.seconds else options.seconds,  # a file has its own
+        seconds=options.seconds,
         loop=options.loop or None,
         constant_speed=options.constant_speed or None,
         ease=options.ease or None,
@@ -132,7 +133,7 @@ def path_cameras(scene: Scene, options: Options, size: tuple[int, int] | None) -
         log.warning("%s", line)
     if options.save_path is not None:
         paths.write_path(options.save_path, made.path, scene)
-    return made.cameras
+    return made
 
 
 def parse_channels(text: str) -> list[Any]:

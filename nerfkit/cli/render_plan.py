@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nerfkit.cameras import resize
 from nerfkit.cli.mesh import is_metric
-from nerfkit.cli.render import Options, parse_channels, parse_size, path_cameras
+from nerfkit.cli.render import Options, make_path, parse_channels, parse_size
 from nerfkit.contracts import Cameras
 from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint, compare
@@ -49,8 +49,10 @@ class Plan:
         exr = options.out is not None and options.out.suffix.lower() == ".exr"
         channels = parse_channels(options.channels or ",".join(outputs.EXR_CHANNELS if exr else ["rgb"]))
         for name in ("fps", "seconds"):
-            if not 0 < getattr(options, name) < 1e5:
-                raise NerfkitError(f"--{name} {getattr(options, name):g}: must be more than 0")
+            value = getattr(options, name)
+            if value is not None and not 0 < value < 1e5:
+                raise NerfkitError(f"--{name} {value:g}: must be more than 0")
+        paths.check_name(options.path)
         background = parse_background(options.background or ("transparent" if exr else "scene"))
         return cls(options, channels, parse_size(options.size), style_of(options, background), exr)
 
@@ -61,7 +63,7 @@ class Plan:
     def out(self, source: Run) -> Path:
         if self.options.out is not None:
             return self.options.out
-        name = f"{self.options.path}.preview" if self.options.preview else self.options.path
+        name = paths.stem(self.options.path) + (".preview" if self.options.preview else "")
         return source.renders / (name if self.stills else f"{name}.mp4")
 
     def check(self, out: Path, console: Console) -> None:
@@ -85,15 +87,17 @@ class Plan:
         scenes = [run.scene() for run in runs]
         if len({scene.source for scene in scenes}) > 1:
             console.warn("the runs' poses are from different files; unless these share a world, pictures won't match")
+        path = make_path(scenes[0], self.options, self.size)
         style = self.metric(scenes[0]) if is_metric(source) else self.style
-        cameras = self.cameras(scenes[0])
+        style = dataclasses.replace(style, sweeps=max(1, round(len(path.cameras) / path.fps / SWEEP)))
+        cameras = self.cameras(path.cameras, style)
         options = self.options
         models = [run.model(options.device, options.backend, scene) for run, scene in zip(runs, scenes, strict=True)]
         sources = [Source(*parts) for parts in zip(models, scenes, labels(runs), strict=True)]
         drawing = assembled(sources, style, cameras)
         prints = [checkpoint.fingerprint(run.checkpoints) for run in runs]
         request = Request.of(cameras, {"style": dataclasses.asdict(style), "models": prints, "labels": labels(runs)})
-        made = self.outputs(out, scenes[0], self.look(drawing, cameras), request)
+        made = self.outputs(out, scenes[0], self.look(drawing, cameras), request, path.fps)
         width, height = frame_size(cameras, style, len(runs))
         at_once = writing.frames_at_once(models, width * height * style.samples**2)
         drawn = writing.write(drawing, cameras, made, console.progress, at_once)
@@ -112,9 +116,9 @@ class Plan:
             self.style, metric_scale=scale, eye_distance=None if given is None else given * scale
         )
 
-    def cameras(self, scene: Scene) -> Cameras:
+    def cameras(self, path: Cameras, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""
-        frames = placed(path_cameras(scene, self.options, self.size), self.style, self.size)
+        frames = placed(path, style, self.size)
         if not self.options.preview:
             return frames
         shrink = max(2, round(max(frames.width, frames.height) / PREVIEW_SIDE))
@@ -127,12 +131,11 @@ class Plan:
         limits = probe_depth(drawing, cameras) if colored else None
         return Look(self.channels, self.style.background == "transparent", limits, self.options.bits)
 
-    def outputs(self, out: Path, scene: Scene, look: Look, request: Request) -> list[writing.Output]:
+    def outputs(self, out: Path, scene: Scene, look: Look, request: Request, fps: float) -> list[writing.Output]:
         if self.stills:
             names = [scene.views[index].name for index in paths.held_out_indices(scene)]
             return outputs.of_stills(out, names, look)
-        fps = self.options.fps / 2 if self.options.preview else self.options.fps
-        return outputs.of_path(out, look, request, fps, self.finishing(out))
+        return outputs.of_path(out, look, request, fps / 2 if self.options.preview else fps, self.finishing(out))
 
     def finishing(self, out: Path) -> Callable[[Path], None] | None:
         """Tells players of an MP4 that it is stereo or a panorama."""
@@ -165,7 +168,6 @@ def style_of(options: Options, background: Background) -> Style:
         stereo=None if stereo == "none" else stereo,
         eye_distance=options.eye_distance,
         comparison=options.compare,
-        sweeps=max(1, round(options.seconds / SWEEP)),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Gaussians
 from nerfkit.core.reference import sh_basis
+from nerfkit.splats.blocks import blocks
 
 if TYPE_CHECKING:
     from nerfkit.data.similarity import Similarity
@@ -22,14 +23,13 @@ def transform(gaussians: Gaussians, b_from_a: Similarity) -> Gaussians:
         gaussians: N Gaussians in frame a.
         b_from_a: the similarity; scales grow by its scale, coefficients turn with its rotation.
     """
-    turn = _quaternion_product(_quaternion(b_from_a.rotation), gaussians.quats.double())
-    return Gaussians(
-        means=b_from_a.points(gaussians.means),
-        quats=turn.to(gaussians.quats),
-        scales=gaussians.scales * b_from_a.scale,
-        opacities=gaussians.opacities,
-        sh=rotate_sh(gaussians.sh, b_from_a.rotation),
-    )
+    g, turn = gaussians, _quaternion(b_from_a.rotation)
+    means, quats, sh = torch.empty_like(g.means), torch.empty_like(g.quats), torch.empty_like(g.sh)
+    for rows in blocks(len(g)):  # what is computed in float64 is never there for all of them
+        means[rows] = b_from_a.points(g.means[rows])
+        quats[rows] = _quaternion_product(turn, g.quats[rows].double()).to(quats)
+        sh[rows] = rotate_sh(g.sh[rows], b_from_a.rotation)
+    return Gaussians(means, quats, g.scales * b_from_a.scale, g.opacities, sh)
 
 
 def rotate_sh(sh: Tensor, rotation: Tensor) -> Tensor:

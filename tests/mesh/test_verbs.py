@@ -181,6 +181,7 @@ def test_export_writes_splats_in_the_world_frame(a_run: Path, tmp_path: Path) ->
     assert result == {
         "format": "ply",
         "gaussians": 3,
+        "left_out": {},
         "bytes": out.stat().st_size,
         "files": [str(out)],
     }
@@ -193,6 +194,7 @@ def test_export_names_the_alternatives(a_run: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Run.open(a_run), "model", lambda *_, **__: analytic.BallOnTable())
     with pytest.raises(NerfkitError, match=r"has no Gaussians to export.*nerfkit mesh"):
         export_verb.run(export_verb.Options(run=a_run), Silent())  # type: ignore[arg-type]
+    options = export_verb.Options(run=a_run, out=tmp_path / "a.spz", format="ply")
     with pytest.raises(NerfkitError, match=r"needs the suffix \.ply"):
-        export_verb.run(export_verb.Options(run=a_run, out=tmp_path / "a.spz"), Silent())  # type: ignore[arg-type]
+        export_verb.run(options, Silent())  # type: ignore[arg-type]
     assert not list(tmp_path.rglob("*.spz"))

@@ -9,24 +9,11 @@ import numpy as np
 import pytest
 import torch
 from plyfile import PlyData
+from samples import CLIENTS, some_gaussians
 
 from nerfkit import value_transforms as values
-from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import ply
-
-CLIENTS = Path(__file__).parents[1] / "clients"
-
-
-def some_gaussians(n: int = 50, degree: int = 3) -> Gaussians:
-    rng = torch.Generator().manual_seed(degree)
-    return Gaussians(
-        means=torch.randn(n, 3, generator=rng),
-        quats=torch.randn(n, 4, generator=rng),
-        scales=torch.rand(n, 3, generator=rng) * 0.2 + 1e-4,
-        opacities=torch.rand(n, generator=rng) * 0.98 + 0.01,
-        sh=torch.randn(n, (degree + 1) ** 2, 3, generator=rng),
-    )
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
@@ -108,17 +95,15 @@ def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"not a ply", "is no PLY file"),
-        (
-            b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n",
-            "binary little-endian",
-        ),
+        (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "is ascii, and only binary little-endian"),
+        (b"ply\nformat binary_big_endian 1.0\nelement vertex 0\nend_header\n", "is binary_big_endian"),
         (
             b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n",
             "lacks y, z",
         ),
         (
-            b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n1234",
-            "truncated",
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty list uchar int x\nend_header\n1234",
+            "has lists",
         ),
         (
             b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_ply import some_gaussians
+from samples import some_gaussians
 
 from nerfkit.core.reference import sh_basis
 from nerfkit.data.similarity import Similarity

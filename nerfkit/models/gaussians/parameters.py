@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Gaussians
+from nerfkit.core.curve import morton_order
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.reference import rotation_of
 from nerfkit.value_transforms import dc_from_rgb, logit_from_opacity, opacity_from_logit, scale_from_log
@@ -103,20 +104,6 @@ def samples_within(params: Parameters, rows: Tensor, rng: torch.Generator) -> Te
     offset = scales * torch.randn(scales.shape, generator=rng, device=scales.device)
     rotations = rotation_of(params["quats"].detach()[rows])
     return params["means"].detach()[rows] + (rotations @ offset[:, :, None])[:, :, 0]
-
-
-def morton_order(points: Tensor) -> Tensor:
-    """The rows of points [N, 3] along a Z-order curve (Morton 1966): what lies together in space does so in memory.
-
-    A tenth of a percent of the points at either end of an axis shares its outermost cell, so that far points do not
-    coarsen the rest.
-    """
-    low, high = (torch.quantile(points[:: max(1, len(points) // 100_000)], q, dim=0) for q in (0.001, 0.999))
-    cells = ((points - low) / (high - low).clamp_min(1e-9) * 65535).clamp(0, 65535).long()  # [N, 3]
-    for shift, mask in ((16, 0x0000FF0000FF), (8, 0x00F00F00F00F), (4, 0x0C30C30C30C3), (2, 0x249249249249)):
-        cells = (cells | (cells << shift)) & mask
-    code = cells[:, 0] | (cells[:, 1] << 1) | (cells[:, 2] << 2)
-    return torch.argsort(code, stable=True)
 
 
 def sort_along_curve(params: Parameters, optimizer: FusedAdam) -> None:

@@ -1,0 +1,52 @@
+"""``nerfkit convert IN... OUT``: splat files into one of another format, cropped, cleaned, moved or made smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from nerfkit.errors import NerfkitError
+from nerfkit.splats.options import SplatOptions
+
+if TYPE_CHECKING:
+    from nerfkit.cli.console import Console
+    from nerfkit.contracts import Gaussians
+    from nerfkit.splats.judge import Judge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SplatOptions):
+    files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
+    """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf; several become one), and
+    last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb)."""
+    up: Literal["z", "y", "-y"] = "-y"
+    """Which axis of the splats is up, where a format says so (glTF: +Y): z for what nerfkit exports, -y for most other
+    PLY files, as viewers take them."""
+
+
+def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.cli.splat_file import save
+    from nerfkit.splats import formats
+    from nerfkit.splats.edit import merge
+
+    if len(options.files) < 2:
+        raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
+    options.check()
+    *sources, out = options.files
+    formats.check_written(out)
+    gaussians = merge([formats.read(source, up=options.up) for source in sources])
+    console.say(f"{', '.join(map(str, sources))}: {len(gaussians):,} Gaussians")
+
+    def judge(kept: Gaussians) -> Judge:
+        from dataclasses import replace
+
+        from nerfkit.splats.judge import Judge, orbit
+        from nerfkit.train.device import choose
+
+        seen = Judge.of_renders(choose("cpu")[1], kept, orbit(kept, options.up))
+        return replace(seen, guides=orbit(kept, options.up, per_ring=12, turn=0.5))
+
+    return save(out, gaussians, options, options.up, judge, console)

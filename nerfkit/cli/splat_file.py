@@ -1,0 +1,77 @@
+"""What `nerfkit export` and `nerfkit convert` do with Gaussians before they are a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nerfkit.cli.console import Console
+    from nerfkit.contracts import Gaussians
+    from nerfkit.splats.formats import Up
+    from nerfkit.splats.judge import Judge
+    from nerfkit.splats.options import SplatOptions
+
+
+def save(
+    out: Path,
+    gaussians: Gaussians,
+    options: SplatOptions,
+    up: Up,
+    judge: Callable[[Gaussians], Judge],
+    console: Console,
+) -> dict[str, Any]:
+    """Crops, cleans, moves and fits the Gaussians as the options say, writes them, and tells what came of it.
+
+    Args:
+        judge: the pictures to judge by, in the frame of the Gaussians it is given: those that are left, moved.
+    """
+    from nerfkit.splats import formats
+
+    suffix = formats.check_written(out)
+    kept, taken = options.kept(gaussians)
+    kept = options.moved(kept)
+    limit = options.bytes()
+    result: dict[str, Any] = {"format": suffix[1:]}
+    settings: Any = {}
+    if limit is not None:
+        kept, settings, told = _fitted(kept, limit, suffix, up, judge(kept), console)
+        result |= told
+    formats.write(out, kept, up=up, settings=settings)
+    size = out.stat().st_size
+    for kind, count in taken.items():
+        if count:
+            console.say(f"left out, {kind}: {count:,}")
+    console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB")
+    return result | {"gaussians": len(kept), "left_out": taken, "bytes": size, "files": [str(out)]}
+
+
+def _fitted(
+    gaussians: Gaussians, limit: int, suffix: str, up: Up, judge: Judge, console: Console
+) -> tuple[Gaussians, Any, dict[str, Any]]:
+    import tempfile
+
+    from nerfkit.splats import formats
+    from nerfkit.splats.blocks import degree_of
+    from nerfkit.splats.budget import fit
+    from nerfkit.splats.judge import MOST_DB
+
+    found = fit(gaussians, limit, suffix, judge, up=up, progress=console.progress)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"fitted{suffix}"
+        formats.write(file, found.gaussians, up=up, settings=found.settings)
+        before, after = judge.psnr(gaussians), judge.psnr(formats.read(file, up=up))
+    degree, n = degree_of(found.gaussians), len(found.gaussians)
+    words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in found.settings.items())
+    console.say(
+        f"at most {limit / 1e6:g} MB: {n:,} of {len(gaussians):,} Gaussians, SH degree {degree}{words}: "
+        + (
+            f"{after:.2f} dB against the whole scene"
+            if before >= MOST_DB
+            else f"[bold]{before - after:.2f} dB[/] lost ({before:.2f} before, {after:.2f} after)"
+        )
+        + f", {len(judge.cameras)} views"
+    )
+    told = {"sh_degree": degree, "settings": dict(found.settings), "psnr_before": before, "psnr_after": after}
+    return found.gaussians, found.settings, told | {"lost_db": before - after, "tried": found.tried}

@@ -1,0 +1,167 @@
+"""The best file of a given size: which Gaussians, which SH degree and which quantisation keep the most PSNR."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nerfkit.contracts import Gaussians
+from nerfkit.errors import NerfkitError
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.splats import formats
+from nerfkit.splats.blocks import degree_of, select
+from nerfkit.splats.formats import Up, with_degree
+from nerfkit.splats.judge import Judge, contributions, draw
+from nerfkit.splats.refit import STEPS, refit
+
+_KNOBS: Mapping[str, list[dict[str, Any]]] = {  # finest first
+    ".spz": [{"sh_bits": (8, 8)}, {"sh_bits": (7, 6)}, {"sh_bits": (6, 5)}, {"sh_bits": (5, 4)}, {"sh_bits": (4, 3)}],
+    ".sog": [{"palette": 1 << bits} for bits in (16, 14, 12, 10)],
+}
+_ROUNDS = 4  # of looking for the number of Gaussians that fits
+_MARGIN = 0.99  # of the size that is aimed at: sizes of compressed files aren't quite proportional
+_CLOSE = 0.97  # of the size: nearer needn't be looked for
+_FEW_STEPS = 60  # of fitting what is left, to compare candidates
+_INVISIBLE = 55.0  # dB, from where on nobody sees a difference
+_SAME = 0.02  # dB: no coarser setting can be worth more than all Gaussians at a setting that loses less
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What goes into the file, and what it costs."""
+
+    gaussians: Gaussians
+    settings: Mapping[str, Any]
+    tried: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(
+    gaussians: Gaussians, limit: int, suffix: str, judge: Judge, *, up: Up = "-y", progress: ProgressSink = quiet
+) -> Fitted:
+    """The Gaussians and settings whose file of the format has at most ``limit`` bytes and the highest PSNR.
+
+    Every candidate is written, read back and drawn. For each SH degree and setting as many of the Gaussians are taken
+    as fit, those first that give the most light in some view; where Gaussians or bands went, what is left is fitted to
+    how the whole scene looks from the judge's guides.
+
+    Args:
+        suffix: of the format, such as ``.spz``.
+        judge: the pictures that count; a few of them, made smaller, are looked at.
+
+    Raises:
+        NerfkitError: not even a tenth of a percent of the Gaussians fits.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        search = _Search(gaussians, limit, Path(folder) / f"candidate{suffix}", judge.coarse(), up, progress)
+        candidates = list(_candidates(min(degree_of(gaussians), formats.max_degree(suffix)), suffix))
+        found: list[tuple[float, Gaussians, dict[str, Any]]] = []
+        tried: list[dict[str, Any]] = []
+        full = search.judge.psnr(gaussians)
+        for done, (degree, settings) in enumerate(candidates, 1):
+            chosen = search.pruned(degree, settings)
+            if chosen is not None:
+                score = search.score(chosen, settings, _FEW_STEPS)
+                found.append((score, chosen, settings))
+                tried.append({"sh_degree": degree, "gaussians": len(chosen), "psnr": score, **settings})
+                if len(chosen) == len(gaussians) and score > min(full, _INVISIBLE) - _SAME:
+                    break
+            progress("settings", done, len(candidates))
+        progress("settings", len(candidates), len(candidates))
+        if not found:
+            raise NerfkitError(
+                f"--max-size: {limit:,} bytes hold too few of {len(gaussians):,} Gaussians; allow a larger file"
+            )
+        _, chosen, settings = max(found, key=lambda item: item[0])
+        return Fitted(search.finished(chosen, settings), settings, tried)
+
+
+class _Search:
+    """One scene, one limit, one file that candidates are written to."""
+
+    def __init__(
+        self, gaussians: Gaussians, limit: int, file: Path, judge: Judge, up: Up, progress: ProgressSink
+    ):  # fmt: skip
+        self.gaussians, self.limit, self.file, self.judge, self.up, self.progress = (
+            gaussians, limit, file, judge, up, progress,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def order(self) -> Tensor:
+        """The Gaussians' rows, the most useful first."""
+        return contributions(self.judge.core, self.gaussians, self.judge.guides, self.progress).argsort(descending=True)
+
+    @functools.cached_property
+    def pictures(self) -> list[Tensor]:
+        """How the whole scene looks from the guides, uint8."""
+        judge = self.judge
+        drawn = (draw(judge.core, self.gaussians, camera, judge.background) for camera in judge.guides)
+        return [(picture * 255).round().byte() for picture in drawn]
+
+    def size(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> int:
+        formats.write(self.file, gaussians, up=self.up, settings=settings)
+        return self.file.stat().st_size
+
+    def pruned(self, degree: int, settings: Mapping[str, Any]) -> Gaussians | None:
+        """As many Gaussians of a degree as fit; None where hardly any do."""
+        flat = with_degree(self.gaussians, degree)
+        size = self.size(flat, settings)
+        return flat if size <= self.limit else self._most(flat, self.order, size, settings)
+
+    def score(self, chosen: Gaussians, settings: Mapping[str, Any], steps: int) -> float:
+        """The PSNR of the file, after a short fit."""
+        self.size(self.fitted(chosen, steps), settings)
+        return self.judge.psnr(formats.read(self.file, up=self.up))
+
+    def fitted(self, chosen: Gaussians, steps: int) -> Gaussians:
+        if len(chosen) == len(self.gaussians) and chosen.sh.shape == self.gaussians.sh.shape:
+            return chosen
+        judge = self.judge
+        return refit(
+            judge.core, chosen, judge.guides, self.pictures, judge.background, steps=steps, progress=self.progress
+        )
+
+    def finished(self, chosen: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
+        """The chosen ones, fitted for longer; values that compress worse than before cost a few more of them."""
+        fitted = self.fitted(chosen, STEPS)
+        size = self.size(fitted, settings)
+        if size <= self.limit:
+            return fitted
+        order = contributions(self.judge.core, fitted, self.judge.guides, self.progress).argsort(descending=True)
+        return self._most(fitted, order, size, settings) or chosen
+
+    def _most(
+        self, gaussians: Gaussians, order: Tensor, size: int, settings: Mapping[str, Any]
+    ) -> Gaussians | None:  # fmt: skip
+        """As many of the first in ``order`` as the file holds; ``size`` is that of all."""
+        n = len(gaussians)
+        fits, too_many, fits_size, too_large = 0, n, 0, size
+        best: Gaussians | None = None
+        for _ in range(_ROUNDS):
+            share = (self.limit * _MARGIN - fits_size) / (too_large - fits_size)
+            count = fits + int((too_many - fits) * share)
+            if not fits < count < too_many or count * 1000 < n:
+                break
+            chosen = select(gaussians, order[:count].sort().values)
+            size = self.size(chosen, settings)
+            if size <= self.limit:
+                fits, fits_size, best = count, size, chosen
+                if size >= _CLOSE * self.limit:
+                    break
+            else:
+                too_many, too_large = count, size
+        return best
+
+
+def _candidates(degree: int, suffix: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Degrees and settings, the finest first; settings are of the higher bands, so degree 0 needs no choice of them."""
+    knobs = _KNOBS.get(suffix, [{}])
+    for lower in range(degree, 0, -1):
+        for settings in knobs if lower == degree else knobs[len(knobs) // 2 : len(knobs) // 2 + 1]:
+            yield lower, settings
+    yield 0, {}

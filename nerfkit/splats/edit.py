@@ -1,0 +1,106 @@
+"""What can be done to splats without a model: crop, clean, merge, move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import Gaussians
+from nerfkit.data.similarity import Similarity
+from nerfkit.errors import NerfkitError
+from nerfkit.splats.blocks import blocks, select
+
+FAINTEST = 1 / 255  # opacity below which no 8-bit picture shows a Gaussian
+_NEIGHBORS = 4
+_LONELY = 8.0  # times the usual distance to the neighbours
+_HUGE = 0.5  # of the scene's radius: standard deviation along the longest axis
+_MIDDLE = 0.9  # of the Gaussians tell how large the scene is
+
+
+def crop_box(gaussians: Gaussians, corners: Sequence[float]) -> Gaussians:
+    """Those whose centres lie within the box of two corners, ``x0 y0 z0 x1 y1 z1`` in any order."""
+    ends = torch.tensor(corners, dtype=torch.float64).reshape(2, 3)
+    low, high = ends.amin(0), ends.amax(0)
+    return select(gaussians, ((gaussians.means >= low) & (gaussians.means <= high)).all(1))
+
+
+def crop_sphere(gaussians: Gaussians, sphere: Sequence[float]) -> Gaussians:
+    """Those whose centres lie within the sphere ``x y z radius``."""
+    center = torch.tensor(sphere[:3], dtype=torch.float64)
+    return select(gaussians, (gaussians.means - center).square().sum(1) <= sphere[3] ** 2)
+
+
+def clean(gaussians: Gaussians) -> tuple[Gaussians, dict[str, int]]:
+    """Leaves out floaters; gives what is left, and how many were ``transparent``, ``huge`` and ``isolated``.
+
+    Transparent: of an opacity that no 8-bit picture shows. Huge: a standard deviation above half of the radius of
+    the scene (of the 90 % nearest to its median), beside an opacity below 0.5: haze, where opaque ones are sky and
+    walls. Isolated: the fourth-nearest neighbour is more than 8 times as far as usual, and as the Gaussian is large.
+    """
+    g = gaussians
+    transparent = g.opacities < FAINTEST
+    radius = _radius(g.means)
+    huge = ~transparent & (g.scales.amax(1) > _HUGE * radius) & (g.opacities < 0.5)
+    kept = ~(transparent | huge)
+    isolated = torch.zeros_like(kept)
+    isolated[kept] = _isolated(g.means[kept], g.scales[kept].amax(1))
+    counts = {"transparent": transparent, "huge": huge, "isolated": isolated}
+    return select(g, kept & ~isolated), {name: int(rows.sum()) for name, rows in counts.items()}
+
+
+def _radius(means: Tensor) -> float:
+    if not len(means):
+        return 0.0
+    distance = (means - means.median(0).values).norm(dim=1)
+    return float(distance.kthvalue(max(1, math.ceil(_MIDDLE * len(distance)))).values)
+
+
+def _isolated(means: Tensor, sizes: Tensor) -> Tensor:
+    from scipy.spatial import cKDTree
+
+    if len(means) <= _NEIGHBORS:
+        return torch.zeros(len(means), dtype=torch.bool)
+    points = means.double().numpy()
+    tree = cKDTree(points)
+    far = np.empty(len(points))
+    for rows in blocks(len(points)):
+        far[rows] = tree.query(points[rows], _NEIGHBORS + 1, workers=-1)[0][:, -1]
+    distance = torch.from_numpy(far)
+    return distance > _LONELY * torch.maximum(distance.median(), sizes.double())
+
+
+def merge(parts: Sequence[Gaussians]) -> Gaussians:
+    """All Gaussians together; parts of fewer SH bands get zeros for the others."""
+    if len(parts) == 1:
+        return parts[0]
+    coefficients = max(part.sh.shape[1] for part in parts)
+    sh = torch.zeros(sum(map(len, parts)), coefficients, 3)
+    start = 0
+    for part in parts:
+        sh[start : start + len(part), : part.sh.shape[1]] = part.sh
+        start += len(part)
+    means, quats = torch.cat([p.means for p in parts]), torch.cat([p.quats for p in parts])
+    scales, opacities = torch.cat([p.scales for p in parts]), torch.cat([p.opacities for p in parts])
+    return Gaussians(means, quats, scales, opacities, sh)
+
+
+def similarity(rotate: tuple[float, float, float], translate: tuple[float, float, float], scale: float) -> Similarity:
+    """Turns about the fixed axes x, then y, then z (degrees), scales about the origin, then moves.
+
+    Raises:
+        NerfkitError: a scale that is not above zero, or numbers that are not finite.
+    """
+    if not scale > 0 or not all(map(math.isfinite, (scale, *rotate, *translate))):
+        raise NerfkitError(f"--scale {scale:g}: must be above 0, and all numbers of a move finite")
+    turn = torch.eye(3, dtype=torch.float64)
+    for axis, angle in enumerate(map(math.radians, rotate)):
+        one = torch.eye(3, dtype=torch.float64)
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        one[a, a] = one[b, b] = math.cos(angle)
+        one[b, a], one[a, b] = math.sin(angle), -math.sin(angle)
+        turn = one @ turn
+    return Similarity(scale, turn, torch.tensor(translate, dtype=torch.float64))

@@ -1,0 +1,115 @@
+"""Splat files by their suffixes: which module reads and writes each, and in which frame.
+
+All formats but glTF have the coordinates of the PLY beside them, as splat-transform and the web viewers read them; glTF
+has +Y up. :data:`Up` says which axis of the Gaussians that is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from nerfkit.contracts import Gaussians
+from nerfkit.data.similarity import Similarity
+from nerfkit.errors import NerfkitError
+from nerfkit.splats.blocks import degree_of
+
+log = logging.getLogger("nerfkit")
+
+Up = Literal["z", "y", "-y"]
+
+MODULES = {
+    ".compressed.ply": "compressed_ply", ".ply": "ply", ".splat": "antimatter", ".spz": "spz", ".ksplat": "ksplat",
+    ".sog": "sog", ".glb": "gltf", ".gltf": "gltf",
+}  # fmt: skip
+WRITTEN = (".ply", ".compressed.ply", ".splat", ".spz", ".sog", ".glb")
+_TURNS = {  # glTF's frame from one whose up is that axis: half turns about Z as PlayCanvas does, or a quarter about X
+    "z": [[1.0, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "y": [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "-y": [[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]],
+}
+
+
+def suffix_of(path: Path) -> str:
+    """Raises NerfkitError: a suffix of no splat format."""
+    name = path.name.lower()
+    for suffix in MODULES:
+        if name.endswith(suffix):
+            return suffix
+    raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
+
+
+def read(path: Path, *, up: Up = "-y") -> Gaussians:
+    """Reads a splat file of any known format.
+
+    Args:
+        up: the axis that shall be up, for formats that say which one is (glTF).
+
+    Raises:
+        NerfkitError: no such file, an unknown suffix, or files that are wrong.
+    """
+    suffix = suffix_of(path)
+    if not path.is_file():
+        raise NerfkitError(f"{path}: {'is a folder, not a splat file' if path.is_dir() else 'no such file'}")
+    try:
+        gaussians: Gaussians = _module(suffix).read(path)
+    except OSError as error:
+        raise NerfkitError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return _turned(gaussians, up, back=True) if MODULES[suffix] == "gltf" else gaussians
+
+
+def write(path: Path, gaussians: Gaussians, *, up: Up = "-y", settings: Mapping[str, Any] | None = None) -> None:
+    """Writes a splat file of the format that the suffix names, atomically.
+
+    SH bands that the format doesn't hold are left out, and that is said.
+
+    Args:
+        up: the axis of the Gaussians that is up, for formats that say which one is (glTF).
+        settings: what the format's own ``write`` takes beside the Gaussians.
+
+    Raises:
+        NerfkitError: an unknown suffix, a format that is only read, or the file cannot be written.
+    """
+    suffix = check_written(path)
+    module = _module(suffix)
+    degree = degree_of(gaussians)
+    if degree > module.MAX_DEGREE:
+        log.warning("%s: %s files hold no view-dependent colours: those are left out", path, suffix)
+        gaussians = with_degree(gaussians, module.MAX_DEGREE)
+    module.write(path, _turned(gaussians, up, back=False) if suffix == ".glb" else gaussians, **(settings or {}))
+
+
+def check_written(path: Path) -> str:
+    """The suffix. Raises NerfkitError: an unknown one, or one of a format that is only read."""
+    suffix = suffix_of(path)
+    if suffix not in WRITTEN:
+        raise NerfkitError(f"{path}: {suffix} files are read but not written; choose one of {', '.join(WRITTEN)}")
+    return suffix
+
+
+def max_degree(suffix: str) -> int:
+    """The highest SH degree that a format holds."""
+    return int(_module(suffix).MAX_DEGREE)
+
+
+def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
+    """The Gaussians without the SH bands above a degree."""
+    g = gaussians
+    kept = min((degree + 1) ** 2, g.sh.shape[1])
+    return Gaussians(g.means, g.quats, g.scales, g.opacities, g.sh[:, :kept].contiguous())
+
+
+def _module(suffix: str) -> Any:
+    return importlib.import_module(f"nerfkit.splats.{MODULES[suffix]}")
+
+
+def _turned(gaussians: Gaussians, up: Up, *, back: bool) -> Gaussians:
+    from nerfkit.splats.transform import transform
+
+    turn = Similarity(1.0, torch.tensor(_TURNS[up], dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    return transform(gaussians, turn.inverse() if back else turn)

@@ -1,0 +1,128 @@
+"""How near splats are to pictures, and how much each Gaussian does for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from nerfkit.cameras import look_at, resize
+from nerfkit.contracts import Cameras, Gaussians, RenderCore
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.splats.formats import Up
+from nerfkit.train.metrics import psnr
+from nerfkit.value_transforms import SH_C0
+
+COARSE = 480  # pixels of the longer side, where many candidates are compared
+MOST_DB = 100.0  # equal pictures
+_MIDDLE = 0.5  # of the Gaussians are what a scene is about; the others are around it, and behind the cameras
+_RINGS = ((1.3, 25.0), (2.6, 40.0))  # distances in radii of that middle, and elevations in degrees
+_ORBIT_SIZE = (640, 480)
+_ORBIT_ANGLE = 60.0  # degrees that a camera of the orbit sees across
+_UP_AXES = {"z": (0.0, 0.0, 1.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0)}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Pictures, the cameras they were taken with, and cameras whose views say what each Gaussian does.
+
+    All cameras are pinholes (C = 1) in the frame of the Gaussians that are judged.
+    """
+
+    core: RenderCore
+    cameras: Sequence[Cameras]
+    pictures: Sequence[Tensor]  # [H, W, 3] in [0, 1] each
+    background: Tensor  # [3]
+    guides: Sequence[Cameras]
+
+    def psnr(self, gaussians: Gaussians) -> float:
+        """The mean PSNR in dB of the pictures' views, drawn and rounded to 8 bits."""
+        scores = [
+            psnr(draw(self.core, gaussians, camera, self.background), picture)
+            for camera, picture in zip(self.cameras, self.pictures)
+        ]
+        return sum(min(score, MOST_DB) for score in scores) / len(scores)
+
+    def coarse(self, most: int = 8) -> Judge:
+        """At most so many views, of at most ``COARSE`` pixels: what the search looks at."""
+        every = max(1, math.ceil(len(self.cameras) / most))
+        small = [_reduced(c, p) for c, p in zip(self.cameras[::every], self.pictures[::every])]
+        guides = [_smaller(camera) for camera in self.guides]
+        return Judge(self.core, [c for c, _ in small], [p for _, p in small], self.background, guides)
+
+    @classmethod
+    def of_renders(
+        cls, core: RenderCore, gaussians: Gaussians, cameras: Sequence[Cameras], background: Tensor | None = None
+    ) -> Judge:
+        """Judges by how the Gaussians themselves look, before anything is taken from them."""
+        behind = torch.zeros(3) if background is None else background
+        return cls(core, cameras, [draw(core, gaussians, camera, behind) for camera in cameras], behind, cameras)
+
+
+def draw(core: RenderCore, gaussians: Gaussians, camera: Cameras, background: Tensor) -> Tensor:
+    """A picture [H, W, 3] in steps of 1/255."""
+    with torch.no_grad():
+        image = core.rasterize(gaussians, camera, background).image[:3]
+    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().cpu() / 255
+
+
+def contributions(
+    core: RenderCore, gaussians: Gaussians, cameras: Sequence[Cameras], progress: ProgressSink = quiet
+) -> Tensor:
+    """The most light of a whole picture that each Gaussian gives in one of the views, in pixels: [N].
+
+    The sum over a picture of a Gaussian's blending weights is the derivative of the picture by its colour, which the
+    rasterizer's own backward pass gives. Of views the maximum counts: what a single view needs must stay.
+    """
+    g = gaussians
+    most = torch.zeros(len(g))
+    for done, camera in enumerate(cameras, 1):
+        grey = torch.zeros(len(g), 1, 3, requires_grad=True)
+        drawn = core.rasterize(Gaussians(g.means, g.quats, g.scales, g.opacities, grey), camera, torch.zeros(3))
+        (gradient,) = torch.autograd.grad(drawn.image[0].sum(), grey)
+        most = torch.maximum(most, gradient[:, 0, 0] / SH_C0)
+        progress("contributions", done, len(cameras))
+    return most
+
+
+def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float = 0.0) -> list[Cameras]:
+    """Cameras on two rings around the middle of the Gaussians, for files that come without any.
+
+    Args:
+        turn: of both rings, in steps between their cameras: 0.5 looks from between those of 0.
+    """
+    center = gaussians.means.double().median(0).values
+    distance = (gaussians.means - center).norm(dim=1)
+    radius = float(distance.kthvalue(max(1, math.ceil(_MIDDLE * len(distance)))).values) or 1.0
+    axis = torch.tensor(_UP_AXES[up], dtype=torch.float64)
+    side = torch.linalg.cross(axis, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    width, height = _ORBIT_SIZE
+    focal = width / 2 / math.tan(math.radians(_ORBIT_ANGLE / 2))
+    intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]])
+    cameras = []
+    for far, elevation in _RINGS:
+        for index in range(per_ring):
+            azimuth = 2 * math.pi * (index + turn) / per_ring
+            flat = math.cos(azimuth) * side + math.sin(azimuth) * torch.linalg.cross(side, axis)
+            steep = math.radians(elevation)
+            eye = center + far * radius * (math.cos(steep) * flat + math.sin(steep) * axis)
+            pose = look_at(eye, center, axis).float()[None]
+            cameras.append(Cameras(pose, intrinsics, width, height))
+    return cameras
+
+
+def _smaller(camera: Cameras) -> Cameras:
+    factor = min(1.0, COARSE / max(camera.width, camera.height))
+    return resize(camera, max(1, round(camera.width * factor)), max(1, round(camera.height * factor)))
+
+
+def _reduced(camera: Cameras, picture: Tensor) -> tuple[Cameras, Tensor]:
+    small = _smaller(camera)
+    if small.width == camera.width:
+        return camera, picture
+    planes = interpolate(picture.permute(2, 0, 1)[None], (small.height, small.width), mode="area")
+    return small, planes[0].permute(1, 2, 0)

@@ -1,0 +1,92 @@
+"""What may be done to splats on their way into a file: the options that `convert` and `export` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nerfkit.errors import NerfkitError
+
+if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
+    from nerfkit.contracts import Gaussians
+
+_UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplatOptions:
+    crop_box: tuple[float, float, float, float, float, float] | None = None
+    """Keep only Gaussians whose centres lie in the box of two corners x y z x y z, in the coordinates of the input."""
+    crop_sphere: tuple[float, float, float, float] | None = None
+    """Keep only Gaussians whose centres lie in the sphere x y z radius, in the coordinates of the input."""
+    clean: bool = False
+    """Leave out floaters: isolated, transparent, and huge faint Gaussians."""
+    rotate: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Degrees about the axes x, then y, then z."""
+    scale: float = 1.0
+    """Size, about the origin, after the rotation."""
+    translate: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Move by x y z, after rotation and scale."""
+    sh_degree: int | None = None
+    """Highest degree of view-dependent colours to keep, 0 to 3."""
+    max_size: str | None = None
+    """Largest size of the file, such as 10MB: finds the pruning, the SH degree and the quantisation that keep the most
+    PSNR, and tells how much is lost."""
+
+    def bytes(self) -> int | None:
+        """``max_size`` in bytes. Raises NerfkitError: no size."""
+        if self.max_size is None:
+            return None
+        text = self.max_size.strip().lower().replace(" ", "")
+        number = text.rstrip("kmgib")
+        try:
+            size = float(number) * _UNITS[text[len(number) :]]
+        except (ValueError, KeyError):
+            size = 0.0
+        if not 1 <= size < 1e15:
+            raise NerfkitError(f"--max-size {self.max_size}: is no size; write it as 10MB, 500KB or 2GB")
+        return int(size)
+
+    def check(self) -> None:
+        """Raises NerfkitError: options that make no sense, before any work."""
+        from nerfkit.splats import edit
+
+        if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
+            raise NerfkitError(f"--sh-degree {self.sh_degree}: must be 0 to 3")
+        if self.crop_sphere is not None and not self.crop_sphere[3] > 0:
+            raise NerfkitError(f"--crop-sphere: its radius {self.crop_sphere[3]:g} must be above 0")
+        self.bytes()
+        edit.similarity(self.rotate, self.translate, self.scale)
+
+    def moves(self) -> bool:
+        return (self.rotate, self.translate, self.scale) != ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+
+    def kept(self, gaussians: Gaussians) -> tuple[Gaussians, dict[str, int]]:
+        """What cropping, cleaning and the SH degree leave, and how many Gaussians each took.
+
+        Raises:
+            NerfkitError: none is left.
+        """
+        from nerfkit.splats import edit
+        from nerfkit.splats.formats import with_degree
+
+        g, before = gaussians, len(gaussians)
+        if self.crop_box is not None:
+            g = edit.crop_box(g, self.crop_box)
+        if self.crop_sphere is not None:
+            g = edit.crop_sphere(g, self.crop_sphere)
+        taken = {"cropped": before - len(g)} if len(g) < before else {}
+        if self.clean:
+            g, floaters = edit.clean(g)
+            taken |= floaters
+        if not len(g):
+            raise NerfkitError(f"none of {before:,} Gaussians is left ({taken}); choose a larger crop")
+        return (g if self.sh_degree is None else with_degree(g, self.sh_degree)), taken
+
+    def moved(self, gaussians: Gaussians) -> Gaussians:
+        if not self.moves():
+            return gaussians
+        from nerfkit.splats import edit
+        from nerfkit.splats.transform import transform
+
+        return transform(gaussians, edit.similarity(self.rotate, self.translate, self.scale))

@@ -1,0 +1,241 @@
+"""Niantic's ``.spz``: about 20 bytes a Gaussian with its higher bands, compressed by gzip (versions 2 and 3) or, to
+read only, by zstd (version 4).
+
+After a header the attributes follow each other: places as 24-bit fixed-point numbers, opacities, colours
+(``(0.15 dc + 0.5) 255``), log scales (``16 (s + 10)``) and coefficients (``128 c + 128``, with fewer significant bits)
+as bytes, and quaternions: x y z as bytes in version 2, since version 3 the three smallest components in 10 bits each.
+Axes are the splats' own, as in Niantic's ply_to_spz, splat-transform and the web viewers. Source:
+https://github.com/nianticlabs/spz (README and load-spz.cc).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfkit import value_transforms as values
+from nerfkit.contracts import Gaussians
+from nerfkit.core.curve import morton_order
+from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic
+from nerfkit.splats.blocks import Filling, blocks, check_count, check_size, degree_of, select
+from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
+
+MAX_DEGREE = 3
+MAGIC = 0x5053474E  # "NGSP"
+_HEADER = struct.Struct("<IIIBBBB")
+_ZSTD_HEADER = struct.Struct("<I12x")  # what version 4 has after that: where its table of contents is
+_ENTRY = struct.Struct("<QQ")  # compressed and plain size of a stream
+_LARGEST_WINDOW = 1 << 27  # bytes that zstd may look back
+_COEFFICIENTS = (0, 3, 8, 15, 24)  # beyond the constant one, by degree; degree 4 is read without its last band
+_MOST_FRACTION_BITS = 20
+_FIXED_MAX = (1 << 23) - 1
+_COLOR_SCALE = 0.15
+SH_BITS = (7, 6)  # of degree 1, and of those above; Niantic's tools take 5 and 4, which costs 1 dB (docs/benchmarks.md)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the header says, and where each attribute is read from, in the file's order."""
+
+    count: int
+    degree: int
+    fraction_bits: int
+    smallest_three: bool
+    streams: list[Any]
+
+    def read(self, attribute: int, path: Path, count: int, width: int) -> np.ndarray:
+        """The next rows [count, width] of an attribute, bytes."""
+        try:
+            data = self.streams[attribute].read(count * width)
+        except (OSError, EOFError, zlib.error, _zstd_error()) as error:
+            raise NerfkitError(f"{path}: its compressed data are damaged ({error}); load it again") from None
+        check_size(path, count * width, len(data))
+        return np.frombuffer(data, np.uint8).reshape(count, width)
+
+
+def read(path: Path) -> Gaussians:
+    """Reads versions 2, 3 and 4.
+
+    Raises:
+        NerfkitError: no .spz file, an unknown version, or damaged data.
+    """
+    with path.open("rb") as file:
+        content = _open(path, file)
+        stored = _COEFFICIENTS[content.degree]
+        degree = min(content.degree, MAX_DEGREE)
+        out = Filling(content.count, degree)
+
+        def each(attribute: int, width: int, put: Callable[[slice, np.ndarray], None]) -> None:
+            for rows in blocks(content.count):
+                put(rows, content.read(attribute, path, rows.stop - rows.start, width))
+
+        def colors(rows: slice, table: np.ndarray) -> None:
+            out.sh[rows, 0] = (_floats(table) / 255 - 0.5) / _COLOR_SCALE
+
+        def bands(rows: slice, table: np.ndarray) -> None:
+            kept = (degree + 1) ** 2 - 1
+            out.sh[rows, 1:] = ((_floats(table) - 128) / 128).reshape(-1, stored, 3)[:, :kept]
+
+        each(0, 9, lambda rows, table: _put(out.means, rows, _places(table, content.fraction_bits)))
+        each(1, 1, lambda rows, table: _put(out.opacities, rows, _floats(table)[:, 0] / 255))
+        each(2, 3, colors)
+        each(3, 3, lambda rows, table: _put(out.scales, rows, values.scale_from_log(_floats(table) / 16 - 10)))
+        if content.smallest_three:
+            each(4, 4, lambda rows, table: _put(out.quats, rows, _rotations(table)))
+        else:
+            each(4, 3, lambda rows, table: _put(out.quats, rows, _rotations_2(table)))
+        if stored:
+            each(5, 3 * stored, bands)
+    return out.finish(path)
+
+
+def write(path: Path, gaussians: Gaussians, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> None:
+    """Writes Gaussians in Morton order, atomically.
+
+    Args:
+        version: 2 or 3; rotations are finer in 3.
+        sh_bits: significant bits of the coefficients of degree 1, and of those above: fewer compress better.
+
+    Raises:
+        NerfkitError: the file cannot be written.
+    """
+    order = morton_order(gaussians.means)
+    n, degree = len(gaussians), degree_of(gaussians)
+    bits = _fraction_bits(gaussians.means)
+    packers: list[Callable[[Gaussians], Tensor]] = [
+        lambda g: _packed_places(g.means, bits),
+        lambda g: g.opacities[:, None] * 255,
+        lambda g: (g.sh[:, 0] * _COLOR_SCALE + 0.5) * 255,
+        lambda g: (values.log_from_scale(g.scales) + 10) * 16,
+        lambda g: _packed_rotations(g.quats) if version >= 3 else _packed_rotations_2(g.quats),
+        lambda g: _packed_bands(g.sh[:, 1:], sh_bits),
+    ]
+    with atomic(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        file.write(_HEADER.pack(MAGIC, version, n, degree, bits, 0, 0))
+        for pack in packers[: 6 if degree else 5]:
+            for rows in blocks(n):
+                packed = pack(select(gaussians, order[rows])).round().clamp(0, 255).byte()
+                file.write(packed.contiguous().numpy().data)
+
+
+def _open(path: Path, file: BinaryIO) -> _Content:
+    size = os.fstat(file.fileno()).st_size
+    compressed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    source: Any = gzip.GzipFile(fileobj=file) if compressed else file
+    try:
+        begin = source.read(_HEADER.size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NerfkitError(f"{path}: its compressed data are damaged ({error}); load it again") from None
+    if len(begin) < _HEADER.size or _HEADER.unpack(begin)[0] != MAGIC:
+        raise NerfkitError(f"{path}: is no .spz file: it doesn't begin as one")
+    _, version, count, degree, fraction_bits, _, streams = _HEADER.unpack(begin)
+    if version not in (2, 3, 4) or (version == 4) == compressed:
+        raise NerfkitError(f"{path}: is of version {version}, and versions 2, 3 and 4 can be read")
+    if degree >= len(_COEFFICIENTS) or fraction_bits > 31:
+        raise NerfkitError(f"{path}: damaged header: SH degree {degree}, {fraction_bits} fraction bits")
+    check_count(path, count, size)
+    opened = _zstd_streams(path, file, streams, count, degree) if version == 4 else [source] * 6
+    return _Content(count, degree, fraction_bits, version >= 3, opened)
+
+
+def _zstd_streams(path: Path, file: BinaryIO, count: int, rows: int, degree: int) -> list[Any]:
+    """Version 4: each attribute is a zstd stream of its own, listed in a table of contents."""
+    import zstandard
+
+    size = os.fstat(file.fileno()).st_size
+    rest = file.read(_ZSTD_HEADER.size)
+    check_size(path, _HEADER.size + _ZSTD_HEADER.size, _HEADER.size + len(rest))
+    (contents,) = _ZSTD_HEADER.unpack(rest)
+    widths = [9, 1, 3, 3, 4, 3 * _COEFFICIENTS[degree]][: 6 if degree else 5]
+    if count != len(widths):
+        raise NerfkitError(f"{path}: damaged header: it has {count} streams, not {len(widths)}")
+    check_size(path, contents + count * _ENTRY.size, size)
+    file.seek(contents)
+    entries = [_ENTRY.unpack(file.read(_ENTRY.size)) for _ in widths]
+    start = contents + count * _ENTRY.size
+    check_size(path, start + sum(packed for packed, _ in entries), size)
+    if any(plain != rows * width for (_, plain), width in zip(entries, widths)):
+        raise NerfkitError(f"{path}: damaged header: the sizes of its streams disagree with its {rows:,} Gaussians")
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+    streams = []
+    for packed, _ in entries:
+        file.seek(start)
+        streams.append(decompressor.stream_reader(file.read(packed)))
+        start += packed
+    return streams
+
+
+def _zstd_error() -> type[Exception]:
+    import zstandard
+
+    return zstandard.ZstdError
+
+
+def _put(array: Tensor, rows: slice, values: Tensor) -> None:
+    array[rows] = values
+
+
+def _floats(table: np.ndarray) -> Tensor:
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def _places(table: np.ndarray, fraction_bits: int) -> Tensor:
+    parts = torch.from_numpy(table.astype(np.int64)).reshape(-1, 3, 3)
+    whole = parts[..., 0] | (parts[..., 1] << 8) | (parts[..., 2] << 16)
+    whole = torch.where(whole > _FIXED_MAX, whole - (1 << 24), whole)
+    return (whole.double() / (1 << fraction_bits)).float()
+
+
+def _packed_places(means: Tensor, fraction_bits: int) -> Tensor:
+    whole = (means.double() * (1 << fraction_bits)).round().clamp(-_FIXED_MAX, _FIXED_MAX).long()
+    return torch.stack([whole & 255, (whole >> 8) & 255, (whole >> 16) & 255], -1).flatten(1)
+
+
+def _fraction_bits(means: Tensor) -> int:
+    """As many as leave room for the farthest Gaussian."""
+    farthest = max(float(means.abs().max()), 1e-9) if len(means) else 1.0
+    bits = int(np.floor(np.log2(_FIXED_MAX / farthest)))
+    return min(max(bits, 0), _MOST_FRACTION_BITS)
+
+
+def _rotations(table: np.ndarray) -> Tensor:
+    words = torch.from_numpy(np.ascontiguousarray(table).view("<u4")[:, 0].astype(np.int64))
+    fields = torch.stack([(words >> 20) & 1023, (words >> 10) & 1023, words & 1023], 1)
+    others = (fields & 511).float() / 511 * HALF_SQRT_2 * torch.where(fields > 511, -1.0, 1.0)
+    return from_smallest_three(words >> 30, others)[:, [3, 0, 1, 2]]  # the format has x y z w
+
+
+def _packed_rotations(quats: Tensor) -> Tensor:
+    largest, others = smallest_three(quats[:, [1, 2, 3, 0]])
+    fields = (others.abs() / HALF_SQRT_2 * 511).round().long().clamp(0, 511) | ((others < 0).long() << 9)
+    words = (largest << 30) | (fields[:, 0] << 20) | (fields[:, 1] << 10) | fields[:, 2]
+    return torch.stack([(words >> shift) & 255 for shift in (0, 8, 16, 24)], 1)
+
+
+def _rotations_2(table: np.ndarray) -> Tensor:
+    xyz = _floats(table) / 127.5 - 1
+    return torch.cat([(1 - xyz.square().sum(1, keepdim=True)).clamp_min(0).sqrt(), xyz], 1)
+
+
+def _packed_rotations_2(quats: Tensor) -> Tensor:
+    unit = torch.nn.functional.normalize(quats.double(), dim=1)
+    return (torch.where(unit[:, :1] < 0, -unit, unit)[:, 1:] + 1) * 127.5
+
+
+def _packed_bands(sh: Tensor, bits: tuple[int, int]) -> Tensor:
+    """Coefficients [N, K - 1, 3] in steps of ``2^(8 - bits)``: equal bytes compress well."""
+    steps = torch.full((sh.shape[1], 1), 2.0 ** (8 - bits[1]))
+    steps[:3] = 2.0 ** (8 - bits[0])
+    return (((sh * 128).round() / steps).round() * steps + 128).flatten(1)

@@ -1,0 +1,84 @@
+"""Gaussians and files that the tests of the splat formats share."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerfkit.contracts import Gaussians
+from nerfkit.core.curve import morton_order
+from nerfkit.splats.blocks import select
+
+CLIENTS = Path(__file__).parents[1] / "clients"
+
+
+def some_gaussians(n: int = 50, degree: int = 3) -> Gaussians:
+    rng = torch.Generator().manual_seed(degree)
+    return Gaussians(
+        means=torch.randn(n, 3, generator=rng),
+        quats=torch.randn(n, 4, generator=rng),
+        scales=torch.rand(n, 3, generator=rng) * 0.2 + 1e-4,
+        opacities=torch.rand(n, generator=rng) * 0.98 + 0.01,
+        sh=torch.randn(n, (degree + 1) ** 2, 3, generator=rng),
+    )
+
+
+def plausible_gaussians(n: int = 600, degree: int = 3) -> Gaussians:
+    """As trained ones are: colours mostly within [0, 1], higher bands far below 1."""
+    g = some_gaussians(n, degree)
+    sh = g.sh * 0.15
+    sh[:, 0] = g.sh[:, 0].clamp(-2, 2) * 0.8
+    return Gaussians(g.means, g.quats, g.scales.clamp_min(0.002), g.opacities, sh)
+
+
+def in_order(gaussians: Gaussians) -> Gaussians:
+    """As compressed formats order them."""
+    return select(gaussians, morton_order(gaussians.means))
+
+
+def same_rotation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The largest angle, in radians, between the rotations of two lists of quaternions."""
+    a, b = (torch.nn.functional.normalize(q.double(), dim=1) for q in (a, b))
+    sine = torch.minimum((a - b).norm(dim=1), (a + b).norm(dim=1)) / 2
+    return 4 * sine.clamp_max(1).asin().max()
+
+
+def ksplat_file(gaussians: Gaussians, level: int, degree: int, bucket_size: int = 16, block: float = 16.0) -> bytes:
+    """A .ksplat file of one section, by the description in mkkellogg's SplatBuffer.js; the last bucket is partial."""
+    n = len(gaussians)
+    full, left = divmod(n, bucket_size)
+    buckets = [slice(i, min(i + bucket_size, n)) for i in range(0, n, bucket_size)]
+    means = gaussians.means.numpy()
+    centers = np.array([(means[rows].min(0) + means[rows].max(0)) / 2 for rows in buckets], "<f4")
+    row = _ksplat_rows(gaussians, level, degree, np.repeat(centers, [r.stop - r.start for r in buckets], 0), block)
+    has_buckets = level > 0
+    count = len(buckets) if has_buckets else 0
+    partial = 1 if left and has_buckets else 0
+    head = struct.pack(
+        "<BBBBIIIIHHfffff", 0, 1, 0, 0, 1, 1, n, n, level, 0, 0.0, 0.0, 0.0, -1.5, 1.5
+    ).ljust(4096, b"\0")  # fmt: skip
+    section = struct.pack(
+        "<IIIIfHHIIIIH", n, n, bucket_size, count, block, 12, 0, 32767, 0, full if has_buckets else 0, partial, degree
+    ).ljust(1024, b"\0")
+    body = struct.pack("<I", left) if partial else b""
+    return head + section + body + (centers.tobytes() if has_buckets else b"") + row.tobytes()
+
+
+def _ksplat_rows(g: Gaussians, level: int, degree: int, centers: np.ndarray, block: float) -> np.ndarray:
+    floats = "<f4" if level == 0 else "<f2"
+    coefficients = 3 * ((degree + 1) ** 2 - 1)
+    row = np.dtype([("m", "<f4" if level == 0 else "<u2", 3), ("s", floats, 3), ("q", floats, 4), ("c", "u1", 4),
+                    ("sh", "u1" if level == 2 else floats, (coefficients,))])  # fmt: skip
+    table = np.zeros(len(g), row)
+    means = g.means.numpy()
+    table["m"] = means if level == 0 else np.round((means - centers) * 32767 / (block / 2)) + 32767
+    table["s"], table["q"] = g.scales, torch.nn.functional.normalize(g.quats, dim=1)
+    table["c"] = np.round(np.clip(np.c_[g.sh[:, 0] * 0.28209479 + 0.5, g.opacities], 0, 1) * 255)
+    bands = [g.sh[:, d * d : (d + 1) ** 2].transpose(1, 2).reshape(len(g), -1) for d in range(1, degree + 1)]
+    if bands:
+        sh = torch.cat(bands, 1).numpy()
+        table["sh"] = np.round((np.clip(sh, -1.5, 1.5) + 1.5) / 3 * 255) if level == 2 else sh
+    return table

@@ -1,0 +1,103 @@
+"""The best file of a given size, and the parts of its search."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from samples import plausible_gaussians
+
+from nerfkit.cameras import resize
+from nerfkit.contracts import Cameras, Gaussians
+from nerfkit.core import choose_core
+from nerfkit.errors import NerfkitError
+from nerfkit.splats import formats
+from nerfkit.splats.blocks import select
+from nerfkit.splats.budget import fit
+from nerfkit.splats.judge import Judge, contributions, draw, orbit
+from nerfkit.splats.refit import refit
+
+CORE = choose_core("auto", torch.device("cpu"))
+
+
+def small(cameras: list[Cameras]) -> list[Cameras]:
+    return [resize(camera, 96, 72) for camera in cameras]
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[Gaussians, Judge]:
+    """A cloud whose inner third is hidden or faint, and how it looks."""
+    g = plausible_gaussians(1500)
+    far = torch.nn.functional.normalize(g.means, dim=1) * torch.where(torch.arange(1500) < 1000, 1.0, 0.3)[:, None]
+    opacities = torch.where(torch.arange(1500) < 1000, 0.95, 0.02)
+    g = Gaussians(far, g.quats, g.scales * 0.7, opacities, g.sh)
+    judge = Judge.of_renders(CORE, g, small(orbit(g, per_ring=3)))
+    return g, replace(judge, guides=small(orbit(g, per_ring=4, turn=0.5)))
+
+
+def test_the_orbit_sees_the_scene(scene: tuple[Gaussians, Judge]) -> None:
+    g, judge = scene
+    moved = replace(g, means=g.means + torch.tensor([5.0, 1, 2]))
+    for up, row in (("z", 2), ("-y", 1)):
+        cameras = orbit(moved, up)  # type: ignore[arg-type]
+        heights = torch.stack([c.world_from_cam[0, row, 3] for c in cameras]) - moved.means[:, row].median()
+        assert (heights > 0).all() if up == "z" else (heights < 0).all()
+        for camera in small(cameras):
+            assert CORE.rasterize(moved, camera, torch.zeros(3)).alpha.mean() > 0.05
+    assert judge.psnr(g) == 100
+
+
+def test_contributions_are_sums_of_weights(scene: tuple[Gaussians, Judge]) -> None:
+    g, judge = scene
+    most = contributions(CORE, g, judge.guides)
+    assert most[:1000].median() > 20 * most[1000:].median() and (most >= 0).all()
+    camera = judge.guides[0]
+    one = contributions(CORE, g, [camera])  # of one view, together all of the light that isn't the background's
+    torch.testing.assert_close(one.sum(), CORE.rasterize(g, camera, torch.zeros(3)).alpha.sum(), rtol=1e-3, atol=0)
+
+
+def test_what_is_left_is_fitted(scene: tuple[Gaussians, Judge]) -> None:
+    """Seen from between the views that it is fitted to."""
+    g = formats.with_degree(scene[0], 0)
+    judge = Judge.of_renders(CORE, g, small(orbit(g, per_ring=3)))
+    guides = small(orbit(g, per_ring=9, turn=0.5))
+    half = select(g, torch.arange(0, 1500, 2))
+    pictures = [(draw(CORE, g, camera, judge.background) * 255).byte() for camera in guides]
+    fitted = refit(CORE, half, guides, pictures, judge.background, steps=80)
+    assert len(fitted) == len(half)
+    assert judge.psnr(fitted) > judge.psnr(half) + 1
+    assert all(not part.requires_grad for part in (fitted.means, fitted.sh))
+
+
+@pytest.mark.parametrize(("suffix", "limit"), [(".ply", 120_000), (".spz", 20_000), (".sog", 50_000)])
+def test_the_file_is_as_large_as_allowed(
+    tmp_path: Path, scene: tuple[Gaussians, Judge], suffix: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerfkit.splats.budget.STEPS", 30)
+    monkeypatch.setattr("nerfkit.splats.budget._FEW_STEPS", 10)
+    g, judge = scene
+    formats.write(tmp_path / f"all{suffix}", g)
+    assert (tmp_path / f"all{suffix}").stat().st_size > limit
+    found = fit(g, limit, suffix, judge)
+    out = tmp_path / f"g{suffix}"
+    formats.write(out, found.gaussians, settings=found.settings)
+    assert 0.8 * limit < out.stat().st_size <= limit
+    best = max(found.tried, key=lambda item: float(item["psnr"]))
+    assert len(found.tried) > 1
+    plain = formats.with_degree(select(g, torch.arange(best["gaussians"])), best["sh_degree"])
+    assert judge.psnr(formats.read(out)) > judge.psnr(plain)
+
+
+def test_a_file_that_fits_stays_whole(scene: tuple[Gaussians, Judge]) -> None:
+    g, judge = scene
+    found = fit(g, 10_000_000, ".ply", judge)
+    assert found.gaussians is g or torch.equal(found.gaussians.sh, g.sh)
+    assert len(found.tried) == 1
+
+
+def test_too_small(scene: tuple[Gaussians, Judge]) -> None:
+    g, judge = scene
+    with pytest.raises(NerfkitError, match=r"--max-size: 900 bytes hold too few of 1,500 Gaussians"):
+        fit(g, 900, ".sog", judge)

@@ -1,0 +1,90 @@
+"""``nerfkit convert`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from samples import CLIENTS, plausible_gaussians, some_gaussians
+
+from nerfkit.cli import main
+from nerfkit.splats import formats, ply
+
+
+def convert(*words: str | Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main(["convert", *map(str, words), "--json"]) == 0, capsys.readouterr().err
+    result: dict[str, object] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_several_files_become_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = plausible_gaussians(300, 3), plausible_gaussians(200, 1)
+    formats.write(tmp_path / "a.ply", a)
+    formats.write(tmp_path / "b.glb", b, up="z")
+    words = (tmp_path / "a.ply", tmp_path / "b.glb", tmp_path / "both.ply")
+    result = convert(*words, "--up", "z", capsys=capsys)
+    both = ply.read(tmp_path / "both.ply")
+    assert result["gaussians"] == 500 and result["format"] == "ply" and result["files"] == [str(words[2])]
+    torch.testing.assert_close(both.means, torch.cat([a.means, b.means]), atol=1e-5, rtol=0)
+
+
+def test_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    g = plausible_gaussians(300)
+    ply.write(tmp_path / "a.ply", g)
+    crop = ["--crop-box", "-1", "-1", "-1", "1", "1", "1", "--sh-degree", "1"]
+    move = ["--rotate", "0", "0", "90", "--scale", "2", "--translate", "0", "0", "5"]
+    result = convert(tmp_path / "a.ply", tmp_path / "b.ply", *crop, *move, capsys=capsys)
+    inside = (g.means.abs() <= 1).all(1)
+    want = g.means[inside]
+    want = torch.stack([-2 * want[:, 1], 2 * want[:, 0], 2 * want[:, 2] + 5], 1)
+    back = ply.read(tmp_path / "b.ply")
+    torch.testing.assert_close(back.means, want, atol=1e-5, rtol=0)
+    torch.testing.assert_close(back.scales, g.scales[inside] * 2, rtol=1e-5, atol=0)
+    assert back.sh.shape[1] == 4 and result["left_out"] == {"cropped": 300 - int(inside.sum())}
+
+
+def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nerfkit.splats.judge.COARSE", 96)
+    monkeypatch.setattr("nerfkit.splats.budget.STEPS", 40)
+    ply.write(tmp_path / "a.ply", plausible_gaussians(400, 1))
+    result = convert(tmp_path / "a.ply", tmp_path / "b.splat", "--max-size", "8kB", capsys=capsys)
+    size = (tmp_path / "b.splat").stat().st_size
+    assert 7000 < size <= 8000 and result["bytes"] == size
+    assert result["psnr_before"] == 100 and 15 < float(str(result["psnr_after"])) < 60
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.ply"], "give at least two files"),
+        (["a.ply", "b.obj"], "no splat format has this suffix"),
+        (["a.ply", "b.ksplat"], "read but not written"),
+        (["none.ply", "b.spz"], "no such file"),
+        (["a.ply", "b.spz", "--sh-degree", "7"], "must be 0 to 3"),
+        (["a.ply", "b.spz", "--crop-sphere", "99", "0", "0", "1"], "none of 30 Gaussians is left"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ply.write(Path("a.ply"), some_gaussians(30))
+    assert main(["convert", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ply"]
+
+
+def test_the_glb_is_valid(tmp_path: Path) -> None:
+    import shutil
+    import subprocess
+
+    if shutil.which("node") is None or not (CLIENTS / "node_modules" / "gltf-validator").is_dir():
+        pytest.skip("needs Node.js and `npm ci --prefix tests/clients`")
+    formats.write(tmp_path / "g.glb", plausible_gaussians(100))
+    command = ["node", str(CLIENTS / "validate_glb.cjs"), str(tmp_path / "g.glb")]
+    (report,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    problems = [m for m in report["issues"]["messages"] if "KHR_gaussian_splatting" not in m["message"] + m["pointer"]]
+    assert problems == []  # the validator does not know the extension's attributes, and says so of each
+    assert report["info"]["totalVertexCount"] == 100

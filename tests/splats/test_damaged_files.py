@@ -1,0 +1,34 @@
+"""Damaged files of all formats: one clear line each, quickly, within a bound of memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_damaged_files_never_crash_hang_or_bloat() -> None:
+    """320 of the 10,000 files that `make fuzz` tries."""
+    script = Path(__file__).with_name("fuzz.py")
+    done = subprocess.run([sys.executable, str(script), "320"], capture_output=True, text=True, timeout=120)
+    assert done.stdout, done.stderr
+    result = json.loads(done.stdout)
+    assert result["faults"] == [] and done.returncode == 0
+    for suffix in (".ply", ".compressed.ply", ".splat", ".spz", ".ksplat", ".sog", ".glb", ".gltf"):
+        assert result["outcomes"].get(f"{suffix} refused", 0) > 5, suffix
+    assert sum(count for what, count in result["outcomes"].items() if what.endswith(" read")) > 50
+
+
+def test_the_watch_on_memory_bites() -> None:
+    """The limit is one that a file which is believed would break: else the test above could not fail."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import fuzz\n"
+        "fuzz.formats.read = lambda path: __import__('torch').zeros(100 << 20)\n"
+        "import resource, pathlib\n"
+        "used = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + fuzz.MEMORY, resource.RLIM_INFINITY))\n"
+        "fuzz.try_one(pathlib.Path('x'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)
+    assert done.returncode == 1 and "can't allocate memory" in done.stderr

@@ -1,0 +1,246 @@
+"""Every format we write, read back: values within the format's quantisation; and what is wrong is said."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plyfile import PlyData, PlyElement
+from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, some_gaussians
+
+from nerfkit.contracts import Gaussians
+from nerfkit.errors import NerfkitError
+from nerfkit.splats import formats, ply, sog, spz
+from nerfkit.splats.blocks import degree_of, select
+
+
+@dataclass(frozen=True)
+class Within:
+    """How far values may lie apart: places and colours absolutely, log scales, rotations in radians."""
+
+    means: float
+    log_scales: float
+    rotation: float
+    opacity: float
+    dc: float
+    rest: float
+    order: Callable[[Gaussians], Gaussians] = in_order
+
+
+def biggest_first(g: Gaussians) -> Gaussians:
+    return select(g, (g.scales.double().prod(1) * g.opacities).argsort(descending=True, stable=True))
+
+
+FORMATS = {
+    ".ply": Within(0, 1e-5, 1e-3, 1e-5, 0, 0, lambda g: g),
+    ".glb": Within(1e-5, 1e-6, 1e-3, 1e-6, 1e-6, 1e-5, lambda g: g),
+    ".compressed.ply": Within(0.005, 0.006, 0.004, 0.5 / 255 + 1e-6, 0.02, 1 / 64 + 1e-4),
+    ".splat": Within(0, 1e-5, 0.03, 0.5 / 255 + 1e-6, 0.5 / 255 / 0.282 + 1e-4, 0, biggest_first),
+    ".spz": Within(1e-5, 1 / 32 + 1e-4, 0.005, 0.5 / 255 + 1e-6, 0.5 / 255 / 0.15 + 1e-4, 2.5 / 128 + 1e-4),
+    ".sog": Within(1e-4, 0.08, 0.02, 0.5 / 255 + 1e-6, 0.03, 0.05),
+}
+
+
+def check(a: Gaussians, b: Gaussians, within: Within) -> None:
+    """That b has a's values, in a's order."""
+    assert len(a) == len(b) > 0
+    assert (a.means - b.means).abs().max() <= within.means
+    assert (a.scales.log() - b.scales.log()).abs().max() <= within.log_scales
+    assert same_rotation(a.quats, b.quats) <= within.rotation
+    assert (a.opacities - b.opacities).abs().max() <= within.opacity
+    assert (a.sh[:, 0] - b.sh[:, 0]).abs().max() <= within.dc
+    if b.sh.shape[1] > 1:
+        assert a.sh.shape == b.sh.shape
+        assert (a.sh[:, 1:] - b.sh[:, 1:]).abs().max() <= within.rest
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_round_trips(tmp_path: Path, suffix: str, degree: int) -> None:
+    g, within = plausible_gaussians(degree=degree), FORMATS[suffix]
+    formats.write(tmp_path / f"g{suffix}", g)
+    back = formats.read(tmp_path / f"g{suffix}")
+    assert degree_of(back) == (0 if suffix == ".splat" else degree)
+    check(within.order(g), back, within)
+
+
+def test_formats_without_higher_bands_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    formats.write(tmp_path / "g.splat", plausible_gaussians(degree=2))
+    assert "hold no view-dependent colours" in caplog.text
+    caplog.clear()
+    formats.write(tmp_path / "g.splat", plausible_gaussians(degree=0))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(("version", "angle"), [(2, 0.25), (3, 0.005)])
+def test_versions_of_spz(tmp_path: Path, version: int, angle: float) -> None:
+    g = plausible_gaussians()
+    spz.write(tmp_path / "g.spz", g, version=version)
+    back = spz.read(tmp_path / "g.spz")
+    assert same_rotation(in_order(g).quats, back.quats) < angle  # w of nearly half turns is what version 2 loses
+    median = (in_order(g).scales.log() - back.scales.log()).abs().median()
+    assert 0 < median < 1 / 32
+
+
+def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> None:
+    g = plausible_gaussians(3000)
+    sizes, errors = [], []
+    for bits in ((8, 8), (7, 6), (5, 4)):
+        spz.write(tmp_path / "g.spz", g, sh_bits=bits)
+        sizes.append((tmp_path / "g.spz").stat().st_size)
+        errors.append(float((spz.read(tmp_path / "g.spz").sh - in_order(g).sh).square().mean()))
+    for palette in (3000, 500, 50):
+        sog.write(tmp_path / "g.sog", g, palette=palette)
+        sizes.append((tmp_path / "g.sog").stat().st_size)
+        errors.append(float((sog.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
+    assert sizes[:3] == sorted(sizes[:3], reverse=True) and sizes[3:] == sorted(sizes[3:], reverse=True)
+    assert errors[:3] == sorted(errors[:3]) and errors[3:] == sorted(errors[3:])
+
+
+def test_equal_scenes_give_equal_files(tmp_path: Path) -> None:
+    g = plausible_gaussians()
+    for suffix in FORMATS:
+        for name in ("a", "b"):
+            formats.write(tmp_path / f"{name}{suffix}", g)
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes(), suffix
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_one_gaussian(tmp_path: Path, suffix: str) -> None:
+    g = plausible_gaussians(1)
+    formats.write(tmp_path / f"g{suffix}", g)
+    back = formats.read(tmp_path / f"g{suffix}")
+    torch.testing.assert_close(back.means, g.means, atol=1e-4, rtol=0)
+    torch.testing.assert_close(back.opacities, g.opacities, atol=0.003, rtol=0)
+
+
+def test_far_places_stay_where_they_are(tmp_path: Path) -> None:
+    """The fixed-point numbers of .spz give up fractions for room, and logs keep SOG fine near the middle."""
+    g = plausible_gaussians()
+    g.means[0] = torch.tensor([30_000.0, -2, 0])
+    for suffix, near in ((".spz", 0.01), (".sog", 0.02)):
+        formats.write(tmp_path / f"g{suffix}", g)
+        back, want = formats.read(tmp_path / f"g{suffix}"), in_order(g)
+        farthest = want.means[:, 0].argmax()
+        assert abs(float(back.means[farthest, 0]) - 30_000) < 5
+        others = want.means[:, 0] < 100
+        assert (back.means[others] - want.means[others]).abs().max() < near
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("degree", [0, 1, 2])
+def test_ksplat(tmp_path: Path, level: int, degree: int) -> None:
+    g = plausible_gaussians(100, degree)
+    (tmp_path / "g.ksplat").write_bytes(ksplat_file(g, level, degree))
+    coarse = level > 0
+    within = Within(
+        3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
+    )
+    check(g, formats.read(tmp_path / "g.ksplat"), within)
+
+
+def test_what_cannot_be_drawn_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    g = some_gaussians(50)
+    ply.write(tmp_path / "g.ply", g)
+    data = PlyData.read(tmp_path / "g.ply")["vertex"].data.copy()
+    data["x"][3], data["f_rest_7"][5], data["scale_1"][9] = np.nan, np.inf, 200
+    for i in range(4):
+        data[f"rot_{i}"][11] = 0
+    data["opacity"][13] = np.inf  # as good as 1
+    PlyData([PlyElement.describe(data, "vertex")], byte_order="<").write(tmp_path / "bad.ply")
+    back = formats.read(tmp_path / "bad.ply")
+    assert "4 of 50 Gaussians" in caplog.text and len(back) == 46
+    kept = [i for i in range(50) if i not in (3, 5, 9, 11)]
+    assert torch.equal(back.means, g.means[kept]) and back.opacities[kept.index(13)] == 1
+    data["x"] = np.nan
+    PlyData([PlyElement.describe(data, "vertex")], byte_order="<").write(tmp_path / "bad.ply")
+    with pytest.raises(NerfkitError, match="none of its 50 Gaussians has finite values"):
+        formats.read(tmp_path / "bad.ply")
+
+
+def test_other_elements_and_types_of_a_ply(tmp_path: Path) -> None:
+    """Doubles, an element before the vertices and one with lists after them."""
+    g = some_gaussians(20, 1)
+    ply.write(tmp_path / "g.ply", g)
+    data = PlyData.read(tmp_path / "g.ply")["vertex"].data
+    doubles = data.astype([(name, "f8") for name in data.dtype.names])
+    before = PlyElement.describe(np.zeros(3, [("a", "u1")]), "camera")
+    after = PlyElement.describe(np.array([([1, 2, 3],)], dtype=[("list", "O")]), "face")
+    PlyData([before, PlyElement.describe(doubles, "vertex"), after], byte_order="<").write(tmp_path / "more.ply")
+    back = formats.read(tmp_path / "more.ply")
+    assert torch.equal(back.means, g.means) and torch.equal(back.sh, g.sh)
+
+
+def test_up_of_gltf(tmp_path: Path) -> None:
+    g = plausible_gaussians(30)
+    for up, axis in (("z", (0, 0, 1)), ("y", (0, 1, 0)), ("-y", (0, -1, 0))):
+        formats.write(tmp_path / "g.glb", g, up=up)  # type: ignore[arg-type]
+        raw = formats.read(tmp_path / "g.glb", up="y")
+        heights = g.means @ torch.tensor(axis, dtype=torch.float32)
+        torch.testing.assert_close(raw.means[:, 1], heights)
+        check(g, formats.read(tmp_path / "g.glb", up=up), FORMATS[".glb"])  # type: ignore[arg-type]
+
+
+def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
+    formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
+    data = (tmp_path / "g.glb").read_bytes()
+    (length,) = struct.unpack("<I", data[12:16])
+    nodes = b'"nodes": [{"mesh": 0, "scale": [2,2,2]}, {"children": [0], "translation": [1,0,0]}]'
+    document = data[20 : 20 + length].rstrip()
+    document = document.replace(b'"nodes": [{"mesh": 0}]', nodes).replace(b'[{"nodes": [0]}]', b'[{"nodes": [1, 0]}]')
+    document += b" " * (-len(document) % 4)
+    head = struct.pack("<IIIII", 0x46546C67, 2, len(data) - length + len(document), len(document), 0x4E4F534A)
+    (tmp_path / "moved.glb").write_bytes(head + document + data[20 + length :])
+    g, moved = formats.read(tmp_path / "g.glb", up="y"), formats.read(tmp_path / "moved.glb", up="y")
+    want = torch.cat([2 * g.means, 2 * g.means + torch.tensor([1.0, 0, 0])])
+    assert len(moved) == 60
+    assert (moved.means[:, None] - want).norm(dim=2).amin(1).max() < 1e-5
+    torch.testing.assert_close(moved.scales.sort(0).values, torch.cat([g.scales, g.scales]).sort(0).values * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a.obj", "no splat format"), ("none.spz", "no such file"), ("folder.ply", "is a folder")],
+)
+def test_paths_that_are_no_splats(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.ply").mkdir()
+    with pytest.raises(NerfkitError, match=message):
+        formats.read(tmp_path / name)
+
+
+def test_a_format_that_is_only_read(tmp_path: Path) -> None:
+    with pytest.raises(NerfkitError, match="read but not written"):
+        formats.write(tmp_path / "g.ksplat", some_gaussians(3))
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".ksplat", ".gltf"])
+def test_no_format_takes_another_ones_file(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"GIF89a" * 3)
+    (tmp_path / f"b{suffix}").write_bytes(b"")
+    for name in "ab":
+        with pytest.raises(NerfkitError, match=f"{name}{suffix}: ") as error:
+            formats.read(tmp_path / f"{name}{suffix}")
+        assert "\n" not in str(error.value)
+
+
+def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in FORMATS:
+        path = tmp_path / f"g{suffix}"
+        path.write_bytes(b"before")
+        with monkeypatch.context() as patch:
+            patch.setattr("nerfkit.splats.blocks.select", _fail)
+            for module in ("ply", "compressed_ply", "antimatter", "spz", "gltf"):
+                patch.setattr(f"nerfkit.splats.{module}.select", _fail)
+            patch.setattr("nerfkit.splats.sog.scalar_codebook", _fail)
+            with pytest.raises(RuntimeError, match="on purpose"):
+                formats.write(path, plausible_gaussians(40, 0))
+        assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == list(FORMATS).index(suffix) + 1
+
+
+def _fail(*args: object) -> None:
+    raise RuntimeError("on purpose")
