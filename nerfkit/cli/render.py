@@ -72,17 +72,17 @@ class Options:
     """Bits a channel: 8 or 16 of PNG, 32 or 16 of EXR (default: 8, 32)."""
     show_cameras: bool = False
     """Draw the photos' cameras: orange those trained on, blue those held out."""
-    camera: Literal[pinhole, equirect, vr180] = "pinhole"
+    camera: Literal["pinhole", "equirect", "vr180"] = "pinhole"
     """equirect: all directions, for 360 video. vr180: the half before each eye. Both are upright; --size is that of
     one eye's picture (default: 2048x1024, 1440x1440). MP4s tell players what they are."""
-    stereo: Literal[none, side - by - side, over - under] = "none"
+    stereo: Literal["none", "side-by-side", "over-under"] = "none"
     """A picture for each eye, the left one on the left or above; vr180 has two side by side anyway."""
     eye_distance: float | None = None
     """Between the eyes: metres where the scale of the run's poses is known, else scene units (default: 0.063 metres, or
     1/30 of the cameras' distance from the focus)."""
     with_: Annotated[Path | None, tyro.conf.arg(name="with")] = None
     """Another run of the same photos' poses, to compare."""
-    compare: Literal[wipe, side - by - side] = "wipe"
+    compare: Literal["wipe", "side-by-side"] = "wipe"
     """How two runs share a picture: parted by a line that wanders, or beside each other."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""

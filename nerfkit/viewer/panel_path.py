@@ -1,4 +1,4 @@
-"""The panel where a camera path is laid: keyframes, their times and lenses, preview, files, the command to render it."""
+"""The panel where a camera path is laid: keyframes, their times and lenses, preview, files, the render command."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class PathPanel:
                 color=CHOSEN if index == chosen else COLOR, wxyz=wxyz(key.world_from_cam),
                 position=position(key.world_from_cam), cast_shadow=False, receive_shadow=False,
             )  # fmt: skip
-            node.on_click(self._safely(lambda event, index=index: self._refresh(index)))
+            node.on_click(self._safely(self._picker(index)))
             self._nodes.append(node)
         if len(self.keys) > 1:
             eyes = self.keys.path().sample(LINE, (16, 9)).world_from_cam[:, :3, 3].numpy()
@@ -189,6 +189,9 @@ class PathPanel:
             self._nodes.append(
                 scene.add_line_segments("/path/line", lines, COLOR, thickness=2.0, thickness_units="screen")
             )
+
+    def _picker(self, index: int) -> Callable[[Any], None]:
+        return lambda event: self._refresh(index)
 
     # --- small things -------------------------------------------------------------------------------------
 

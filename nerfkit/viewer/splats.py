@@ -23,8 +23,8 @@ _FAINT = 1 / 255  # opacity below which no pixel changes
 class Packed:
     """Arrays for viser's ``add_gaussian_splats``, enlarged by ``1 / scale``.
 
-    viser keeps covariances in half precision, whose steps are 6e-8: at a scene's own scale, where it fills the unit
-    ball, fine Gaussians would vanish in them.
+    viser keeps covariances in half precision, from 6e-8 to 65504. Splat files come in any unit, and in a small one or
+    a large one Gaussians would vanish or overflow.
     """
 
     centers: NDArray[np.float32]  # [N, 3]
