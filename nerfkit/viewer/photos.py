@@ -20,7 +20,7 @@ from nerfkit.views.frustums import HELD_OUT, TRAINING
 
 SIDE = 160  # pixels, the longer side of a photo in its frustum
 MOST = 500  # photos that get a frustum; of more, evenly spread ones
-SIZE = 0.12  # a frustum's depth, of the cameras' median distance from the focus
+SIZE = 0.08  # a frustum's depth, of the cameras' median distance from the focus
 
 log = logging.getLogger("nerfkit")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Gaussians
 from nerfkit.core.reference import colors_from, rotation_of
+from nerfkit.splats.blocks import degree_of, select
 
 _LARGEST = 3e4  # variance, within half precision's 65504
 _MOST = 4096.0  # how much the scene is enlarged at most
@@ -39,12 +40,11 @@ def pack(gaussians: Gaussians, eye: Tensor) -> Packed:
     """Gaussians with the colours that they have seen from ``eye`` [3]; such that can't be seen are left out."""
     keep = (gaussians.opacities >= _FAINT) & torch.isfinite(gaussians.means).all(1)
     if not bool(keep.all()):
-        gaussians = Gaussians(*(getattr(gaussians, name)[keep] for name in Gaussians.__dataclass_fields__))
+        gaussians = select(gaussians, keep)
     enlarged = _enlargement(gaussians.scales)
     axes = rotation_of(gaussians.quats) * (gaussians.scales * enlarged)[:, None]  # [N, 3, 3] columns
     covariances = (axes @ axes.transpose(1, 2)).clamp(-2 * _LARGEST, 2 * _LARGEST)
-    degree = math.isqrt(gaussians.sh.shape[1]) - 1
-    rgbs = colors_from(eye.to(gaussians.means), gaussians, degree).clamp(0, 1)
+    rgbs = colors_from(eye.to(gaussians.means), gaussians, degree_of(gaussians)).clamp(0, 1)
     return Packed(
         _array(gaussians.means * enlarged), _array(covariances), _array(rgbs), _array(gaussians.opacities[:, None]),
         1 / enlarged,

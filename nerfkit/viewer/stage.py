@@ -15,6 +15,7 @@ from nerfkit.views.paths.framing import photo_fov
 
 UPS = ("+z", "-z", "+y", "-y", "+x", "-x")
 MOST_POINTS = 200_000
+_OUTSIDE = 2.5  # times the first camera's distance
 FOV = 0.87  # radians, where there is no photo to take it from
 
 
@@ -34,6 +35,8 @@ class Stage:
             self.first = scene.views[(scene.train or [0])[0]].camera.world_from_cam[0].double()
             eye = position(self.first)
             self.look_at = eye + self.distance(self.first) * self.first[:3, 2].numpy()
+            if subject.model is None:  # there are only the cameras to look at: all of them
+                eye = self.look_at + _OUTSIDE * (eye - self.look_at)
         else:
             self.fov, means = FOV, _means(subject)
             low, middle, high = np.quantile(means, [0.1, 0.5, 0.9], axis=0)

@@ -15,6 +15,11 @@ from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.splats import formats
+from nerfkit.splats.blocks import select
+
+
+_UPS: dict[str, formats.Up] = {"+z": "z", "+y": "y", "-y": "-y"}  # that glTF's frame can be turned to
 
 
 class Drawable(Protocol):
@@ -65,8 +70,8 @@ class Splats:
 
     def cropped(self, inside: Callable[[Tensor], Tensor]) -> Self:
         """The Gaussians whose centres are ``inside``."""
-        part, keep = copy.copy(self), inside(self._gaussians.means)
-        part._gaussians = Gaussians(*(getattr(self._gaussians, k)[keep] for k in Gaussians.__dataclass_fields__))
+        part = copy.copy(self)
+        part._gaussians = select(self._gaussians, inside(self._gaussians.means))
         return part
 
 
@@ -80,7 +85,7 @@ def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: st
         raise NerfkitError(f"{path}: no such file or folder; give a run, a splat file or a scene with poses")
     if (path / "config.toml").is_file():
         return _of_run(path, device, backend, up or "+z")
-    if path.is_file() and path.suffix.lower() != ".json":
+    if path.is_file() and path.name.lower().endswith(tuple(formats.MODULES)):
         return _of_splats(path, device, backend, up or "+z")
     scene = Scene.load(path, downscale=None)
     folder = path if path.is_dir() else path.parent
@@ -96,10 +101,9 @@ def _of_run(path: Path, device: str, backend: str, up: str) -> Subject:
 
 
 def _of_splats(path: Path, device: str, backend: str, up: str) -> Subject:
-    from nerfkit.splats import ply
     from nerfkit.train.device import choose
 
-    gaussians = ply.read(path)
+    gaussians = formats.read(path, up=_UPS.get(up, "z"))
     if len(gaussians) == 0:
         raise NerfkitError(f"{path}: holds no Gaussians; export it again")
     place, core = choose(device, backend)
