@@ -26,7 +26,7 @@ class TrainPanel:
         self.chart = gui.add_uplot(
             (np.array([0.0]), np.array([np.nan])),
             ({"label": "step"}, {"label": "PSNR, dB", "stroke": "#e48614", "width": 2}),
-            title="PSNR of held-out photos, small",
+            title="PSNR in the middle of held-out photos",
             scales={"x": {"time": False, "auto": True}, "y": {"auto": True}},
             aspect=1.4,
         )

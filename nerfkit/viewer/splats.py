@@ -15,7 +15,7 @@ from nerfkit.core.reference import colors_from, rotation_of
 from nerfkit.splats.blocks import degree_of, select
 
 _LARGEST = 3e4  # variance, within half precision's 65504
-_MOST = 4096.0  # how much the scene is enlarged at most
+_MOST = 2.0**24  # how much the scene is enlarged at most
 _OUTLIERS = 0.999  # share of Gaussians whose size matters for the enlargement
 _FAINT = 1 / 255  # opacity below which no pixel changes
 

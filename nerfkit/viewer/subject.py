@@ -18,7 +18,6 @@ from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 
-
 _UPS: dict[str, formats.Up] = {"+z": "z", "+y": "y", "-y": "-y"}  # that glTF's frame can be turned to
 
 

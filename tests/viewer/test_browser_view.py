@@ -1,0 +1,155 @@
+"""The viewer in headless Chromium: what a user sees and clicks, up to the rendered video."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from chromium import Serving, open_browser, picture, wait_until_shown
+
+from nerfkit.splats import ply
+from nerfkit.train.run import Run
+from nerfkit.viewer.camera import pinhole
+from nerfkit.views.paths import read_path
+from nerfkit.views.paths.framing import photo_fov
+
+pytestmark = pytest.mark.browser
+
+SIZE = {"width": 800, "height": 400}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    opened = browser.new_page(viewport=SIZE)
+    opened.faults = []
+    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    yield opened
+    assert opened.faults == []
+    opened.close()
+
+
+def press(page: Any, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_keyframes_laid_in_the_page_become_a_video(page: Any, little_run: Run, tmp_path: Path) -> None:
+    with Serving("view", str(little_run.path), "--port", "0", "--json") as serving:
+        page.goto(serving.url())
+        shown = wait_until_shown(page)
+        scene = little_run.scene()
+        model = little_run.model(scene=scene)
+        first = scene.views[scene.train[0]].camera.world_from_cam[0]
+        own = model.render(pinhole(first, photo_fov(scene), (SIZE["width"], SIZE["height"]))).rgb
+        assert own is not None
+        below = slice(150, None)  # above is a note on software rendering
+        error = (shown - own[:, : shown.shape[1]].numpy())[below]
+        assert -10 * np.log10(np.square(error).mean()) > 22
+
+        page.get_by_text("Path", exact=True).click()
+        press(page, "Add keyframe")
+        page.get_by_role("textbox", name="Keyframe").or_(page.get_by_text("1: 0 s")).first.wait_for()
+        page.mouse.move(200, 250)
+        page.mouse.down()
+        page.mouse.move(330, 260, steps=4)
+        page.mouse.up()
+        page.wait_for_timeout(700)
+        assert np.abs(picture(page) - shown)[below].max() > 0.1  # another view
+        press(page, "Add keyframe")
+        page.wait_for_timeout(300)
+        press(page, "Save")
+        file = little_run.path / "paths" / "path.json"
+        wait_for(file)
+        page.get_by_text("nerfkit render").wait_for()
+        assert page.get_by_text("nerfkit render").inner_text().strip() == (
+            f"nerfkit render {little_run.path} --path {file}"
+        )
+        assert page.faults == []
+        status, out = serving.end()
+        assert status == 0
+        assert json.loads(out)["subject"] == str(little_run.path)
+
+    path = read_path(file, scene, prefer="keyframes")
+    assert len(path.keyframes) == 2
+    torch.testing.assert_close(path.keyframes[0].world_from_cam.float(), first, atol=1e-3, rtol=0)
+    assert path.keyframes[0].fov == pytest.approx(photo_fov(scene), abs=1e-3)
+    moved = path.keyframes[1].world_from_cam[:3, 3] - path.keyframes[0].world_from_cam[:3, 3]
+    assert 0.1 < float(moved.norm()) < 3
+    video = tmp_path / "video.mp4"
+    words = ["render", str(little_run.path), "--path", str(file), "-o", str(video), "--size", "64x48", "--json"]
+    made = subprocess.run(
+        [sys.executable, "-m", "nerfkit.cli", *words, "--fps", "5"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(made.stdout)["frames"] == 10
+    assert video.stat().st_size > 500
+
+
+def test_a_channel_drawn_here_and_a_splat_file(page: Any, little_run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "splats.ply"
+    ply.write(file, little_run.model().gaussians())  # type: ignore[attr-defined]
+    with Serving("view", str(file), "--port", "0") as serving:
+        page.goto(serving.url())
+        splats = wait_until_shown(page)
+        page.get_by_role("combobox").or_(page.get_by_role("textbox")).first.click()
+        page.get_by_role("option", name="depth").click()
+        end = time.monotonic() + 20
+        while np.abs(picture(page) - splats)[150:].mean() < 0.05 and time.monotonic() < end:
+            page.wait_for_timeout(200)
+        colors = picture(page)[150:]
+        saturation = colors.max(-1) - colors.min(-1)
+        assert (saturation > 0.7).mean() > 0.02  # turbo's
+        assert serving.end()[0] == 0
+
+
+def test_training_is_stopped_from_the_page(page: Any, little_scene: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", str(little_scene), "--out", str(run), "--steps", "1000000", "--downscale", "1", "--threads", "1"]
+    with Serving(*words, "--viewer", "--port", "0", "--gaussians.cap", "400", "--json") as serving:
+        page.goto(serving.url())
+        page.get_by_text("Training", exact=True).click()
+        page.get_by_text("steps/s").wait_for()
+        press(page, "Pause")
+        page.get_by_text("paused").wait_for()
+        press(page, "Resume")
+        page.get_by_text("paused").wait_for(state="detached")
+        press(page, "Stop")
+        status, out = serving.end(interrupt=False)
+        assert status == 0, serving.told
+        metrics = json.loads(out)
+    assert 0 < metrics["steps"] < 1_000_000
+    assert metrics["eval"]["views"] == 2
+    assert "nerfkit view" in serving.told
+    assert Run.open(run).model() is not None
+
+
+def test_a_scene_without_a_model_and_a_token(page: Any, little_scene: Path) -> None:
+    with Serving("view", str(little_scene), "--port", "0", "--host", "127.0.0.1") as serving:
+        url = serving.url()
+        answer = page.goto(url.split("?")[0])
+        assert answer.status == 403
+        page.goto(url)
+        assert "token" not in page.url
+        shown = wait_until_shown(page)
+        orange = (np.abs(shown - np.array([1.0, 0.58, 0.1])) < 0.2).all(-1)
+        assert orange.mean() > 0.0005  # lines of the frustums
+        assert serving.end()[0] == 0
+
+
+def wait_for(file: Path, timeout: float = 15) -> None:
+    end = time.monotonic() + timeout
+    while not file.is_file():
+        assert time.monotonic() < end, f"{file} was not written"
+        time.sleep(0.1)
