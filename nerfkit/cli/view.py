@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @dataclass
 class Options:
     subject: tyro.conf.Positional[Path]
-    """A run's folder, a splat file of any format that `nerfkit convert` reads, or a scene with poses (its photos' cameras and points are shown)."""
+    """A run's folder, a splat file of any format that `nerfkit convert` reads, or a scene with poses (its photos'
+    cameras and points are shown)."""
     host: str | None = None
     """Address of this machine to be reached at from others, such as 0.0.0.0: whoever has the printed URL, with its
     token, may look (default: this machine only)."""

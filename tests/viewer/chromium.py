@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+NOTE, PANEL = 150, 340  # pixels
 WEBGL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
@@ -73,21 +73,26 @@ class Serving:
 
 
 def picture(page: Any) -> np.ndarray:
-    """What the page shows beside its panel: [H, W, 3] floats in [0, 1]."""
+    """What the page shows below its note on slow WebGL and beside its panel: [H - 150, W - 340, 3] in [0, 1]."""
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    return np.asarray(shot)[:, : shot.width - 340] / 255.0
+    return np.asarray(shot)[NOTE:, : shot.width - PANEL] / 255.0
 
 
-def wait_until_shown(page: Any, timeout: float = 30.0) -> np.ndarray:
-    """The first picture that isn't of one colour."""
+def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 20.0) -> np.ndarray:
+    """The first picture of which that holds; fails where none comes."""
     end = time.monotonic() + timeout
-    while time.monotonic() < end:
+    while True:
         shown = picture(page)
-        if shown.std(axis=(0, 1)).max() > 0.05:
+        if holds(shown):
             return shown
-        page.wait_for_timeout(200)
-    pytest.fail("the page stays blank")
+        assert time.monotonic() < end, f"not seen in the page; mean {shown.mean((0, 1))}, spread {shown.std((0, 1))}"
+        page.wait_for_timeout(150)
 
 
-def save(page: Any, path: Path) -> None:
-    page.screenshot(path=str(path))
+def share_like(shown: np.ndarray, color: tuple[float, float, float], tolerance: float = 0.2) -> float:
+    """Which share of a picture's pixels are of a colour."""
+    return float((np.abs(shown - np.array(color)) < tolerance).all(-1).mean())
+
+
+def psnr(shown: np.ndarray, other: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(shown - other).mean() + 1e-12))

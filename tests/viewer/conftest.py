@@ -20,5 +20,11 @@ def little_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
+def vivid_run(little_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same with three coloured balls."""
+    return little.make_vivid(little_run, tmp_path_factory.mktemp("vivid") / "run")
+
+
+@pytest.fixture(scope="session")
 def little_scene(little_run: Run) -> Path:
     return little_run.config.scene

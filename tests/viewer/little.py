@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 
 from nerfkit.cameras import look_at
+from nerfkit.train import checkpoint
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
 from nerfkit.train.run import Run
+from nerfkit.value_transforms import dc_from_rgb
 
 
 def write_scene(folder: Path, count: int = 9, width: int = 48, height: int = 32) -> Path:
@@ -44,3 +47,23 @@ def config(scene: Path, steps: int = 40) -> TrainConfig:
 
 def make_run(folder: Path) -> Run:
     return fit(folder / "run", config(write_scene(folder / "scene")))
+
+
+def make_vivid(run: Run, folder: Path) -> Run:
+    """The run with three balls, red, green and yellow, in place of what it has learnt in a second."""
+    shutil.copytree(run.path, folder)
+    vivid = Run.open(folder)
+    saved = checkpoint.load_newest(vivid.checkpoints)
+    params = saved.state["model"]["params"]
+    count = len(params["means"])
+    rng, ball = torch.Generator().manual_seed(1), torch.arange(count) % 3
+    centers = torch.tensor([[0.0, 0, 0], [0.35, 0, 0.1], [-0.1, 0.3, -0.1]])[ball]
+    around = torch.nn.functional.normalize(torch.randn(count, 3, generator=rng), dim=1)
+    params["means"] = centers + 0.12 * around
+    params["log_scales"] = torch.full((count, 3), 0.03).log()
+    params["logit_opacities"] = torch.full((count,), 4.0)
+    colors = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.8, 0.2], [0.95, 0.85, 0.1]])[ball]
+    params["sh"] = torch.cat([dc_from_rgb(colors)[:, None], 0.05 * around[:, :, None].expand(-1, 3, 3)], 1)
+    saved.state["model"]["moments"] = {}
+    checkpoint.save(vivid.checkpoints, saved)
+    return vivid

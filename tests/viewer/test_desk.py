@@ -153,8 +153,8 @@ def test_what_cannot_be_drawn_is_told_once() -> None:
     assert len(browser.pictures) == 1
 
 
-def test_splats_are_sent_anew_for_their_colours_and_cropped(little_run: Run) -> None:
-    desk, browser = Desk(little_run.model()), Browser()  # type: ignore[arg-type]
+def test_splats_are_sent_anew_for_their_colours_and_cropped(vivid_run: Run) -> None:
+    desk, browser = Desk(vivid_run.model()), Browser()  # type: ignore[arg-type]
     desk.join(browser)
     assert desk.serve()
     assert len(browser.splats) == 1
