@@ -10,7 +10,10 @@ import little
 
 from nerfkit.train.run import Run
 
-viser = pytest.importorskip("viser", reason="needs the viewer's package: pip install nerfkit[viewer]")
+
+@pytest.fixture(autouse=True, scope="session")
+def viewer_package() -> None:
+    pytest.importorskip("viser", reason="needs the viewer's package: pip install nerfkit[viewer]")
 
 
 @pytest.fixture(scope="session")

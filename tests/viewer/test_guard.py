@@ -7,13 +7,14 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-import viser
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from nerfkit.errors import NerfkitError
 from nerfkit.viewer.guard import Guard
 from nerfkit.viewer.server import Server, free_port
+
+viser = pytest.importorskip("viser", reason="needs the viewer's package: pip install nerfkit[viewer]")
+connect = pytest.importorskip("websockets.sync.client").connect
+InvalidStatus = pytest.importorskip("websockets.exceptions").InvalidStatus
 
 
 @pytest.fixture(scope="module")
