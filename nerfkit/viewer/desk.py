@@ -181,13 +181,16 @@ class Desk:
         if not due:
             away = float(np.linalg.norm(eye - seat.eye))
             turned = away > TURNED * float(np.linalg.norm(eye - camera.look_at))
-            small = len(seat.splats.buffer) * SPLAT_BYTES < MOST_BYTES
+            small = seat.splats is not None and len(seat.splats.buffer) * SPLAT_BYTES < MOST_BYTES
             if not (turned and small and seat.rested):
                 return False
         packed = pack(model.gaussians(), torch.from_numpy(eye).float())
         arrays = packed.centers, packed.covariances, packed.rgbs, packed.opacities
         with seat.client.atomic():
-            if seat.splats is None:
+            if len(packed.centers) == 0:  # all are cropped away
+                if seat.splats is not None:
+                    seat.splats.visible = False
+            elif seat.splats is None:
                 seat.splats = seat.client.scene.add_gaussian_splats("/model/splats", *arrays, scale=packed.scale)
             else:
                 seat.splats.set_gaussians(*arrays)

@@ -97,7 +97,8 @@ class LiveViewer:
         if not held and not self._allowance.allows:
             return
         start = time.monotonic()
-        with torch.random.fork_rng(), torch.no_grad():
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(devices), torch.no_grad():
             if self._unseen and (held or start >= self._refresh_at):
                 self._unseen, self._refresh_at = False, start + REFRESH
                 viewer.desk.changed()

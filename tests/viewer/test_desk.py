@@ -56,7 +56,9 @@ class Browser:
         def again(*new: Any) -> None:
             self.splats.append(new)
 
-        return SimpleNamespace(set_gaussians=again, scale=scale, visible=True, buffer=np.zeros((len(arrays[0]), 8)))
+        buffer = np.zeros((len(arrays[0]), 8))
+        self.handle = SimpleNamespace(set_gaussians=again, scale=scale, visible=True, buffer=buffer)
+        return self.handle
 
 
 class Slow:
@@ -170,6 +172,9 @@ def test_splats_are_sent_anew_for_their_colours_and_cropped(vivid_run: Run) -> N
     centers = browser.splats[2][0]
     assert 0 < len(centers) < len(browser.splats[0][0])
     assert centers[:, 0].min() >= 0
+    desk.show(Look(crop=(8, 8, 8, 9, 9, 9)))
+    assert desk.serve()
+    assert len(browser.splats) == 3 and not browser.handle.visible  # nothing is left
     desk.show(Look(channel="depth"))
     assert desk.serve()
     assert browser.pictures[-1].shape[2] == 3 and browser.pictures[-1].shape[0] > 2
