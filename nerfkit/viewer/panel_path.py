@@ -30,7 +30,8 @@ class PathPanel:
         self.keys, self.shelf = Keyframes(), Shelf(viewer.subject.paths, viewer.subject.scene)
         self._lock = threading.RLock()
         self._flight: threading.Event | None = None
-        self._nodes: list[Any] = []
+        self._all = viewer.server.viser.scene.add_frame("/path", show_axes=False)
+        self._nodes: list[Any] = []  # below it
         self._build()
         self._refresh(None)
 
@@ -139,6 +140,7 @@ class PathPanel:
 
     def _fly(self, client: Any, cameras: Any, stop: threading.Event) -> None:
         stage, start = self.viewer.stage, time.monotonic()
+        self._all.visible = False  # the picture as it will be
         fovs = (2 * np.arctan(cameras.height / 2 / cameras.intrinsics[:, 1].numpy())).tolist()
         try:
             while not stop.is_set() and client.client_id in self.viewer.server.viser.get_clients():
@@ -149,7 +151,7 @@ class PathPanel:
                     return
                 stop.wait(1 / PREVIEW_FPS)
         finally:
-            self._flight, self.preview.label = None, "Preview"
+            self._flight, self.preview.label, self._all.visible = None, "Preview", True
 
     def _go(self, client: Any, index: int) -> None:
         key, stage = self.keys.keys[index], self.viewer.stage
