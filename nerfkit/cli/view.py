@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +40,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.viewer.viewer import Viewer
 
     subject = open_subject(options.subject, options.device, options.backend, options.up)
-    with Viewer(subject, options.host, options.port) as viewer:
+    viewer = Viewer(subject, options.host, options.port)
+    with viewer, contextlib.suppress(KeyboardInterrupt):  # the ordinary end
         announce(viewer, console)
         console.say("Ctrl-C ends it.")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            pass
+        while True:
+            time.sleep(3600)
     return {"subject": str(options.subject), "url": viewer.url}
 
 

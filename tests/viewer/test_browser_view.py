@@ -22,7 +22,7 @@ from nerfkit.views.paths.framing import photo_fov
 
 pytestmark = pytest.mark.browser
 
-SIZE = {"width": 800, "height": 400}
+SIZE = {"width": 660, "height": 360}
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_keyframes_laid_in_the_page_become_a_video(page: Any, vivid_run: Run, tm
         page.get_by_text("Path", exact=True).click()
         press(page, "Add keyframe")
         page.get_by_text("1: 0 s").first.wait_for(state="attached")
-        page.mouse.move(200, 250)
+        page.mouse.move(120, 250)
         page.mouse.down()
-        page.mouse.move(330, 260, steps=4)
+        page.mouse.move(240, 260, steps=4)
         page.mouse.up()
         wait_until(page, lambda seen: psnr(seen, shown) < 20)  # another view
         press(page, "Add keyframe")
@@ -100,11 +100,11 @@ def test_a_channel_drawn_here_and_a_splat_file(page: Any, vivid_run: Run, tmp_pa
     ply.write(file, vivid_run.model().gaussians())  # type: ignore[attr-defined]
     with Serving("view", str(file), "--port", "0") as serving:
         page.goto(serving.url())
-        wait_until(page, lambda seen: share_like(seen, (0.9, 0.1, 0.1)) > 0.02)
+        wait_until(page, lambda seen: share_like(seen, (0.1, 0.8, 0.2)) > 0.02)  # the green ball is in front
         page.get_by_role("combobox").or_(page.get_by_role("textbox")).first.click()
         page.get_by_role("option", name="depth").click()
-        turbo_blue, turbo_red = (0.2, 0.2, 0.7), (0.75, 0.2, 0.0)  # far, near
-        wait_until(page, lambda seen: share_like(seen, turbo_blue) > 0.002 and share_like(seen, turbo_red) > 0.002)
+        near = (0.5, 0.05, 0.0)  # turbo's end
+        wait_until(page, lambda seen: share_like(seen, near, 0.15) > 0.01 and share_like(seen, (0.1, 0.8, 0.2)) < 0.01)
         assert serving.end()[0] == 0
 
 
