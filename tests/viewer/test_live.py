@@ -14,6 +14,7 @@ import pytest
 from test_desk import Browser
 
 from nerfkit.train.checkpoint import list_newest_first
+from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
 from nerfkit.train.observer import Wish
 from nerfkit.train.run import Run
@@ -88,6 +89,20 @@ def test_looking_changes_nothing_and_shows_the_model_as_it_learns(
         assert len(watcher._panel._curve) > 3
         assert "**step 40**" in watcher._panel.words.content
     assert newest(run) == newest(little_run)
+
+
+def test_looking_changes_nothing_of_a_field_either(
+    little_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REFRESH", "SHARE", "SHARE_MOVING"):
+        monkeypatch.setattr(live_module, name, 0.0 if name == "REFRESH" else 0.9)
+    config = TrainConfig(little_scene, model="ngp", steps=12, device="cpu", downscale=1, threads=1, eval_every=0)
+    config.model_options.batch = 1024
+    alone = fit(tmp_path / "alone", config)
+    with Watched(None, 0) as watcher:
+        watched = fit(tmp_path / "watched", config, observer=watcher, monitor=watcher)
+        assert len(watcher.browser.pictures) > 0
+    assert newest(watched) == newest(alone)
 
 
 def test_pause_resume_and_stop_by_their_buttons(little_scene: Path, tmp_path: Path) -> None:
