@@ -18,7 +18,7 @@ $(VENV)/.torch:
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
-	$(BIN)/pip install --quiet --editable '.[mesh,exr,dev]'
+	$(BIN)/pip install --quiet --editable '.[mesh,exr,viewer,dev]'
 	touch $@
 
 demo: setup

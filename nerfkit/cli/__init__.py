@@ -15,6 +15,7 @@ VERBS = {
     "eval": "measure a run on its held-out photos",
     "compare": "several runs in one table, sheet or video",
     "render": "stills and videos of a run",
+    "view": "a run, a splat file or a scene in the browser",
     "mesh": "a triangle mesh from a run",
     "export": "splats or cameras of a run for other programs",
     "convert": "splat files into other formats, cropped, cleaned, smaller",

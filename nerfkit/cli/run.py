@@ -39,6 +39,8 @@ class Options:
     """Faces of the mesh (default: that of `nerfkit mesh`)."""
     engine: Literal["unity", "unreal", "godot", "blender"] | None = None
     """Who will load the mesh (see `nerfkit mesh`)."""
+    viewer: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show the training live in the browser (see nerfkit train)."""
     device: str = "auto"
     """Where to run: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -78,7 +80,8 @@ def _train(options: Options, console: Console) -> Path:
         length["budget"] = "3min"
     asked = train.Options(
         scene=options.photos, out=options.out, model=options.model, downscale=options.downscale, seed=options.seed,
-        device=options.device, backend=options.backend, frames=options.frames, **length,
+        device=options.device, backend=options.backend, frames=options.frames, viewer=options.viewer,
+        **length,
     )  # fmt: skip
     own: Any = getattr(asked, options.model, None)
     if hasattr(own, "geometry"):

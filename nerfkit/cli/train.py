@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,8 @@ from nerfkit.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
+    from nerfkit.train.monitor import Status, TrainMonitor
+    from nerfkit.train.observer import TrainObserver
     from nerfkit.train.run import Run
 
 
@@ -33,6 +37,12 @@ class TrainOptions(TrainConfig):
     """Go on with the run in --out from its newest checkpoint."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the run in --out; poses made from its photos are kept."""
+    viewer: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show the training live in the browser, where it can be held, and ended early."""
+    host: str | None = None
+    """With --viewer: address of this machine to be reached at from others (see nerfkit view)."""
+    port: int | None = None
+    """With --viewer: port to listen at (default: the first free one from 7007 on)."""
 
     def __post_init__(self) -> None:
         """Leaves the model's options to :func:`config_of`."""
@@ -58,6 +68,7 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
 
     config, out = config_of(options), run_folder(options)
     config.check()
+    check_viewer(options)
     if options.resume:
         known = Run.open(out)
         same_scene(config.scene, known)
@@ -68,10 +79,10 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
         check(config.device, config.backend)  # before minutes go into poses
         config.scene = posed(config.scene, config.images, out, console, options.frames)
     try:
-        with TrainBar(console) as monitor:
+        with TrainBar(console) as bar, watched(options, bar, console) as (monitor, observer):
             done = fit(
                 out, config, resume=options.resume, overwrite=options.overwrite, monitor=monitor,
-                progress=console.progress,
+                progress=bar.progress, observer=observer,
             )  # fmt: skip
     except KeyboardInterrupt:
         console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
@@ -79,6 +90,37 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     metrics: dict[str, Any] = json.loads(done.metrics.read_text())
     console.say(summary(out, metrics))
     return {"run": str(out), **metrics}
+
+
+def check_viewer(options: TrainOptions) -> None:
+    """Raises NerfkitError: --host or --port without --viewer, or the viewer's package is missing."""
+    if options.viewer:
+        from nerfkit.viewer.requirements import require_viser
+
+        require_viser()
+    elif options.host is not None or options.port is not None:
+        raise NerfkitError("--host and --port are those of the viewer; add --viewer, or leave them out")
+
+
+@contextmanager
+def watched(options: TrainOptions, bar: TrainBar, console: Console) -> Iterator[tuple[TrainMonitor, TrainObserver]]:
+    """Who is told of the run's progress, and who looks at it; with --viewer, the page too."""
+    from nerfkit.train.observer import absent
+
+    if not options.viewer:
+        yield bar, absent
+        return
+    from nerfkit.cli.view import announce
+    from nerfkit.viewer.live import LiveViewer
+
+    with LiveViewer(options.host, options.port, lambda viewer: announce(viewer, console)) as live:
+
+        def both(status: Status) -> None:
+            bar(status)
+            live(status)
+
+        yield both, live
+    console.say(f"the live view has ended; look again with: nerfkit view {run_folder(options)}")
 
 
 def config_of(options: TrainOptions) -> TrainConfig:

@@ -44,6 +44,11 @@ class TrainBar:
         if status.progress >= 1:
             self._close()
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Progress of what comes before and after training: two live displays would overwrite each other."""
+        self._close()
+        self._console.progress(stage, done, total)
+
     def _plain(self, status: Status) -> None:
         if status.seconds >= self._next_line or status.progress >= 1:
             self._next_line = status.seconds + PLAIN_EVERY

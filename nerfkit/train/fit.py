@@ -20,6 +20,7 @@ from nerfkit.train.config import TrainConfig
 from nerfkit.train.device import choose
 from nerfkit.train.evaluate import write_metrics
 from nerfkit.train.monitor import TrainMonitor, silent
+from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
 from nerfkit.train.trainer import Trainer, set_random_state
 
@@ -34,8 +35,11 @@ def fit(
     overwrite: bool = False,
     monitor: TrainMonitor = silent,
     progress: ProgressSink = quiet,
+    observer: TrainObserver = absent,
 ) -> Run:
     """Trains ``config`` in the run folder ``path``, then evaluates it and writes its report.
+
+    An ``observer`` sees the model while it trains, and may end the training early.
 
     With ``resume``, goes on from the newest good checkpoint of the run that is there; see :meth:`Run.resumed`
     for what ``config`` may change then.
@@ -70,7 +74,8 @@ def fit(
     if resume:
         restore(run, model, clock, rng, device)
     held_out = [scene.views[index] for index in scene.held_out]
-    Trainer(run, model, clock, rng, held_out, monitor, device).train()
+    observer.begin(run, scene, model)
+    Trainer(run, model, clock, rng, held_out, monitor, device, observer).train()
     write_metrics(run, model, scene, core.name, str(device), progress)
     write_report(run)
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,10 +18,12 @@ from nerfkit.train.clock import Clock, Every
 from nerfkit.train.evaluate import evaluate
 from nerfkit.train.interrupt import Interrupt
 from nerfkit.train.monitor import Status, TrainMonitor, silent
+from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
 
 BAD_STEPS = 5  # in a row, before a run goes back to its last checkpoint
 RECOVERIES = 3  # before it gives up
+PAUSE = 0.02  # seconds between two questions to an observer that holds the run
 _CPU = torch.device("cpu")
 
 log = logging.getLogger("nerfkit")
@@ -37,6 +40,7 @@ class Trainer:
     held_out: Sequence[View] = ()
     monitor: TrainMonitor = silent
     device: torch.device = _CPU
+    observer: TrainObserver = absent
     bad_steps: int = field(default=0, init=False)  # in a row
     recoveries: int = field(default=0, init=False)
     _losses: Mapping[str, Tensor] = field(default_factory=dict, init=False)
@@ -56,7 +60,7 @@ class Trainer:
         checkpoint_due = Every(config.checkpoint_every, 60).start(clock)
         self._speed = Speed(clock.step, clock.seconds)
         with clock.running(), Interrupt() as interrupt:
-            while not clock.done and not interrupt.requested:
+            while not clock.done and not interrupt.requested and self.heed(interrupt):
                 self.step()
                 if log_due.due(clock):
                     self.write_log()
@@ -70,6 +74,15 @@ class Trainer:
             self.monitor(self.status())  # the last word: evaluation may take the screen now
         if interrupt.requested and not clock.done:
             raise KeyboardInterrupt
+
+    def heed(self, interrupt: Interrupt) -> bool:
+        """Lets the observer look, and waits while it holds the run; False: the run is to end here."""
+        with self.clock.paused():
+            wish = self.observer.between_steps()
+            while wish == "pause" and not interrupt.requested:
+                time.sleep(PAUSE)
+                wish = self.observer.between_steps()
+        return wish != "stop"
 
     def step(self) -> None:
         progress = self.clock.progress

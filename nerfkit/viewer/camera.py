@@ -1,0 +1,64 @@
+"""Cameras of the browser and ours: both with OpenCV's axes, and with a vertical field of view in radians."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from nerfkit.contracts import Cameras
+
+Size = tuple[int, int]  # width, height
+
+
+def pose_of(camera: Any) -> Tensor:
+    """``world_from_cam`` [4, 4] float64 of a client's camera."""
+    out = np.eye(4)
+    out[:3, :3] = Rotation.from_quat(np.roll(camera.wxyz, -1)).as_matrix()
+    out[:3, 3] = camera.position
+    return torch.from_numpy(out)
+
+
+def wxyz(world_from_cam: Tensor) -> NDArray[np.float64]:
+    """The rotation of a pose [4, 4] as a quaternion [4]."""
+    return np.roll(Rotation.from_matrix(world_from_cam[:3, :3].double().cpu().numpy()).as_quat(), 1)
+
+
+def position(world_from_cam: Tensor) -> NDArray[np.float64]:
+    return world_from_cam[:3, 3].double().cpu().numpy()
+
+
+def pinhole(world_from_cam: Tensor, fov: float, size: Size) -> Cameras:
+    """A camera (C = 1) whose picture has this vertical field of view, radians."""
+    width, height = size
+    focal = height / 2 / math.tan(fov / 2)
+    intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]], dtype=torch.float32)
+    return Cameras(world_from_cam[None].float(), intrinsics, width, height)
+
+
+def show(client: Any, world_from_cam: Tensor, fov: float, distance: float, up: NDArray[np.float64]) -> None:
+    """Brings a client's camera to a pose, to turn around what lies ``distance`` before it.
+
+    ``up`` stays the axis that it turns around, unless the pose is rolled against it or looks along it.
+    """
+    pose = world_from_cam.double().cpu().numpy()
+    eye, right, head, ahead = pose[:3, 3], pose[:3, 0], -pose[:3, 1], pose[:3, 2]
+    upright = abs(up @ right) < 0.02 and up @ head > 0.05
+    with client.atomic():
+        client.camera.fov = fov
+        client.camera.position = eye
+        client.camera.up_direction = up if upright else head
+        client.camera.look_at = eye + distance * ahead
+
+
+def fitting_fov(camera: Cameras, aspect: float) -> float:
+    """The vertical field of view, radians, with which a window of an aspect (width / height) shows a whole photo."""
+    fx, fy, cx, cy = (float(value) for value in camera.intrinsics[0])
+    half_height = max(cy, camera.height - cy) / fy
+    half_width = max(cx, camera.width - cx) / fx
+    return 2 * math.atan(max(half_height, half_width / aspect))

@@ -1,0 +1,222 @@
+"""The panel where a camera path is laid: keyframes, their times and lenses, preview, files, the render command."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nerfkit.errors import NerfkitError
+from nerfkit.viewer.camera import pose_of, position, show, wxyz
+from nerfkit.viewer.command import render_command
+from nerfkit.viewer.keyframes import Keyframes, Shelf
+
+if TYPE_CHECKING:
+    from nerfkit.viewer.viewer import Viewer
+
+NONE = "none"
+PREVIEW_FPS = 24
+LINE = 240  # points of a path's line
+COLOR, CHOSEN = (120, 200, 60), (255, 90, 160)
+
+
+class PathPanel:
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer, self.gui = viewer, viewer.server.viser.gui
+        self.keys, self.shelf = Keyframes(), Shelf(viewer.subject.paths, viewer.subject.scene)
+        self._lock = threading.RLock()
+        self._flight: threading.Event | None = None
+        self._all = viewer.server.viser.scene.add_frame("/path", show_axes=False)
+        self._nodes: list[Any] = []  # below it
+        self._build()
+        self._refresh(None)
+
+    def _build(self) -> None:
+        gui = self.gui
+        self.add = gui.add_button("Add keyframe", hint="From the present view, behind the chosen one")
+        self.add.on_click(self._safely(self._add))
+        self.chosen = gui.add_dropdown("Keyframe", (NONE,))
+        self.chosen.on_update(self._safely(self._choose))
+        with gui.add_folder("Keyframe") as self.folder:
+            self.time = gui.add_number("Time (s)", 0.0, min=0.0, max=3600.0, step=0.1)
+            self.time.on_update(self._safely(self._retime))
+            self.fov = gui.add_slider("Field of view", 10, 120, 0.5, 50)
+            self.fov.on_update(self._safely(self._zoom))
+            self.order = gui.add_button_group("Order", ("Earlier", "Later"))
+            self.order.on_click(self._safely(self._reorder))
+            self.edit = gui.add_button_group("Edit", ("Go to", "Replace", "Delete"))
+            self.edit.on_click(self._safely(self._edit))
+        self.loop = gui.add_checkbox("Loop", False, hint="Back to the first keyframe")
+        self.loop.on_update(self._safely(self._set_loop))
+        self.preview = gui.add_button("Preview", hint="Fly along the path")
+        self.preview.on_click(self._safely(self._preview))
+        with gui.add_folder("File"):
+            self.name = gui.add_text("Name", "path")
+            self.save = gui.add_button("Save")
+            self.save.on_click(self._safely(self._save))
+            self.saved = gui.add_dropdown("Saved", (NONE, *self.shelf.names()))
+            self.load = gui.add_button("Load")
+            self.load.on_click(self._safely(self._load))
+        self.command = gui.add_markdown("")
+
+    def close(self) -> None:
+        if self._flight is not None:
+            self._flight.set()
+
+    # --- what the buttons do ------------------------------------------------------------------------------
+
+    def _add(self, event: Any) -> None:
+        camera = event.client.camera
+        self._refresh(self.keys.add(pose_of(camera), camera.fov, self._index()))
+
+    def _choose(self, event: Any) -> None:
+        self._refresh(self._index())
+
+    def _retime(self, event: Any) -> None:
+        self._refresh(self.keys.set_time(self._need(), self.time.value))
+
+    def _zoom(self, event: Any) -> None:
+        self.keys.set_fov(self._need(), math.radians(self.fov.value))
+        self._refresh(self._index())
+
+    def _reorder(self, event: Any) -> None:
+        self._refresh(self.keys.swap(self._need(), -1 if event.target.value == "Earlier" else 1))
+
+    def _edit(self, event: Any) -> None:
+        index, client = self._need(), event.client
+        if event.target.value == "Go to":
+            self._go(client, index)
+        elif event.target.value == "Replace":
+            self.keys.set_pose(index, pose_of(client.camera), client.camera.fov)
+            self._refresh(index)
+        else:
+            self.keys.delete(index)
+            self._refresh(min(index, len(self.keys) - 1) if len(self.keys) else None)
+
+    def _set_loop(self, event: Any) -> None:
+        self.keys.loop = self.loop.value
+        self._refresh(self._index())
+
+    def _save(self, event: Any) -> None:
+        file = self.shelf.save(self.name.value.strip(), self.keys.path())
+        self.saved.options = (NONE, *self.shelf.names())
+        self.saved.value = file.stem
+        self.viewer.tell("Saved", str(file), event.client)
+        self.tell_command()
+
+    def _load(self, event: Any) -> None:
+        if self.saved.value == NONE:
+            raise NerfkitError("choose a saved path first")
+        self.keys.take(self.shelf.load(self.saved.value))
+        self.name.value = self.saved.value
+        self.loop.value = self.keys.loop
+        self._refresh(0)
+
+    def _preview(self, event: Any) -> None:
+        if self._flight is not None:
+            self._flight.set()
+            return
+        path = self.keys.path()
+        frames = max(2, round(max(path.seconds, 0.1) * PREVIEW_FPS))
+        self._flight, self.preview.label = threading.Event(), "Stop"
+        arguments = (event.client, path.sample(frames, (1280, 720)), self._flight)
+        threading.Thread(target=self._fly, args=arguments, name="nerfkit viewer's preview", daemon=True).start()
+
+    # --- how it is shown ----------------------------------------------------------------------------------
+
+    def tell_command(self) -> None:
+        """The command that renders the saved path as it is shown."""
+        with self._lock:
+            look, subject = self.viewer.desk.look, self.viewer.subject
+            if subject.run is None or self.saved.value == NONE:
+                self.command.content = ""
+                return
+            words = render_command(subject.run, self.shelf.file(self.saved.value), look)
+            self.command.content = f"Render it:\n```\n{words}\n```"
+
+    def _fly(self, client: Any, cameras: Any, stop: threading.Event) -> None:
+        stage, start = self.viewer.stage, time.monotonic()
+        self._all.visible = False  # the picture as it will be
+        fovs = (2 * np.arctan(cameras.height / 2 / cameras.intrinsics[:, 1].numpy())).tolist()
+        try:
+            while not stop.is_set() and client.client_id in self.viewer.server.viser.get_clients():
+                index = int((time.monotonic() - start) * PREVIEW_FPS)  # late frames are left out
+                pose = cameras.world_from_cam[min(index, len(cameras) - 1)]
+                show(client, pose, fovs[min(index, len(cameras) - 1)], stage.distance(pose), stage.axis)
+                if index >= len(cameras) - 1:
+                    return
+                stop.wait(1 / PREVIEW_FPS)
+        finally:
+            self._flight, self.preview.label, self._all.visible = None, "Preview", True
+
+    def _go(self, client: Any, index: int) -> None:
+        key, stage = self.keys.keys[index], self.viewer.stage
+        show(client, key.world_from_cam, key.fov, stage.distance(key.world_from_cam), stage.axis)
+
+    def _refresh(self, index: int | None) -> None:
+        """Brings the handles and the path's line in step with the keyframes."""
+        labels = [f"{k + 1}: {key.time:g} s" for k, key in enumerate(self.keys.keys)]
+        if tuple(labels or [NONE]) != tuple(self.chosen.options):
+            self.chosen.options = tuple(labels or [NONE])
+        self.chosen.value = NONE if index is None else labels[index]
+        self.folder.visible = index is not None
+        if index is not None:
+            key = self.keys.keys[index]
+            self.time.value = round(key.time, 3)
+            self.fov.value = round(math.degrees(key.fov) * 2) / 2
+        self._draw(index)
+        self.tell_command()
+
+    def _draw(self, chosen: int | None) -> None:
+        scene, size = self.viewer.server.viser.scene, 0.06 * float(np.linalg.norm(self.viewer.stage.reach))
+        for node in self._nodes:
+            node.remove()
+        self._nodes = []
+        for index, key in enumerate(self.keys.keys):
+            node = scene.add_camera_frustum(
+                f"/path/{index:03d}", key.fov, 16 / 9, scale=size, thickness=2.0, thickness_units="screen",
+                color=CHOSEN if index == chosen else COLOR, wxyz=wxyz(key.world_from_cam),
+                position=position(key.world_from_cam), cast_shadow=False, receive_shadow=False,
+            )  # fmt: skip
+            node.on_click(self._safely(self._picker(index)))
+            self._nodes.append(node)
+        if len(self.keys) > 1:
+            eyes = self.keys.path().sample(LINE, (16, 9)).world_from_cam[:, :3, 3].numpy()
+            ends = np.concatenate([eyes, eyes[:1]]) if self.keys.loop else eyes
+            lines = np.stack([ends[:-1], ends[1:]], 1)
+            self._nodes.append(
+                scene.add_line_segments("/path/line", lines, COLOR, thickness=2.0, thickness_units="screen")
+            )
+
+    def _picker(self, index: int) -> Callable[[Any], None]:
+        return lambda event: self._refresh(index)
+
+    # --- small things -------------------------------------------------------------------------------------
+
+    def _index(self) -> int | None:
+        value = str(self.chosen.value)
+        return None if value == NONE else int(value.split(":")[0]) - 1
+
+    def _need(self) -> int:
+        index = self._index()
+        if index is None:
+            raise NerfkitError("there is no keyframe yet; add one from the present view")
+        return index
+
+    def _safely(self, act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """One act at a time; what goes wrong is told in the page."""
+
+        def called(event: Any) -> None:
+            if event.client is None:  # set by us, not by anybody
+                return
+            with self._lock:
+                try:
+                    act(event)
+                except NerfkitError as error:
+                    self.viewer.tell("Camera path", str(error), event.client, bad=True)
+
+        return called

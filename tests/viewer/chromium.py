@@ -1,0 +1,98 @@
+"""Headless Chromium with WebGL in software, driven by Playwright; and commands that serve a page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NOTE, PANEL = 150, 340  # pixels
+WEBGL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Any]:
+    """Playwright's ``Browser``."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    program = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs headless Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=list(WEBGL))
+        yield browser
+        browser.close()
+
+
+class Serving:
+    """A ``nerfkit`` command that serves a page; ends with Ctrl-C."""
+
+    def __init__(self, *words: str) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "300"}
+        command = [sys.executable, "-m", "nerfkit.cli", *words]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        self.told = ""
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def url(self) -> str:
+        """The URL that it prints."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.told += line
+            if found := re.search(r"open (http://\S+)", line):
+                return found[1]
+        pytest.fail(f"no URL was told: {self.told}")
+
+    def end(self, interrupt: bool = True, timeout: float = 60) -> tuple[int, str]:
+        """Its exit status and stdout, after Ctrl-C."""
+        if interrupt:
+            self.process.send_signal(signal.SIGINT)
+        out, told = self.process.communicate(timeout=timeout)
+        self.told += told
+        return self.process.returncode, out
+
+
+def picture(page: Any) -> np.ndarray:
+    """What the page shows below its note on slow WebGL and beside its panel: [H - 150, W - 340, 3] in [0, 1]."""
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    return np.asarray(shot)[NOTE:, : shot.width - PANEL] / 255.0
+
+
+def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 20.0) -> np.ndarray:
+    """The first picture of which that holds; fails where none comes."""
+    end = time.monotonic() + timeout
+    while True:
+        shown = picture(page)
+        if holds(shown):
+            return shown
+        assert time.monotonic() < end, f"not seen in the page; mean {shown.mean((0, 1))}, spread {shown.std((0, 1))}"
+        page.wait_for_timeout(150)
+
+
+def share_like(shown: np.ndarray, color: tuple[float, float, float], tolerance: float = 0.2) -> float:
+    """Which share of a picture's pixels are of a colour."""
+    return float((np.abs(shown - np.array(color)) < tolerance).all(-1).mean())
+
+
+def psnr(shown: np.ndarray, other: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(shown - other).mean() + 1e-12))

@@ -1,0 +1,147 @@
+"""The viewer in headless Chromium: what a user sees and clicks, up to the rendered video."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from chromium import NOTE, PANEL, Serving, open_browser, psnr, share_like, wait_until
+
+from nerfkit.splats import ply
+from nerfkit.train.run import Run
+from nerfkit.viewer.camera import pinhole
+from nerfkit.views.paths import read_path
+from nerfkit.views.paths.framing import photo_fov
+
+pytestmark = pytest.mark.browser
+
+SIZE = {"width": 660, "height": 360}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    opened = browser.new_page(viewport=SIZE)
+    opened.faults = []
+    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    yield opened
+    assert opened.faults == []
+    opened.close()
+
+
+def press(page: Any, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_keyframes_laid_in_the_page_become_a_video(page: Any, vivid_run: Run, tmp_path: Path) -> None:
+    with Serving("view", str(vivid_run.path), "--port", "0", "--json") as serving:
+        page.goto(serving.url())
+        scene = vivid_run.scene()
+        model = vivid_run.model(scene=scene)
+        first = scene.views[scene.train[0]].camera.world_from_cam[0]
+        own = model.render(pinhole(first, photo_fov(scene), (SIZE["width"], SIZE["height"]))).rgb
+        assert own is not None
+        expected = own[NOTE:, : SIZE["width"] - PANEL].numpy()
+        assert share_like(expected, (0.9, 0.1, 0.1)) > 0.02
+        shown = wait_until(page, lambda seen: psnr(seen, expected) > 25)
+
+        page.get_by_text("Path", exact=True).click()
+        press(page, "Add keyframe")
+        page.get_by_text("1: 0 s").first.wait_for(state="attached")
+        page.mouse.move(120, 250)
+        page.mouse.down()
+        page.mouse.move(240, 260, steps=4)
+        page.mouse.up()
+        wait_until(page, lambda seen: psnr(seen, shown) < 20)  # another view
+        press(page, "Add keyframe")
+        page.get_by_text("2: 2 s").first.wait_for(state="attached")
+        press(page, "Save")
+        file = vivid_run.path / "paths" / "path.json"
+        wait_for(file)
+        page.get_by_text("nerfkit render").wait_for()
+        assert page.get_by_text("nerfkit render").inner_text().strip() == (
+            f"nerfkit render {vivid_run.path} --path {file}"
+        )
+        assert page.faults == []
+        page.goto("about:blank")  # WebGL in software would take the cores from what follows
+        status, out = serving.end()
+        assert status == 0
+        assert json.loads(out)["subject"] == str(vivid_run.path)
+
+    path = read_path(file, scene, prefer="keyframes")
+    assert len(path.keyframes) == 2
+    torch.testing.assert_close(path.keyframes[0].world_from_cam.float(), first, atol=1e-3, rtol=0)
+    assert path.keyframes[0].fov == pytest.approx(photo_fov(scene), abs=1e-3)
+    moved = path.keyframes[1].world_from_cam[:3, 3] - path.keyframes[0].world_from_cam[:3, 3]
+    assert 0.1 < float(moved.norm()) < 3
+    video = tmp_path / "video.mp4"
+    words = ["render", str(vivid_run.path), "--path", str(file), "-o", str(video), "--size", "64x48", "--json"]
+    made = subprocess.run(
+        [sys.executable, "-m", "nerfkit.cli", *words, "--fps", "5"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(made.stdout)["frames"] == 10
+    assert video.stat().st_size > 500
+
+
+def test_a_channel_drawn_here_and_a_splat_file(page: Any, vivid_run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "splats.ply"
+    ply.write(file, vivid_run.model().gaussians())  # type: ignore[attr-defined]
+    with Serving("view", str(file), "--port", "0") as serving:
+        page.goto(serving.url())
+        wait_until(page, lambda seen: share_like(seen, (0.1, 0.8, 0.2)) > 0.02)  # the green ball is in front
+        page.get_by_role("combobox").or_(page.get_by_role("textbox")).first.click()
+        page.get_by_role("option", name="depth").click()
+        near = (0.5, 0.05, 0.0)  # turbo's end
+        wait_until(page, lambda seen: share_like(seen, near, 0.15) > 0.01 and share_like(seen, (0.1, 0.8, 0.2)) < 0.01)
+        assert serving.end()[0] == 0
+
+
+def test_training_is_stopped_from_the_page(page: Any, little_scene: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", str(little_scene), "--out", str(run), "--steps", "1000000", "--downscale", "1", "--threads", "1"]
+    with Serving(*words, "--viewer", "--port", "0", "--gaussians.cap", "400", "--json") as serving:
+        page.goto(serving.url())
+        page.get_by_text("Training", exact=True).click()
+        page.get_by_text("steps/s").wait_for()
+        press(page, "Pause")
+        page.get_by_text("paused").wait_for()
+        press(page, "Resume")
+        page.get_by_text("paused").wait_for(state="detached")
+        press(page, "Stop")
+        status, out = serving.end(interrupt=False)
+        assert status == 0, serving.told
+        metrics = json.loads(out)
+    assert 0 < metrics["steps"] < 1_000_000
+    assert metrics["eval"]["views"] == 2
+    assert "nerfkit view" in serving.told
+    assert Run.open(run).model() is not None
+
+
+def test_a_scene_without_a_model_and_a_token(page: Any, little_scene: Path) -> None:
+    with Serving("view", str(little_scene), "--port", "0", "--host", "127.0.0.1") as serving:
+        url = serving.url()
+        answer = page.goto(url.split("?")[0])
+        assert answer.status == 403
+        page.goto(url)
+        assert "token" not in page.url
+        wait_until(page, lambda seen: share_like(seen, (1.0, 0.58, 0.1)) > 0.001)  # the frustums' lines
+        assert serving.end()[0] == 0
+
+
+def wait_for(file: Path, timeout: float = 15) -> None:
+    end = time.monotonic() + timeout
+    while not file.is_file():
+        assert time.monotonic() < end, f"{file} was not written"
+        time.sleep(0.1)

@@ -1,0 +1,182 @@
+"""What a viewer is sent, with a stand-in for viser's handle of a browser: a real one could not be held still."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nerfkit.contracts import Cameras, Channel, Rendering
+from nerfkit.errors import NerfkitError
+from nerfkit.progress import ProgressSink, quiet
+from nerfkit.train.run import Run
+from nerfkit.viewer import desk as desk_module
+from nerfkit.viewer.desk import Desk, Look
+from nerfkit.viewer.pictures import FAR, Pace, Painter, Stale
+
+
+class Browser:
+    """What the desk uses of viser's ``ClientHandle``; keeps what it is sent."""
+
+    client_id = 3
+
+    def __init__(self, width: int = 640, height: int = 400) -> None:
+        self.camera = SimpleNamespace(
+            wxyz=np.array([1.0, 0, 0, 0]), position=np.array([0.0, 0, -2]), look_at=np.zeros(3), fov=1.0,
+            image_width=width, image_height=height,
+        )  # fmt: skip
+        self.pictures: list[Any] = []
+        self.depths: list[Any] = []
+        self.splats: list[Any] = []
+        self.notes: list[str] = []
+        self.scene = SimpleNamespace(
+            set_background_image=self._picture, add_gaussian_splats=self._add, reset=lambda: None
+        )
+
+    @contextlib.contextmanager
+    def atomic(self) -> Iterator[None]:
+        yield
+
+    def add_notification(self, title: str, words: str, **options: Any) -> None:
+        self.notes.append(words)
+
+    def _picture(self, image: Any, depth: Any = None, **options: Any) -> None:
+        self.pictures.append(image)
+        self.depths.append(depth)
+
+    def _add(self, name: str, *arrays: Any, scale: float) -> Any:
+        self.splats.append(arrays)
+
+        def again(*new: Any) -> None:
+            self.splats.append(new)
+
+        buffer = np.zeros((len(arrays[0]), 8))
+        self.handle = SimpleNamespace(set_gaussians=again, scale=scale, visible=True, buffer=buffer)
+        return self.handle
+
+
+class Slow:
+    """A model that takes ``seconds`` a pixel, tells how far it is, and may fail."""
+
+    name = "slow"
+
+    def __init__(self, seconds: float = 2e-7) -> None:
+        self.seconds, self.fault = seconds, ""
+        self.told: Callable[[], None] = lambda: None
+
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
+        if self.fault:
+            raise NerfkitError(self.fault)
+        for part in range(4):
+            time.sleep(self.seconds * camera.width * camera.height / 4)
+            self.told()
+            progress("pixels", part + 1, 4)
+        alpha = torch.ones(camera.height, camera.width)
+        alpha[0] = 0
+        return Rendering(alpha[..., None].expand(-1, -1, 3) * 0.5, alpha, 2 * alpha)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "RESTED", 0.02)
+
+
+def test_pictures_grow_while_the_camera_rests() -> None:
+    desk, browser = Desk(Slow(2e-6)), Browser()
+    desk.join(browser)
+    assert desk.serve()
+    first = browser.pictures[0].shape
+    assert first[0] * first[1] < 640 * 400 / 2
+    assert not desk.serve()  # has only just come to rest
+    time.sleep(0.05)
+    while desk.serve():
+        pass
+    sizes = [image.shape[0] * image.shape[1] for image in browser.pictures]
+    assert sizes == sorted(sizes) and sizes[-1] == 640 * 400
+    assert browser.depths[-1][0, 0] == FAR  # nothing is seen there
+    assert browser.depths[-1][5, 0] == 2
+    desk.moved(browser)
+    assert desk.serve()
+    assert browser.pictures[-1].shape[0] < 400
+
+
+def test_a_picture_that_nobody_waits_for_is_given_up() -> None:
+    model, browser = Slow(), Browser()
+    desk = Desk(model)
+    desk.join(browser)
+    desk.serve()
+    time.sleep(0.05)
+    sent = len(browser.pictures)
+    model.told = lambda: desk.moved(browser)  # moves while a finer one is drawn
+    assert desk.serve()
+    assert len(browser.pictures) == sent
+    model.told = lambda: None
+    assert desk.serve()  # the coarse one of the new view
+    assert len(browser.pictures) == sent + 1
+
+
+def test_a_painter_says_that_it_gave_up() -> None:
+    from nerfkit.viewer.camera import pinhole
+
+    with pytest.raises(Stale):
+        Painter().paint(Slow(), pinhole(torch.eye(4), 1.0, (8, 8)), "rgb", lambda: False)
+
+
+def test_the_pace_adapts_to_the_machine() -> None:
+    pace, full = Pace(), (1600, 800)
+    for _ in range(8):
+        pace.learn("rgb", 10_000, 1.0)
+    slow = pace.size("rgb", full, 0.5)
+    for _ in range(20):
+        pace.learn("rgb", 10_000_000, 1.0)
+    assert pace.size("rgb", full, 0.5) == full
+    assert slow[0] * slow[1] == pytest.approx(5000, rel=0.05)
+    assert slow[0] / slow[1] == pytest.approx(2, rel=0.05)
+
+
+def test_what_cannot_be_drawn_is_told_once() -> None:
+    model, browser = Slow(), Browser()
+    desk = Desk(model)
+    desk.join(browser)
+    model.fault = "the model is empty"
+    assert not desk.serve() and not desk.serve()
+    assert browser.notes == ["the model is empty"]
+    model.fault = ""
+    desk.changed()
+    assert desk.serve()
+    assert len(browser.pictures) == 1
+
+
+def test_splats_are_sent_anew_for_their_colours_and_cropped(vivid_run: Run) -> None:
+    desk, browser = Desk(vivid_run.model()), Browser()  # type: ignore[arg-type]
+    desk.join(browser)
+    assert desk.serve()
+    assert len(browser.splats) == 1
+    assert browser.pictures[0].shape == (2, 2, 3)  # the background's colour
+    time.sleep(0.05)
+    assert not desk.serve()
+    browser.camera.position = np.array([2.0, 0, 0])
+    time.sleep(0.05)
+    assert desk.serve()
+    assert np.abs(browser.splats[1][2] - browser.splats[0][2]).max() > 0  # other colours
+    desk.show(Look(crop=(0, -9, -9, 9, 9, 9)))
+    assert desk.serve()
+    centers = browser.splats[2][0]
+    assert 0 < len(centers) < len(browser.splats[0][0])
+    assert centers[:, 0].min() >= 0
+    desk.show(Look(crop=(8, 8, 8, 9, 9, 9)))
+    assert desk.serve()
+    assert len(browser.splats) == 3 and not browser.handle.visible  # nothing is left
+    desk.show(Look(channel="depth"))
+    assert desk.serve()
+    assert browser.pictures[-1].shape[2] == 3 and browser.pictures[-1].shape[0] > 2
+    desk.leave(browser)
+    assert not desk.watched and not desk.serve()

@@ -1,0 +1,130 @@
+"""Who may look: real requests to a real server."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from nerfkit.errors import NerfkitError
+from nerfkit.viewer.guard import Guard
+from nerfkit.viewer.server import Server, free_port
+
+viser = pytest.importorskip("viser", reason="needs the viewer's package: pip install nerfkit[viewer]")
+connect = pytest.importorskip("websockets.sync.client").connect
+InvalidStatus = pytest.importorskip("websockets.exceptions").InvalidStatus
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Server]:
+    server = Server(None, 0, "local")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    server = Server("127.0.0.1", 0, "shared")
+    yield server
+    server.close()
+
+
+def get(server: Server, path: str = "/", **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", path, headers=headers)
+    return connection.getresponse()
+
+
+def greet(server: Server, **headers: str) -> None:
+    """Opens the websocket as the page does, and closes it. Raises InvalidStatus: refused."""
+    protocol: list = [f"viser-v{viser.__version__}"]
+    with connect(f"ws://127.0.0.1:{server.port}/", subprotocols=protocol, additional_headers=headers) as socket_:
+        assert socket_.recv(timeout=10)
+
+
+def test_this_machine_needs_no_token(local: Server) -> None:
+    assert "token" not in local.url
+    assert b"<html" in get(local).read()
+    greet(local)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7007", "localhost.evil.example", "10.0.0.1", ""])
+def test_a_name_that_others_let_point_here_is_refused(local: Server, host: str) -> None:
+    answer = get(local, Host=host)
+    assert answer.status == 403
+    assert b"--host" in answer.read()
+
+
+def test_a_page_of_another_site_cannot_open_the_websocket(local: Server) -> None:
+    greet(local, Origin=f"http://127.0.0.1:{local.port}")
+    for origin in ("http://evil.example", "http://127.0.0.1:1", "null"):
+        with pytest.raises(InvalidStatus, match="403"):
+            greet(local, Origin=origin)
+
+
+def test_without_the_token_nothing_is_served(shared: Server) -> None:
+    wrong = "nerfkit=1; " + Guard(shared.token)._cookie_name + "=wrong"
+    for path in ("/", "/index.html", "/?token=", "/?token=wrong", f"/?other={shared.token}", f"/{shared.token}"):
+        answer = get(shared, path)
+        assert answer.status == 403
+        assert b"token" in answer.read()
+        assert answer.headers["Set-Cookie"] is None
+    assert get(shared, Cookie=wrong).status == 403
+    with pytest.raises(InvalidStatus, match="403"):
+        greet(shared)
+    with pytest.raises(InvalidStatus, match="403"):
+        greet(shared, Cookie=wrong)
+
+
+def test_the_printed_url_opens_page_and_websocket(shared: Server) -> None:
+    path = shared.url[shared.url.index("/?") :]
+    answer = get(shared, path)
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    pair = cookie.split(";")[0]
+    assert get(shared, Cookie=f"other=1; {pair}").status == 200
+    greet(shared, Cookie=pair)
+    with pytest.raises(InvalidStatus, match="403"):
+        greet(shared, Cookie=pair, Origin="http://evil.example")
+
+
+def test_each_server_has_a_token_of_its_own(shared: Server) -> None:
+    other = Server("127.0.0.1", 0, "other")
+    try:
+        assert other.token != shared.token
+        assert len(other.token or "") >= 24
+        assert get(other, f"/?token={shared.token}").status == 403
+    finally:
+        other.close()
+
+
+def test_nobody_can_publish_the_view(local: Server) -> None:
+    assert local.viser.request_share_url() is None
+    assert local.viser._share_tunnel is None
+
+
+def test_a_taken_port_is_passed_by_or_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(NerfkitError, match=f"--port {port}: is taken"):
+            Server(None, port, "")
+    first = free_port("127.0.0.1", None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        assert free_port("127.0.0.1", None) > first
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(NerfkitError, match=r"--host 192\.0\.2\.1: is no address of this machine"):
+        Server("192.0.2.1", None, "")
+
+
+def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    Server(None, 0, "").close()
+    assert capsys.readouterr().out == ""
