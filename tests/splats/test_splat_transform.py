@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from samples import CLIENTS, ksplat_file, plausible_gaussians
-from test_formats import FORMATS, Within, check
+from test_splat_formats import FORMATS, Within, check
 
 from nerfkit.contracts import Gaussians
 from nerfkit.splats import formats, ply, spz

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from chromium import NOTE, PANEL, Serving, open_browser, psnr, share_like, wait_until
+from chromium import chromium
+from pages import NOTE, PANEL, Serving, psnr, share_like, wait_until
 
 from nerfkit.splats import ply
 from nerfkit.train.run import Run
@@ -27,7 +28,7 @@ SIZE = {"width": 660, "height": 360}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with open_browser() as opened:
+    with chromium() as opened:
         yield opened
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import Tab
+from tab import Tab
 
 from nerfkit.cli import main
 from nerfkit.train.run import Run

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from chromium import Tab, psnr
 from painted import ANGLE, SIZE, camera, ours, painted_gaussians
+from tab import Tab, psnr
 
 from nerfkit.cameras import resize
 from nerfkit.cli import main

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import Tab, psnr
 from painted import ANGLE, SIZE, camera, ours, painted_gaussians
+from tab import Tab, psnr
 
 from nerfkit.splats import formats
 from nerfkit.splats.transform import transform

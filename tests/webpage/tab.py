@@ -1,35 +1,17 @@
-"""Headless Chromium with WebGL in software, and what its pages show."""
+"""A page in headless Chromium, without a network, and what it shows."""
 
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
-import pytest
 import torch
 from torch import Tensor
 
 SETTLED = 3  # equal pictures in a row: splats are sorted beside the drawing, and arrive later
 EVERY = 100  # ms between pictures
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser of Playwright, which takes Debian's Chromium: its own browsers needn't be installed."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
-    program = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs headless Chromium: apt-get install chromium")
-    switches = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=switches)
-        yield browser
-        browser.close()
 
 
 class Tab:

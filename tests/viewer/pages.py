@@ -1,17 +1,15 @@
-"""Headless Chromium with WebGL in software, driven by Playwright; and commands that serve a page."""
+"""Commands that serve a page, and what is seen in it."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,20 +17,6 @@ import pytest
 from PIL import Image
 
 NOTE, PANEL = 150, 340  # pixels
-WEBGL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-
-
-@contextlib.contextmanager
-def open_browser() -> Iterator[Any]:
-    """Playwright's ``Browser``."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    program = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs headless Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=list(WEBGL))
-        yield browser
-        browser.close()
 
 
 class Serving:
