@@ -64,7 +64,7 @@ def draw(
     weights = drawn.barycentrics[row, column]
     rgb = torch.tensor(background, dtype=torch.float32).expand(fine.height, fine.width, 3).clone()
     if len(face):
-        rgb[row, column] = _shade(mesh, fine, shading, face, weights)
+        rgb[row, column] = shade(mesh, fine, shading, face, weights)
     covered = (drawn.face >= 0).float()
     mask = _pooled(covered[None], samples)[0] == 1
     mean = _pooled(rgb.permute(2, 0, 1), samples).permute(1, 2, 0)
@@ -119,7 +119,7 @@ def _choose(mesh: Mesh, shading: Shading) -> Shading:
     return shading
 
 
-def _shade(mesh: Mesh, camera: Cameras, shading: Shading, face: np.ndarray, weights: Tensor) -> Tensor:
+def shade(mesh: Mesh, camera: Cameras, shading: Shading, face: np.ndarray, weights: Tensor) -> Tensor:
     """Colours [P, 3] float32, 0..255, of points on faces."""
     if shading == "texture":
         assert mesh.texture is not None and mesh.uvs is not None

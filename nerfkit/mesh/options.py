@@ -63,6 +63,9 @@ class TextureOptions:
     shows at the photos' places; none: colours at the vertices."""
     texture_size: int | None = None
     """Side of the texture in pixels, 256 to 8192 (default: as fine as the photos, 1024 to 4096)."""
+    fit: int = 6
+    """Passes in which the finest level's vertices are moved until the drawn mesh agrees with the photos; 0: the surface
+    stays as it was fused."""
     refine: int = 2
     """Passes over the photos in which the texture is fitted to them by rendering; 0: blended only."""
     normal_map: bool = True

@@ -1,4 +1,4 @@
-"""From a model to the meshes of an asset: surface → clean → simplify → unwrap → bake → normals, and collision shapes.
+"""From a model to an asset's meshes: surface → clean → simplify → unwrap → fit → bake → normals; collision shapes.
 
 Every stage is kept with a key of all that it depends on, so that a stopped or changed command goes on from what still
 holds. All meshes are in the scene frame; :mod:`nerfkit.mesh.assets.asset` places what comes out.
@@ -36,6 +36,7 @@ _OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "boun
 _NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
 _COLLISION_PARTS = 16
 _SMALLEST_TEXTURE = 256
+_FIT_TEXTURE = 2048  # side, at most, of textures that the shape is fitted with
 
 
 class Pipeline:
@@ -196,9 +197,23 @@ class Pipeline:
             lambda made: [unwrap.unwrap(mesh, size) for mesh, size in zip(made, self._sizes(made), strict=True)],
         )  # fmt: skip
 
+    def _fit(self) -> list[Mesh]:
+        passes = self.request.texture.fit if self.request.texture.texture == "photos" else 0
+        return self._after(
+            "unwrap", "fit", {"model": self._fingerprint, "passes": passes}, lambda m: self._fitted(m, passes)
+        )
+
+    def _fitted(self, made: list[Mesh], passes: int) -> list[Mesh]:
+        from nerfkit.mesh.texture import fit_shape
+
+        if passes:
+            size = min(self._sizes(made)[0], _FIT_TEXTURE)
+            made[0] = fit_shape.fit_shape(made[0], self.scene, passes, size, progress=self.progress)
+        return made
+
     def _bake(self) -> list[Mesh]:
         chosen = {"texture": self.request.texture.texture, "refine": self.request.texture.refine}
-        return self._after("unwrap", "bake", {"model": self._fingerprint, **chosen}, self._baked)
+        return self._after("fit", "bake", {"model": self._fingerprint, **chosen}, self._baked)
 
     def _baked(self, made: list[Mesh]) -> list[Mesh]:
         from nerfkit.mesh.texture import bake

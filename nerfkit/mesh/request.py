@@ -9,7 +9,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.mesh.assets.engines import engine
 from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
 
-Stage = Literal["surface", "clean", "simplify", "unwrap", "bake", "normals", "collision"]
+Stage = Literal["surface", "clean", "simplify", "unwrap", "fit", "bake", "normals", "collision"]
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,7 @@ class Request:
             raise NerfkitError(f"--fill-holes {self.mesh.fill_holes:g}: must be 0 or more")
         if self.texture.refine < 0:
             raise NerfkitError(f"--refine {self.texture.refine}: must be 0 or more")
+        if self.texture.fit < 0:
+            raise NerfkitError(f"--fit {self.texture.fit}: must be 0 or more")
         if self.mesh.faces < 0:
             raise NerfkitError(f"--faces {self.mesh.faces}: must be 0 (all) or more")

@@ -72,7 +72,7 @@ def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None
     assert all(Path(file).stat().st_size > 1000 for file in facts["files"])
     assert facts["texture_size"] == 256 and facts["watertight"] is False and facts["levels"] == [facts["faces"]]
     assert list(facts["seconds"]) == [
-        "surface", "clean", "simplify", "unwrap", "bake", "normals", "write", "preview"
+        "surface", "clean", "simplify", "unwrap", "fit", "bake", "normals", "write", "preview"
     ]  # fmt: skip
     loaded = write.read(out)
     assert (len(loaded.faces), len(loaded.vertices)) == (facts["faces"], facts["vertices"])

@@ -48,6 +48,7 @@ class Baked:
 
     texture: np.ndarray  # [S, S, 3] uint8, first row at v = 1
     seen: np.ndarray  # [S, S] bool: texels of the surface that photos saw
+    tables: list[np.ndarray]  # of each training photo [3, 256]: what its values are changed to, to be made alike
     facts: dict[str, float]
     """``size``; ``photos``; ``seen``, the share of the surface's texels that photos see; ``exposure_stops``, the range
     of the photos' exposures; ``outliers``, the share of all sightings that were left out for the most part;
@@ -105,7 +106,7 @@ def bake(
         "outliers": job.outliers,
         "seam_difference": float(np.abs(seam_differences(mesh, texture, edges)).mean()) if len(edges) else 0.0,
     }
-    return Baked(texture, job.texels.image(seen & job.texels.inside, False), facts)
+    return Baked(texture, job.texels.image(seen & job.texels.inside, False), job.tables, facts)
 
 
 def texture_size(mesh: Mesh, scene: Scene, options: TextureOptions) -> int:
@@ -161,7 +162,7 @@ class _Job:
             raise NerfkitError("a texture of the model's renders needs the model")
         self.positions, self.normals = texels.positions(mesh), texels.normals(mesh)
         self.steps, self.done = (2 + self.passes) * len(scene.train), 0
-        self.tables: list[np.ndarray | None] = [None] * len(scene.train)
+        self.tables: list[np.ndarray] = []  # once the survey is done
         self.sharpness = np.ones(len(scene.train))
         self.point_of, self.belief = np.zeros(len(texels), np.int32), np.ones((len(scene.train), 1), np.uint8)
         self.outliers = 0.0
@@ -169,8 +170,8 @@ class _Job:
     def walk(self, visit: Callable[[int, Photo], None]) -> None:
         for number, index in enumerate(self.scene.train):
             self.progress("texture", self.done, self.steps)
-            view = self.scene.views[index]
-            visit(number, load_photo(view, self.mesh, self.core, self.tables[number], self.model))
+            view, table = self.scene.views[index], self.tables[number] if self.tables else None
+            visit(number, load_photo(view, self.mesh, self.core, table, self.model))
             self.done += 1
 
     def survey(self) -> np.ndarray:

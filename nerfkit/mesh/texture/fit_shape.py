@@ -1,0 +1,173 @@
+"""Vertices fitted to the photos by drawing the textured mesh.
+
+A texture that is blended from many photos is sharp only where the surface is right; elsewhere each photo shows its
+pattern a little aside, and silhouettes stand where the photos have them. Vertices are moved along their normals until
+the drawn mesh and the photos agree. A vertex that moves shifts what is drawn around it, so that the picture changes by
+its own gradient times the shift (also across silhouettes, where what hides the other moves: Loper and Black, "OpenDR",
+ECCV 2014, section 4). One Gauss-Newton step a pass, in which neighbours are held together by a membrane.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from nerfkit.contracts import Cameras, Mesh, RenderCore
+from nerfkit.mesh.draw import face_pixels, shade
+from nerfkit.mesh.geometry import vertex_normals
+from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.requirements import require
+from nerfkit.mesh.shape.topology import edges
+from nerfkit.mesh.texture.bake import bake
+from nerfkit.mesh.texture.photo import Photo, load_photo
+from nerfkit.progress import ProgressSink, quiet
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+_EVERY = 2  # passes, over every second photo each, from one texture to the next
+_HUBER = 16.0  # of 255: pixels with larger errors pull no harder; highlights, and what moved
+_BLUR = 0.7  # pixels: gradients of less are noise
+_IN_FRONT = 0.02  # of the depth: what is nearer than the pixel beside it by more hides it
+_BORDER = 3  # pixels of a photo's border that don't count
+_STIFF = 1.0  # how strongly neighbours move alike, in what photos say about a usual vertex
+_TIED = 0.01  # how strongly a vertex stays
+_LONGEST = 1 / 3  # of a usual edge: further no vertex moves in a pass
+
+
+def fit_shape(
+    mesh: Mesh, scene: Scene, passes: int, size: int, core: RenderCore | None = None, progress: ProgressSink = quiet
+) -> Mesh:
+    """The mesh with vertices where its picture fits the training photos best; its faces and texture coordinates stay.
+
+    Args:
+        mesh: with ``uvs``, in the scene's frame.
+        scene: whose training photos are looked at, held-out ones never.
+        passes: steps, each over every second photo.
+        size: side of the texture that is used in between; the mesh gets none.
+        core: whose operator draws; by default the best one of the CPU.
+        progress: hears of the stage ``fit``.
+
+    Raises:
+        NerfkitError: a mesh without texture coordinates, or a scene without training photos.
+    """
+    if core is None:
+        from nerfkit.core import choose_core
+
+        core = choose_core()
+    mesh = Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
+    parts = passes + -(-passes // _EVERY)
+    finished = 0
+
+    def report(stage: str, done: int, total: int) -> None:
+        progress("fit", round(1000 * (finished + done / max(total, 1))), 1000 * parts)
+
+    for number in range(passes):
+        if number % _EVERY == 0:
+            baked = bake(mesh, scene, TextureOptions(texture_size=size, refine=0), progress=report, core=core)
+            mesh.texture, finished = baked.texture, finished + 1
+        step = _Step(mesh, core)
+        chosen = range(number % _EVERY, len(scene.train), _EVERY)
+        for count, index in enumerate(chosen):
+            report("fit", count, len(chosen))
+            step.add(load_photo(scene.views[scene.train[index]], mesh, core, baked.tables[index]))
+        mesh.vertices = step.moved()
+        mesh.normals = vertex_normals(mesh)
+        finished += 1
+    return Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
+
+
+class _Step:
+    """What the photos say about one movement along the normals, of all vertices; those at one place move together."""
+
+    def __init__(self, mesh: Mesh, core: RenderCore) -> None:
+        self.mesh, self.core = mesh, core
+        self.places, number = np.unique(mesh.vertices, axis=0, return_inverse=True)
+        self.place_of = number.reshape(-1)
+        self.faces = self.place_of[mesh.faces]
+        self.normals = vertex_normals(Mesh(self.places, self.faces))
+        self.weight, self.pull = np.zeros((2, len(self.places)))
+
+    def add(self, photo: Photo) -> None:
+        """Compares the drawn mesh with a photo."""
+        camera = photo.camera
+        drawn = face_pixels(self.mesh, camera, self.core)
+        target = photo.planes[:3].permute(1, 2, 0).numpy()
+        face, depth, shares = drawn.face.numpy(), drawn.depth.numpy(), drawn.barycentrics.numpy()
+        row, column = np.nonzero(face >= 0)
+        picture = target.copy()  # where the mesh isn't, so that there is no error
+        weights = torch.from_numpy(shares[row, column])
+        picture[row, column] = shade(self.mesh, camera, "texture", face[row, column], weights).numpy()
+        across, down = _gradient(picture)
+        y, x = _front(np.where(face >= 0, depth, np.inf))
+        used = (face >= 0) & (photo.trust.numpy() > 0)
+        used[:_BORDER], used[-_BORDER:], used[:, :_BORDER], used[:, -_BORDER:] = (False,) * 4
+        row, column = np.nonzero(used)
+        y, x = y[row, column], x[row, column]  # of the pixel whose surface would move into this one
+        error = target[row, column] - picture[row, column]
+        trust = np.minimum(1, _HUBER / np.maximum(np.abs(error).max(1), 1e-3))
+        corners = self.faces[face[y, x]]  # [P, 3]
+        for k in range(3):
+            shift = _shift(self.normals[corners[:, k]], camera, x, y, depth[y, x])
+            change = -(across[row, column] * shift[:, :1] + down[row, column] * shift[:, 1:])  # [P, 3] r g b
+            share = trust * shares[y, x, k]
+            # rows of the normal equations are added up: a pixel's three corners go together, and shares sum to 1
+            self.weight += np.bincount(corners[:, k], share * (change * change).sum(1), len(self.places))
+            self.pull += np.bincount(corners[:, k], share * (change * error).sum(1), len(self.places))
+
+    def moved(self) -> np.ndarray:
+        """The vertices after the step [V, 3]."""
+        seen = self.weight > 0
+        if not seen.any():
+            return self.mesh.vertices
+        stiff = _STIFF * float(np.median(self.weight[seen]))
+        sparse, linalg = require("scipy.sparse"), require("scipy.sparse.linalg")
+        system = sparse.diags(self.weight + _TIED * stiff) + stiff * self._membrane(sparse)
+        height, _ = linalg.cg(system, self.pull, maxiter=200, rtol=1e-3)
+        ends = edges(self.faces).ends
+        usual = float(np.median(np.linalg.norm(self.places[ends[:, 0]] - self.places[ends[:, 1]], axis=1)))
+        height = np.clip(height, -_LONGEST * usual, _LONGEST * usual)
+        places = self.places + height[:, None] * self.normals
+        return places[self.place_of].astype(self.mesh.vertices.dtype)
+
+    def _membrane(self, sparse: Any) -> Any:
+        """The graph's Laplacian [P, P]."""
+        ends = edges(self.faces).ends
+        links = sparse.coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (len(self.places),) * 2)
+        links = links + links.T
+        return sparse.diags(np.asarray(links.sum(1)).ravel()) - links
+
+
+def _gradient(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Change of a picture [H, W, 3] per pixel along x and along y."""
+    smooth = cv2.GaussianBlur(picture, (0, 0), _BLUR)
+    return 0.5 * cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1), 0.5 * cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1)
+
+
+def _front(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column [H, W] of the surface that a pixel's colour depends on: its own, or one beside that hides it."""
+    own = np.indices(depth.shape)
+    place, nearest = own.copy(), depth.copy()
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        beside = np.roll(depth, step, axis)
+        edge = [slice(None), slice(None)]
+        edge[axis] = slice(0, 1) if step > 0 else slice(-1, None)
+        beside[tuple(edge)] = np.inf
+        hides = beside < (1 - _IN_FRONT) * nearest
+        nearest = np.where(hides, beside, nearest)
+        there = own.copy()
+        there[axis] -= step
+        place = np.where(hides, there, place)
+    return place[0], place[1]
+
+
+def _shift(normals: np.ndarray, camera: Cameras, x: np.ndarray, y: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Pixels that a point at a pixel and depth [P] moves by, per unit along its normal [P, 3]: [P, 2]."""
+    fx, fy, cx, cy = camera.intrinsics[0].tolist()
+    along = normals @ camera.cam_from_world[0, :3, :3].double().numpy().T
+    right, below = (x + 0.5 - cx) / fx, (y + 0.5 - cy) / fy
+    u, v = fx * (along[:, 0] - right * along[:, 2]), fy * (along[:, 1] - below * along[:, 2])
+    return np.stack([u, v], 1) / depth[:, None]

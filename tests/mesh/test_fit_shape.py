@@ -1,0 +1,78 @@
+"""Vertices moved until the drawn mesh agrees with the photos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import cube
+import numpy as np
+import pytest
+
+from nerfkit.contracts import Mesh
+from nerfkit.errors import NerfkitError
+from nerfkit.mesh.options import TextureOptions
+from nerfkit.mesh.quality.texture_error import held_out_error
+from nerfkit.mesh.texture.bake import bake
+from nerfkit.mesh.texture.fit_shape import _front, fit_shape
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    views = cube.ring(20)
+    return cube.scene(views, [cube.photo(views[index]) for index in range(len(views))], held_out=(3, 9))
+
+
+def bumpy(mesh: Mesh) -> Mesh:
+    """Waves of 5 % of the half side, in and out; corners at one place stay together."""
+    x = mesh.vertices / cube.HALF
+    wave = np.sin(2.5 * x[:, 0] + 1) * np.sin(2.5 * x[:, 1] - 0.5) * np.sin(2.5 * x[:, 2] + 0.3)
+    return replace(mesh, vertices=(mesh.vertices * (1 + 0.1 * wave[:, None])).astype(np.float32))
+
+
+def off(mesh: Mesh) -> np.ndarray:
+    """How far vertices are from the cube's surface."""
+    return np.abs(np.abs(mesh.vertices).max(1) - cube.HALF)
+
+
+def test_bumps_are_moved_back_and_the_texture_gets_sharper(scene: Any) -> None:
+    rough = bumpy(cube.cube(12))
+    reports: list[tuple[str, int, int]] = []
+    fitted = fit_shape(rough, scene, 6, SIZE, progress=lambda *report: reports.append(report))
+    assert off(fitted).mean() < 0.4 * off(rough).mean()
+    errors = []
+    for mesh in (rough, fitted):
+        textured = replace(mesh, texture=bake(mesh, scene, TextureOptions(texture_size=SIZE)).texture)
+        errors.append(held_out_error(textured, scene).mean_error)
+    assert errors[1] < 0.6 * errors[0]
+    assert np.array_equal(fitted.faces, rough.faces) and np.array_equal(fitted.uvs, rough.uvs)
+    assert {stage for stage, _, _ in reports} == {"fit"} and reports == sorted(reports)
+
+
+def test_vertices_of_seams_stay_together_and_the_given_mesh_as_it_is(scene: Any) -> None:
+    rough = bumpy(cube.cube(6))
+    before = rough.vertices.copy()
+    fitted = fit_shape(rough, scene, 2, SIZE)
+    assert np.array_equal(rough.vertices, before) and rough.texture is None and fitted.texture is None
+    assert np.abs(fitted.vertices - before).max() > 1e-3
+    assert len(np.unique(fitted.vertices, axis=0)) == len(np.unique(before, axis=0))
+
+
+def test_a_surface_that_is_right_stays(scene: Any) -> None:
+    fitted = fit_shape(cube.cube(12), scene, 4, SIZE)
+    assert off(fitted).mean() < 0.004 * cube.HALF  # a pixel is 0.03
+
+
+def test_what_hides_a_pixel_beside_it_is_what_moves_into_it() -> None:
+    depth = np.full((3, 5), 2.0)
+    depth[:, 3:] = 1.0
+    row, column = _front(depth)
+    assert (row == np.arange(3)[:, None]).all()
+    assert column[1].tolist() == [0, 1, 3, 3, 4]
+
+
+def test_a_mesh_without_texture_coordinates_is_refused(scene: Any) -> None:
+    with pytest.raises(NerfkitError, match="unwrap it first"):
+        fit_shape(replace(cube.cube(), uvs=None), scene, 1, SIZE)
