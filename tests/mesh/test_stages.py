@@ -331,7 +331,7 @@ def test_extract_gives_the_true_surface_in_the_world_frame(
     seconds: dict[str, float] = {}
     told: list[str] = []
     mesh = extract(
-        analytic.BallOnTable(), scene, MeshOptions(resolution=96, faces=12_000, smooth=0),
+        analytic.BallOnTable(), scene, MeshOptions(resolution=96, faces=12_000, smooth=0, offset=0),
         lambda stage, done, total: told.append(stage), seconds=seconds,
     )  # fmt: skip
     assert len(mesh.faces) <= 12_000 and mesh.colors is not None and mesh.normals is not None
