@@ -101,9 +101,10 @@ class Pipeline:
 
         maps, device = self._depths(), density.device_of(self.model)
         core = choose_core(device=device)
-        volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress)
+        found = agreement.agreement(maps)
+        volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress, found=found)
         mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core, offset=self.request.mesh.offset)
-        self.facts["surface"] = {"noise": agreement.agreement(maps).noise / volume.voxel_size}  # in voxels
+        self.facts["surface"] = {"noise": found.noise / volume.voxel_size}  # in voxels
         if isinstance(self.model, HasRadiance):
             mesh.colors = density.color(self.model, mesh)
         return [mesh]

@@ -68,17 +68,22 @@ def fuse(
     core: RenderCore,
     device: torch.device | str = "cpu",
     progress: ProgressSink = quiet,
+    *,
+    found: agreement.Agreement | None = None,
 ) -> Volume:
     """Fuses depth maps over the box that the options ask for, on a device.
 
     A first pass finds the blocks that any of the surfaces reaches, a second one lets all maps speak about all of them:
     what one view takes for a surface another one that sees through it carves away, whatever their order.
 
+    Args:
+        found: how well the maps agree, where that is known already.
+
     Raises:
         NerfkitError: nothing is seen inside the bounds, the views don't agree at all, or the volume would not fit into
             memory.
     """
-    found = agreement.agreement(maps)
+    found = found or agreement.agreement(maps)
     agreement.check(found)
     wanted = block_map(scene, options, device, found.noise)
     total = len(maps)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore
+from nerfkit.core import choose_core
 from nerfkit.mesh.draw import face_pixels, shade
 from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.options import TextureOptions
@@ -54,10 +55,7 @@ def fit_shape(
     Raises:
         NerfkitError: a mesh without texture coordinates, or a scene without training photos.
     """
-    if core is None:
-        from nerfkit.core import choose_core
-
-        core = choose_core()
+    core = core or choose_core()
     mesh = Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
     parts = passes + -(-passes // _EVERY)
     finished = 0
@@ -125,20 +123,20 @@ class _Step:
             return self.mesh.vertices
         stiff = _STIFF * float(np.median(self.weight[seen]))
         sparse, linalg = require("scipy.sparse"), require("scipy.sparse.linalg")
-        system = sparse.diags(self.weight + _TIED * stiff) + stiff * self._membrane(sparse)
-        height, _ = linalg.cg(system, self.pull, maxiter=200, rtol=1e-3)
         ends = edges(self.faces).ends
+        system = sparse.diags(self.weight + _TIED * stiff) + stiff * _membrane(ends, len(self.places), sparse)
+        height, _ = linalg.cg(system, self.pull, maxiter=200, rtol=1e-3)
         usual = float(np.median(np.linalg.norm(self.places[ends[:, 0]] - self.places[ends[:, 1]], axis=1)))
         height = np.clip(height, -_LONGEST * usual, _LONGEST * usual)
         places = self.places + height[:, None] * self.normals
         return places[self.place_of].astype(self.mesh.vertices.dtype)
 
-    def _membrane(self, sparse: Any) -> Any:
-        """The graph's Laplacian [P, P]."""
-        ends = edges(self.faces).ends
-        links = sparse.coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (len(self.places),) * 2)
-        links = links + links.T
-        return sparse.diags(np.asarray(links.sum(1)).ravel()) - links
+
+def _membrane(ends: np.ndarray, places: int, sparse: Any) -> Any:
+    """The Laplacian [P, P] of the graph of edges [E, 2]."""
+    links = sparse.coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (places, places))
+    links = links + links.T
+    return sparse.diags(np.asarray(links.sum(1)).ravel()) - links
 
 
 def _gradient(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
