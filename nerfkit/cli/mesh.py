@@ -45,6 +45,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
+    from nerfkit.train import report
     from nerfkit.train.run import Run
 
     source = Run.open(options.run)
@@ -63,7 +64,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     pipeline = _pipeline(source, request, options, console)
     if options.stage is not None:
         return _stage(pipeline, options, console)
-    return _asset(pipeline, options, out, metric, console)
+    result = _asset(pipeline, options, out, metric, console)
+    report.refresh(source, map(Path, result["files"]))
+    return result
 
 
 def is_metric(source: Run) -> bool:

@@ -48,7 +48,8 @@ class MeshOptions:
     ground: Literal["keep", "remove"] = "keep"
     """Whether the table or ground on which an object stands is part of its mesh."""
     fill_holes: float = 0.05
-    """Holes up to this width, as a fraction of the mesh's extent, are closed; 0 leaves all open."""
+    """Holes up to this width, as a fraction of the mesh's extent, are closed, and slits as wide that are up to four
+    times as long; 0 leaves all open."""
     smooth: Literal["auto"] | float = "auto"
     """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.01 where the
     depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nerfkit")
 
-VERSION = 3  # of the stages' results; another one makes them anew
+VERSION = 4  # of the stages' results; another one makes them anew
 _OF_DEPTHS = ("depth", "image_scale", "min_alpha", "min_cosine")  # options that depth maps depend on
 _OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "bounds")
 _NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")

@@ -24,6 +24,7 @@ from nerfkit.views.paths import covered_arc
 _FIELD_OF_VIEW = math.radians(35)
 _ELEVATION = math.radians(25)
 _FILLED = 0.95  # of the picture
+_LOWEST = 0.5  # height of the picture, in widths: that of a flat thing
 _POINTS, _PROBES = 5000, 24  # vertices and cameras that the distance is found with
 STILLS = 6
 _FRAMES, _VIDEO_SIDE = 120, 720
@@ -31,7 +32,10 @@ _ROWS: tuple[draw.Shading, ...] = ("auto", "clay")
 
 
 def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
-    """Cameras around a mesh of the scene frame that see all of it: a full turn, or a sway where photos saw one side."""
+    """Cameras around a mesh of the scene frame that see all of it: a full turn, or a sway where photos saw one side.
+
+    Pictures are ``side`` wide, and as high as the mesh needs, at most a square.
+    """
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     middle = torch.from_numpy((low + high) / 2).double()
     seen_from = torch.cat([view.camera.world_from_cam[:, :3, 3] for view in scene.views]).double() - middle
@@ -44,20 +48,27 @@ def turntable(scene: Scene, mesh: Mesh, frames: int, side: int) -> Cameras:
     )
     poses = look_at(direction, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
     points = torch.from_numpy(mesh.vertices[:: max(1, len(mesh.vertices) // _POINTS)]).double() - middle
-    poses[:, :3, 3] = middle + _distance(points, poses) * direction
+    seen = _in_cameras(points, poses)
+    distance = _distance(seen)
+    poses[:, :3, 3] = middle + distance * direction
     focal = side / 2 / math.tan(_FIELD_OF_VIEW / 2)
-    intrinsics = torch.tensor([focal, focal, side / 2, side / 2]).expand(frames, 4).contiguous()
-    return Cameras(poses.float(), intrinsics, side, side)
+    down = focal * seen[..., 1] / (seen[..., 2] + distance)  # pixels, from the picture's middle
+    needed = float(down.max() - down.min()) / _FILLED
+    height = min(side, 2 * math.ceil(max(needed, _LOWEST * side) / 2))
+    middle_row = height / 2 - float(down.max() + down.min()) / 2
+    intrinsics = torch.tensor([focal, focal, side / 2, middle_row]).expand(frames, 4).contiguous()
+    return Cameras(poses.float(), intrinsics, side, height)
 
 
-def _distance(points: Tensor, poses: Tensor) -> float:
-    """How far from the origin cameras of these poses must be to have all points [P, 3] in the picture."""
+def _in_cameras(points: Tensor, poses: Tensor) -> Tensor:
+    """Points [P, 3] in the frames of some of the cameras [C, P, 3], were these at the origin."""
+    return points @ poses[:: max(1, len(poses) // _PROBES), :3, :3]
+
+
+def _distance(seen: Tensor) -> float:
+    """How far from the origin cameras must be to have all points [C, P, 3] of their frames in a square picture."""
     reach = math.tan(_FIELD_OF_VIEW / 2) * _FILLED
-    needed = 1e-3
-    for pose in poses[:: max(1, len(poses) // _PROBES)]:
-        x, y, z = (points @ pose[:3, :3]).unbind(1)
-        needed = max(needed, float((torch.maximum(x.abs(), y.abs()) / reach - z).max()))
-    return needed
+    return max(1e-3, float((seen[..., :2].abs().amax(-1) / reach - seen[..., 2]).max()))
 
 
 def write(out: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = quiet) -> list[Path]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import imageio.v3 as iio
 import numpy as np
@@ -97,6 +98,57 @@ def test_everything_is_there_and_nothing_is_elsewhere(tmp_path: Path) -> None:
     assert page.links and all(link.startswith("data:image/jpeg;base64,") for link in page.links)
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?:|url\(|@import|<script", text)
+
+
+def make_results(run: Run) -> None:
+    """A video, a mesh with its card, and splats."""
+    run.renders.mkdir()
+    run.exports.mkdir()
+    frames = np.zeros((4, 36, 64, 3), np.uint8)
+    frames[..., 0] = 200
+    iio.imwrite(run.renders / "a #1.mp4", frames, fps=2, codec="libx264")
+    iio.imwrite(run.exports / "chair_turntable.png", frames[0])
+    (run.exports / "chair.glb").write_bytes(bytes(3 << 20))
+    (run.exports / "splats.ply").write_bytes(b"")
+    card = {
+        "faces": 6543, "levels": [6543, 1600], "bounds": [[0, 0, 0], [1, 2.5, 0.5]], "metric": True, "holes": 3,
+        "watertight": False, "texture_size": 1024, "distance_to_dense_percent": 0.0321, "collision_shapes": 0,
+        "color_error": {"mean_error": 5.67, "psnr": 27.89},
+    }  # fmt: skip
+    (run.exports / "chair.json").write_text(json.dumps(card))
+
+
+def test_what_was_made_from_the_run_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_results(run)
+    page = Page(report.write(run))
+    for words in ("Results", "6,543, 1,600", "1 x 2.5 x 0.5 m", "1024 x 1024", "0.0321 %", "5.7 of 255", "27.9 dB"):
+        assert words in page, words
+    assert page.tags.count("img") == 6 + 1
+    linked = {unquote(link) for link in page.links if not link.startswith("data:")}
+    files = {
+        path.relative_to(run.path).as_posix() for folder in (run.renders, run.exports) for path in folder.iterdir()
+    }
+    assert linked == files - {"exports/chair.json"}
+    assert page.links.count("renders/a%20%231.mp4") == 3  # the video itself, below it, and in the list
+
+
+def test_other_files_beside_the_results_do_no_harm(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_results(run)
+    (run.exports / "splats.json").write_text('{"faces": 1}')
+    (run.exports / "chair.json").write_text("[1]")
+    (run.renders / "a #1.mp4").write_bytes(b"no video")
+    page = Page(report.write(run))
+    assert page.tags.count("video") == 0 and "6,543" not in page
+
+
+def test_the_report_is_renewed_for_what_it_shows_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    report.refresh(run, [tmp_path / "elsewhere.glb"])
+    assert not run.report.exists()
+    report.refresh(run, [run.exports / "chair.glb"])
+    assert run.report.exists()
 
 
 def test_each_view_has_its_own_figures(tmp_path: Path) -> None:
@@ -197,7 +249,9 @@ def test_a_browser_shows_it_without_scrolling_sideways(tmp_path: Path, width: in
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("needs headless Chromium: apt-get install chromium")
-    page = report.write(make_run(tmp_path / "run", ("a long name of a photo " * 5, "x" * 150), size))
+    run = make_run(tmp_path / "run", ("a long name of a photo " * 5, "x" * 150), size)
+    make_results(run)
+    page = report.write(run)
     measure = (
         "<script>onload = () => parent.postMessage([document.documentElement.scrollWidth, innerWidth, "
         "[...document.images].filter(i => i.naturalWidth > 0).length].join(' '), '*')</script></html>"
@@ -216,4 +270,4 @@ def test_a_browser_shows_it_without_scrolling_sideways(tmp_path: Path, width: in
     content, window, pictures = map(int, found.groups())
     assert window == width
     assert content <= width
-    assert pictures == 6
+    assert pictures == 6 + 1

@@ -15,11 +15,15 @@ from nerfkit.mesh.shape.topology import border_loops, components, edges, half_ed
 from nerfkit.mesh.shape.triangulate import triangulate
 
 _MOST_POINTS = 4000  # of a loop; one that is longer is the border of something
+_LONGEST = 4  # widths: longer slits stay open
 _FLAT = 0.8  # a piece whose faces look one way to this degree is a sheet, and its border no hole
 
 
 def fill_holes(mesh: Mesh, width: float) -> Mesh:
-    """Closes the holes whose largest extent is at most ``width`` (units of the mesh); larger openings stay.
+    """Closes the holes that are at most ``width`` wide (units of the mesh); larger openings stay.
+
+    The width is the hydraulic diameter, four times the area over the perimeter: that of a circle is its diameter, that
+    of a slit, which may be longer, twice the distance of its sides.
 
     A hole is triangulated (Liepa, "Filling Holes in Meshes", SGP 2003), refined until its triangles are as fine as
     those around it, and faired so that it goes on as the surface does (:mod:`nerfkit.mesh.shape.patch`); colours are
@@ -32,7 +36,8 @@ def fill_holes(mesh: Mesh, width: float) -> Mesh:
     if width <= 0 or not len(mesh.faces):
         return mesh
     mesh = make_manifold(mesh)
-    return fill_loops(mesh, [loop for loop in holes(mesh) if extent(mesh.vertices[loop]) <= width])
+    loops = holes(mesh)
+    return fill_loops(mesh, [loop for loop in loops if _fits(mesh.vertices[loop].astype(np.float64), width)])
 
 
 def holes(mesh: Mesh) -> list[np.ndarray]:
@@ -60,6 +65,14 @@ def holes(mesh: Mesh) -> list[np.ndarray]:
 def extent(points: np.ndarray) -> float:
     """The longest side of the box around points [P, 3]."""
     return float(np.ptp(points, axis=0).max())
+
+
+def _fits(points: np.ndarray, width: float) -> bool:
+    """Whether a hole with the border [P, 3] is at most so wide."""
+    after = np.roll(points, -1, axis=0)
+    area = np.linalg.norm(np.cross(points - points.mean(0), after - points.mean(0)).sum(0)) / 2
+    perimeter = np.linalg.norm(after - points, axis=1).sum()
+    return extent(points) <= width or (extent(points) <= _LONGEST * width and 4 * area <= width * perimeter)
 
 
 def fill_loops(mesh: Mesh, loops: Sequence[np.ndarray], fair: bool = True) -> Mesh:

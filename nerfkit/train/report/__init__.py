@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nerfkit.train.report.page import write
+from nerfkit.train.report.page import refresh, write
 
-__all__ = ["write"]
+__all__ = ["refresh", "write"]

@@ -77,10 +77,10 @@ def read(path: Path) -> Image | None:
     return image
 
 
-def uri(image: Image) -> str:
-    """An image [H, W, 3] BGR as a data URI, shrunk to LONGEST_SIDE where it is larger."""
+def uri(image: Image, longest: int = LONGEST_SIDE) -> str:
+    """An image [H, W, 3] BGR as a data URI, shrunk to ``longest`` pixels where it is larger."""
     height, width = image.shape[:2]
-    shrink = LONGEST_SIDE / max(height, width)
+    shrink = longest / max(height, width)
     if shrink < 1:
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

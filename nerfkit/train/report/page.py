@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from nerfkit import __version__
 from nerfkit.files import write_text
-from nerfkit.train.report import images
+from nerfkit.train.report import images, results, tables
 from nerfkit.train.report.charts import Series, line_chart, smooth
 from nerfkit.train.report.images import HeldOut
 from nerfkit.train.run import Run
@@ -27,7 +26,7 @@ Line = Mapping[str, Any]
 def write(run: Run) -> Path:
     """Writes ``report.html`` from what the run's folder holds, and returns its path.
 
-    Everything is embedded: the file can be mailed. What the folder lacks (metrics, curves, views) is left out.
+    All but videos is embedded: the file can be mailed. What the folder lacks (metrics, curves, views) is left out.
     """
     metrics = _json(run.metrics)
     lines = [line for line in run.log_lines() if isinstance(line, dict)]
@@ -36,14 +35,21 @@ def write(run: Run) -> Path:
     body = [
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(run, metrics))}</p></header>",
         _tiles(metrics),
+        results.section(run),
         _curves(lines, metrics),
         _views(views),
-        _tables(run, metrics, views),
+        tables.section(run, metrics, views),
         f"<footer>{text(str(run.path))} · made by nerfkit {text(__version__)}</footer>",
     ]
     style = asset(__package__, "style.css")
     write_text(run.report, document(f"{title} · nerfkit report", "\n".join(body), [style]))
     return run.report
+
+
+def refresh(run: Run, made: Iterable[Path]) -> None:
+    """Writes the report again if something was made that it shows: files in the folder of a run that is done."""
+    if run.metrics.is_file() and any(path.resolve().is_relative_to(run.path.resolve()) for path in made):
+        write(run)
 
 
 def _title(run: Run) -> str:
@@ -73,17 +79,12 @@ def _tiles(metrics: Line) -> str:
         ("LPIPS, held-out photos", scores.get("lpips"), lambda v: (f"{v:.4f}", "")),
         ("training time", metrics.get("seconds"), duration),
         ("steps", metrics.get("steps"), lambda v: (f"{v:,}", "")),
-        *[(_words(k), v, lambda v: (_value(v), "")) for k, v in metrics.items() if k not in KNOWN_METRICS],
-        ("model file", metrics.get("file_bytes"), data_size),
-        ("peak memory", metrics.get("peak_memory_bytes"), data_size),
+        *[(tables.words(k), v, lambda v: (tables.shown(v), "")) for k, v in metrics.items() if k not in KNOWN_METRICS],
+        ("model file", metrics.get("file_bytes"), tables.data_size),
+        ("peak memory", metrics.get("peak_memory_bytes"), tables.data_size),
     ]
     shown = [(name, *form(value)) for name, value, form in figures if isinstance(value, int | float)]
     return tiles(shown)
-
-
-def data_size(size: float) -> tuple[str, str]:
-    """Bytes as a number and its unit for people."""
-    return (f"{size / 2**30:.2f}", "GiB") if size >= 2**30 else (f"{size / 2**20:.1f}", "MiB")
 
 
 # --- curves -----------------------------------------------------------------------------------------------------
@@ -99,7 +100,10 @@ def _curves(lines: Sequence[Line], metrics: Line) -> str:
         _chart("PSNR", "dB", _named_scores(steps, scores, "psnr")),
         _chart("SSIM", "", _named_scores([], scores, "ssim")),
         _chart("Loss", "log scale", _loss(steps, parts), log=True),
-        *[_chart(_words(key).capitalize(), "", [(key, steps, "main", False, key)], zero=True) for key in statistics],
+        *[
+            _chart(tables.words(key).capitalize(), "", [(key, steps, "main", False, key)], zero=True)
+            for key in statistics
+        ],
         _chart("Speed", "steps per second", [("speed", steps, "main", False, "it_per_s")], zero=True),
     ]
     drawn = "".join(charts)
@@ -125,7 +129,7 @@ def _loss(steps: Sequence[Line], parts: Sequence[str]) -> list[Curve]:
     curves: list[Curve] = [("each step", steps, "faint", False, "loss"), ("smoothed", steps, "main", False, "~loss")]
     if len(parts) > 1:
         styles = cycle(("second", "third", "fourth"))
-        curves += [(_words(part), steps, style, False, f"~{part}") for part, style in zip(parts, styles)]
+        curves += [(tables.words(part), steps, style, False, f"~{part}") for part, style in zip(parts, styles)]
     return curves
 
 
@@ -203,68 +207,6 @@ def _view(view: HeldOut) -> str:
         f'<article class="card"><div class="head"><h3>{text(view.name)}</h3><span>{scores}</span></div>'
         f'<div class="triplet">{figures}</div></article>'
     )
-
-
-# --- tables -----------------------------------------------------------------------------------------------------
-
-
-def _tables(run: Run, metrics: Line, views: Sequence[HeldOut]) -> str:
-    plain = {key: value for key, value in metrics.items() if key != "eval"}
-    settings = {field.name: getattr(run.config, field.name) for field in dataclasses.fields(run.config)}
-    options = settings.pop("model_options")
-    tables = [_scores(views), _table("Measured", plain), _table("Settings", settings)]
-    if dataclasses.is_dataclass(options):
-        tables.append(_table(f"Options of {run.config.model}", vars(options)))
-    return f'<section><h2>Details</h2><div class="tables">{"".join(tables)}</div></section>'
-
-
-def _scores(views: Sequence[HeldOut]) -> str:
-    if not views:
-        return ""
-    rows = [(view.name, f"{view.psnr:.2f}", "-" if view.ssim is None else f"{view.ssim:.4f}") for view in views]
-    ssims = [view.ssim for view in views if view.ssim is not None]
-    mean = ("mean", f"{_mean(v.psnr for v in views):.2f}", f"{_mean(ssims):.4f}" if ssims else "-")
-    head = "<thead><tr><th>Held-out photo</th><th>PSNR, dB</th><th>SSIM</th></tr></thead>"
-    body = "".join(map(_row, rows))
-    foot = f"<tfoot>{_row(mean)}</tfoot>"
-    return f'<div class="card"><table class="scores">{head}<tbody>{body}</tbody>{foot}</table></div>'
-
-
-def _table(title: str, values: Mapping[str, Any]) -> str:
-    given = {key: value for key, value in values.items() if value is not None}
-    rows = "".join(_row((_words(key), _value(value, key))) for key, value in given.items())
-    head = f'<div class="head"><h3>{text(title)}</h3></div>'
-    return f'<div class="card">{head}<table>{rows}</table></div>' if rows else ""
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"<tr><th>{text(cells[0])}</th>{''.join(f'<td>{text(cell)}</td>' for cell in cells[1:])}</tr>"
-
-
-def _value(value: Any, key: str = "") -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if key.endswith("_bytes"):
-        return " ".join(data_size(value))
-    if key == "seconds":
-        return " ".join(duration(value))
-    if isinstance(value, int):
-        return f"{value:,}" if key != "seed" else str(value)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(item) for item in value)
-    return str(value)
-
-
-def _words(key: str) -> str:
-    named = {"seconds": "training time", "file_bytes": "model file"}
-    return named.get(key, key.removesuffix("_bytes").replace("_", " "))
-
-
-def _mean(values: Iterable[float]) -> float:
-    kept = list(values)
-    return math.fsum(kept) / len(kept)
 
 
 def _json(path: Path) -> dict[str, Any]:
