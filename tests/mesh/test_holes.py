@@ -16,6 +16,12 @@ def without_cap(mesh: Mesh, direction: tuple[float, float, float], cosine: float
     return clean.select_faces(mesh, mesh.vertices[mesh.faces].mean(1) @ np.asarray(direction) < cosine)
 
 
+def with_slit(ball: Mesh, wave: float) -> Mesh:
+    """Along the equator over a good third of the turn, up and down by ``wave``."""
+    x, y, z = ball.vertices[ball.faces].mean(1).T
+    return clean.select_faces(ball, (np.abs(z - wave * np.sin(4 * np.arctan2(y, x))) > 0.04) | (x < 0.6))
+
+
 def tube(sections: int = 64, rows: int = 40) -> Mesh:
     """Around z, radius 1, from z = -1 to 1, open at both ends."""
     angle = np.arange(sections) * (2 * np.pi / sections)
@@ -52,6 +58,20 @@ class TestFill:
         assert part.vertices[left][:, 2].max() < -0.5
         assert geometry.is_watertight(holes.fill_holes(ball, 2.0))
         assert holes.fill_holes(ball, 0) is ball
+
+    def test_slits_may_be_longer_than_holes_are_wide(self) -> None:
+        slit = with_slit(shapes.sphere(5), wave=0)
+        (loop,) = holes.holes(slit)
+        assert holes.extent(slit.vertices[loop]) > 1.4
+        full = holes.fill_holes(slit, 0.5)
+        assert geometry.is_watertight(full)
+        assert np.abs(np.linalg.norm(full.vertices, axis=1) - 1).max() < 0.01
+        assert len(holes.holes(holes.fill_holes(slit, 0.3))) == 1  # more than four times as long
+
+    def test_long_borders_that_are_not_flat_enclose_more_than_a_slit(self) -> None:
+        bent = with_slit(shapes.sphere(5), wave=0.4)
+        assert len(holes.holes(holes.fill_holes(bent, 0.5))) == 1
+        assert geometry.is_watertight(holes.fill_holes(bent, 2.0))
 
     def test_an_open_cylinder_gets_flat_lids(self) -> None:
         open_tube = tube()

@@ -15,7 +15,8 @@ from nerfkit.mesh.shape.topology import border_loops, components, edges, half_ed
 from nerfkit.mesh.shape.triangulate import triangulate
 
 _MOST_POINTS = 4000  # of a loop; one that is longer is the border of something
-_LONGEST = 4  # widths: longer slits stay open
+_LONGEST = 4  # widths: of a slit
+_THICKEST = 0.5  # widths: slits are flat; the long borders of scraps, which enclose little area too, are not
 _FLAT = 0.8  # a piece whose faces look one way to this degree is a sheet, and its border no hole
 
 
@@ -69,10 +70,16 @@ def extent(points: np.ndarray) -> float:
 
 def _fits(points: np.ndarray, width: float) -> bool:
     """Whether a hole with the border [P, 3] is at most so wide."""
+    if extent(points) <= width:
+        return True
+    if extent(points) > _LONGEST * width:
+        return False
+    points = points - points.mean(0)
     after = np.roll(points, -1, axis=0)
-    area = np.linalg.norm(np.cross(points - points.mean(0), after - points.mean(0)).sum(0)) / 2
+    area = np.linalg.norm(np.cross(points, after).sum(0)) / 2
     perimeter = np.linalg.norm(after - points, axis=1).sum()
-    return extent(points) <= width or (extent(points) <= _LONGEST * width and 4 * area <= width * perimeter)
+    thickness = np.ptp(points @ np.linalg.svd(points, full_matrices=False)[2][2])
+    return bool(4 * area <= width * perimeter and thickness <= _THICKEST * width)
 
 
 def fill_loops(mesh: Mesh, loops: Sequence[np.ndarray], fair: bool = True) -> Mesh:
