@@ -32,6 +32,13 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
     return unit.astype(np.float32)
 
 
+def welded_normals(mesh: Mesh) -> np.ndarray:
+    """Unit normals [V, 3] float32 as of :func:`vertex_normals`, but the same for all vertices at one place: no seams."""
+    places, number = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    return vertex_normals(Mesh(places, number[mesh.faces]))[number]
+
+
 def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
     """The mesh in another frame."""
     vertices = b_from_a.points(torch.from_numpy(mesh.vertices).double()).numpy().astype(np.float32)

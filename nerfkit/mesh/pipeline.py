@@ -209,7 +209,8 @@ class Pipeline:
 
         if passes:
             size = min(self._sizes(made)[0], _FIT_TEXTURE)
-            made[0] = fit_shape.fit_shape(made[0], self.scene, passes, size, progress=self.progress)
+            finest = fit_shape.fit_shape(made[0], self.scene, passes, size, progress=self.progress)
+            return [finest, *(fit_shape.follow(mesh, made[0], finest) for mesh in made[1:])]
         return made
 
     def _bake(self) -> list[Mesh]:

@@ -14,7 +14,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.quality.texture_error import held_out_error
 from nerfkit.mesh.texture.bake import bake
-from nerfkit.mesh.texture.fit_shape import _front, fit_shape
+from nerfkit.mesh.texture.fit_shape import _front, fit_shape, follow
 
 SIZE = 256
 
@@ -57,7 +57,21 @@ def test_vertices_of_seams_stay_together_and_the_given_mesh_as_it_is(scene: Any)
     fitted = fit_shape(rough, scene, 2, SIZE)
     assert np.array_equal(rough.vertices, before) and rough.texture is None and fitted.texture is None
     assert np.abs(fitted.vertices - before).max() > 1e-3
-    assert len(np.unique(fitted.vertices, axis=0)) == len(np.unique(before, axis=0))
+    places, number = np.unique(fitted.vertices, axis=0, return_inverse=True)
+    assert len(places) == len(np.unique(before, axis=0))
+    assert fitted.normals is not None
+    first = fitted.normals[np.unique(number, return_index=True)[1]]
+    assert np.array_equal(fitted.normals, first[number.reshape(-1)])  # light falls evenly across seams
+
+
+def test_coarser_levels_follow() -> None:
+    fine, coarse = cube.cube(12), cube.cube(6)
+    assert np.allclose(follow(coarse, fine, fine).vertices, coarse.vertices)
+    bumped = bumpy(fine)
+    moved = follow(coarse, fine, bumped)
+    assert np.abs(moved.vertices - bumpy(coarse).vertices).max() < 0.2 * np.abs(bumped.vertices - fine.vertices).max()
+    assert len(np.unique(moved.vertices, axis=0)) == len(np.unique(coarse.vertices, axis=0))
+    assert np.array_equal(moved.uvs, coarse.uvs)
 
 
 def test_a_surface_that_is_right_stays(scene: Any) -> None:

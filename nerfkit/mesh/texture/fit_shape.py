@@ -9,6 +9,7 @@ ECCV 2014, section 4). One Gauss-Newton step a pass, in which neighbours are hel
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,7 +19,7 @@ import torch
 from nerfkit.contracts import Cameras, Mesh, RenderCore
 from nerfkit.core import choose_core
 from nerfkit.mesh.draw import face_pixels, shade
-from nerfkit.mesh.geometry import vertex_normals
+from nerfkit.mesh.geometry import vertex_normals, welded_normals
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import edges
@@ -36,6 +37,7 @@ _IN_FRONT = 0.02  # of the depth: what is nearer than the pixel beside it by mor
 _BORDER = 3  # pixels of a photo's border that don't count
 _STIFF = 1.0  # how strongly neighbours move alike, in what photos say about a usual vertex
 _TIED = 0.01  # how strongly a vertex stays
+_NEAR = 8  # vertices of the finest level that one of a coarser follows
 _LONGEST = 1 / 3  # of a usual edge: further no vertex moves in a pass
 
 
@@ -73,9 +75,23 @@ def fit_shape(
             report("fit", count, len(chosen))
             step.add(load_photo(scene.views[scene.train[index]], mesh, core, baked.tables[index]))
         mesh.vertices = step.moved()
-        mesh.normals = vertex_normals(mesh)
+        mesh.normals = welded_normals(mesh)
         finished += 1
     return Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
+
+
+def follow(mesh: Mesh, before: Mesh, after: Mesh) -> Mesh:
+    """A coarser level of detail, moved as the finest one was from ``before`` to ``after``: so that they fit together.
+
+    A vertex goes as the nearest ones of the finest level did, on average, the nearer ones counting more.
+    """
+    near = min(_NEAR, len(before.vertices))
+    distance, index = require("scipy.spatial").cKDTree(before.vertices).query(mesh.vertices, k=near)
+    distance, index = distance.reshape(-1, near), index.reshape(-1, near)
+    weights = 1 / np.maximum(distance, 1e-6 * distance.max(initial=1e-30))
+    shift = (after.vertices - before.vertices)[index] * (weights / weights.sum(1, keepdims=True))[..., None]
+    moved = replace(mesh, vertices=(mesh.vertices + shift.sum(1)).astype(mesh.vertices.dtype))
+    return replace(moved, normals=welded_normals(moved))
 
 
 class _Step:
