@@ -4,7 +4,9 @@ A texture that is blended from many photos is sharp only where the surface is ri
 pattern a little aside, and silhouettes stand where the photos have them. Vertices are moved along their normals until
 the drawn mesh and the photos agree. A vertex that moves shifts what is drawn around it, so that the picture changes by
 its own gradient times the shift (also across silhouettes, where what hides the other moves: Loper and Black, "OpenDR",
-ECCV 2014, section 4). One Gauss-Newton step a pass, in which neighbours are held together by a membrane.
+ECCV 2014, section 4). One Gauss-Newton step a pass, whose prior is the smoothed surface: photos move vertices away from
+it, neighbours alike, as if held together by a membrane. Without it the noise of the surface would stay wherever photos
+say little, and that of the photos come to it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from nerfkit.mesh.draw import face_pixels, shade
 from nerfkit.mesh.geometry import vertex_normals, welded_normals
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.requirements import require
+from nerfkit.mesh.shape.smooth import smooth
 from nerfkit.mesh.shape.topology import edges
 from nerfkit.mesh.texture.bake import bake
 from nerfkit.mesh.texture.photo import Photo, load_photo
@@ -36,7 +39,8 @@ _BLUR = 0.7  # pixels: gradients of less are noise
 _IN_FRONT = 0.02  # of the depth: what is nearer than the pixel beside it by more hides it
 _BORDER = 3  # pixels of a photo's border that don't count
 _STIFF = 1.0  # how strongly neighbours move alike, in what photos say about a usual vertex
-_TIED = 0.01  # how strongly a vertex stays
+_TIED = 0.01  # how strongly a vertex stays on the smoothed surface
+_SMOOTH = 0.02  # strength of that smoothing, each pass
 _NEAR = 8  # vertices of the finest level that one of a coarser follows
 _LONGEST = 1 / 3  # of a usual edge: further no vertex moves in a pass
 
@@ -140,8 +144,11 @@ class _Step:
         stiff = _STIFF * float(np.median(self.weight[seen]))
         sparse, linalg = require("scipy.sparse"), require("scipy.sparse.linalg")
         ends = edges(self.faces).ends
+        smoothed = smooth(Mesh(self.places, self.faces), _SMOOTH).vertices
+        rest = ((smoothed - self.places) * self.normals).sum(1)
         system = sparse.diags(self.weight + _TIED * stiff) + stiff * _membrane(ends, len(self.places), sparse)
-        height, _ = linalg.cg(system, self.pull, maxiter=200, rtol=1e-3)
+        above, _ = linalg.cg(system, self.pull - self.weight * rest, maxiter=200, rtol=1e-3)
+        height = rest + above
         usual = float(np.median(np.linalg.norm(self.places[ends[:, 0]] - self.places[ends[:, 1]], axis=1)))
         height = np.clip(height, -_LONGEST * usual, _LONGEST * usual)
         places = self.places + height[:, None] * self.normals
