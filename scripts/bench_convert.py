@@ -44,7 +44,7 @@ def write_scene(path: Path, count: int, coefficients: int = 16) -> None:
 def convert(*words: str | Path) -> tuple[int, float]:
     """Peak resident bytes and CPU seconds of `nerfkit convert` with these words, in a process of its own."""
     command = [str(Path(sys.executable).with_name("nerfkit")), "convert", *map(str, words), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -61,7 +61,8 @@ def main() -> None:
         folder = Path(name)
         write_scene(folder / "few.ply", 100)
         write_scene(folder / "scene.ply", options.count)
-        print(f"{options.count:,} Gaussians of SH degree 3, {(folder / 'scene.ply').stat().st_size / 1e6:.0f} MB as .ply\n")
+        size = (folder / "scene.ply").stat().st_size
+        print(f"{options.count:,} Gaussians of SH degree 3, {size / 1e6:.0f} MB as .ply\n")
         print("| pair | MB | bytes a Gaussian | CPU seconds |\n|---|---|---|---|")
         for pair in options.pairs:
             source, _, target = pair.partition(":")
@@ -71,8 +72,9 @@ def main() -> None:
             least, _ = convert(folder / f"few.{source}", folder / f"out.{target}")
             peak, seconds = convert(folder / f"scene.{source}", folder / f"out.{target}")
             (folder / f"out.{target}").unlink()
-            print(f"| {pair.replace(':', ' to ')} | {(peak - least) / 1e6:.0f} | {(peak - least) / options.count:.0f} | "
-                  f"{seconds:.1f} |", flush=True)  # fmt: skip
+            more = peak - least
+            row = [pair.replace(":", " to "), f"{more / 1e6:.0f}", f"{more / options.count:.0f}", f"{seconds:.1f}"]
+            print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":
