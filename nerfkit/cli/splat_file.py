@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from nerfkit.splats.options import SplatOptions
     from nerfkit.splats.stream import Splats
 
+_MANY = 500_000  # Gaussians: fewer are read and written before a bar is looked at
+
 
 def save(
     out: Path,
@@ -29,9 +31,11 @@ def save(
         judge: the pictures to judge by, in the frame of the Gaussians it is given: those that are left, moved.
     """
     from nerfkit.splats import formats
-    from nerfkit.splats.stream import load, stream
+    from nerfkit.splats.stream import Watched, load, stream
 
     suffix = formats.check_written(out)
+    if splats.most > _MANY:
+        splats = Watched(splats, console.progress)
     kept, taken = edited(splats, options, console)
     limit = options.bytes()
     result: dict[str, Any] = {"format": suffix[1:]}

@@ -7,6 +7,7 @@ https://github.com/KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatt
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from nerfkit.gltf.nodes import placed_nodes
 from nerfkit.splats.blocks import blocks, check_count
 from nerfkit.splats.stream import Changed, InFile, Joined, Splats, load, numbered, stream
 from nerfkit.splats.transform import transform
+
+log = logging.getLogger("nerfkit")
 
 MAX_DEGREE = 3
 EXTENSION = "KHR_gaussian_splatting"
@@ -67,10 +70,20 @@ def _all(gltf: Gltf) -> Splats:
                 check_count(path, total, size)
                 if len(found) == _MOST_PARTS:
                     raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
+                _check_shape(path, primitive["extensions"][EXTENSION])
                 found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
     return found[0] if len(found) == 1 else Joined(found)
+
+
+def _check_shape(path: Path, shape: dict[str, Any]) -> None:
+    """Tells what is drawn another way than the file says: other kernels fall back to the ellipse, as the extension has
+    it for readers that don't know them, and so do other colour spaces here."""
+    for name in ("kernel", "colorSpace"):
+        if shape.get(name, _SHAPE[name]) != _SHAPE[name]:
+            told = "%s: its splats have the %s %.40s, which is taken for %s; they may look different"
+            log.warning(told, path, name, shape[name], _SHAPE[name])
 
 
 def _moved(splats: Splats, b_from_a: Similarity) -> Splats:

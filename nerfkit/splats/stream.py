@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
+from nerfkit.progress import ProgressSink
 from nerfkit.splats.blocks import blocks, degree_of, select
 
 log = logging.getLogger("nerfkit")
@@ -144,6 +145,30 @@ class Joined:
                 lacking = coefficients - g.sh.shape[1]
                 sh = torch.nn.functional.pad(g.sh, (0, 0, 0, lacking)) if lacking else g.sh
                 yield Gaussians(g.means, g.quats, g.scales, g.opacities, sh)
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """As another, telling how far it has been gone through, each time from the start."""
+
+    splats: Splats
+    progress: ProgressSink
+    stage: str = "Gaussians"
+
+    @property
+    def degree(self) -> int:
+        return self.splats.degree
+
+    @property
+    def most(self) -> int:
+        return self.splats.most
+
+    def blocks(self) -> Iterator[Gaussians]:
+        done = 0
+        for block in self.splats.blocks():
+            done += len(block)
+            self.progress(self.stage, done, self.most)
+            yield block
 
 
 def stream(splats: Splats | Gaussians) -> Splats:

@@ -9,8 +9,9 @@ from samples import plausible_gaussians, some_gaussians
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import edit
+from nerfkit.splats.blocks import BLOCK
 from nerfkit.splats.options import SplatOptions
-from nerfkit.splats.stream import InMemory, Joined, load
+from nerfkit.splats.stream import InMemory, Joined, Watched, load
 
 
 def scene() -> Gaussians:
@@ -47,6 +48,14 @@ def test_clean_takes_what_nobody_misses() -> None:
 def test_clean_of_very_few(count: int) -> None:
     left, counts = edit.clean(InMemory(some_gaussians(count)))
     assert left.most == count and not any(counts.values())
+
+
+def test_streams_tell_how_far_they_are() -> None:
+    told: list[tuple[str, int, int]] = []
+    g = some_gaussians(20_000, 0)
+    watched = Watched(InMemory(g), lambda *said: told.append(said))
+    assert torch.equal(load(watched).means, g.means) and (watched.degree, watched.most) == (0, 20_000)
+    assert [done for _, done, _ in told] == [BLOCK, 20_000] and {total for _, _, total in told} == {20_000}
 
 
 def test_merge_fills_bands_with_zeros() -> None:

@@ -186,6 +186,16 @@ def test_up_of_gltf(tmp_path: Path) -> None:
         check(g, formats.read(tmp_path / "g.glb", up=up), FORMATS[".glb"])  # type: ignore[arg-type]
 
 
+def test_other_colour_spaces_of_gltf_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    formats.write(tmp_path / "g.glb", plausible_gaussians(30))
+    formats.read(tmp_path / "g.glb")
+    assert not caplog.text
+    data = (tmp_path / "g.glb").read_bytes()
+    (tmp_path / "g.glb").write_bytes(data.replace(b'"srgb_rec709_display"', b'"lin_rec709_display" '))
+    assert len(formats.read(tmp_path / "g.glb")) == 30
+    assert "colorSpace lin_rec709_display, which is taken for srgb_rec709_display" in caplog.text
+
+
 def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
     formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
     data = (tmp_path / "g.glb").read_bytes()
