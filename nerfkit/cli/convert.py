@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
-    """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf, or a folder of SOG's
-    files; several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that shows them in any
-    browser)."""
+    """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf, or a folder of SOG's files;
+    several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that
+    shows them in any browser)."""
     up: Literal["z", "y", "-y"] = "-y"
     """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
     for most other PLY files, as viewers take them."""

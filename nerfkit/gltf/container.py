@@ -51,7 +51,7 @@ class FilePart:
         return cls(path, 0, path.stat().st_size)
 
     def read(self, start: int, count: int) -> bytes:
-        with self.path.open("rb", buffering=0) as file:
+        with self.path.open("rb") as file:
             file.seek(self.start + start)
             return file.read(max(0, min(count, self.size - start)))
 

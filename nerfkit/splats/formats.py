@@ -43,6 +43,8 @@ def suffix_of(path: Path) -> str:
     for suffix in MODULES:
         if name.endswith(suffix):
             return suffix
+    if path.is_dir():
+        raise NerfkitError(f"{path}: is a folder without the meta.json of SOG; name a splat file")
     raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
 
 

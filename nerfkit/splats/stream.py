@@ -26,7 +26,7 @@ _SMALLEST_SCALE = 1e-20  # so that scales stay above zero in float32
 
 
 class Splats(Protocol):
-    """Gaussians in blocks of at most :data:`nerfkit.splats.blocks.BLOCK`."""
+    """Gaussians in blocks of one to :data:`nerfkit.splats.blocks.BLOCK`."""
 
     @property
     def degree(self) -> int:
@@ -77,7 +77,8 @@ class InFile:
                 sound = _sound(block)
                 lost = len(block) - int(sound.sum())
                 bad += lost
-                yield select(block, sound) if lost else block
+                if lost < len(block):
+                    yield select(block, sound) if lost else block
         except OSError as error:
             raise NerfkitError(f"{self.path}: cannot be read ({error.strerror or error})") from None
         if bad and bad == self.most:
@@ -105,7 +106,9 @@ class Picked:
 
     def blocks(self) -> Iterator[Gaussians]:
         for rows, block in numbered(self.splats):
-            yield select(block, self.mask[rows])
+            kept = self.mask[rows]
+            if kept.any():
+                yield select(block, kept)
 
 
 @dataclass(frozen=True, eq=False)

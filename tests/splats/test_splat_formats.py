@@ -215,10 +215,16 @@ def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.obj", "no splat format"), ("none.spz", "no such file"), ("folder.ply", "is a folder")],
+    [
+        ("a.obj", "no splat format"),
+        ("none.spz", "no such file"),
+        ("folder.ply", "is a folder"),
+        ("folder", "is a folder without"),
+    ],
 )
 def test_paths_that_are_no_splats(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder.ply").mkdir()
+    (tmp_path / "folder").mkdir()
     with pytest.raises(NerfkitError, match=message):
         formats.read(tmp_path / name)
 
@@ -279,15 +285,17 @@ def test_writing_is_atomic(tmp_path: Path, suffix: str) -> None:
 
 def test_what_is_dropped_on_the_way_is_in_no_format(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of a file with values that are not finite, each format gets the others; it is told once a file."""
-    g = plausible_gaussians(20_000, 1)  # more than a block
-    want = select(g, torch.arange(20_000) % 3 > 0)
-    g.means[::3, 1] = torch.inf
+    g = plausible_gaussians(60_000, 1)
+    kept = torch.arange(60_000) % 3 > 0
+    kept[:40_000] = False  # and nothing of two blocks
+    want = select(g, kept)
+    g.means[~kept, 1] = torch.inf
     ply.write(tmp_path / "bad.ply", g)
     sound = ply.read(tmp_path / "bad.ply")
     assert torch.equal(sound.means, want.means)
     for suffix in FORMATS:
         caplog.clear()
         assert formats.write(tmp_path / f"g{suffix}", formats.open_file(tmp_path / "bad.ply")) == len(want)
-        assert caplog.text.count("6667 of 20000 Gaussians") == 1
+        assert caplog.text.count("46666 of 60000 Gaussians") == 1
         formats.write(tmp_path / f"want{suffix}", sound)
         assert (tmp_path / f"g{suffix}").read_bytes() == (tmp_path / f"want{suffix}").read_bytes()
