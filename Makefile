@@ -31,7 +31,7 @@ test: setup clients
 test-fast: setup
 	$(BIN)/python -m pytest -m "not gpu and not slow"
 
-# 10,000 damaged splat files of all formats, a minute: each is read, or refused in one line. `make test` tries 320.
+# 10,000 damaged splat files of all formats, a minute: each is read, or refused in one line. `make test` tries 360.
 fuzz: setup
 	$(BIN)/python tests/splats/fuzz.py $(or $(COUNT),10000) $(or $(SEED),0)
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
-    """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf; several become one), and
-    last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that shows them in any
-    browser)."""
+    """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf, or a folder of SOG's files;
+    several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that
+    shows them in any browser)."""
     up: Literal["z", "y", "-y"] = "-y"
     """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
     for most other PLY files, as viewers take them."""
@@ -32,7 +32,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli import splat_page
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
-    from nerfkit.splats.edit import merge
+    from nerfkit.splats.stream import Joined
     from nerfkit.webpage.scene import check_viewer
 
     if len(options.files) < 2:
@@ -43,8 +43,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         check_viewer()
     else:
         formats.check_written(out)
-    gaussians = merge([formats.read(source, up=options.up) for source in sources])
-    console.say(f"{', '.join(map(str, sources))}: {len(gaussians):,} Gaussians")
+    opened = [formats.open_file(source, up=options.up) for source in sources]
+    splats = opened[0] if len(opened) == 1 else Joined(opened)
+    console.say(f"{', '.join(map(str, sources))}: {splats.most:,} Gaussians")
 
     def judge(kept: Gaussians) -> Judge:
         from dataclasses import replace
@@ -62,5 +63,5 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             return Shown.around(kept, options.up)
 
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
-        return splat_page.save(out, gaussians, options, shown, judge, name, console)
-    return save(out, gaussians, options, options.up, judge, console)
+        return splat_page.save(out, splats, options, shown, judge, name, console)
+    return save(out, splats, options, options.up, judge, console)

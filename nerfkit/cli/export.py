@@ -69,6 +69,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
     from nerfkit.errors import NerfkitError
     from nerfkit.splats import edit, formats
+    from nerfkit.splats.blocks import degree_of
+    from nerfkit.splats.stream import Changed, InMemory
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
 
@@ -86,7 +88,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     def judge(kept: Gaussians) -> Judge:
         return judge_of(model, scene, moved, kept)
 
-    return save(out, transform(gaussians, world_from_scene), options, "z", judge, console)
+    splats = Changed(InMemory(gaussians), lambda g: transform(g, world_from_scene), degree_of(gaussians))
+    return save(out, splats, options, "z", judge, console)
 
 
 def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:

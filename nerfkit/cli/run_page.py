@@ -29,6 +29,7 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     from nerfkit.data.similarity import Similarity
     from nerfkit.splats import edit
     from nerfkit.splats.page import KEYFRAMES, Shown
+    from nerfkit.splats.stream import InMemory, load
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
     from nerfkit.views.paths.around import orbit
@@ -43,7 +44,8 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     in_world = options.moves() or options.crop_box is not None or options.crop_sphere is not None
     world = scene.scene_from_world.inverse() if in_world else Similarity.identity()
     moved = edit.similarity(options.rotate, options.translate, options.scale)
-    kept, taken = edited(transform(gaussians_of(model, path), world), options, console)
+    left, taken = edited(InMemory(transform(gaussians_of(model, path), world)), options, console)
+    kept = load(left)
     shown_from_scene = world.inverse().compose(moved).compose(world)
     around = orbit(scene, KEYFRAMES)
     shown = Shown(

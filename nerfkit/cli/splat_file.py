@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from nerfkit.splats.formats import Up
     from nerfkit.splats.judge import Judge
     from nerfkit.splats.options import SplatOptions
+    from nerfkit.splats.stream import Splats
+
+_MANY = 500_000  # Gaussians: fewer are read and written before a bar is looked at
 
 
 def save(
     out: Path,
-    gaussians: Gaussians,
+    splats: Splats,
     options: SplatOptions,
     up: Up,
     judge: Callable[[Gaussians], Judge],
@@ -28,24 +31,29 @@ def save(
         judge: the pictures to judge by, in the frame of the Gaussians it is given: those that are left, moved.
     """
     from nerfkit.splats import formats
+    from nerfkit.splats.stream import Watched, load, stream
 
     suffix = formats.check_written(out)
-    kept, taken = edited(gaussians, options, console)
+    if splats.most > _MANY:
+        splats = Watched(splats, console.progress)
+    kept, taken = edited(splats, options, console)
     limit = options.bytes()
     result: dict[str, Any] = {"format": suffix[1:]}
     settings: Any = {}
     if limit is not None:
-        kept, settings, told = fitted(kept, limit, suffix, up, judge(kept), console)
+        whole = load(kept)
+        found, settings, told = fitted(whole, limit, suffix, up, judge(whole), console)
+        kept = stream(found)
         result |= told
-    formats.write(out, kept, up=up, settings=settings)
+    count = formats.write(out, kept, up=up, settings=settings)
     size = out.stat().st_size
-    console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB")
-    return result | {"gaussians": len(kept), "left_out": taken, "bytes": size, "files": [str(out)]}
+    console.say(f"[bold]{out}[/]: {count:,} Gaussians, {size / 1e6:.1f} MB")
+    return result | {"gaussians": count, "left_out": taken, "bytes": size, "files": [str(out)]}
 
 
-def edited(gaussians: Gaussians, options: SplatOptions, console: Console) -> tuple[Gaussians, dict[str, int]]:
+def edited(splats: Splats, options: SplatOptions, console: Console) -> tuple[Splats, dict[str, int]]:
     """What the options leave of Gaussians, moved; how many each took is given back, and said."""
-    kept, taken = options.kept(gaussians)
+    kept, taken = options.kept(splats)
     for kind, count in taken.items():
         if count:
             console.say(f"left out, {kind}: {count:,}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nerfkit.splats.judge import Judge
     from nerfkit.splats.options import PageOptions
     from nerfkit.splats.page import Shown
+    from nerfkit.splats.stream import Splats
     from nerfkit.webpage.scene import ScenePage
 
 
@@ -22,7 +23,7 @@ def is_page(path: Path) -> bool:
 
 def save(
     out: Path,
-    gaussians: Gaussians,
+    splats: Splats,
     options: PageOptions,
     shown: Callable[[Gaussians], Shown],
     judge: Callable[[Gaussians], Judge],
@@ -31,8 +32,10 @@ def save(
 ) -> dict[str, Any]:
     """Crops, cleans and moves Gaussians as the options say, and writes their page, as :func:`write` does."""
     from nerfkit.cli.splat_file import edited
+    from nerfkit.splats.stream import load
 
-    kept, taken = edited(gaussians, options, console)
+    left, taken = edited(splats, options, console)
+    kept = load(left)
     return write(out, kept, options, shown(kept), judge, title, console)[0] | {"left_out": taken}
 
 

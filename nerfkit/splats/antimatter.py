@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,41 +16,57 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats.blocks import Filling, blocks, select
+from nerfkit.splats.blocks import blocks
+from nerfkit.splats.order import ranks
 from nerfkit.splats.ply_header import read_rows
+from nerfkit.splats.stream import InFile, Splats, gather, numbered, stream
 
 MAX_DEGREE = 0
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 
 
-def read(path: Path) -> Gaussians:
+def open_file(path: Path) -> Splats:
     """Raises NerfkitError: an empty file, or one whose size no whole number of Gaussians has."""
+    size = path.stat().st_size
+    if size == 0 or size % _ROW.itemsize:
+        raise NerfkitError(f"{path}: is no .splat file, or truncated: its {size:,} bytes are no multiple of 32")
+    count = size // _ROW.itemsize
+    return InFile(path, 0, count, lambda: _decoded(path, count))
+
+
+def _decoded(path: Path, count: int) -> Iterator[Gaussians]:
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0 or size % _ROW.itemsize:
-            raise NerfkitError(f"{path}: is no .splat file, or truncated: its {size:,} bytes are no multiple of 32")
-        out = Filling(size // _ROW.itemsize, 0)
-        for rows in blocks(out.count):
-            table = read_rows(file, _ROW, rows.stop - rows.start)
+        for rows in blocks(count):
+            table = read_rows(path, file, _ROW, rows.stop - rows.start)
             rgba = torch.from_numpy(table["rgba"].astype(np.float32)) / 255
-            out.means[rows] = torch.from_numpy(table["means"].astype(np.float32))
-            out.scales[rows] = torch.from_numpy(table["scales"].astype(np.float32))
-            out.quats[rows] = (torch.from_numpy(table["quats"].astype(np.float32)) - 128) / 128
-            out.opacities[rows] = rgba[:, 3]
-            out.sh[rows, 0] = values.dc_from_rgb(rgba[:, :3])
-    return out.finish(path)
+            yield Gaussians(
+                means=torch.from_numpy(table["means"].astype(np.float32)),
+                quats=(torch.from_numpy(table["quats"].astype(np.float32)) - 128) / 128,
+                scales=torch.from_numpy(table["scales"].astype(np.float32)),
+                opacities=rgba[:, 3],
+                sh=values.dc_from_rgb(rgba[:, None, :3]),
+            )
 
 
-def write(path: Path, gaussians: Gaussians) -> None:
+def write(path: Path, gaussians: Gaussians | Splats) -> int:
     """Writes Gaussians atomically, the most visible first: viewers show the beginning of a file while they load it.
+
+    Returns:
+        how many they are. Of a stream no more is held than the file has, and what puts it into order.
 
     Raises:
         NerfkitError: the file cannot be written.
     """
-    order = (gaussians.scales.double().prod(1) * gaussians.opacities).argsort(descending=True, stable=True)
+    splats = stream(gaussians)
+    seen = gather(splats, lambda g: (g.scales.double().prod(1) * g.opacities).float())
+    places = ranks(seen.argsort(descending=True, stable=True)).numpy()
+    del seen
+    table = np.empty(len(places), _ROW)
+    for rows, block in numbered(splats):
+        table[places[rows]] = _table(block)
     with atomic(path) as partial, partial.open("wb") as file:
-        for rows in blocks(len(gaussians)):
-            file.write(_table(select(gaussians, order[rows])).data)
+        file.write(table.data)
+    return len(table)
 
 
 def _table(gaussians: Gaussians) -> np.ndarray:

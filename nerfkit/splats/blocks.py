@@ -1,23 +1,18 @@
-"""Gaussians filled and read block by block, so that a file of any size needs little beside its result."""
+"""Gaussians a block at a time, and the bounds of what a file can hold."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 
-log = logging.getLogger("nerfkit")
-
-BLOCK = 1 << 16  # Gaussians at a time
+BLOCK = 1 << 14  # Gaussians at a time: a few MB
 FEWEST_BYTES = 2  # that any real file spends on a Gaussian: a count above that is a lie, or a bomb
 SLACK = 1 << 14  # Gaussians that a file may have whatever its size
-_SMALLEST_SCALE = 1e-20  # so that scales stay above zero in float32
 
 
 def blocks(count: int, size: int = BLOCK) -> Iterator[slice]:
@@ -37,42 +32,6 @@ def check_size(path: Path, needed: int, available: int) -> None:
     """Raises NerfkitError: the file ends before its data do."""
     if available < needed:
         raise NerfkitError(f"{path}: is truncated: {needed:,} bytes are needed, {available:,} are there; load it again")
-
-
-class Filling:
-    """Room for N Gaussians of an SH degree, filled by slices of rows."""
-
-    def __init__(self, count: int, degree: int):
-        self.count, self.degree = count, degree
-        self.means = torch.empty(count, 3)
-        self.quats = torch.empty(count, 4)
-        self.scales = torch.empty(count, 3)
-        self.opacities = torch.empty(count)
-        self.sh = torch.zeros(count, (degree + 1) ** 2, 3)
-
-    def finish(self, path: Path) -> Gaussians:
-        """The Gaussians, without those that cannot be drawn: not finite, or without an orientation.
-
-        Raises:
-            NerfkitError: none is left.
-        """
-        sound = torch.empty(self.count, dtype=torch.bool)
-        for rows in blocks(self.count):
-            self.scales[rows].clamp_min_(_SMALLEST_SCALE)
-            sound[rows] = self._sound(rows)
-        made = Gaussians(self.means, self.quats, self.scales, self.opacities, self.sh)
-        bad = self.count - int(sound.sum())
-        if bad == 0:
-            return made
-        if bad == self.count:
-            raise NerfkitError(f"{path}: none of its {bad:,} Gaussians has finite values; it is damaged")
-        log.warning("%s: %d of %d Gaussians have values that are not finite, and are left out", path, bad, self.count)
-        return select(made, sound)
-
-    def _sound(self, rows: slice) -> Tensor:
-        parts = (self.means, self.quats, self.scales, self.opacities[:, None], self.sh.flatten(1))
-        finite = torch.stack([part[rows].isfinite().all(1) for part in parts]).all(0)
-        return finite & (self.quats[rows].abs().amax(1) > 0)
 
 
 def select(gaussians: Gaussians, rows: Tensor | slice) -> Gaussians:

@@ -13,10 +13,15 @@ _SAMPLES_PER_CENTER = 48
 _ROWS = 1 << 13  # of a distance matrix at a time
 
 
+def sampled(values: Tensor) -> Tensor:
+    """The numbers [N] of an array, or about every so-manieth where there are more than a codebook needs."""
+    numbers = values.reshape(-1)
+    return numbers[:: max(1, len(numbers) // _MOST_VALUES)]
+
+
 def scalar_codebook(values: Tensor, size: int = 256) -> Tensor:
-    """The ``size`` numbers, in order, that stand for values [N] with the least squared error (Lloyd 1982)."""
-    values = values.flatten()
-    values = values[:: max(1, len(values) // _MOST_VALUES)].double().sort().values
+    """The ``size`` numbers, in order, that stand for values with the least squared error (Lloyd 1982)."""
+    values = sampled(values).double().sort().values
     spread = torch.linspace(0, 1, size, dtype=torch.float64)
     even = values[0] + (values[-1] - values[0]) * spread
     often = values[(spread * (len(values) - 1)).long()]

@@ -9,9 +9,10 @@ splat-transform writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,12 +20,12 @@ from torch import Tensor
 
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
-from nerfkit.core.curve import morton_order
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats.blocks import BLOCK, Filling, blocks, degree_of, select
-from nerfkit.splats.ply_header import Element, read_header, read_rows, seek_rows
+from nerfkit.splats.order import morton_ranks
+from nerfkit.splats.ply_header import Element, read_header
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
+from nerfkit.splats.stream import InFile, Splats, numbered, stream
 
 MAX_DEGREE = 3
 CHUNK = 256
@@ -41,17 +42,16 @@ def fits(elements: Mapping[str, Element]) -> bool:
     return "chunk" in elements and "vertex" in elements and "packed_position" in elements["vertex"].names
 
 
-def read(path: Path) -> Gaussians:
+def open_file(path: Path) -> Splats:
     """Raises NerfkitError: no compressed PLY, or a damaged one."""
-    with path.open("rb") as file:
-        elements = read_header(path, file)
-        if not fits(elements):
-            raise NerfkitError(f"{path}: is no compressed PLY: it has no chunks")
-        return read_elements(path, file, elements)
+    elements = read_header(path)
+    if not fits(elements):
+        raise NerfkitError(f"{path}: is no compressed PLY: it has no chunks")
+    return open_elements(path, elements)
 
 
-def read_elements(path: Path, file: BinaryIO, elements: Mapping[str, Element]) -> Gaussians:
-    """Reads the rows that the header tells of.
+def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
+    """The rows that the header tells of.
 
     Raises:
         NerfkitError: parts are missing or the file is truncated.
@@ -59,45 +59,56 @@ def read_elements(path: Path, file: BinaryIO, elements: Mapping[str, Element]) -
     chunk, vertex, sh = elements["chunk"], elements["vertex"], elements.get("sh")
     rest = 0 if sh is None else len(sh.names)
     _check(path, chunk, vertex, sh, rest)
-    dtype = seek_rows(path, file, chunk)
-    bounds = read_rows(file, dtype, chunk.count)
+    for element in (chunk, vertex, sh) if sh is not None and rest else (chunk, vertex):
+        element.check(path)
     names = _BOUNDS if "min_r" in chunk.names else _BOUNDS[:12]  # the first files had no bounds of colours
-    table = torch.from_numpy(np.stack([bounds[name].astype(np.float32) for name in names], 1))
-    if len(names) < len(_BOUNDS):
-        table = torch.cat([table, torch.tensor([0.0, 0, 0, 1, 1, 1]).expand(len(table), 6)], 1)
-    dtype = seek_rows(path, file, vertex)
-    out = Filling(vertex.count, _DEGREES[rest])
-    for rows in blocks(vertex.count):
-        packed = read_rows(file, dtype, rows.stop - rows.start)
-        words = [torch.from_numpy(packed[name].astype(np.int64)) for name in _PACKED]
-        _fill(out, rows, words, table[torch.arange(rows.start, rows.stop) // CHUNK])
-    if sh is not None and rest:
-        _fill_bands(out, path, file, sh, rest)
-    return out.finish(path)
+
+    def bounds() -> Tensor:
+        tables = [np.stack([part[name].astype(np.float32) for name in names], 1) for part in chunk.rows(path)]
+        table = torch.from_numpy(np.concatenate(tables)) if tables else torch.empty(0, len(names))
+        missing = torch.tensor([0.0, 0, 0, 1, 1, 1]).expand(len(table), 6)
+        return table if len(names) == len(_BOUNDS) else torch.cat([table, missing], 1)
+
+    def decoded() -> Iterator[Gaussians]:
+        table, start = bounds(), 0
+        higher = sh.rows(path) if sh is not None and rest else itertools.repeat(None)
+        for packed, stored in zip(vertex.rows(path), higher):
+            words = [torch.from_numpy(packed[name].astype(np.int64)) for name in _PACKED]
+            chunks = table[torch.arange(start, start + len(packed)) // CHUNK]
+            yield _unpacked(words, chunks, None if stored is None else _bands(stored, rest))
+            start += len(packed)
+
+    return InFile(path, _DEGREES[rest], vertex.count, decoded)
 
 
-def write(path: Path, gaussians: Gaussians) -> None:
+def write(path: Path, gaussians: Gaussians | Splats) -> int:
     """Writes Gaussians in Morton order, atomically.
+
+    Returns:
+        how many they are. Of a stream no more is held than the file has, and what puts it into order.
 
     Raises:
         NerfkitError: the file cannot be written.
     """
-    order = morton_order(gaussians.means)
-    degree, n = degree_of(gaussians), len(gaussians)
-    rest = 3 * ((degree + 1) ** 2 - 1)
-    header = ["ply", "format binary_little_endian 1.0", "comment nerfkit", f"element chunk {-(-n // CHUNK)}"]
+    splats = stream(gaussians)
+    places, _ = morton_ranks(splats)
+    n, rest = len(places), 3 * ((splats.degree + 1) ** 2 - 1)
+    bounds = _bounds(splats, places)
+    words, higher = np.empty((n, 4), "<u4"), np.empty((n, rest), np.uint8)
+    for rows, block in numbered(splats):
+        index = places[rows].numpy()
+        words[index] = _packed(block, bounds[places[rows] // CHUNK])
+        bands = (block.sh[:, 1:].transpose(1, 2).flatten(1) / _SH_RANGE + 0.5) * 256
+        higher[index] = bands.clamp(0, 255).byte().numpy()
+    header = ["ply", "format binary_little_endian 1.0", "comment nerfkit", f"element chunk {len(bounds)}"]
     header += [f"property float {name}" for name in _BOUNDS] + [f"element vertex {n}"]
     header += [f"property uint {name}" for name in _PACKED]
     header += [f"element sh {n}", *(f"property uchar f_rest_{i}" for i in range(rest))] if rest else []
-    tables = [_pack(select(gaussians, order[rows])) for rows in blocks(n)]  # BLOCK is a multiple of CHUNK
     with atomic(path) as partial, partial.open("wb") as file:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
-        for part in (0, 1):
-            for table in tables:
-                file.write(table[part].data)
-        for rows in blocks(n if rest else 0):
-            higher = gaussians.sh[order[rows], 1:].transpose(1, 2).flatten(1)
-            file.write(((higher / _SH_RANGE + 0.5) * 256).clamp(0, 255).byte().contiguous().numpy().data)
+        for part in (bounds.numpy().astype("<f4", copy=False), words, higher):
+            file.write(part.data)
+    return n
 
 
 def _check(path: Path, chunk: Element, vertex: Element, sh: Element | None, rest: int) -> None:
@@ -112,50 +123,61 @@ def _check(path: Path, chunk: Element, vertex: Element, sh: Element | None, rest
         raise NerfkitError(f"{path}: damaged header: its numbers of chunks, Gaussians and coefficients disagree")
 
 
-def _fill(out: Filling, rows: slice, words: list[Tensor], bounds: Tensor) -> None:
+def _unpacked(words: list[Tensor], bounds: Tensor, higher: Tensor | None) -> Gaussians:
     position, rotation, scale, color = words
-    out.means[rows] = _between(bounds[:, 0:6], _fields(position, (11, 10, 11)))
     others = (_fields(rotation, (10, 10, 10)) - 0.5) / HALF_SQRT_2
-    out.quats[rows] = from_smallest_three(rotation >> 30, others)
-    out.scales[rows] = values.scale_from_log(_between(bounds[:, 6:12], _fields(scale, (11, 10, 11))))
     rgba = _fields(color, (8, 8, 8, 8))
-    out.sh[rows, 0] = values.dc_from_rgb(_between(bounds[:, 12:18], rgba[:, :3]))
-    out.opacities[rows] = rgba[:, 3]
+    dc = values.dc_from_rgb(_between(bounds[:, 12:18], rgba[:, :3]))[:, None]
+    return Gaussians(
+        means=_between(bounds[:, 0:6], _fields(position, (11, 10, 11))),
+        quats=from_smallest_three(rotation >> 30, others),
+        scales=values.scale_from_log(_between(bounds[:, 6:12], _fields(scale, (11, 10, 11)))),
+        opacities=rgba[:, 3],
+        sh=dc if higher is None else torch.cat([dc, higher], 1),
+    )
 
 
-def _fill_bands(out: Filling, path: Path, file: BinaryIO, sh: Element, rest: int) -> None:
-    dtype = seek_rows(path, file, sh)
-    for rows in blocks(sh.count):
-        table = read_rows(file, dtype, rows.stop - rows.start)
-        stored = np.stack([table[f"f_rest_{i}"].astype(np.float32) for i in range(rest)], 1)
-        share = torch.from_numpy(np.where(stored == 0, 0, np.where(stored == 255, 1, (stored + 0.5) / 256)))
-        out.sh[rows, 1:] = ((share - 0.5) * _SH_RANGE).reshape(-1, 3, rest // 3).transpose(1, 2).float()
+def _bands(table: np.ndarray, rest: int) -> Tensor:
+    """Coefficients [N, K - 1, 3] of the bands above the constant one."""
+    stored = np.stack([table[f"f_rest_{i}"].astype(np.float32) for i in range(rest)], 1)
+    share = torch.from_numpy(np.where(stored == 0, 0, np.where(stored == 255, 1, (stored + 0.5) / 256)))
+    return ((share - 0.5) * _SH_RANGE).reshape(-1, 3, rest // 3).transpose(1, 2).float()
 
 
-def _pack(gaussians: Gaussians) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds [chunks, 18] and words [N, 4] of at most a block of Gaussians."""
-    n = len(gaussians)
-    assert n <= BLOCK
-    logs = values.log_from_scale(gaussians.scales).clamp(*_LOG_SCALES)
-    kinds = [gaussians.means.float(), logs, values.rgb_from_dc(gaussians.sh[:, 0].float())]
-    chunks = -(-n // CHUNK)
-    bounds, shares = [], []
-    for kind in kinds:
-        padded = torch.cat([kind, kind[-1:].expand(chunks * CHUNK - n, 3)]).reshape(chunks, CHUNK, 3)
-        low, high = padded.amin(1), padded.amax(1)  # [chunks, 3]
-        bounds += [low, high]
-        span = (high - low)[:, None]
-        share = torch.where(span > 1e-5, (padded - low[:, None]) / span.clamp_min(1e-5), 0)
-        shares.append(share.reshape(-1, 3)[:n])
-    largest, others = smallest_three(gaussians.quats)
+def _kinds(g: Gaussians) -> list[Tensor]:
+    """What is stored between the bounds of a chunk: places, log scales, colours, each [N, 3]."""
+    logs = values.log_from_scale(g.scales).clamp(*_LOG_SCALES)
+    return [g.means.float(), logs, values.rgb_from_dc(g.sh[:, 0].float())]
+
+
+def _bounds(splats: Splats, places: Tensor) -> Tensor:
+    """Lowest and highest values [chunks, 18] of the Gaussians that go to each chunk."""
+    chunks = -(-len(places) // CHUNK)
+    low, high = torch.full((chunks, 9), math.inf), torch.full((chunks, 9), -math.inf)
+    for rows, block in numbered(splats):
+        stored = torch.cat(_kinds(block), 1)
+        index = (places[rows] // CHUNK)[:, None].expand(-1, 9)
+        low.scatter_reduce_(0, index, stored, "amin")
+        high.scatter_reduce_(0, index, stored, "amax")
+    ends = [end[:, 3 * kind : 3 * kind + 3] for kind in range(3) for end in (low, high)]
+    return torch.cat(ends, 1)
+
+
+def _packed(g: Gaussians, bounds: Tensor) -> np.ndarray:
+    """The words [N, 4] of Gaussians in chunks of these bounds [N, 18]."""
+    shares = []
+    for kind, stored in enumerate(_kinds(g)):
+        low, high = bounds[:, 6 * kind : 6 * kind + 3], bounds[:, 6 * kind + 3 : 6 * kind + 6]
+        span = high - low
+        shares.append(torch.where(span > 1e-5, (stored - low) / span.clamp_min(1e-5), 0))
+    largest, others = smallest_three(g.quats)
     words = [
         _joined(shares[0], (11, 10, 11)),
         _joined(others * HALF_SQRT_2 + 0.5, (10, 10, 10)) | (largest << 30),
         _joined(shares[1], (11, 10, 11)),
-        _joined(torch.cat([shares[2], gaussians.opacities[:, None].float()], 1), (8, 8, 8, 8)),
+        _joined(torch.cat([shares[2], g.opacities[:, None].float()], 1), (8, 8, 8, 8)),
     ]
-    table = np.ascontiguousarray(torch.cat(bounds, 1).numpy().astype("<f4", copy=False))
-    return table, np.ascontiguousarray(torch.stack(words, 1).numpy().astype("<u4"))
+    return torch.stack(words, 1).numpy().astype("<u4")
 
 
 def _fields(words: Tensor, bits: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What can be done to splats without a model: crop, clean, merge, move."""
+"""What can be done to splats without a model: crop, clean, move."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Gaussians
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.splats.blocks import blocks, select
+from nerfkit.splats.blocks import blocks
+from nerfkit.splats.stream import Picked, Splats, gather
 
 FAINTEST = 1 / 255  # opacity below which no 8-bit picture shows a Gaussian
 _NEIGHBORS = 4
@@ -21,35 +21,35 @@ _HUGE = 0.5  # of the scene's radius: standard deviation along the longest axis
 _MIDDLE = 0.9  # of the Gaussians tell how large the scene is
 
 
-def crop_box(gaussians: Gaussians, corners: Sequence[float]) -> Gaussians:
+def crop_box(splats: Splats, corners: Sequence[float]) -> Picked:
     """Those whose centres lie within the box of two corners, ``x0 y0 z0 x1 y1 z1`` in any order."""
     ends = torch.tensor(corners, dtype=torch.float64).reshape(2, 3)
     low, high = ends.amin(0), ends.amax(0)
-    return select(gaussians, ((gaussians.means >= low) & (gaussians.means <= high)).all(1))
+    return Picked(splats, gather(splats, lambda g: ((g.means >= low) & (g.means <= high)).all(1)))
 
 
-def crop_sphere(gaussians: Gaussians, sphere: Sequence[float]) -> Gaussians:
+def crop_sphere(splats: Splats, sphere: Sequence[float]) -> Picked:
     """Those whose centres lie within the sphere ``x y z radius``."""
     center = torch.tensor(sphere[:3], dtype=torch.float64)
-    return select(gaussians, (gaussians.means - center).square().sum(1) <= sphere[3] ** 2)
+    return Picked(splats, gather(splats, lambda g: (g.means - center).square().sum(1) <= sphere[3] ** 2))
 
 
-def clean(gaussians: Gaussians) -> tuple[Gaussians, dict[str, int]]:
+def clean(splats: Splats) -> tuple[Picked, dict[str, int]]:
     """Leaves out floaters; gives what is left, and how many were ``transparent``, ``huge`` and ``isolated``.
 
     Transparent: of an opacity that no 8-bit picture shows. Huge: a standard deviation above half of the radius of
     the scene (of the 90 % nearest to its median), beside an opacity below 0.5: haze, where opaque ones are sky and
     walls. Isolated: the fourth-nearest neighbour is more than 8 times as far as usual, and as the Gaussian is large.
     """
-    g = gaussians
-    transparent = g.opacities < FAINTEST
-    radius = _radius(g.means)
-    huge = ~transparent & (g.scales.amax(1) > _HUGE * radius) & (g.opacities < 0.5)
+    columns = gather(splats, lambda g: torch.cat([g.means, g.scales.amax(1, keepdim=True), g.opacities[:, None]], 1))
+    means, sizes, opacities = columns[:, :3], columns[:, 3], columns[:, 4]
+    transparent = opacities < FAINTEST
+    huge = ~transparent & (sizes > _HUGE * _radius(means)) & (opacities < 0.5)
     kept = ~(transparent | huge)
     isolated = torch.zeros_like(kept)
-    isolated[kept] = _isolated(g.means[kept], g.scales[kept].amax(1))
+    isolated[kept] = _isolated(means[kept], sizes[kept])
     counts = {"transparent": transparent, "huge": huge, "isolated": isolated}
-    return select(g, kept & ~isolated), {name: int(rows.sum()) for name, rows in counts.items()}
+    return Picked(splats, kept & ~isolated), {name: int(rows.sum()) for name, rows in counts.items()}
 
 
 def _radius(means: Tensor) -> float:
@@ -71,21 +71,6 @@ def _isolated(means: Tensor, sizes: Tensor) -> Tensor:
         far[rows] = tree.query(points[rows], _NEIGHBORS + 1, workers=-1)[0][:, -1]
     distance = torch.from_numpy(far)
     return distance > _LONELY * torch.maximum(distance.median(), sizes.double())
-
-
-def merge(parts: Sequence[Gaussians]) -> Gaussians:
-    """All Gaussians together; parts of fewer SH bands get zeros for the others."""
-    if len(parts) == 1:
-        return parts[0]
-    coefficients = max(part.sh.shape[1] for part in parts)
-    sh = torch.zeros(sum(map(len, parts)), coefficients, 3)
-    start = 0
-    for part in parts:
-        sh[start : start + len(part), : part.sh.shape[1]] = part.sh
-        start += len(part)
-    means, quats = torch.cat([p.means for p in parts]), torch.cat([p.quats for p in parts])
-    scales, opacities = torch.cat([p.scales for p in parts]), torch.cat([p.opacities for p in parts])
-    return Gaussians(means, quats, scales, opacities, sh)
 
 
 def similarity(rotate: tuple[float, float, float], translate: tuple[float, float, float], scale: float) -> Similarity:

@@ -17,7 +17,7 @@ import torch
 from nerfkit.contracts import Gaussians
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
-from nerfkit.splats.blocks import degree_of
+from nerfkit.splats.stream import Changed, Splats, load, stream
 
 log = logging.getLogger("nerfkit")
 
@@ -38,14 +38,18 @@ _TURNS = {  # glTF's frame from one whose up is that axis: half turns about Z as
 def suffix_of(path: Path) -> str:
     """Raises NerfkitError: a suffix of no splat format."""
     name = path.name.lower()
+    if name == "meta.json" or (path / "meta.json").is_file():  # SOG as a folder
+        return ".sog"
     for suffix in MODULES:
         if name.endswith(suffix):
             return suffix
+    if path.is_dir():
+        raise NerfkitError(f"{path}: is a folder without the meta.json of SOG; name a splat file")
     raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
 
 
-def read(path: Path, *, up: Up = "-y") -> Gaussians:
-    """Reads a splat file of any known format.
+def open_file(path: Path, *, up: Up = "-y") -> Splats:
+    """Opens a splat file of any known format; its Gaussians are read when they are asked for.
 
     Args:
         up: the axis that shall be up, for formats that say which one is (glTF).
@@ -54,16 +58,23 @@ def read(path: Path, *, up: Up = "-y") -> Gaussians:
         NerfkitError: no such file, an unknown suffix, or files that are wrong.
     """
     suffix = suffix_of(path)
-    if not path.is_file():
+    if not path.is_file() and not (path / "meta.json").is_file():
         raise NerfkitError(f"{path}: {'is a folder, not a splat file' if path.is_dir() else 'no such file'}")
     try:
-        gaussians: Gaussians = _module(suffix).read(path)
+        splats: Splats = _module(suffix).open_file(path)
     except OSError as error:
         raise NerfkitError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return _turned(gaussians, up, back=True) if MODULES[suffix] == "gltf" else gaussians
+    return _turned(splats, up, back=True) if MODULES[suffix] == "gltf" else splats
 
 
-def write(path: Path, gaussians: Gaussians, *, up: Up = "-y", settings: Mapping[str, Any] | None = None) -> None:
+def read(path: Path, *, up: Up = "-y") -> Gaussians:
+    """All Gaussians of a splat file: :func:`open_file`, and what it raises."""
+    return load(open_file(path, up=up))
+
+
+def write(
+    path: Path, gaussians: Gaussians | Splats, *, up: Up = "-y", settings: Mapping[str, Any] | None = None
+) -> int:
     """Writes a splat file of the format that the suffix names, atomically.
 
     SH bands that the format doesn't hold are left out, and that is said.
@@ -72,16 +83,18 @@ def write(path: Path, gaussians: Gaussians, *, up: Up = "-y", settings: Mapping[
         up: the axis of the Gaussians that is up, for formats that say which one is (glTF).
         settings: what the format's own ``write`` takes beside the Gaussians.
 
+    Returns:
+        how many Gaussians were written.
+
     Raises:
         NerfkitError: an unknown suffix, a format that is only read, or the file cannot be written.
     """
     suffix = check_written(path)
-    module = _module(suffix)
-    degree = degree_of(gaussians)
-    if degree > module.MAX_DEGREE:
+    module, splats = _module(suffix), stream(gaussians)
+    if splats.degree > module.MAX_DEGREE:
         log.warning("%s: %s files hold no view-dependent colours: those are left out", path, suffix)
-        gaussians = with_degree(gaussians, module.MAX_DEGREE)
-    module.write(path, _turned(gaussians, up, back=False) if suffix == ".glb" else gaussians, **(settings or {}))
+        splats = of_degree(splats, module.MAX_DEGREE)
+    return int(module.write(path, _turned(splats, up, back=False) if suffix == ".glb" else splats, **(settings or {})))
 
 
 def check_written(path: Path) -> str:
@@ -104,6 +117,11 @@ def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
     return Gaussians(g.means, g.quats, g.scales, g.opacities, g.sh[:, :kept].contiguous())
 
 
+def of_degree(splats: Splats, degree: int) -> Splats:
+    """A stream without the SH bands above a degree."""
+    return Changed(splats, lambda g: with_degree(g, degree), min(degree, splats.degree))
+
+
 def turn(up: Up) -> Similarity:
     """glTF's frame, +Y up, from one whose up is that axis."""
     return Similarity(1.0, torch.tensor(_TURNS[up], dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
@@ -113,7 +131,8 @@ def _module(suffix: str) -> Any:
     return importlib.import_module(f"nerfkit.splats.{MODULES[suffix]}")
 
 
-def _turned(gaussians: Gaussians, up: Up, *, back: bool) -> Gaussians:
+def _turned(splats: Splats, up: Up, *, back: bool) -> Splats:
     from nerfkit.splats.transform import transform
 
-    return transform(gaussians, turn(up).inverse() if back else turn(up))
+    turned = turn(up).inverse() if back else turn(up)
+    return Changed(splats, lambda g: transform(g, turned), splats.degree)

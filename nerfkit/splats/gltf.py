@@ -7,11 +7,8 @@ https://github.com/KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatt
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import struct
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,191 +18,146 @@ from torch import Tensor
 
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
+from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats.blocks import Filling, blocks, check_count, check_size, degree_of, select
-from nerfkit.splats.gltf_nodes import placed_meshes
+from nerfkit.gltf.accessors import ARRAY_BUFFER, Accessor, Layout, accessor
+from nerfkit.gltf.container import Gltf, damaged, glb_head, natural, read_gltf
+from nerfkit.gltf.nodes import placed_nodes
+from nerfkit.splats.blocks import blocks, check_count
+from nerfkit.splats.stream import Changed, InFile, Joined, Splats, load, numbered, stream
 from nerfkit.splats.transform import transform
+
+log = logging.getLogger("nerfkit")
 
 MAX_DEGREE = 3
 EXTENSION = "KHR_gaussian_splatting"
-_MAGIC, _JSON, _BIN = 0x46546C67, 0x4E4F534A, 0x004E4942
-_LONGEST_JSON = 1 << 26  # bytes
-_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
-_FLOAT, _BYTE, _ARRAY_BUFFER, _POINTS = 5126, 5121, 34962, 0
+_POINTS = 0
+_MOST_PARTS = 10_000
+_WIDTHS = {"COLOR_0": 4, f"{EXTENSION}:ROTATION": 4, f"{EXTENSION}:OPACITY": 1}  # all others have 3
+_UNEVEN = 1e-3  # relative difference of the scales of two axes that is taken for rounding
 _SHAPE = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display", "sortingMethod": "cameraDistance",
           "projection": "perspective"}  # fmt: skip
 
 
-def read(path: Path) -> Gaussians:
+def open_file(path: Path) -> Splats:
     """The splats of all primitives with the extension, where the nodes put them, in glTF's frame.
 
     Raises:
         NerfkitError: no glTF, no splats in it, or a damaged one.
     """
-    document, buffers = _load(path)
-    try:
-        return _all(path, document, buffers)
-    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
-        raise NerfkitError(
-            f"{path}: damaged: its document lacks something or has it in another form ({type(error).__name__}: {error})"
-        ) from None
+    gltf = read_gltf(path)
+    with damaged(path):
+        return _all(gltf)
 
 
-def _all(path: Path, document: dict[str, Any], buffers: list[np.ndarray]) -> Gaussians:
-    found: list[Gaussians] = []
-    total = 0
-    for index, document_from_mesh in placed_meshes(path, document):
-        for primitive in document["meshes"][index]["primitives"]:
+def read(path: Path) -> Gaussians:
+    """Raises NerfkitError: as :func:`open_file`."""
+    return load(open_file(path))
+
+
+def _all(gltf: Gltf) -> Splats:
+    path, document = gltf.path, gltf.document
+    found: list[Splats] = []
+    total, size = 0, path.stat().st_size + sum(gltf.buffer(i).size for i in range(len(document.get("buffers", []))))
+    for node, matrix in placed_nodes(path, document):
+        if not isinstance(node.get("mesh"), int):
+            continue
+        document_from_mesh = _similarity(path, matrix)
+        for primitive in document["meshes"][natural(node["mesh"])]["primitives"]:
             if EXTENSION in primitive.get("extensions", {}):
-                total += _positive(document["accessors"][primitive["attributes"]["POSITION"]]["count"])
-                check_count(path, total, path.stat().st_size + sum(buffer.nbytes for buffer in buffers))
-                part = _primitive(path, document, buffers, primitive)
-                still = bool((document_from_mesh.matrix == torch.eye(4)).all())
-                found.append(part if still else transform(part, document_from_mesh))
+                total += natural(document["accessors"][natural(primitive["attributes"]["POSITION"])]["count"])
+                check_count(path, total, size)
+                if len(found) == _MOST_PARTS:
+                    raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
+                _check_shape(path, primitive["extensions"][EXTENSION])
+                found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
-    degree = max(degree_of(part) for part in found)
-    if len(found) == 1:
-        return found[0]
-    out = Filling(sum(map(len, found)), degree)
-    start = 0
-    for part in found:
-        rows = slice(start, start + len(part))
-        out.means[rows], out.quats[rows], out.scales[rows] = part.means, part.quats, part.scales
-        out.opacities[rows], out.sh[rows, : part.sh.shape[1]] = part.opacities, part.sh
-        start = rows.stop
-    return out.finish(path)
+    return found[0] if len(found) == 1 else Joined(found)
 
 
-def _primitive(path: Path, document: dict[str, Any], buffers: list[np.ndarray], primitive: dict[str, Any]) -> Gaussians:
+def _check_shape(path: Path, shape: dict[str, Any]) -> None:
+    """Tells what is drawn another way than the file says: other kernels fall back to the ellipse, as the extension has
+    it for readers that don't know them, and so do other colour spaces here."""
+    for name in ("kernel", "colorSpace"):
+        if shape.get(name, _SHAPE[name]) != _SHAPE[name]:
+            told = "%s: its splats have the %s %.40s, which is taken for %s; they may look different"
+            log.warning(told, path, name, shape[name], _SHAPE[name])
+
+
+def _moved(splats: Splats, b_from_a: Similarity) -> Splats:
+    if bool((b_from_a.matrix == torch.eye(4)).all()):
+        return splats
+    return Changed(splats, lambda g: transform(g, b_from_a), splats.degree)
+
+
+def _similarity(path: Path, matrix: np.ndarray) -> Similarity:
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+        scale = float(lengths.mean())
+        rotation = matrix[:3, :3] / scale
+        straight = np.isfinite(matrix).all() and np.abs(rotation.T @ rotation - np.eye(3)).max() < _UNEVEN
+        if not straight or np.linalg.det(rotation) < 0:
+            raise NerfkitError(f"{path}: a node mirrors, shears or stretches its splats, which can't be followed")
+    return Similarity(scale, torch.from_numpy(rotation.copy()), torch.from_numpy(matrix[:3, 3].copy()))
+
+
+def _primitive(gltf: Gltf, primitive: dict[str, Any]) -> Splats:
     attributes = primitive["attributes"]
     degree = max(d for d in range(MAX_DEGREE + 1) if d == 0 or f"{EXTENSION}:SH_DEGREE_{d}_COEF_0" in attributes)
-    count = _positive(document["accessors"][attributes["POSITION"]]["count"])
-    out = Filling(count, degree)
+    count = natural(gltf.document["accessors"][natural(attributes["POSITION"])]["count"])
+    names = [name for name in _parts(degree) if name != "COLOR_0"]
+    found = {name: _accessor(gltf, attributes[name], count, _WIDTHS.get(name, 3)) for name in names}
 
-    def fill(array: Tensor, name: str, width: int, change: Callable[[Tensor], Tensor] = lambda x: x) -> None:
-        view, most = _accessor(path, document, buffers, attributes[name], count, width)
+    def decoded() -> Iterator[Gaussians]:
         for rows in blocks(count):
-            part = torch.from_numpy(np.ascontiguousarray(view[rows]).astype(np.float32)) / most
-            array[rows] = change(part.clamp_min(-1) if most > 1 else part).reshape(array[rows].shape)
+            means, quats, scales, opacities, *sh = (torch.from_numpy(found[name].rows(rows)) for name in names)
+            yield Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
 
-    fill(out.means, "POSITION", 3)
-    fill(out.quats, f"{EXTENSION}:ROTATION", 4, lambda q: q[:, [3, 0, 1, 2]])
-    fill(out.scales, f"{EXTENSION}:SCALE", 3)
-    fill(out.opacities, f"{EXTENSION}:OPACITY", 1)
-    for d in range(degree + 1):
-        for n in range(2 * d + 1):
-            fill(out.sh[:, d * d + n], f"{EXTENSION}:SH_DEGREE_{d}_COEF_{n}", 3)
-    return out.finish(path)
+    return InFile(gltf.path, degree, count, decoded)
 
 
-def _accessor(
-    path: Path, document: dict[str, Any], buffers: list[np.ndarray], index: int, count: int, width: int
-) -> tuple[np.ndarray, float]:
-    """Rows [count, width] of the file, and what to divide them by (normalized integers)."""
-    accessor = document["accessors"][_positive(index)]
-    kind = accessor["componentType"]
-    if accessor["count"] != count or _WIDTHS.get(accessor["type"]) != width or kind not in _TYPES:
-        raise NerfkitError(f"{path}: damaged: accessor {index} isn't {count:,} times {width} numbers")
-    if "sparse" in accessor or "bufferView" not in accessor:
-        raise NerfkitError(f"{path}: accessor {index} is sparse, which isn't read; save the file without compression")
-    view = document["bufferViews"][_positive(accessor["bufferView"])]
-    buffer = buffers[_positive(view["buffer"])]
-    dtype = np.dtype(_TYPES[kind])
-    stride = _positive(view.get("byteStride", width * dtype.itemsize))
-    start = _positive(view.get("byteOffset", 0)) + _positive(accessor.get("byteOffset", 0))
-    if count and stride < width * dtype.itemsize:
-        raise NerfkitError(f"{path}: damaged: the rows of accessor {index} lie within each other")
-    check_size(path, start + max(count - 1, 0) * stride + (width * dtype.itemsize if count else 0), buffer.nbytes)
-    most = float(np.iinfo(dtype).max) if accessor.get("normalized") and dtype.kind != "f" else 1.0
-    return np.ndarray((count, width), dtype, buffer.data, start, (stride, dtype.itemsize)), most
+def _accessor(gltf: Gltf, index: int, count: int, width: int) -> Accessor:
+    found = accessor(gltf, index)
+    if (found.count, found.width) != (count, width):
+        raise NerfkitError(f"{gltf.path}: damaged: accessor {index} isn't {count:,} times {width} numbers")
+    return found
 
 
-def _positive(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise TypeError(f"{str(value)[:40]} is no whole number from 0 on")
-    return value
-
-
-def _load(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
-    if data[:4].tobytes() == struct.pack("<I", _MAGIC):
-        document, binary = _load_glb(path, data)
-    else:
-        document, binary = _parse(path, data[:_LONGEST_JSON].tobytes()), None
-    buffers = document.get("buffers", [])
-    if not isinstance(buffers, list):
-        raise NerfkitError(f"{path}: damaged: its buffers are no list")
-    return document, [_buffer(path, item, binary) for item in buffers]
-
-
-def _load_glb(path: Path, data: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    check_size(path, 20, len(data))
-    _, version, _, length, kind = struct.unpack("<IIIII", data[:20].tobytes())
-    if version != 2 or kind != _JSON or length > _LONGEST_JSON:
-        raise NerfkitError(f"{path}: is no glTF 2.0 file (version {version}), or damaged")
-    check_size(path, 20 + length, len(data))
-    document = _parse(path, data[20 : 20 + length].tobytes())
-    begin = 20 + length
-    if len(data) < begin + 8:
-        return document, data[:0]
-    size, kind = struct.unpack("<II", data[begin : begin + 8].tobytes())
-    if kind != _BIN:
-        return document, data[:0]
-    check_size(path, begin + 8 + size, len(data))
-    return document, data[begin + 8 : begin + 8 + size]
-
-
-def _parse(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NerfkitError(f"{path}: is no glTF file, or damaged ({str(error)[:80]})") from None
-    if not isinstance(document, dict) or "asset" not in document:
-        raise NerfkitError(f"{path}: is no glTF file: its document has no asset")
-    return document
-
-
-def _buffer(path: Path, item: Any, binary: np.ndarray | None) -> np.ndarray:
-    uri = item.get("uri") if isinstance(item, dict) else ""
-    if uri is None and binary is not None:
-        return binary
-    if not isinstance(uri, str) or not uri:
-        raise NerfkitError(f"{path}: damaged: a buffer has no place")
-    if uri.startswith("data:"):
-        try:
-            return np.frombuffer(base64.b64decode(uri.partition(",")[2], validate=True), np.uint8)
-        except (ValueError, binascii.Error):
-            raise NerfkitError(f"{path}: damaged: a buffer within it is no base64") from None
-    file = path.parent / uri
-    if Path(uri).is_absolute() or ".." in Path(uri).parts or "\0" in uri or not file.is_file():
-        raise NerfkitError(f"{path}: its data {uri[:80]!r} are not beside it; put them there")
-    return np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8)
-
-
-def write(path: Path, gaussians: Gaussians) -> None:
-    """Writes a ``.glb`` of Gaussians in glTF's frame (+Y up), atomically.
+def write(path: Path, gaussians: Gaussians | Splats) -> int:
+    """Writes a ``.glb`` of Gaussians in glTF's frame (+Y up), atomically, and gives their number; of a stream, which is
+    gone through twice, one block at a time is held.
 
     Raises:
         NerfkitError: no Gaussians, or the file cannot be written.
     """
-    n, degree = len(gaussians), degree_of(gaussians)
-    if n == 0:
+    splats = stream(gaussians)
+    count, low, high = 0, torch.full((3,), torch.inf), torch.full((3,), -torch.inf)
+    for block in splats.blocks():
+        count += len(block)
+        means = block.means.float()
+        low, high = torch.minimum(low, means.amin(0)), torch.maximum(high, means.amax(0))
+    if count == 0:
         raise NerfkitError(f"{path}: no Gaussians to write; a glTF accessor holds at least one")
-    parts = _parts(degree)
-    document = _document(gaussians, parts)
-    text = json.dumps(document).encode()
-    text += b" " * (-len(text) % 4)
-    size = document["buffers"][0]["byteLength"]
+    parts, layout = _parts(splats.degree), Layout()
+    attributes = {name: _laid_out(layout, name, count, low, high) for name in parts}
+    head = glb_head(_document(layout, attributes), layout.size)
     with atomic(path) as partial, partial.open("wb") as file:
-        file.write(struct.pack("<III", _MAGIC, 2, 12 + 8 + len(text) + 8 + size))
-        file.write(struct.pack("<II", len(text), _JSON) + text)
-        file.write(struct.pack("<II", size, _BIN))
-        for part in parts.values():
-            for rows in blocks(n):
-                file.write(np.ascontiguousarray(part(select(gaussians, rows)).numpy()).data)
+        file.write(head)
+        for rows, block in numbered(splats):
+            for view, part in zip(layout.views, parts.values()):
+                data = np.ascontiguousarray(part(block).numpy())
+                file.seek(len(head) + view["byteOffset"] + rows.start * (view["byteLength"] // count))
+                file.write(data.data)
+    return count
+
+
+def _laid_out(layout: Layout, name: str, count: int, low: Tensor, high: Tensor) -> int:
+    color = name == "COLOR_0"
+    dtype = np.dtype("<u1" if color else "<f4")
+    extent = {"min": low.tolist(), "max": high.tolist()} if name == "POSITION" else {}
+    return layout.accessor(dtype, count, _WIDTHS.get(name, 3), ARRAY_BUFFER, normalized=color, **extent)
 
 
 def _parts(degree: int) -> dict[str, Callable[[Gaussians], Tensor]]:
@@ -230,25 +182,10 @@ def _fallback_color(g: Gaussians) -> Tensor:
     return (rgba * 255).round().clamp(0, 255).byte()
 
 
-def _document(gaussians: Gaussians, parts: dict[str, Callable[[Gaussians], Tensor]]) -> dict[str, Any]:
-    n, offset = len(gaussians), 0
-    accessors: list[dict[str, Any]] = []
-    views: list[dict[str, Any]] = []
-    for name in parts:
-        width = {"COLOR_0": 4, f"{EXTENSION}:ROTATION": 4, f"{EXTENSION}:OPACITY": 1}.get(name, 3)
-        kind = _BYTE if name == "COLOR_0" else _FLOAT
-        size = n * width * (1 if kind == _BYTE else 4)
-        type_ = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}[width]
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": size, "target": _ARRAY_BUFFER})
-        accessors.append({"bufferView": len(accessors), "componentType": kind, "count": n, "type": type_})
-        offset += size
-    means = gaussians.means.float()
-    accessors[0] |= {"min": means.amin(0).tolist(), "max": means.amax(0).tolist()}
-    accessors[1]["normalized"] = True
-    attributes = {name: index for index, name in enumerate(parts)}
+def _document(layout: Layout, attributes: dict[str, int]) -> dict[str, Any]:
     primitive = {"attributes": attributes, "mode": _POINTS, "extensions": {EXTENSION: _SHAPE}}
     return {
         "asset": {"version": "2.0", "generator": "nerfkit"}, "extensionsUsed": [EXTENSION], "scene": 0,
         "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}],
-        "accessors": accessors, "bufferViews": views, "buffers": [{"byteLength": offset}],
+        **layout.document(),
     }  # fmt: skip

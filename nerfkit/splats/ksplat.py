@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +22,9 @@ import torch
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
-from nerfkit.splats.blocks import Filling, blocks, check_count, check_size
+from nerfkit.splats.blocks import blocks, check_count, check_size
 from nerfkit.splats.ply_header import read_rows
+from nerfkit.splats.stream import InFile, Splats
 
 MAX_DEGREE = 3
 _HEADER, _SECTION_HEADER = 4096, 1024
@@ -48,7 +50,7 @@ class _Section:
     start: int
 
 
-def read(path: Path) -> Gaussians:
+def open_file(path: Path) -> Splats:
     """Raises NerfkitError: no .ksplat file, an unknown version or level, or damaged data."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -58,17 +60,19 @@ def read(path: Path) -> Gaussians:
             raise NerfkitError(f"{path}: is no .ksplat file of version 0.1 ({major}.{minor}, level {level})")
         check_size(path, _HEADER + room * _SECTION_HEADER, size)
         sections = _sections(path, file, room, min(used, room), level, size)
-        count = sum(section.count for section in sections)
-        check_count(path, count, size)
-        if count == 0:
-            raise NerfkitError(f"{path}: holds no Gaussians")
-        out = Filling(count, max(section.degree for section in sections))
-        span = (low, high) if low < high and np.isfinite([low, high]).all() else (-_SH_RANGE, _SH_RANGE)
-        done = 0
-        for section in sections:
-            _read_section(path, file, section, level, span, out, done)
-            done += section.count
-    return out.finish(path)
+    count = sum(section.count for section in sections)
+    check_count(path, count, size)
+    if count == 0:
+        raise NerfkitError(f"{path}: holds no Gaussians")
+    span = (low, high) if low < high and np.isfinite([low, high]).all() else (-_SH_RANGE, _SH_RANGE)
+    degree = max(section.degree for section in sections)
+
+    def decoded() -> Iterator[Gaussians]:
+        with path.open("rb") as file:
+            for section in sections:
+                yield from _decoded(path, file, section, level, span, degree)
+
+    return InFile(path, degree, count, decoded)
 
 
 def _sections(path: Path, file: BinaryIO, room: int, used: int, level: int, size: int) -> list[_Section]:
@@ -97,9 +101,10 @@ def _row(level: int, degree: int) -> np.dtype:
     return np.dtype([*fields, ("sh", coefficient, (3 * ((degree + 1) ** 2 - 1),))])
 
 
-def _read_section(
-    path: Path, file: BinaryIO, section: _Section, level: int, span: tuple[float, float], out: Filling, done: int
-) -> None:
+def _decoded(
+    path: Path, file: BinaryIO, section: _Section, level: int, span: tuple[float, float], degree: int
+) -> Iterator[Gaussians]:
+    """The Gaussians of a section, with zeros for the bands that other sections have up to a degree."""
     file.seek(section.start)
     lengths = np.frombuffer(file.read(section.partial * 4), "<u4").astype(np.int64)
     centers = np.frombuffer(file.read(section.buckets * section.bucket_bytes), "<f4").reshape(-1, 3)
@@ -108,7 +113,7 @@ def _read_section(
         raise NerfkitError(f"{path}: damaged: a section's buckets hold fewer Gaussians than the section")
     dtype = _row(level, section.degree)
     for rows in blocks(section.count):
-        table = read_rows(file, dtype, rows.stop - rows.start)
+        table = read_rows(path, file, dtype, rows.stop - rows.start)
         means = table["means"].astype(np.float32)
         if level:
             index = np.arange(rows.start, rows.stop)
@@ -117,21 +122,20 @@ def _read_section(
             bucket = np.where(index < section.full * section.bucket_size, full, in_partial)
             with np.errstate(invalid="ignore", over="ignore"):  # what isn't finite is left out at the end
                 means = (means - section.range) * (section.block / 2 / section.range) + centers[bucket]
-        _put(out, slice(done + rows.start, done + rows.stop), table, means, level, span, section.degree)
+        yield _row_values(table, means.astype(np.float32), level, span, section.degree, degree)
 
 
-def _put(
-    out: Filling, rows: slice, table: np.ndarray, means: np.ndarray, level: int, span: tuple[float, float], degree: int
-) -> None:
+def _row_values(
+    table: np.ndarray, means: np.ndarray, level: int, span: tuple[float, float], stored: int, degree: int
+) -> Gaussians:
     rgba = torch.from_numpy(table["rgba"].astype(np.float32)) / 255
-    out.means[rows] = torch.from_numpy(means.astype(np.float32))
-    out.scales[rows] = torch.from_numpy(table["scales"].astype(np.float32))
-    out.quats[rows] = torch.from_numpy(table["quats"].astype(np.float32))
-    out.opacities[rows] = rgba[:, 3]
-    out.sh[rows, 0] = values.dc_from_rgb(rgba[:, :3])
+    sh = torch.zeros(len(table), (degree + 1) ** 2, 3)
+    sh[:, 0] = values.dc_from_rgb(rgba[:, :3])
     higher = torch.from_numpy(table["sh"].astype(np.float32))
     if level == 2:
         higher = higher / 255 * (span[1] - span[0]) + span[0]
-    for begin, end in _BANDS[:degree]:
+    for begin, end in _BANDS[:stored]:
         band = higher[:, 3 * begin : 3 * end].reshape(-1, 3, end - begin)
-        out.sh[rows, 1 + begin : 1 + end] = band.transpose(1, 2)
+        sh[:, 1 + begin : 1 + end] = band.transpose(1, 2)
+    scales, quats = (torch.from_numpy(table[name].astype(np.float32)) for name in ("scales", "quats"))
+    return Gaussians(torch.from_numpy(means), quats, scales, rgba[:, 3], sh)

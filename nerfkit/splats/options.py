@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
-    from nerfkit.contracts import Gaussians
+    from nerfkit.splats.stream import Splats
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
 
@@ -61,35 +61,36 @@ class SplatOptions:
     def moves(self) -> bool:
         return (self.rotate, self.translate, self.scale) != ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
 
-    def kept(self, gaussians: Gaussians) -> tuple[Gaussians, dict[str, int]]:
+    def kept(self, splats: Splats) -> tuple[Splats, dict[str, int]]:
         """What cropping, cleaning and the SH degree leave, and how many Gaussians each took.
 
         Raises:
             NerfkitError: none is left.
         """
         from nerfkit.splats import edit
-        from nerfkit.splats.formats import with_degree
+        from nerfkit.splats.formats import of_degree
 
-        g, before = gaussians, len(gaussians)
-        if self.crop_box is not None:
-            g = edit.crop_box(g, self.crop_box)
-        if self.crop_sphere is not None:
-            g = edit.crop_sphere(g, self.crop_sphere)
-        taken = {"cropped": before - len(g)} if len(g) < before else {}
+        kept, taken = splats, dict[str, int]()
+        for option, crop in ((self.crop_box, edit.crop_box), (self.crop_sphere, edit.crop_sphere)):
+            if option is not None:
+                kept = crop(kept, option)
+                taken["cropped"] = taken.get("cropped", 0) + len(kept.mask) - kept.most
         if self.clean:
-            g, floaters = edit.clean(g)
+            kept, floaters = edit.clean(kept)
             taken |= floaters
-        if not len(g):
-            raise NerfkitError(f"none of {before:,} Gaussians is left ({taken}); choose a larger crop")
-        return (g if self.sh_degree is None else with_degree(g, self.sh_degree)), taken
+        if not kept.most:
+            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({taken}); choose a larger crop")
+        return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
-    def moved(self, gaussians: Gaussians) -> Gaussians:
+    def moved(self, splats: Splats) -> Splats:
         if not self.moves():
-            return gaussians
+            return splats
         from nerfkit.splats import edit
+        from nerfkit.splats.stream import Changed
         from nerfkit.splats.transform import transform
 
-        return transform(gaussians, edit.similarity(self.rotate, self.translate, self.scale))
+        moved = edit.similarity(self.rotate, self.translate, self.scale)
+        return Changed(splats, lambda g: transform(g, moved), splats.degree)
 
 
 @dataclass(frozen=True, kw_only=True)

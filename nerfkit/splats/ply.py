@@ -7,6 +7,7 @@ then green, then blue), ``opacity`` (logit), ``scale_0..2`` (log), ``rot_0..3`` 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -17,56 +18,82 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import compressed_ply
-from nerfkit.splats.blocks import Filling, blocks, select
-from nerfkit.splats.ply_header import read_header, read_rows, seek_rows
+from nerfkit.splats.ply_header import read_header
+from nerfkit.splats.stream import InFile, Splats, load, stream
 
 MAX_DEGREE = 3
 _REST_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}  # numbers of f_rest_* fields
 
 
-def write(path: Path, gaussians: Gaussians) -> None:
-    """Writes Gaussians atomically.
+def write(path: Path, gaussians: Gaussians | Splats) -> int:
+    """Writes Gaussians atomically, and gives their number; of a stream one block at a time is held.
 
     Raises:
         NerfkitError: the file cannot be written.
     """
-    names = _field_names(gaussians.sh.shape[1])
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(gaussians)}"]
-    header += [f"property float {name}" for name in names] + ["end_header\n"]
-    with atomic(path) as partial, partial.open("wb") as file:
-        file.write("\n".join(header).encode("ascii"))
-        for rows in blocks(len(gaussians)):
-            file.write(_table(select(gaussians, rows)).data)
+    splats = stream(gaussians)
+    names = _field_names((splats.degree + 1) ** 2)
+    head, count = _header(names, splats.most), 0
+    with atomic(path) as partial, partial.open("w+b") as file:
+        file.write(head)
+        for block in splats.blocks():
+            file.write(_table(block).data)
+            count += len(block)
+        if count < splats.most:
+            _replace_head(file, len(head), _header(names, count))
+    return count
+
+
+def open_file(path: Path) -> Splats:
+    """Gaussians of a PLY, also of a compressed one; other properties are ignored, quaternions come as stored.
+
+    Raises:
+        NerfkitError: no splat PLY, or a truncated one.
+    """
+    elements = read_header(path)
+    if compressed_ply.fits(elements):
+        return compressed_ply.open_elements(path, elements)
+    if "vertex" not in elements:
+        raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it has no vertices")
+    vertex = elements["vertex"]
+    available = set(vertex.names)
+    rest = sum(name.startswith("f_rest_") for name in available)
+    missing = [name for name in _field_names(1 + rest // 3, normals=False) if name not in available]
+    if vertex.dtype is not None and (missing or rest not in _REST_DEGREES):
+        lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
+        raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
+    vertex.check(path)
+    return InFile(path, _REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)))
 
 
 def read(path: Path) -> Gaussians:
-    """Reads Gaussians, also from a compressed PLY; other properties are ignored, quaternions come back as stored.
-
-    Raises:
-        NerfkitError: no such file, no splat PLY, or a truncated one.
-    """
+    """Raises NerfkitError: no such file, no splat PLY, or a truncated one."""
     try:
-        file = path.open("rb")
+        return load(open_file(path))
     except FileNotFoundError:
         raise NerfkitError(f"{path}: no such file") from None
-    with file:
-        elements = read_header(path, file)
-        if compressed_ply.fits(elements):
-            return compressed_ply.read_elements(path, file, elements)
-        if "vertex" not in elements:
-            raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it has no vertices")
-        vertex = elements["vertex"]
-        available = set(vertex.names)
-        rest = sum(name.startswith("f_rest_") for name in available)
-        missing = [name for name in _field_names(1 + rest // 3, normals=False) if name not in available]
-        if vertex.dtype is not None and (missing or rest not in _REST_DEGREES):
-            lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
-            raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
-        dtype = seek_rows(path, file, vertex)
-        out = Filling(vertex.count, _REST_DEGREES[rest])
-        for rows in blocks(vertex.count):
-            _fill(out, rows, read_rows(file, dtype, rows.stop - rows.start), rest)
-    return out.finish(path)
+
+
+def _header(names: list[str], count: int) -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
+    return "\n".join([*lines, *(f"property float {name}" for name in names), "end_header\n"]).encode("ascii")
+
+
+def _replace_head(file: BinaryIO, length: int, head: bytes) -> None:
+    """Puts a shorter head, or one as long, in the place of the first ``length`` bytes of a file."""
+    read, written = length, len(head)
+    while written < read:
+        file.seek(read)
+        data = file.read(1 << 22)
+        if not data:
+            break
+        file.seek(written)
+        file.write(data)
+        read, written = read + len(data), written + len(data)
+    if written < read:
+        file.truncate(written)
+    file.seek(0)
+    file.write(head)
 
 
 def _field_names(coefficients: int, *, normals: bool = True) -> list[str]:
@@ -92,15 +119,18 @@ def _table(gaussians: Gaussians) -> np.ndarray:
     return np.ascontiguousarray(rows.numpy().astype("<f4", copy=False))
 
 
-def _fill(out: Filling, rows: slice, table: np.ndarray, rest: int) -> None:
+def _decoded(table: np.ndarray, rest: int) -> Gaussians:
     def columns(*names: str) -> Tensor:
         return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
 
-    out.means[rows] = columns("x", "y", "z")
-    out.quats[rows] = columns(*(f"rot_{i}" for i in range(4)))
-    out.scales[rows] = values.scale_from_log(columns("scale_0", "scale_1", "scale_2"))
-    out.opacities[rows] = values.opacity_from_logit(columns("opacity")[:, 0])
-    out.sh[rows, 0] = columns("f_dc_0", "f_dc_1", "f_dc_2")
+    sh = columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
     if rest:
         higher = columns(*(f"f_rest_{i}" for i in range(rest))).reshape(-1, 3, rest // 3)
-        out.sh[rows, 1:] = higher.transpose(1, 2)
+        sh = torch.cat([sh, higher.transpose(1, 2)], 1)
+    return Gaussians(
+        means=columns("x", "y", "z"),
+        quats=columns(*(f"rot_{i}" for i in range(4))),
+        scales=values.scale_from_log(columns("scale_0", "scale_1", "scale_2")),
+        opacities=values.opacity_from_logit(columns("opacity")[:, 0]),
+        sh=sh,
+    )

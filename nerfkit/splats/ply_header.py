@@ -1,8 +1,9 @@
-"""Headers of binary PLY files (Turk, The PLY Polygon File Format, 1994)."""
+"""Headers and rows of PLY files (Turk, The PLY Polygon File Format, 1994): ascii and binary of either byte order."""
 
 from __future__ import annotations
 
-import os
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -10,14 +11,15 @@ from typing import BinaryIO
 import numpy as np
 
 from nerfkit.errors import NerfkitError
-from nerfkit.splats.blocks import check_size
+from nerfkit.splats.blocks import blocks, check_size
 
 _NUMPY_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
-    "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4",
-    "float32": "<f4", "double": "<f8", "float64": "<f8",
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+    "double": "f8", "float64": "f8",
 }  # fmt: skip
-_LONGEST = 1 << 16  # bytes of a header; real ones have about 2,000
+_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "<"}
+_LONGEST = 1 << 16  # bytes of a header, of which real ones have about 2,000, and of a line
 _MOST_DIGITS = 12  # of a count
 
 
@@ -28,58 +30,86 @@ class Element:
     name: str
     count: int
     dtype: np.dtype | None
-    start: int | None  # None: behind lists, whose lengths the header doesn't tell
+    start: int | None  # bytes, or lines of an ascii file; None: behind lists, whose lengths the header doesn't tell
+    ascii: bool
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.dtype.names or ()) if self.dtype is not None else ()
 
+    def check(self, path: Path) -> None:
+        """Raises NerfkitError: its rows have lists or come after lists, or the file is too short for them."""
+        if self.dtype is None or self.start is None:
+            raise NerfkitError(f"{path}: is no PLY of Gaussian splats: {self.name} has lists, or comes after lists")
+        if self.ascii:  # each number is a digit and what is behind it
+            check_size(path, self.count * 2 * len(self.names), path.stat().st_size)
+        else:
+            check_size(path, self.start + self.count * self.dtype.itemsize, path.stat().st_size)
 
-def read_header(path: Path, file: BinaryIO) -> dict[str, Element]:
+    def rows(self, path: Path) -> Iterator[np.ndarray]:
+        """The rows in blocks. Raises NerfkitError: it ends before they do, or there is something else."""
+        assert self.dtype is not None and self.start is not None
+        with path.open("rb") as file:
+            if self.ascii:
+                yield from self._lines(path, file, self.dtype, self.start)
+                return
+            file.seek(self.start)
+            for block in blocks(self.count):
+                yield read_rows(path, file, self.dtype, block.stop - block.start)
+
+    def _lines(self, path: Path, file: BinaryIO, dtype: np.dtype, start: int) -> Iterator[np.ndarray]:
+        lines = iter(lambda: file.readline(_LONGEST), b"")
+        next(itertools.islice(lines, start - 1, start), None)
+        for block in blocks(self.count):
+            found = list(itertools.islice(lines, block.stop - block.start))
+            if len(found) < block.stop - block.start:
+                raise NerfkitError(
+                    f"{path}: is truncated: it has {block.start + len(found):,} of {self.count:,} rows; load it again"
+                )
+            if not all(map(bytes.strip, found)):
+                raise NerfkitError(f"{path}: damaged: a row of {self.name} is empty")
+            try:
+                yield np.loadtxt(found, dtype, comments=None, ndmin=1)
+            except (ValueError, OverflowError) as error:
+                raise NerfkitError(f"{path}: damaged: no row of {self.name} ({str(error)[:100]})") from None
+
+
+def read_header(path: Path) -> dict[str, Element]:
     """The elements by name, in the file's order.
 
     Raises:
-        NerfkitError: no PLY, not a binary little-endian one, or a damaged header.
+        NerfkitError: no PLY, or a damaged header.
     """
-    begin = file.read(_LONGEST)
+    with path.open("rb") as file:
+        begin = file.read(_LONGEST)
     end = begin.find(b"end_header")
     newline = begin.find(b"\n", end)
     if not begin.startswith(b"ply") or end < 0 or newline < 0:
         raise NerfkitError(f"{path}: is no PLY file")
     lines = [line.split() for line in begin[:end].decode("ascii", "replace").splitlines()]
-    if ["format", "binary_little_endian", "1.0"] not in lines:
-        kind = next((" ".join(line[1:2]) for line in lines if line[:1] == ["format"]), "of no format")
-        raise NerfkitError(
-            f"{path}: is {kind[:40]}, and only binary little-endian PLY files can be read; save it as binary"
-        )
+    kind = next((line[1] for line in lines if line[:1] == ["format"] and line[2:] == ["1.0"]), "of no format")
+    if kind not in _ORDERS:
+        raise NerfkitError(f"{path}: is {kind[:40]}, and only PLY files of format 1.0 can be read; save it as binary")
+    is_ascii = kind == "ascii"
     elements: dict[str, Element] = {}
-    start: int | None = newline + 1
+    start: int | None = begin[: newline + 1].count(b"\n") if is_ascii else newline + 1
     for name, count, properties in _sections(path, lines):
-        dtype = _dtype(path, properties)
+        dtype = _dtype(path, properties, _ORDERS[kind])
         if name in elements:
             raise NerfkitError(f"{path}: damaged header: two elements are named {name[:40]}")
-        elements[name] = Element(name, count, dtype, start)
-        start = None if start is None or dtype is None else start + count * dtype.itemsize
+        elements[name] = Element(name, count, dtype, start, is_ascii)
+        if is_ascii:
+            start = None if start is None else start + count
+        else:
+            start = None if start is None or dtype is None else start + count * dtype.itemsize
     return elements
 
 
-def seek_rows(path: Path, file: BinaryIO, element: Element) -> np.dtype:
-    """Goes to where an element's rows begin, and gives their type.
-
-    Raises:
-        NerfkitError: its rows have lists or come after lists, or the file ends before them.
-    """
-    if element.dtype is None or element.start is None:
-        raise NerfkitError(f"{path}: is no PLY of Gaussian splats: {element.name} has lists, or comes after lists")
-    size = os.fstat(file.fileno()).st_size
-    check_size(path, element.start + element.count * element.dtype.itemsize, size)
-    file.seek(element.start)
-    return element.dtype
-
-
-def read_rows(file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:
-    """The next rows of the file, whose size :func:`seek_rows` has checked."""
-    return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+def read_rows(path: Path, file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:
+    """The next rows of a file. Raises NerfkitError: it ends before them."""
+    data = file.read(count * dtype.itemsize)
+    check_size(path, count * dtype.itemsize, len(data))
+    return np.frombuffer(data, dtype, count)
 
 
 def _sections(path: Path, lines: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:
@@ -96,7 +126,7 @@ def _sections(path: Path, lines: list[list[str]]) -> list[tuple[str, int, list[l
     return sections
 
 
-def _dtype(path: Path, properties: list[list[str]]) -> np.dtype | None:
+def _dtype(path: Path, properties: list[list[str]], order: str) -> np.dtype | None:
     if any(line[1:2] == ["list"] for line in properties):
         return None
     for line in properties:
@@ -105,4 +135,4 @@ def _dtype(path: Path, properties: list[list[str]]) -> np.dtype | None:
     names = [line[2] for line in properties]
     if len(set(names)) != len(names):
         raise NerfkitError(f"{path}: damaged header: an element has two properties of one name")
-    return np.dtype([(line[2], _NUMPY_TYPES[line[1]]) for line in properties])
+    return np.dtype([(line[2], order + _NUMPY_TYPES[line[1]]) for line in properties])

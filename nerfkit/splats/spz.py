@@ -14,7 +14,7 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,11 +25,12 @@ from torch import Tensor
 
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
-from nerfkit.core.curve import morton_order
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats.blocks import Filling, blocks, check_count, check_size, degree_of, select
+from nerfkit.splats.blocks import blocks, check_count, check_size
+from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
+from nerfkit.splats.stream import InFile, Splats, load, numbered, stream
 
 MAX_DEGREE = 3
 MAGIC = 0x5053474E  # "NGSP"
@@ -54,18 +55,22 @@ class _Content:
     smallest_three: bool
     streams: list[Any]
 
-    def read(self, attribute: int, path: Path, count: int, width: int) -> np.ndarray:
-        """The next rows [count, width] of an attribute, bytes."""
-        try:
-            data = self.streams[attribute].read(count * width)
-        except (OSError, EOFError, zlib.error, _zstd_error()) as error:
-            raise NerfkitError(f"{path}: its compressed data are damaged ({error}); load it again") from None
-        check_size(path, count * width, len(data))
-        return np.frombuffer(data, np.uint8).reshape(count, width)
+    def read(self, attribute: int, path: Path, width: int) -> np.ndarray:
+        """The rows [count, width] of an attribute, bytes."""
+        out = np.empty((self.count, width), np.uint8)
+        for rows in blocks(self.count):
+            size = (rows.stop - rows.start) * width
+            try:
+                data = self.streams[attribute].read(size)
+            except (OSError, EOFError, zlib.error, _zstd_error()) as error:
+                raise NerfkitError(f"{path}: its compressed data are damaged ({error}); load it again") from None
+            check_size(path, size, len(data))
+            out[rows] = np.frombuffer(data, np.uint8).reshape(-1, width)
+        return out
 
 
-def read(path: Path) -> Gaussians:
-    """Reads versions 2, 3 and 4.
+def open_file(path: Path) -> Splats:
+    """Versions 2, 3 and 4, decompressed: about 20 bytes a Gaussian are held, and three for each coefficient.
 
     Raises:
         NerfkitError: no .spz file, an unknown version, or damaged data.
@@ -73,60 +78,70 @@ def read(path: Path) -> Gaussians:
     with path.open("rb") as file:
         content = _open(path, file)
         stored = _COEFFICIENTS[content.degree]
-        degree = min(content.degree, MAX_DEGREE)
-        out = Filling(content.count, degree)
+        widths = [9, 1, 3, 3, 4 if content.smallest_three else 3, 3 * stored]
+        tables = [content.read(attribute, path, width) for attribute, width in enumerate(widths) if width]
+    degree = min(content.degree, MAX_DEGREE)
+    kept = (degree + 1) ** 2 - 1
 
-        def each(attribute: int, width: int, put: Callable[[slice, np.ndarray], None]) -> None:
-            for rows in blocks(content.count):
-                put(rows, content.read(attribute, path, rows.stop - rows.start, width))
+    def decoded() -> Iterator[Gaussians]:
+        for rows in blocks(content.count):
+            places, opacities, colors, scales, rotations = (table[rows] for table in tables[:5])
+            sh = ((_floats(colors) / 255 - 0.5) / _COLOR_SCALE)[:, None]
+            if stored:
+                higher = ((_floats(tables[5][rows]) - 128) / 128).reshape(-1, stored, 3)
+                sh = torch.cat([sh, higher[:, :kept]], 1)
+            yield Gaussians(
+                means=_places(places, content.fraction_bits),
+                quats=_rotations(rotations) if content.smallest_three else _rotations_2(rotations),
+                scales=values.scale_from_log(_floats(scales) / 16 - 10),
+                opacities=_floats(opacities)[:, 0] / 255,
+                sh=sh,
+            )
 
-        def colors(rows: slice, table: np.ndarray) -> None:
-            out.sh[rows, 0] = (_floats(table) / 255 - 0.5) / _COLOR_SCALE
-
-        def bands(rows: slice, table: np.ndarray) -> None:
-            kept = (degree + 1) ** 2 - 1
-            out.sh[rows, 1:] = ((_floats(table) - 128) / 128).reshape(-1, stored, 3)[:, :kept]
-
-        each(0, 9, lambda rows, table: _put(out.means, rows, _places(table, content.fraction_bits)))
-        each(1, 1, lambda rows, table: _put(out.opacities, rows, _floats(table)[:, 0] / 255))
-        each(2, 3, colors)
-        each(3, 3, lambda rows, table: _put(out.scales, rows, values.scale_from_log(_floats(table) / 16 - 10)))
-        if content.smallest_three:
-            each(4, 4, lambda rows, table: _put(out.quats, rows, _rotations(table)))
-        else:
-            each(4, 3, lambda rows, table: _put(out.quats, rows, _rotations_2(table)))
-        if stored:
-            each(5, 3 * stored, bands)
-    return out.finish(path)
+    return InFile(path, degree, content.count, decoded)
 
 
-def write(path: Path, gaussians: Gaussians, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> None:
+def read(path: Path) -> Gaussians:
+    """Raises NerfkitError: as :func:`open_file`."""
+    return load(open_file(path))
+
+
+def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> int:
     """Writes Gaussians in Morton order, atomically.
 
     Args:
         version: 2 or 3; rotations are finer in 3.
         sh_bits: significant bits of the coefficients of degree 1, and of those above: fewer compress better.
 
+    Returns:
+        how many they are. Of a stream no more is held than the file has before it is compressed, and what puts it into
+        order.
+
     Raises:
         NerfkitError: the file cannot be written.
     """
-    order = morton_order(gaussians.means)
-    n, degree = len(gaussians), degree_of(gaussians)
-    bits = _fraction_bits(gaussians.means)
-    packers: list[Callable[[Gaussians], Tensor]] = [
-        lambda g: _packed_places(g.means, bits),
-        lambda g: g.opacities[:, None] * 255,
-        lambda g: (g.sh[:, 0] * _COLOR_SCALE + 0.5) * 255,
-        lambda g: (values.log_from_scale(g.scales) + 10) * 16,
-        lambda g: _packed_rotations(g.quats) if version >= 3 else _packed_rotations_2(g.quats),
-        lambda g: _packed_bands(g.sh[:, 1:], sh_bits),
+    splats = stream(gaussians)
+    places, farthest = morton_ranks(splats)
+    n, degree, bits = len(places), splats.degree, _fraction_bits(farthest)
+    packers: list[tuple[int, Callable[[Gaussians], Tensor]]] = [
+        (9, lambda g: _packed_places(g.means, bits)),
+        (1, lambda g: g.opacities[:, None] * 255),
+        (3, lambda g: (g.sh[:, 0] * _COLOR_SCALE + 0.5) * 255),
+        (3, lambda g: (values.log_from_scale(g.scales) + 10) * 16),
+        (4, lambda g: _packed_rotations(g.quats)) if version >= 3 else (3, lambda g: _packed_rotations_2(g.quats)),
+        (3 * _COEFFICIENTS[degree], lambda g: _packed_bands(g.sh[:, 1:], sh_bits)),
     ]
+    tables = [np.empty((n, width), np.uint8) for width, _ in packers]
+    for rows, block in numbered(splats):
+        for table, (_, pack) in zip(tables, packers):
+            if table.size:
+                table[places[rows].numpy()] = pack(block).round().clamp(0, 255).byte().numpy()
     with atomic(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         file.write(_HEADER.pack(MAGIC, version, n, degree, bits, 0, 0))
-        for pack in packers[: 6 if degree else 5]:
+        for table in tables:
             for rows in blocks(n):
-                packed = pack(select(gaussians, order[rows])).round().clamp(0, 255).byte()
-                file.write(packed.contiguous().numpy().data)
+                file.write(np.ascontiguousarray(table[rows]).data)
+    return n
 
 
 def _open(path: Path, file: BinaryIO) -> _Content:
@@ -183,10 +198,6 @@ def _zstd_error() -> type[Exception]:
     return zstandard.ZstdError
 
 
-def _put(array: Tensor, rows: slice, values: Tensor) -> None:
-    array[rows] = values
-
-
 def _floats(table: np.ndarray) -> Tensor:
     return torch.from_numpy(table.astype(np.float32))
 
@@ -203,10 +214,9 @@ def _packed_places(means: Tensor, fraction_bits: int) -> Tensor:
     return torch.stack([whole & 255, (whole >> 8) & 255, (whole >> 16) & 255], -1).flatten(1)
 
 
-def _fraction_bits(means: Tensor) -> int:
-    """As many as leave room for the farthest Gaussian."""
-    farthest = max(float(means.abs().max()), 1e-9) if len(means) else 1.0
-    bits = int(np.floor(np.log2(_FIXED_MAX / farthest)))
+def _fraction_bits(farthest: float) -> int:
+    """As many as leave room for the farthest coordinate."""
+    bits = int(np.floor(np.log2(_FIXED_MAX / max(farthest, 1e-9))))
     return min(max(bits, 0), _MOST_FRACTION_BITS)
 
 

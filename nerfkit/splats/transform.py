@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfkit.contracts import Gaussians
@@ -63,46 +64,8 @@ def _band_rotation(rotation: Tensor, level: int) -> Tensor:
 
 
 def _quaternion(rotation: Tensor) -> Tensor:
-    """w x y z of a rotation matrix: the main eigenvector of Bar-Itzhack's matrix (2000), stable for every angle."""
-    m = rotation.double()
-    k = torch.stack(
-        [
-            torch.stack(
-                [
-                    m[0, 0] + m[1, 1] + m[2, 2],
-                    m[2, 1] - m[1, 2],
-                    m[0, 2] - m[2, 0],
-                    m[1, 0] - m[0, 1],
-                ]
-            ),
-            torch.stack(
-                [
-                    m[2, 1] - m[1, 2],
-                    m[0, 0] - m[1, 1] - m[2, 2],
-                    m[1, 0] + m[0, 1],
-                    m[2, 0] + m[0, 2],
-                ]
-            ),
-            torch.stack(
-                [
-                    m[0, 2] - m[2, 0],
-                    m[1, 0] + m[0, 1],
-                    m[1, 1] - m[0, 0] - m[2, 2],
-                    m[2, 1] + m[1, 2],
-                ]
-            ),
-            torch.stack(
-                [
-                    m[1, 0] - m[0, 1],
-                    m[2, 0] + m[0, 2],
-                    m[2, 1] + m[1, 2],
-                    m[2, 2] - m[0, 0] - m[1, 1],
-                ]
-            ),
-        ]
-    )
-    vectors: Tensor = torch.linalg.eigh(k).eigenvectors
-    return vectors[:, -1]
+    """w x y z of a rotation matrix."""
+    return torch.from_numpy(Rotation.from_matrix(rotation.double().numpy()).as_quat())[[3, 0, 1, 2]]
 
 
 def _quaternion_product(a: Tensor, b: Tensor) -> Tensor:

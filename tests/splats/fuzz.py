@@ -12,6 +12,7 @@ import json
 import logging
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -24,12 +25,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
 import torch
-from samples import ksplat_file, plausible_gaussians
+from samples import ksplat_file, plausible_gaussians, sog_v1_files
 
+from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
-from nerfkit.splats import formats, spz
-from nerfkit.splats.blocks import degree_of
+from nerfkit.splats import formats, ply, spz
+from nerfkit.splats.blocks import degree_of, select
 
 MEMORY = 64 << 20  # bytes beyond what the process has before it begins: the files have 10 to 200 kB
 SECONDS = 5  # a file
@@ -49,6 +52,7 @@ WORDS = [
     b"[[[[",
 ]
 
+FOLDER = ".folder"  # what SOG is in beside a zip file
 Damage = Callable[[random.Random, bytes], bytes]
 
 
@@ -161,22 +165,49 @@ def damages(suffix: str) -> list[Damage]:
         ".sog": [within_zip, within_zip, within_zip, zip_bomb, deep],
         ".glb": [deep],
     }
-    return ANY + special.get(suffix, [])
+    return [within_zip, within_zip, zip_bomb, deep] if suffix == FOLDER else ANY + special.get(suffix, [])
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
     """Whole files of every format, of several degrees."""
-    files: dict[str, list[bytes]] = {".ksplat": [], ".gltf": []}
+    files: dict[str, list[bytes]] = {".ksplat": [], ".gltf": [], ".ply": [], ".sog": []}
     for degree in (0, 1, 3):
         g = plausible_gaussians(400, degree)
         for suffix in formats.WRITTEN:
             formats.write(folder / f"seed{suffix}", g)
             files.setdefault(suffix, []).append((folder / f"seed{suffix}").read_bytes())
         files[".ksplat"] += [ksplat_file(g, level, degree) for level in (0, 1, 2)]
+        files[".ply"] += [as_ascii(g), as_big_endian(files[".ply"][-1])]
+        files[".sog"].append(zipped(sog_v1_files(g)))
     spz.write(folder / "seed.spz", g, version=2)
     files[".spz"].append((folder / "seed.spz").read_bytes())
     files[".gltf"] = [as_gltf(data) for data in files[".glb"]]
+    files[FOLDER] = files[".sog"]
     return files
+
+
+def as_ascii(g: Gaussians) -> bytes:
+    """A PLY of text, of a few Gaussians."""
+    names = ply._field_names(g.sh.shape[1])
+    head = ["ply", "format ascii 1.0", "element vertex 60", *(f"property float {name}" for name in names), "end_header"]
+    rows = [" ".join(f"{value:g}" for value in row) for row in ply._table(select(g, slice(0, 60))).tolist()]
+    return "\n".join([*head, *rows, ""]).encode()
+
+
+def as_big_endian(data: bytes) -> bytes:
+    head, _, rows = data.partition(b"end_header\n")
+    return head.replace(b"little", b"big") + b"end_header\n" + np.frombuffer(rows, "<f4").astype(">f4").tobytes()
+
+
+def put(path: Path, data: bytes) -> None:
+    """Writes a file; of a zip file that stands for a folder, the folder."""
+    if path.suffix != FOLDER:
+        path.write_bytes(data)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(path)
 
 
 def as_gltf(glb: bytes) -> bytes:
@@ -221,7 +252,7 @@ def main(count: int, seed: int) -> dict[str, object]:
         files = seeds(folder)
         for suffix, whole in files.items():  # before the limit, so that every library is loaded
             for data in whole:
-                (folder / f"whole{suffix}").write_bytes(data)
+                put(folder / f"whole{suffix}", data)
                 assert try_one(folder / f"whole{suffix}") == "read", suffix
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
@@ -230,7 +261,7 @@ def main(count: int, seed: int) -> dict[str, object]:
             suffix = list(files)[index % len(files)]
             damage = rng.choice(damages(suffix))
             path = folder / f"file{suffix}"
-            path.write_bytes(damage(rng, rng.choice(files[suffix])))
+            put(path, damage(rng, rng.choice(files[suffix])))
             signal.alarm(SECONDS)
             try:
                 outcomes[f"{suffix} {try_one(path)}"] += 1

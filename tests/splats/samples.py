@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 import struct
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from nerfkit.contracts import Gaussians
 from nerfkit.core.curve import morton_order
@@ -82,3 +86,57 @@ def _ksplat_rows(g: Gaussians, level: int, degree: int, centers: np.ndarray, blo
         sh = torch.cat(bands, 1).numpy()
         table["sh"] = np.round((np.clip(sh, -1.5, 1.5) + 1.5) / 3 * 255) if level == 2 else sh
     return table
+
+
+def sog_v1_files(g: Gaussians) -> dict[str, bytes]:
+    """The files of SOG version 1, by how PlayCanvas' engine reads it: bytes between bounds, and as many as 64 Gaussians
+    in a row of the palette of higher bands."""
+    n, width = len(g), g.sh.shape[1] - 1
+    files: dict[str, bytes] = {}
+    logs = (g.means.sign() * g.means.abs().log1p()).numpy()
+    steps, low, high = _steps(logs, 65535)
+    files["means_l.webp"], files["means_u.webp"] = _square(steps & 255), _square(steps >> 8)
+    meta: dict[str, object] = {"means": {"shape": [n, 3], "dtype": "float32", "mins": low, "maxs": high,
+                                         "files": ["means_l.webp", "means_u.webp"]}}  # fmt: skip
+    quats = torch.nn.functional.normalize(g.quats, dim=1)
+    largest = quats.abs().argmax(1)
+    quats = quats * quats.gather(1, largest[:, None]).sign()
+    others = torch.stack([quats[i, [k for k in range(4) if k != largest[i]]] for i in range(n)])
+    packed = torch.cat([((others * math.sqrt(0.5) + 0.5) * 255).round(), largest[:, None] + 252], 1)
+    files["quats.webp"] = _square(packed.numpy())
+    meta["quats"] = {"shape": [n, 4], "dtype": "uint8", "encoding": "quaternion_packed", "files": ["quats.webp"]}
+    logits = torch.logit(g.opacities)[:, None]
+    for name, values in (("scales", g.scales.log()), ("sh0", torch.cat([g.sh[:, 0], logits], 1))):
+        steps, low, high = _steps(values.numpy(), 255)
+        files[f"{name}.webp"] = _square(steps)
+        meta[name] = {"mins": low, "maxs": high, "dtype": "float32", "files": [f"{name}.webp"]}
+    if width:
+        steps, _, _ = _steps(g.sh[:, 1:].reshape(-1, 1).numpy(), 255)
+        palette = np.zeros((-(-n // 64) * 64, width, 3), np.uint8)
+        palette[:n] = steps.reshape(n, width, 3)
+        names = ["shN_centroids.webp", "shN_labels.webp"]
+        files[names[0]] = _webp(palette.reshape(-1, 64 * width, 3))
+        labels = np.arange(n)
+        files[names[1]] = _square(np.stack([labels & 255, labels >> 8, labels * 0], 1))
+        low, high = float(g.sh[:, 1:].min()), float(g.sh[:, 1:].max())
+        meta["shN"] = {"shape": [n, 3 * width], "mins": low, "maxs": high, "quantization": 8, "files": names}
+    return {"meta.json": json.dumps(meta).encode(), **files}
+
+
+def _steps(values: np.ndarray, most: int) -> tuple[np.ndarray, list[float], list[float]]:
+    low, high = values.min(0), values.max(0)
+    return np.round((values - low) / (high - low) * most).astype(np.int64), low.tolist(), high.tolist()
+
+
+def _square(texels: np.ndarray) -> bytes:
+    n, channels = texels.shape
+    width = math.ceil(math.sqrt(n) / 4) * 4
+    image = np.zeros((math.ceil(n / width / 4) * 4 * width, channels), np.uint8)
+    image[:n] = texels
+    return _webp(image.reshape(-1, width, channels))
+
+
+def _webp(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "WEBP", lossless=True, exact=True)
+    return out.getvalue()

@@ -45,6 +45,16 @@ def test_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert back.sh.shape[1] == 4 and result["left_out"] == {"cropped": 300 - int(inside.sum())}
 
 
+def test_a_file_may_replace_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is read while the new one is written beside it."""
+    g = plausible_gaussians(20_000, 1)
+    ply.write(tmp_path / "a.ply", g)
+    result = convert(tmp_path / "a.ply", tmp_path / "a.ply", "--crop-sphere", "0", "0", "0", "1", capsys=capsys)
+    inside = g.means.double().square().sum(1) <= 1
+    assert result["gaussians"] == int(inside.sum()) and [f.name for f in tmp_path.iterdir()] == ["a.ply"]
+    assert torch.equal(ply.read(tmp_path / "a.ply").means, g.means[inside])
+
+
 def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nerfkit.splats.judge.COARSE", 96)
     monkeypatch.setattr("nerfkit.splats.budget.STEPS", 40)

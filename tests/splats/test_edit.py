@@ -9,7 +9,9 @@ from samples import plausible_gaussians, some_gaussians
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import edit
+from nerfkit.splats.blocks import BLOCK
 from nerfkit.splats.options import SplatOptions
+from nerfkit.splats.stream import InMemory, Joined, Watched, load
 
 
 def scene() -> Gaussians:
@@ -21,9 +23,9 @@ def scene() -> Gaussians:
 
 def test_crop() -> None:
     g = scene()
-    box = edit.crop_box(g, (0.35, -1, 0.5, 0.05, 2, 0.75))  # corners in any order
+    box = load(edit.crop_box(InMemory(g), (0.35, -1, 0.5, 0.05, 2, 0.75)))  # corners in any order
     assert len(box) == 3 * 10 * 3 and box.means[:, 0].max() < 0.35
-    ball = edit.crop_sphere(g, (0.5, 0.5, 0.5, 0.1001))
+    ball = load(edit.crop_sphere(InMemory(g), (0.5, 0.5, 0.5, 0.1001)))
     assert len(ball) == 7
     assert torch.equal(ball.sh[0], g.sh[(g.means == ball.means[0]).all(1)][0])
 
@@ -35,7 +37,8 @@ def test_clean_takes_what_nobody_misses() -> None:
     g.scales[2], g.opacities[2] = 3.0, 0.1  # haze
     g.scales[3], g.opacities[3] = 3.0, 0.95  # a wall
     g.means[4], g.scales[4], g.opacities[4] = torch.tensor([-3.0, 0, 0]), 2.0, 0.9  # as large as it is far: sky
-    left, counts = edit.clean(g)
+    picked, counts = edit.clean(InMemory(g))
+    left = load(picked)
     assert counts == {"transparent": 1, "huge": 1, "isolated": 1}
     kept = torch.tensor([3, 4, *range(5, 1000)])
     assert torch.equal(left.means, g.means[kept])
@@ -43,13 +46,21 @@ def test_clean_takes_what_nobody_misses() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_clean_of_very_few(count: int) -> None:
-    left, counts = edit.clean(some_gaussians(count))
-    assert len(left) == count and not any(counts.values())
+    left, counts = edit.clean(InMemory(some_gaussians(count)))
+    assert left.most == count and not any(counts.values())
+
+
+def test_streams_tell_how_far_they_are() -> None:
+    told: list[tuple[str, int, int]] = []
+    g = some_gaussians(20_000, 0)
+    watched = Watched(InMemory(g), lambda *said: told.append(said))
+    assert torch.equal(load(watched).means, g.means) and (watched.degree, watched.most) == (0, 20_000)
+    assert [done for _, done, _ in told] == [BLOCK, 20_000] and {total for _, _, total in told} == {20_000}
 
 
 def test_merge_fills_bands_with_zeros() -> None:
     a, b = some_gaussians(5, 1), some_gaussians(7, 3)
-    both = edit.merge([a, b])
+    both = load(Joined([InMemory(a), InMemory(b)]))
     assert len(both) == 12 and both.sh.shape == (12, 16, 3)
     assert torch.equal(both.sh[:5, :4], a.sh) and not both.sh[:5, 4:].any() and torch.equal(both.sh[5:], b.sh)
 
@@ -88,4 +99,4 @@ def test_options_that_make_no_sense(options: dict[str, object], message: str) ->
 
 def test_nothing_left() -> None:
     with pytest.raises(NerfkitError, match="none of 1,000 Gaussians is left"):
-        SplatOptions(crop_sphere=(9, 9, 9, 1)).kept(scene())
+        SplatOptions(crop_sphere=(9, 9, 9, 1)).kept(InMemory(scene()))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plyfile import PlyData
+from plyfile import PlyData, PlyElement
 from samples import CLIENTS, some_gaussians
 
 from nerfkit import value_transforms as values
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import ply
+from nerfkit.splats.blocks import select
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
@@ -91,12 +93,69 @@ def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
         assert np.allclose([float(row[name]) for row in rows], ours[name], rtol=1e-5, atol=1e-6), name
 
 
+NAMES = [
+    "x",
+    "y",
+    "z",
+    "f_dc_0",
+    "f_dc_1",
+    "f_dc_2",
+    "opacity",
+    "scale_0",
+    "scale_1",
+    "scale_2",
+    "rot_0",
+    "rot_1",
+    "rot_2",
+    "rot_3",
+]
+ASCII = "\n".join(
+    ["ply", "format ascii 1.0", "element vertex 1", *(f"property float {name}" for name in NAMES), "end_header\n"]
+).encode()
+
+
+@pytest.mark.parametrize("order", ["ascii", "<", ">"])
+def test_all_kinds_of_ply(tmp_path: Path, order: str) -> None:
+    """Written by plyfile: as text and in both byte orders, with another element before the vertices, one with lists."""
+    g = some_gaussians(20_000, 1)  # more than a block
+    ply.write(tmp_path / "g.ply", g)
+    data = PlyData.read(tmp_path / "g.ply")["vertex"].data
+    before = PlyElement.describe(np.zeros(3, [("a", "u1"), ("b", "f8")]), "camera")
+    lists = PlyElement.describe(np.array([([1, 2, 3],)] * 2, dtype=[("list", "O")]), "face")
+    vertex = PlyElement.describe(data, "vertex")
+    elements = [before, lists, vertex] if order == "ascii" else [before, vertex, lists]
+    PlyData(elements, text=order == "ascii", byte_order="=" if order == "ascii" else order).write(tmp_path / "o.ply")
+    back = ply.read(tmp_path / "o.ply")
+    torch.testing.assert_close(back.means, g.means, rtol=1e-6, atol=0)
+    torch.testing.assert_close(back.sh, g.sh, rtol=1e-6, atol=0)
+    torch.testing.assert_close(back.scales, g.scales, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kept", [8, 50, 9999, 19_999])
+def test_a_stream_of_fewer_than_were_expected(tmp_path: Path, kept: int) -> None:
+    """The header is written before the number is known: it gets shorter where that has fewer digits."""
+    g = some_gaussians(20_000, 0)
+    g.means[torch.randperm(20_000)[kept:]] = math.nan
+    ply.write(tmp_path / "all.ply", g)
+    assert ply.write(tmp_path / "sound.ply", ply.open_file(tmp_path / "all.ply")) == kept
+    sound = select(g, g.means[:, 0].isfinite())
+    back = ply.read(tmp_path / "sound.ply")
+    assert torch.equal(back.means, sound.means) and torch.equal(back.sh, sound.sh)
+    ply.write(tmp_path / "want.ply", sound)
+    assert (tmp_path / "want.ply").stat().st_size == (tmp_path / "sound.ply").stat().st_size
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"not a ply", "is no PLY file"),
-        (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "is ascii, and only binary little-endian"),
-        (b"ply\nformat binary_big_endian 1.0\nelement vertex 0\nend_header\n", "is binary_big_endian"),
+        (b"ply\nformat binary_mixed 1.0\nelement vertex 0\nend_header\n", "is binary_mixed, and only"),
+        (b"ply\nformat ascii 2.0\nelement vertex 0\nend_header\n", "is of no format, and only"),
+        (ASCII, "is truncated: it has 0 of 1 rows"),
+        (ASCII + b"1 " * 13 + b"\n", "damaged: no row of vertex"),
+        (ASCII + b"1 " * 13 + b"one\n", "damaged: no row of vertex"),
+        (ASCII + b" " * 30 + b"\n", "a row of vertex is empty"),
+        (ASCII.replace(b"vertex 1", b"vertex 999999999"), "is truncated"),
         (
             b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n",
             "lacks y, z",

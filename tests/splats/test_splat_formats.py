@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,13 +186,23 @@ def test_up_of_gltf(tmp_path: Path) -> None:
         check(g, formats.read(tmp_path / "g.glb", up=up), FORMATS[".glb"])  # type: ignore[arg-type]
 
 
+def test_other_colour_spaces_of_gltf_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    formats.write(tmp_path / "g.glb", plausible_gaussians(30))
+    formats.read(tmp_path / "g.glb")
+    assert not caplog.text
+    data = (tmp_path / "g.glb").read_bytes()
+    (tmp_path / "g.glb").write_bytes(data.replace(b'"srgb_rec709_display"', b'"lin_rec709_display" '))
+    assert len(formats.read(tmp_path / "g.glb")) == 30
+    assert "colorSpace lin_rec709_display, which is taken for srgb_rec709_display" in caplog.text
+
+
 def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
     formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
     data = (tmp_path / "g.glb").read_bytes()
     (length,) = struct.unpack("<I", data[12:16])
-    nodes = b'"nodes": [{"mesh": 0, "scale": [2,2,2]}, {"children": [0], "translation": [1,0,0]}]'
+    nodes = b'"nodes":[{"mesh":0,"scale":[2,2,2]},{"children":[0],"translation":[1,0,0]}]'
     document = data[20 : 20 + length].rstrip()
-    document = document.replace(b'"nodes": [{"mesh": 0}]', nodes).replace(b'[{"nodes": [0]}]', b'[{"nodes": [1, 0]}]')
+    document = document.replace(b'"nodes":[{"mesh":0}]', nodes).replace(b'[{"nodes":[0]}]', b'[{"nodes":[1,0]}]')
     document += b" " * (-len(document) % 4)
     head = struct.pack("<IIIII", 0x46546C67, 2, len(data) - length + len(document), len(document), 0x4E4F534A)
     (tmp_path / "moved.glb").write_bytes(head + document + data[20 + length :])
@@ -205,10 +215,16 @@ def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.obj", "no splat format"), ("none.spz", "no such file"), ("folder.ply", "is a folder")],
+    [
+        ("a.obj", "no splat format"),
+        ("none.spz", "no such file"),
+        ("folder.ply", "is a folder"),
+        ("folder", "is a folder without"),
+    ],
 )
 def test_paths_that_are_no_splats(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder.ply").mkdir()
+    (tmp_path / "folder").mkdir()
     with pytest.raises(NerfkitError, match=message):
         formats.read(tmp_path / name)
 
@@ -228,19 +244,58 @@ def test_no_format_takes_another_ones_file(tmp_path: Path, suffix: str) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Failing:
+    """A stream that fails on purpose, in the middle of the last time that it is gone through."""
+
+    gaussians: Gaussians
+    passes: int
+    degree: int = 0
+    begun: int = 0
+
+    @property
+    def most(self) -> int:
+        return len(self.gaussians)
+
+    def blocks(self) -> Iterator[Gaussians]:
+        self.begun += 1
+        half = self.most // 2
+        yield select(self.gaussians, slice(0, half))
+        if self.begun == self.passes:
+            raise RuntimeError("on purpose")
+        yield select(self.gaussians, slice(half, self.most))
+
+
+PASSES = {".ply": 1, ".glb": 2, ".compressed.ply": 3, ".splat": 2, ".spz": 2, ".sog": 2}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_writing_is_atomic(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"g{suffix}"
+    path.write_bytes(b"before")
+    with pytest.raises(RuntimeError, match="on purpose"):
+        formats.write(path, Failing(plausible_gaussians(40, 0), PASSES[suffix]))
+    assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
+    whole = Failing(plausible_gaussians(40, 0), -1)
+    assert formats.write(path, whole, up="y") == 40 and whole.begun == PASSES[suffix]
+    written = path.read_bytes()
+    formats.write(path, whole.gaussians, up="y")
+    assert path.read_bytes() == written
+
+
+def test_what_is_dropped_on_the_way_is_in_no_format(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a file with values that are not finite, each format gets the others; it is told once a file."""
+    g = plausible_gaussians(60_000, 1)
+    kept = torch.arange(60_000) % 3 > 0
+    kept[:40_000] = False  # and nothing of two blocks
+    want = select(g, kept)
+    g.means[~kept, 1] = torch.inf
+    ply.write(tmp_path / "bad.ply", g)
+    sound = ply.read(tmp_path / "bad.ply")
+    assert torch.equal(sound.means, want.means)
     for suffix in FORMATS:
-        path = tmp_path / f"g{suffix}"
-        path.write_bytes(b"before")
-        with monkeypatch.context() as patch:
-            patch.setattr("nerfkit.splats.blocks.select", _fail)
-            for module in ("ply", "compressed_ply", "antimatter", "spz", "gltf"):
-                patch.setattr(f"nerfkit.splats.{module}.select", _fail)
-            patch.setattr("nerfkit.splats.sog.scalar_codebook", _fail)
-            with pytest.raises(RuntimeError, match="on purpose"):
-                formats.write(path, plausible_gaussians(40, 0))
-        assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == list(FORMATS).index(suffix) + 1
-
-
-def _fail(*args: object) -> None:
-    raise RuntimeError("on purpose")
+        caplog.clear()
+        assert formats.write(tmp_path / f"g{suffix}", formats.open_file(tmp_path / "bad.ply")) == len(want)
+        assert caplog.text.count("46666 of 60000 Gaussians") == 1
+        formats.write(tmp_path / f"want{suffix}", sound)
+        assert (tmp_path / f"g{suffix}").read_bytes() == (tmp_path / f"want{suffix}").read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from samples import CLIENTS, ksplat_file, plausible_gaussians
+from samples import CLIENTS, ksplat_file, plausible_gaussians, sog_v1_files
 from test_splat_formats import FORMATS, Within, check
 
 from nerfkit.contracts import Gaussians
@@ -83,6 +83,26 @@ def test_we_read_its_sog(tmp_path: Path) -> None:
     ours = formats.read(tmp_path / "t.sog")
     check(ours, ply.read(tmp_path / "theirs.ply"), EXACT)
     check(g, matched(g, ours), Within(1e-3, 0.1, 0.04, 0.005, 0.05, 1.0))
+
+
+def test_we_read_its_sog_as_a_folder(tmp_path: Path) -> None:
+    ply.write(tmp_path / "g.ply", plausible_gaussians(2000))
+    (tmp_path / "scene").mkdir()
+    splat_transform(tmp_path, "g.ply", "scene/meta.json")
+    splat_transform(tmp_path, "scene/meta.json", "theirs.ply")
+    for name in ("scene", "scene/meta.json"):
+        check(formats.read(tmp_path / name), ply.read(tmp_path / "theirs.ply"), EXACT)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_we_read_sog_of_version_1_as_it_does(tmp_path: Path, degree: int) -> None:
+    g = plausible_gaussians(500, degree)
+    for name, data in sog_v1_files(g).items():
+        (tmp_path / name).write_bytes(data)
+    splat_transform(tmp_path, "meta.json", "theirs.ply")
+    ours = formats.read(tmp_path / "meta.json")
+    check(ours, ply.read(tmp_path / "theirs.ply"), EXACT)
+    check(g, ours, Within(1e-3, 0.03, 0.04, 0.03, 0.03, 0.01))
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

@@ -350,7 +350,7 @@ NS = {"fps": 24, "camera_path": [{"camera_to_world": np.eye(4).reshape(-1).tolis
         (gltf(nodes=[{}], cameras=[]), "has no camera"),
         (gltf(nodes=[{"children": [1]}, {"camera": 0, "children": [0]}]), "go round in a circle"),
         (gltf(nodes=[{}, {"camera": 0, "scale": [1, 1, 0]}]), "is not a rotation"),
-        (gltf(buffers=[{"uri": "nowhere.bin"}]), "nowhere.bin: cannot be read"),
+        (gltf(buffers=[{"uri": "nowhere.bin"}]), "its data 'nowhere.bin' are not beside it"),
         (gltf(buffers=[{"uri": "data:;base64,?"}]), "no base64"),
         (gltf(buffers=[{"uri": "data:;base64,AAAA"}]), "beyond the end of its buffer"),
         (

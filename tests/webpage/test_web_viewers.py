@@ -84,6 +84,26 @@ def test_playcanvas(tab: Tab, tmp_path: Path, suffix: str) -> None:
     assert tab.faults == []
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize(("page", "package"), [("three_glb", "three"), ("playcanvas_glb", "playcanvas")])
+def test_engines_show_the_glb(tab: Tab, tmp_path: Path, page: str, package: str) -> None:
+    """Loaders of glTF that know KHR_gaussian_splatting, with the camera of the file's frame, which has +Y up."""
+    if not (CLIENTS / "node_modules" / package).is_dir():
+        pytest.skip("needs three.js and PlayCanvas' engine: make clients")
+    gaussians, seen = painted_gaussians(), camera(35)
+    formats.write(tmp_path / "scene.glb", gaussians, up="z")
+    pose = formats.turn("z").poses(seen.world_from_cam)[0]
+    pose[:, 1:3] *= -1  # OpenGL's camera axes
+    tab.page.goto(f"{HOST}/{page}.html")
+    tab.page.wait_for_function("'show' in window")
+    count = tab.page.evaluate(
+        "([file, pose, angle]) => show(file, pose, angle)", ["/scene.glb", pose.flatten().tolist(), ANGLE]
+    )
+    assert count == len(gaussians)
+    assert psnr(tab.picture(), ours(gaussians, seen)) > LEAST
+    assert tab.faults == []
+
+
 def test_the_bundle_is_what_the_lock_file_says() -> None:
     """Without npm; `python scripts/vendor_viewer.py --check` bundles it again and compares every byte."""
     locked = json.loads((WEB_VIEWER / "package-lock.json").read_text())["packages"]

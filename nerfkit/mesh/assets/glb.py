@@ -6,20 +6,19 @@ in the dark), several scenes, levels of detail, and textures whose bytes and nam
 
 from __future__ import annotations
 
-import json
-import struct
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from nerfkit.gltf.accessors import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, Layout
+from nerfkit.gltf.container import glb_head
 from nerfkit.mesh.assets import images
 from nerfkit.mesh.assets.images import ImageFormat
 from nerfkit.mesh.assets.parts import Document, Part
 from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.texture.tangents import tangents
 
-_FLOAT, _UINT32, _UINT16 = 5126, 5125, 5123
-_ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP_TO_EDGE = 9729, 9987, 33071
 _RESTART = 65535  # the index that 16 bits can't have: glTF 2.0, 3.7.2.1
 
@@ -56,7 +55,7 @@ def encode(
 class _Writer:
     def __init__(self, name: str, image_format: ImageFormat, root_rotation: np.ndarray | None) -> None:
         self.name, self.image_format = name, image_format
-        self.rotation = None if root_rotation is None else _quaternion_xyzw(root_rotation)
+        self.rotation = None if root_rotation is None else Rotation.from_matrix(root_rotation).as_quat().tolist()
         self.buffer = _Buffer()
         self.json: dict[str, list[dict[str, Any]]] = {
             key: [] for key in ("nodes", "meshes", "materials", "textures", "images", "samplers")
@@ -74,15 +73,13 @@ class _Writer:
             "scene": 0,
             "scenes": scenes,
             **{key: values for key, values in self.json.items() if values},
-            "accessors": self.buffer.accessors,
-            "bufferViews": self.buffer.views,
-            "buffers": [{"byteLength": len(self.buffer.data)}],
+            **self.buffer.layout.document(),
         }
         if self.extensions:
             whole["extensionsUsed"] = self.extensions
         if "EXT_texture_webp" in self.extensions:
             whole["extensionsRequired"] = ["EXT_texture_webp"]
-        return _pack(whole, self.buffer.data)
+        return glb_head(whole, len(self.buffer.data)) + bytes(self.buffer.data)
 
     def _scene(self, name: str, parts: list[Part]) -> dict[str, Any]:
         return {"name": name, "nodes": [self._node(part) for part in parts]}
@@ -98,18 +95,18 @@ class _Writer:
         normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
         add = self.buffer.add
         attributes = {
-            "POSITION": add(mesh.vertices.astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER, extent=True),
-            "NORMAL": add(_unit(normals).astype("<f4"), _FLOAT, "VEC3", _ARRAY_BUFFER),
+            "POSITION": add(mesh.vertices.astype("<f4"), ARRAY_BUFFER, extent=True),
+            "NORMAL": add(_unit(normals).astype("<f4"), ARRAY_BUFFER),
         }
         if mesh.uvs is not None and (mesh.texture is not None or mesh.normal_map is not None):
             downwards = np.stack([mesh.uvs[:, 0], 1 - mesh.uvs[:, 1]], 1)  # glTF's v begins at the top row
-            attributes["TEXCOORD_0"] = add(downwards.astype("<f4"), _FLOAT, "VEC2", _ARRAY_BUFFER)
+            attributes["TEXCOORD_0"] = add(downwards.astype("<f4"), ARRAY_BUFFER)
             if mesh.normal_map is not None:
-                attributes["TANGENT"] = add(tangents(mesh).astype("<f4"), _FLOAT, "VEC4", _ARRAY_BUFFER)
+                attributes["TANGENT"] = add(tangents(mesh).astype("<f4"), ARRAY_BUFFER)
         if mesh.colors is not None and mesh.texture is None:
-            attributes["COLOR_0"] = add(_linear_rgba16(mesh.colors), _UINT16, "VEC4", _ARRAY_BUFFER, normalized=True)
-        kind, component = ("<u2", _UINT16) if len(mesh.vertices) <= _RESTART else ("<u4", _UINT32)
-        indices = add(mesh.faces.astype(kind).reshape(-1), component, "SCALAR", _ELEMENT_ARRAY_BUFFER)
+            attributes["COLOR_0"] = add(_linear_rgba16(mesh.colors), ARRAY_BUFFER, normalized=True)
+        kind = "<u2" if len(mesh.vertices) <= _RESTART else "<u4"
+        indices = add(mesh.faces.astype(kind).reshape(-1), ELEMENT_ARRAY_BUFFER)
         primitive = {"attributes": attributes, "indices": indices, "material": self._material(part)}
         return _append(self.json["meshes"], {"name": part.name, "primitives": [primitive]})
 
@@ -176,53 +173,33 @@ class _Writer:
 
 
 class _Buffer:
-    """Collects arrays and files; every one begins at a multiple of four bytes."""
+    """Collects arrays and files."""
 
     def __init__(self) -> None:
+        self.layout = Layout()
         self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
 
-    def view(self, data: bytes, target: int | None = None) -> int:
-        entry = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
+    def view(self, data: bytes) -> int:
+        index = self.layout.view(len(data))
+        self._append(data)
+        return index
+
+    def add(self, array: np.ndarray, target: int, *, extent: bool = False, normalized: bool = False) -> int:
+        """Adds an array [N, W] or [N], little-endian."""
+        more = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if extent else {}
+        width = 1 if array.ndim == 1 else array.shape[1]
+        index = self.layout.accessor(array.dtype, len(array), width, target, normalized=normalized, **more)
+        self._append(array.tobytes())
+        return index
+
+    def _append(self, data: bytes) -> None:
         self.data += data
-        self.data += bytes(-len(self.data) % 4)
-        return _append(self.views, entry if target is None else entry | {"target": target})
-
-    def add(
-        self,
-        array: np.ndarray,
-        component: int,
-        kind: str,
-        target: int,
-        *,
-        extent: bool = False,
-        normalized: bool = False,
-    ) -> int:
-        accessor: dict[str, Any] = {
-            "bufferView": self.view(array.tobytes(), target),
-            "componentType": component,
-            "count": len(array),
-            "type": kind,
-        }
-        if normalized:
-            accessor["normalized"] = True
-        if extent:
-            accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-        return _append(self.accessors, accessor)
+        self.data += bytes(self.layout.size - len(self.data))
 
 
 def _append(items: list[dict[str, Any]], item: dict[str, Any]) -> int:
     items.append(item)
     return len(items) - 1
-
-
-def _pack(document: dict[str, Any], binary: bytearray) -> bytes:
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON") + text
-    return head + struct.pack("<I4s", len(binary), b"BIN\0") + bytes(binary)
 
 
 def _linear_rgba16(colors: np.ndarray) -> np.ndarray:
@@ -235,38 +212,3 @@ def _linear_rgba16(colors: np.ndarray) -> np.ndarray:
 def _unit(normals: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.where(length > 0, normals / np.maximum(length, 1e-30), [0.0, 0.0, 1.0])
-
-
-def _quaternion_xyzw(rotation: np.ndarray) -> list[float]:
-    """The unit quaternion of a rotation: the main eigenvector of Bar-Itzhack's matrix (2000), stable everywhere."""
-    m = np.asarray(rotation, np.float64)
-    k = np.array(
-        [
-            [
-                m[0, 0] - m[1, 1] - m[2, 2],
-                m[1, 0] + m[0, 1],
-                m[2, 0] + m[0, 2],
-                m[2, 1] - m[1, 2],
-            ],
-            [
-                m[1, 0] + m[0, 1],
-                m[1, 1] - m[0, 0] - m[2, 2],
-                m[2, 1] + m[1, 2],
-                m[0, 2] - m[2, 0],
-            ],
-            [
-                m[2, 0] + m[0, 2],
-                m[2, 1] + m[1, 2],
-                m[2, 2] - m[0, 0] - m[1, 1],
-                m[1, 0] - m[0, 1],
-            ],
-            [
-                m[2, 1] - m[1, 2],
-                m[0, 2] - m[2, 0],
-                m[1, 0] - m[0, 1],
-                m[0, 0] + m[1, 1] + m[2, 2],
-            ],
-        ]
-    )
-    quaternion = np.linalg.eigh(k)[1][:, -1]
-    return [float(q) for q in quaternion]

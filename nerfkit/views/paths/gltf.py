@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nerfkit.errors import NerfkitError
+from nerfkit.gltf import container, nodes
+from nerfkit.gltf.accessors import accessor
 from nerfkit.views.paths import checks
 from nerfkit.views.paths.camera_path import CameraPath, Keyframe
 
 Array = NDArray[np.float64]
-MAGIC = b"glTF"
+MAGIC = container.MAGIC
 AGAIN = "export it again"
-_COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-_DEFAULTS = {"translation": (0.0, 0, 0), "rotation": (0.0, 0, 0, 1), "scale": (1.0, 1, 1)}
 _FPS = (24.0, 23.976, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0)
 STILL_SECONDS = 1.0  # between the cameras of a file without animation
 
@@ -33,22 +27,11 @@ def is_gltf(data: Any) -> bool:
 
 
 def unpack_glb(file: Path, data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON and the binary chunk of a GLB (section 4.4)."""
-    chunks: dict[bytes, bytes] = {}
-    at = 12
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from("<I4s", data, at)
-        if at + 8 + length > len(data):
-            raise NerfkitError(f"{file}: is cut off; copy it again, or {AGAIN}")
-        chunks.setdefault(kind, data[at + 8 : at + 8 + length])
-        at += 8 + length
-    try:
-        found = json.loads(chunks[b"JSON"])
-    except (KeyError, ValueError, RecursionError):
-        raise NerfkitError(f"{file}: is a damaged GLB (no readable JSON in it); {AGAIN}") from None
-    if not is_gltf(found):
+    """The document and the binary chunk of a GLB."""
+    found = container.read_glb(file, container.Held(data))
+    if not is_gltf(found.document):
         raise NerfkitError(f"{file}: has no nodes, so it has no camera; {AGAIN} with its camera")
-    return found, chunks.get(b"BIN\0", b"")
+    return found.document, b"" if found.binary is None else found.binary.read(0, found.binary.size)
 
 
 def parse(file: Path, document: dict[str, Any], binary: bytes) -> CameraPath:
@@ -60,11 +43,8 @@ def parse(file: Path, document: dict[str, Any], binary: bytes) -> CameraPath:
     Raises:
         NerfkitError: no camera, only orthographic ones, or a damaged file.
     """
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told, pose by pose
-            return _Reader(file, document, binary).path()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
-        raise NerfkitError(f"{file}: is a damaged glTF ({type(error).__name__}: {str(error)[:80]}); {AGAIN}") from None
+    with container.damaged(file), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told by poses
+        return _Reader(container.Gltf(file, document, container.Held(binary))).path()
 
 
 @dataclass(frozen=True)
@@ -104,10 +84,9 @@ def _slerp(a: Array, b: Array, share: Array) -> Array:
 
 
 class _Reader:
-    def __init__(self, file: Path, document: dict[str, Any], binary: bytes) -> None:
-        self.file, self.document, self.binary = file, document, binary
-        self.nodes: list[dict[str, Any]] = document["nodes"]
-        self.buffers: dict[int, bytes] = {}
+    def __init__(self, gltf: container.Gltf) -> None:
+        self.gltf, self.file, self.document = gltf, gltf.path, gltf.document
+        self.nodes: list[dict[str, Any]] = self.document["nodes"]
         self.parents = {child: i for i, node in enumerate(self.nodes) for child in node.get("children", [])}
         self.tracks, self.pointers = self._tracks()
 
@@ -156,20 +135,15 @@ class _Reader:
 
     def _local(self, node: int, times: Array) -> Array:
         """A node's own matrices [T or 1, 4, 4]."""
-        from scipy.spatial.transform import Rotation
-
         entry = self.nodes[node]
         if "matrix" in entry:
-            return np.array(entry["matrix"], np.float64).reshape(4, 4).T[None]  # column by column
+            return nodes.local_matrix(entry)[None]
         parts = {}
-        for key, default in _DEFAULTS.items():
+        for key, default in nodes.DEFAULTS.items():
             track = self.tracks.get((node, key))
             still = np.array([entry.get(key, default)], np.float64)
             parts[key] = still if track is None else track.at(times, key == "rotation")
-        out = np.tile(np.eye(4), (max(len(part) for part in parts.values()), 1, 1))
-        out[:, :3, :3] = Rotation.from_quat(parts["rotation"]).as_matrix() * parts["scale"][:, None]
-        out[:, :3, 3] = parts["translation"]
-        return out
+        return nodes.composed(**parts)
 
     def _fovs(self, node: int, times: Array) -> Array:
         camera = self.nodes[node]["camera"]
@@ -202,7 +176,7 @@ class _Reader:
 
     def _tracks(self) -> tuple[dict[tuple[int, str], _Track], dict[str, _Track]]:
         """Animated properties of nodes, and by pointers (KHR_animation_pointer); of several animations the first."""
-        nodes: dict[tuple[int, str], _Track] = {}
+        moved: dict[tuple[int, str], _Track] = {}
         pointers: dict[str, _Track] = {}
         for animation in self.document.get("animations", []):
             for channel in animation["channels"]:
@@ -210,9 +184,9 @@ class _Reader:
                 extension = target.get("extensions", {}).get("KHR_animation_pointer")
                 if extension is not None and str(extension.get("pointer", "")).startswith("/cameras/"):
                     pointers.setdefault(extension["pointer"], self._track(animation, channel))
-                elif target.get("path") in _DEFAULTS and "node" in target:
-                    nodes.setdefault((target["node"], target["path"]), self._track(animation, channel))
-        return nodes, pointers
+                elif target.get("path") in nodes.DEFAULTS and "node" in target:
+                    moved.setdefault((target["node"], target["path"]), self._track(animation, channel))
+        return moved, pointers
 
     def _track(self, animation: dict[str, Any], channel: dict[str, Any]) -> _Track:
         sampler = animation["samplers"][channel["sampler"]]
@@ -225,33 +199,11 @@ class _Reader:
         return _Track(times, values, interpolation)
 
     def _accessor(self, index: int) -> Array:
-        """[count, width] of an accessor without sparse parts, which animations have no use for."""
-        accessor = self.document["accessors"][index]
-        view = self.document["bufferViews"][accessor["bufferView"]]
-        kind = np.dtype(_COMPONENTS[accessor["componentType"]])
-        width, number = _WIDTHS[accessor["type"]], accessor["count"]
-        begin = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-        stride = view.get("byteStride") or width * kind.itemsize
-        data = self._buffer(view["buffer"])
-        if begin < 0 or number < 1 or begin + (number - 1) * stride + width * kind.itemsize > len(data):
-            raise NerfkitError(f"{self.file}: an animation lies beyond the end of its buffer; {AGAIN}")
-        found = np.ndarray((number, width), kind, data, begin, (stride, kind.itemsize)).astype(np.float64)
-        if accessor.get("normalized"):  # section 3.11: the only integers that rotations may be
-            found = np.maximum(found / np.iinfo(kind).max, -1)
-        if not np.isfinite(found).all():
-            raise NerfkitError(f"{self.file}: an animation has a number that is not finite; {AGAIN}")
+        """[count, width] of an accessor."""
+        opened = accessor(self.gltf, index)
+        if opened.count > 3 * checks.MOST:  # a keyframe of a cubic spline is three
+            raise NerfkitError(f"{self.file}: an animation has {opened.count} values, too many for a path; {AGAIN}")
+        found = opened.all()
+        if not len(found) or not np.isfinite(found).all():
+            raise NerfkitError(f"{self.file}: an animation has no numbers, or one that is not finite; {AGAIN}")
         return found
-
-    def _buffer(self, index: int) -> bytes:
-        if index not in self.buffers:
-            uri = self.document["buffers"][index].get("uri")
-            if uri is None:
-                self.buffers[index] = self.binary
-            elif uri.startswith("data:"):
-                try:
-                    self.buffers[index] = base64.b64decode(uri.partition(",")[2], validate=True)
-                except binascii.Error:
-                    raise NerfkitError(f"{self.file}: its buffer is no base64; {AGAIN}") from None
-            else:
-                self.buffers[index] = checks.read_bytes(self.file.parent / unquote(uri))
-        return self.buffers[index]
