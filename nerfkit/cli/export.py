@@ -72,6 +72,7 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.splats.blocks import degree_of
     from nerfkit.splats.stream import Changed, InMemory
     from nerfkit.splats.transform import transform
+    from nerfkit.train import report
     from nerfkit.train.run import Run
 
     source = Run.open(path)
@@ -89,19 +90,25 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
         return judge_of(model, scene, moved, kept)
 
     splats = Changed(InMemory(gaussians), lambda g: transform(g, world_from_scene), degree_of(gaussians))
-    return save(out, splats, options, "z", judge, console)
+    result = save(out, splats, options, "z", judge, console)
+    report.refresh(source, [out])
+    return result
 
 
 def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli import splat_page
     from nerfkit.cli.run_page import write
     from nerfkit.errors import NerfkitError
+    from nerfkit.train import report
     from nerfkit.train.run import Run
 
-    out = options.out or Run.open(path).exports / "splats.html"
+    source = Run.open(path)
+    out = options.out or source.exports / "splats.html"
     if not splat_page.is_page(out):
         raise NerfkitError(f"{out}: a page needs the suffix .html")
-    return write(path, out, options, options.title or path.resolve().name, console)[0]
+    result = write(path, out, options, options.title or path.resolve().name, console)[0]
+    report.refresh(source, [out])
+    return result
 
 
 def gaussians_of(model: SceneModel, path: Path) -> Gaussians:

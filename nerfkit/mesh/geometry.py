@@ -33,7 +33,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
 
 
 def welded_normals(mesh: Mesh) -> np.ndarray:
-    """Unit normals [V, 3] float32 as of :func:`vertex_normals`, but the same for all vertices at one place: no seams."""
+    """As :func:`vertex_normals`, but the same for all vertices at one place, so that no seam shows: [V, 3] float32."""
     places, number = np.unique(mesh.vertices, axis=0, return_inverse=True)
     number = number.reshape(-1)
     return vertex_normals(Mesh(places, number[mesh.faces]))[number]
