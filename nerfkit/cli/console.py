@@ -19,6 +19,7 @@ _WIDEST = 1000  # characters of a table's line
 _PLAIN_EVERY = 10.0  # seconds between lines about one stage where there is no terminal…
 _PLAIN_SHARE = 0.05  # …or this share of the time it has taken, if that is more…
 _PLAIN_SELDOM = 60.0  # …but no more seconds than these
+_PLAIN_SURE = 0.5  # seconds that tell a speed
 
 
 class Console:
@@ -116,9 +117,9 @@ class _PlainStage:
         self._next = gone + min(max(_PLAIN_EVERY, _PLAIN_SHARE * gone), _PLAIN_SELDOM)
         rate, left = self._pace.rate, self._pace.left(total)
         words = f"{done}/{total}"
-        if rate is None or left is None:
+        if rate is None or left is None or gone < _PLAIN_SURE:
             return words
-        speed = f"{rate:.3g}/s" if rate >= 1 else f"{1 / rate:.3g} s each"
+        speed = f"{1 / rate:.1f} s each" if rate < 1 else f"{rate:.1f}/s" if rate < 100 else f"{rate:.0f}/s"
         return f"{words}, {speed}" + ("" if last else f", {duration(left)} left")
 
 

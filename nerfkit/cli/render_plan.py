@@ -125,6 +125,8 @@ class Plan:
         made = self.outputs(out, scenes[0], self.look(drawing, cameras), request, path.fps)
         width, height = frame_size(cameras, style, len(runs))
         at_once = writing.frames_at_once(models, width * height * style.samples**2)
+        if not self.stills and not sequence.is_sequence(out):
+            width, height = width + width % 2, height + height % 2  # as video encoders need it
         drawn = writing.write(drawing, cameras, made, console.progress, at_once)
         return {
             "frames": len(cameras),

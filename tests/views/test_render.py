@@ -56,6 +56,7 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["-o", ".mp4"], ".mp4: has no name before its suffix; call it out.mp4"),
         (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4, .webm or .gif"),
         (
             ["--path", "held-out", "-o", "out.mp4"],
