@@ -67,10 +67,11 @@ def parts_of(lens: Lens, camera: Cameras) -> Sequence[Part]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part's pose, and how much it counts for each of the directions."""
+    """A part's pose, and how much it counts for which pixels, beside others."""
 
     rotation: Tensor  # [3, 3] columns are its axes
     aside: Tensor  # [3]
+    target: Tensor  # [P] pixels, row by row
     share: Tensor  # [P]
 
 
@@ -84,7 +85,7 @@ def _cube(lens: Lens, width: int, height: int, intrinsics: tuple[float, float, f
 def _strips(width: int, height: int) -> Sequence[Part]:
     lens = Equirect()
     directions = _directions(lens, width, height, (1.0, 1.0, 0.0, 0.0))
-    return _fitted(_pieces(directions, width), directions, FINER * lens.finest(width, height, 0.0))
+    return _fitted(_pieces(width, height), directions, FINER * lens.finest(width, height, 0.0))
 
 
 def _directions(lens: Lens, width: int, height: int, intrinsics: tuple[float, ...]) -> Tensor:
@@ -102,25 +103,30 @@ def _faces(directions: Tensor) -> Iterator[_Piece]:
         beside = in_face[:, :2].abs().amax(1) / z.clamp_min(1e-9)
         # Full up to OVERLAP before the cube's edge, none from OVERLAP behind it; half on it, where two faces meet.
         share = ((half_angle - torch.atan(beside)) / (2 * OVERLAP)).clamp(0, 1) * (z > 0)
-        yield _Piece(rotation, torch.zeros(3), share)
+        target = (share > 0).nonzero()[:, 0]
+        yield _Piece(rotation, torch.zeros(3), target, share[target])
 
 
-def _pieces(directions: Tensor, width: int) -> Iterator[_Piece]:
+def _pieces(width: int, height: int) -> Iterator[_Piece]:
     """Strips of longitude in bands of latitude, each with the eye of its middle."""
-    longitude = torch.atan2(directions[:, 0], directions[:, 2])
-    latitude = torch.asin(directions[:, 1].clamp(-1, 1))
+    longitude = ((torch.arange(width) + 0.5) / width - 0.5) * (2 * math.pi)
+    latitude = ((torch.arange(height) + 0.5) / height - 0.5) * math.pi
     around = min(_MOST, max(_FEWEST, math.ceil(width / _STRIP)))
     for low, high, count in _bands(around):
         middle = (low + high) / 2 if count else math.copysign(math.pi / 2, low)
-        in_band = _ramp(latitude - (low + high) / 2, (high - low) / 2, _BAND_OVERLAP)
+        of_rows = _ramp(latitude - (low + high) / 2, (high - low) / 2, _BAND_OVERLAP)
+        rows = of_rows.nonzero()[:, 0]
         for index in range(max(1, count)):
-            heading = 2 * math.pi * index / max(1, count)
-            share, half = in_band, math.pi / max(1, count)
+            heading, half = 2 * math.pi * index / max(1, count), math.pi / max(1, count)
+            of_columns = torch.ones(width)
             if count:
                 off = torch.remainder(longitude - heading + math.pi, 2 * math.pi) - math.pi
-                share = in_band * _ramp(off, half, _STRIP_OVERLAP * half)
+                of_columns = _ramp(off, half, _STRIP_OVERLAP * half)
+            columns = of_columns.nonzero()[:, 0]
+            target = (rows[:, None] * width + columns).view(-1)
+            share = (of_rows[rows, None] * of_columns[columns]).view(-1)
             aside = sideways(torch.tensor(heading), torch.tensor(middle))
-            yield _Piece(_looking(heading, middle), aside, share)
+            yield _Piece(_looking(heading, middle), aside, target, share)
 
 
 def _bands(around: int) -> Iterator[tuple[float, float, int]]:
@@ -148,21 +154,17 @@ def _looking(longitude: float, latitude: float) -> Tensor:
 
 def _fitted(pieces: Iterator[_Piece], directions: Tensor, focal: float) -> list[Part]:
     """Parts as large as their pieces need, with shares that add up to 1."""
-    total, found = torch.zeros(len(directions)), []
-    for piece in pieces:
-        target = (piece.share > 0).nonzero()[:, 0]
-        total += piece.share
-        if len(target):
-            found.append((piece.rotation, piece.aside, target, piece.share[target]))
-    return [
-        _part(rotation, aside, focal, target, directions[target] @ rotation, share / total[target])
-        for rotation, aside, target, share in found
-    ]
+    found = [piece for piece in pieces if len(piece.target)]
+    total = torch.zeros(len(directions))
+    for piece in found:
+        total.index_add_(0, piece.target, piece.share)
+    return [_part(piece, piece.share / total[piece.target], directions[piece.target], focal) for piece in found]
 
 
-def _part(rotation: Tensor, aside: Tensor, focal: float, target: Tensor, in_part: Tensor, share: Tensor) -> Part:
+def _part(piece: _Piece, share: Tensor, directions: Tensor, focal: float) -> Part:
+    in_part = directions @ piece.rotation
     at = in_part[:, :2] / in_part[:, 2:] * focal
     low, high = (at.amin(0) - 1).floor(), (at.amax(0) + 1).ceil()  # with neighbours to interpolate from
     width, height = (high - low).int().tolist()
-    center = (-float(low[0]), -float(low[1]))
-    return Part(rotation, aside, focal, (width, height), center, target, at - low, share, 1 / in_part[:, 2])
+    center, stretch = (-float(low[0]), -float(low[1])), 1 / in_part[:, 2]
+    return Part(piece.rotation, piece.aside, focal, (width, height), center, piece.target, at - low, share, stretch)

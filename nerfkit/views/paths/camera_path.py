@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.views.paths.framing import Size
 from nerfkit.views.spline import Array, Curve, pack, phases, unpack, way
 
-Size = tuple[int, int]  # width, height
 Easing = Literal["linear", "ease", "ease-in", "ease-out", "hold"]
 CameraType = Literal["perspective", "fisheye", "equirectangular", "omnidirectional", "vr180"]  # nerfstudio's words
 EASINGS: tuple[str, ...] = get_args(Easing)

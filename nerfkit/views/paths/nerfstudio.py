@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.views.paths import checks
-from nerfkit.views.paths.camera_path import CAMERA_TYPES, EASINGS, CameraPath, CameraType, Easing, Keyframe, Size
+from nerfkit.views.paths.camera_path import CAMERA_TYPES, EASINGS, CameraPath, CameraType, Easing, Keyframe
+from nerfkit.views.paths.framing import Size
 
 FRAMES = ("scene", "world", "nerfstudio")
 VERSION = 1
