@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Rays
 
-_CONE = 2 / 12**0.5  # of a pixel's side: the radius of the cone that stands for it
+CONE = 2 / 12**0.5  # of a pixel's side: the radius of the cone that stands for it
 _NEWTON_STEPS = 20  # at a rim, where the Jacobian is singular, each one only halves the error
 _NEWTON_CONVERGED = 1e-3  # the next step is smaller than this
 
@@ -99,14 +99,14 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         direction = torch.stack(
             [latitude.cos() * longitude.sin(), latitude.sin(), latitude.cos() * longitude.cos()], -1
         )
-        radii = torch.full_like(longitude, _CONE * 2 * torch.pi / cameras.width)
+        radii = torch.full_like(longitude, CONE * 2 * torch.pi / cameras.width)
     else:
         k = cameras.intrinsics[camera_index]
         distortion = None if cameras.distortion is None else cameras.distortion[camera_index]
         per_ray = Cameras(world_from_cam, k, cameras.width, cameras.height, cameras.model, distortion)
         direction = _directions(per_ray, ((pixels - k[:, 2:]) / k[:, :2])[:, None])[:, 0]
         direction = torch.nn.functional.normalize(direction, dim=-1)
-        radii = (_CONE / k[:, 0] * direction[:, 2].abs()).detach()  # z is 1 / |(x, y, 1)|
+        radii = (CONE / k[:, 0] * direction[:, 2].abs()).detach()  # z is 1 / |(x, y, 1)|
     direction = (world_from_cam[:, :3, :3] @ direction[:, :, None])[:, :, 0]
     return Rays(world_from_cam[:, :3, 3], direction, camera_index, radii)
 

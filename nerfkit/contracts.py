@@ -197,6 +197,16 @@ class HasRadiance(Protocol):
 
 
 @runtime_checkable
+class HasRays(Protocol):
+    def draw_rays(self, rays: Rays, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+        """What rays of the scene frame [R] see, each on its own, without gradients: channels [R] or [R, 3].
+
+        Depth is the distance along a ray.
+        """
+        ...
+
+
+@runtime_checkable
 class HasGaussians(Protocol):
     def gaussians(self) -> Gaussians:
         """The model's Gaussians in the scene frame, detached."""

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from nerfkit.errors import NerfkitError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)  # of the output or a folder above it
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -20,7 +24,8 @@ def atomic(path: Path) -> Iterator[Path]:
     The suffix is kept, for writers that choose their format by it. An exception leaves ``path`` as it was.
 
     Raises:
-        NerfkitError: no space left on the device, or no permission to write there.
+        NerfkitError: no space left (on the device, of a quota, or below a limit of files' sizes), or nothing can be
+            written there.
     """
     path = Path(path)
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
@@ -31,11 +36,13 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(partial, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
+            limit = " (a limit of files' sizes: ulimit -f)" if error.errno == errno.EFBIG else ""
             raise NerfkitError(
-                f"{path}: no space left to write it; free some space and run the command again"
+                f"{path}: no space left to write it{limit}; free some space and run the command again"
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        ours = error.filename is not None and Path(os.fsdecode(error.filename)) in (partial, *path.parents)
+        if error.errno in _FORBIDDEN or (ours and error.errno in _NO_PLACE):
             raise NerfkitError(f"{path}: cannot be written ({error.strerror}); choose another output path") from None
         raise
     finally:

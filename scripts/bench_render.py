@@ -3,13 +3,15 @@
     python scripts/bench_render.py RUN [--size 960x540] [--frames 120] [--rounds 3]
     python scripts/bench_render.py RUN --encoders [--size 960x540] [--frames 120]
     python scripts/bench_render.py RUN --memory [--frames 1000] [--size 480x270]
+    python scripts/bench_render.py RUN --wide [--frames 4] [--size 2048x1024]
 
 The first line is the command's own way, cameras to a finished MP4; the next ones are its parts alone: the model's
 drawing, with all threads at each frame or a thread for each of several frames (as the command does it), and of the
 former the operators; pictures to bytes; the encoder. Figures are per frame, medians of rounds in turns: seconds by the
 clock, and CPU seconds of all threads and of the encoder, which tell more on a busy machine. --encoders compares what
 the encoder could be told, on the same frames: PSNR of the decoded frames and bytes. --memory measures the process while
-it writes one long video.
+it writes one long video. --wide draws panoramas for one eye and for two: from pinhole pictures, and along rays where
+the model can. The first frame of each prepares what the others share.
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ import numpy as np
 import torch
 
 from nerfkit.cli.render import parse_size
-from nerfkit.contracts import Cameras, SceneModel
+from nerfkit.contracts import Cameras, HasRays, SceneModel
 from nerfkit.core import native_rasterize
 from nerfkit.train.run import Run
-from nerfkit.views import draw, frames, outputs, paths, video, writing
+from nerfkit.views import draw, frames, outputs, panorama, paths, video, writing
+from nerfkit.views.lenses import Equirect
 from nerfkit.views.outputs import Look
 from nerfkit.views.request import Request
 
@@ -167,6 +170,24 @@ def shown_of(path: Path, images: list[np.ndarray]) -> Iterator[np.ndarray]:
     yield from np.frombuffer(data, np.uint8).reshape(-1, *images[0].shape)
 
 
+def wide(model: SceneModel, cameras: Cameras) -> None:
+    both = [Equirect(360, side * 0.02) for side in (-1, 1)]
+    kinds: dict[str, list[draw.Draw]] = {
+        "one eye, from a cube's faces": [panorama.panorama(draw.of_model(model), Equirect())],
+        "two eyes, from strips": [panorama.panorama(draw.of_model(model), lens) for lens in both],
+    }
+    if isinstance(model, HasRays):
+        kinds["one eye, along rays"] = [panorama.along_rays(model, Equirect())]
+        kinds["two eyes, along rays"] = [panorama.along_rays(model, lens) for lens in both]
+    print("| | first frame, CPU s | others, CPU s |\n|---|---|---|")
+    for name, eyes in kinds.items():
+        times = [
+            timed(lambda eyes=eyes, index=index: [eye(cameras[index], RGB) for eye in eyes])[1]
+            for index in range(len(cameras))
+        ]
+        print(f"| {name} | {times[0]:.2f} | {statistics.median(times[1:]):.2f} |")
+
+
 def memory(model: SceneModel, cameras: Cameras, folder: Path) -> None:
     """Resident memory of this process while a video is written."""
     seen: list[tuple[int, float]] = []
@@ -196,17 +217,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--encoders", action="store_true")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--wide", action="store_true")
     options = parser.parse_args()
     run = Run.open(options.run)
     scene = run.scene()
     model = run.model("cpu", "auto", scene)
-    size = parse_size(options.size or ("480x270" if options.memory else "960x540"))
-    cameras = paths.orbit(scene, options.frames or (1000 if options.memory else 120), size)
+    usual, count = ("480x270", 1000) if options.memory else ("2048x1024", 4) if options.wide else ("960x540", 120)
+    size = parse_size(options.size or usual)
+    cameras = paths.orbit(scene, options.frames or count, size)
+    if options.wide:
+        assert size is not None
+        cameras = panorama.level(cameras, *size)
     statistics_of = ", ".join(f"{value:,.0f} {name}" for name, value in model.statistics().items())
     print(f"{options.run.name}: {statistics_of}; {cameras.width}x{cameras.height}, {torch.get_num_threads()} threads\n")
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         if options.memory:
             memory(model, cameras, Path(folder))
+        elif options.wide:
+            wide(model, cameras)
         elif options.encoders:
             encoders([frames.pixels(model.render(cameras[i], RGB), "rgb") for i in range(len(cameras))], Path(folder))
         else:

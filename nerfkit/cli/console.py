@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +13,13 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nerfkit.progress import Pace, duration
+
 _WIDEST = 1000  # characters of a table's line
-_PLAIN_EVERY = 10.0  # seconds between lines about one stage where there is no terminal
+_PLAIN_EVERY = 10.0  # seconds between lines about one stage where there is no terminal…
+_PLAIN_SHARE = 0.05  # …or this share of the time it has taken, if that is more…
+_PLAIN_SELDOM = 60.0  # …but no more seconds than these
+_PLAIN_SURE = 0.5  # seconds that tell a speed
 
 
 class Console:
@@ -24,7 +28,7 @@ class Console:
         self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._spoken: dict[str, float] = {}
+        self._plain: dict[str, _PlainStage] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,11 +83,12 @@ class Console:
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
     def _plain_progress(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        first = stage not in self._spoken
-        if first or (done >= total and self._spoken[stage] >= 0) or now - abs(self._spoken[stage]) > _PLAIN_EVERY:
-            self._spoken[stage] = -now if done >= total else now
-            print(f"{stage}: {done}/{total}", file=sys.stderr)
+        known = self._plain.get(stage)
+        if known is None or known.done > done:  # a stage of this name begins anew
+            known = self._plain[stage] = _PlainStage()
+        line = known.line(done, total)
+        if line:
+            print(f"{stage}: {line}", file=sys.stderr, flush=True)
 
     def close_bars(self) -> None:
         if self._bars is not None:
@@ -93,6 +98,29 @@ class Console:
     def log_handler(self) -> logging.Handler:
         """Shows the library's words and warnings the way the command's own are shown."""
         return _LogHandler(self)
+
+
+class _PlainStage:
+    """The lines about one stage where there is no terminal: few, and each says how fast it goes and what is left."""
+
+    def __init__(self) -> None:
+        self.done, self._pace, self._next, self._ended = 0, Pace(), 0.0, False
+
+    def line(self, done: int, total: int) -> str | None:
+        """What is to be said now, if anything."""
+        self._pace.report(done)
+        self.done, gone = done, self._pace.seconds
+        last = done >= total
+        if self._ended or not (last or gone >= self._next):
+            return None
+        self._ended = last
+        self._next = gone + min(max(_PLAIN_EVERY, _PLAIN_SHARE * gone), _PLAIN_SELDOM)
+        rate, left = self._pace.rate, self._pace.left(total)
+        words = f"{done}/{total}"
+        if rate is None or left is None or gone < _PLAIN_SURE:
+            return words
+        speed = f"{1 / rate:.1f} s each" if rate < 1 else f"{rate:.1f}/s" if rate < 100 else f"{rate:.0f}/s"
+        return f"{words}, {speed}" + ("" if last else f", {duration(left)} left")
 
 
 class _LogHandler(logging.Handler):

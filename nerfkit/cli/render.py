@@ -72,11 +72,13 @@ class Options:
     """Bits a channel: 8 or 16 of PNG, 32 or 16 of EXR (default: 8, 32)."""
     show_cameras: bool = False
     """Draw the photos' cameras: orange those trained on, blue those held out."""
-    camera: Literal["pinhole", "equirect", "vr180"] = "pinhole"
+    camera: Literal["auto", "pinhole", "fisheye", "equirect", "vr180"] = "auto"
     """equirect: all directions, for 360 video. vr180: the half before each eye. Both are upright; --size is that of
-    one eye's picture (default: 2048x1024, 1440x1440). MP4s tell players what they are."""
-    stereo: Literal["none", "side-by-side", "over-under"] = "none"
-    """A picture for each eye, the left one on the left or above; vr180 has two side by side anyway."""
+    one eye's picture (default: 2048x1024, 1440x1440). MP4s tell players what they are. fisheye: equidistant, as large
+    in the middle as pinhole. auto: what the path's file says, else pinhole."""
+    stereo: Literal["auto", "none", "on", "side-by-side", "over-under"] = "auto"
+    """A picture for each eye, the left one on the left or above. on: as players expect it, over-under of equirect, else
+    side-by-side. auto: what the path's file says, else none; vr180 always has two side by side."""
     eye_distance: float | None = None
     """Between the eyes: metres where the scale of the run's poses is known, else scene units (default: 0.063 metres, or
     1/30 of the cameras' distance from the focus)."""
@@ -97,7 +99,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     plan = Plan.of(options)  # bad options are told before the work
     source = Run.open(options.run)
     out = plan.out(source)
-    plan.check(out, console)
+    plan.check(out)
     start = time.perf_counter()
     try:
         written = plan.render(source, out, console)
@@ -116,7 +118,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 
 def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> Made:
-    """The path that the options ask for; warns of what is doubtful about it, and saves it where that is asked for."""
+    """The path that the options ask for; warns of what is doubtful about it."""
     from nerfkit.views import paths
 
     asked = paths.PathOptions(
@@ -131,8 +133,6 @@ def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> M
     made = paths.make(scene, options.path, size, asked)
     for line in made.warnings:
         log.warning("%s", line)
-    if options.save_path is not None:
-        paths.write_path(options.save_path, made.path, scene)
     return made
 
 

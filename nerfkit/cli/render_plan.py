@@ -18,17 +18,27 @@ from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint, compare
 from nerfkit.train.run import Run
 from nerfkit.views import boxes, outputs, paths, sequence, spherical, video, writing
-from nerfkit.views.assembly import Source, Style, assembled, frame_size, placed
+from nerfkit.views.assembly import SIZES, Projection, Source, Style, assembled, frame_size, placed
 from nerfkit.views.beside import SWEEP
 from nerfkit.views.draw import Background, Draw
 from nerfkit.views.frames import probe_depth
 from nerfkit.views.outputs import Look
+from nerfkit.views.paths.camera_path import CameraPath, CameraType
 from nerfkit.views.request import Request
+from nerfkit.views.stereo import Layout
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
     from nerfkit.data.scene import Scene
+    from nerfkit.views.paths import Made
 
+KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
+    "perspective": ("pinhole", None),
+    "fisheye": ("fisheye", None),
+    "equirectangular": ("equirect", None),
+    "omnidirectional": ("equirect", "over-under"),
+    "vr180": ("vr180", "side-by-side"),
+}
 MOST_SAMPLES = 8  # along a pixel's side
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
@@ -56,6 +66,13 @@ class Plan:
         background = parse_background(options.background or ("transparent" if exr else "scene"))
         return cls(options, channels, parse_size(options.size), style_of(options, background), exr)
 
+    def along(self, made: Made) -> Plan:
+        """The plan for a path, whose file may say what camera it is for.
+
+        Raises NerfkitError: an option that doesn't go with that camera.
+        """
+        return dataclasses.replace(self, style=style_of(self.options, self.style.background, made.path.camera_type))
+
     @property
     def stills(self) -> bool:
         return self.options.path == "held-out"
@@ -66,7 +83,7 @@ class Plan:
         name = paths.stem(self.options.path) + (".preview" if self.options.preview else "")
         return source.renders / (name if self.stills else f"{name}.mp4")
 
-    def check(self, out: Path, console: Console) -> None:
+    def check(self, out: Path) -> None:
         """Raises NerfkitError: an output that can't be made, or can't hold what is asked for."""
         if self.stills and (out.is_file() or out.suffix.lower() in (*video.FORMATS, ".exr")):
             raise NerfkitError(f"{out}: --path held-out writes stills into a folder; give a folder")
@@ -79,19 +96,27 @@ class Plan:
         suffix = out.suffix.lower()
         if self.style.background == "transparent" and not video.FORMATS[suffix].alpha:
             raise NerfkitError(f"--background transparent: {suffix} has no transparency; use .webm, .gif or PNG frames")
-        if self.style.degrees is not None and suffix != ".mp4":
-            console.warn(f"{out}: players won't know it for a panorama; a .mp4 says that it is one")
 
     def render(self, source: Run, out: Path, console: Console) -> dict[str, Any]:
         runs = [source] if self.options.with_ is None else [source, Run.open(self.options.with_)]
         scenes = [run.scene() for run in runs]
         if len({scene.source for scene in scenes}) > 1:
             console.warn("the runs' poses are from different files; unless these share a world, pictures won't match")
-        path = make_path(scenes[0], self.options, self.size)
-        style = self.metric(scenes[0]) if is_metric(source) else self.style
-        style = dataclasses.replace(style, sweeps=max(1, round(len(path.cameras) / path.fps / SWEEP)))
-        cameras = self.cameras(path.cameras, style)
+        made = make_path(scenes[0], self.options, self.size)
+        return self.along(made).draw(made, runs, scenes, out, console)
+
+    def draw(self, path: Made, runs: list[Run], scenes: list[Scene], out: Path, console: Console) -> dict[str, Any]:
+        """Draws the path; what came out, for ``--json``."""
         options = self.options
+        if self.style.degrees is not None and out.suffix.lower() in video.FORMATS and out.suffix.lower() != ".mp4":
+            console.warn(f"{out}: players won't know it for a panorama; a .mp4 says that it is one")
+        if options.save_path is not None:
+            kind = camera_type(self.style.projection, self.style.stereo)
+            saved = dataclasses.replace(path.path, camera_type=kind)
+            paths.write_path(options.save_path, saved, scenes[0], size=self.frame_size(path.path))
+        style = self.metric(scenes[0]) if is_metric(runs[0]) else self.style
+        style = dataclasses.replace(style, sweeps=max(1, round(len(path.cameras) / path.fps / SWEEP)))
+        cameras = self.cameras(path, style)
         models = [run.model(options.device, options.backend, scene) for run, scene in zip(runs, scenes, strict=True)]
         sources = [Source(*parts) for parts in zip(models, scenes, labels(runs), strict=True)]
         drawing = assembled(sources, style, cameras)
@@ -100,6 +125,8 @@ class Plan:
         made = self.outputs(out, scenes[0], self.look(drawing, cameras), request, path.fps)
         width, height = frame_size(cameras, style, len(runs))
         at_once = writing.frames_at_once(models, width * height * style.samples**2)
+        if not self.stills and not sequence.is_sequence(out):
+            width, height = width + width % 2, height + height % 2  # as video encoders need it
         drawn = writing.write(drawing, cameras, made, console.progress, at_once)
         return {
             "frames": len(cameras),
@@ -116,9 +143,16 @@ class Plan:
             self.style, metric_scale=scale, eye_distance=None if given is None else given * scale
         )
 
-    def cameras(self, path: Cameras, style: Style) -> Cameras:
+    def frame_size(self, path: CameraPath) -> tuple[int, int] | None:
+        """The size of an eye's picture, where it isn't that of the path's cameras."""
+        if self.size is not None or self.style.projection not in SIZES:
+            return self.size
+        of_panoramas = path.camera_type in ("equirectangular", "omnidirectional", "vr180")
+        return path.size if of_panoramas and path.size is not None else SIZES[self.style.projection]
+
+    def cameras(self, made: Made, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""
-        frames = placed(path, style, self.size)
+        frames = placed(made.cameras, style, self.frame_size(made.path))
         if not self.options.preview:
             return frames
         shrink = max(2, round(max(frames.width, frames.height) / PREVIEW_SIDE))
@@ -145,30 +179,55 @@ class Plan:
         return functools.partial(spherical.mark, layout=layout, degrees=degrees)
 
 
-def style_of(options: Options, background: Background) -> Style:
-    """Raises NerfkitError: an option out of its range, or that doesn't go with another one."""
+def style_of(options: Options, background: Background, kind: CameraType = "perspective") -> Style:
+    """The style that options ask for, along a path for a kind of camera.
+
+    Raises:
+        NerfkitError: an option out of its range, or that doesn't go with another one.
+    """
     boxes.check(options.crop)
     if not 1 <= options.samples <= MOST_SAMPLES:
         raise NerfkitError(f"--samples {options.samples}: must be 1 to {MOST_SAMPLES}")
     if options.eye_distance is not None and not 0 < options.eye_distance < 1e5:
         raise NerfkitError(f"--eye-distance {options.eye_distance:g}: must be more than 0")
-    if options.camera == "equirect" and options.stereo != "none":
-        raise NerfkitError("--camera equirect --stereo: eyes that look all around have no place; use --camera vr180")
-    if options.camera == "vr180" and options.stereo == "over-under":
-        raise NerfkitError("--camera vr180 --stereo over-under: VR180 has its eyes side by side; leave --stereo out")
-    if options.camera != "pinhole" and options.path == "held-out":
+    if options.camera not in ("auto", "pinhole") and options.path == "held-out":
         raise NerfkitError(f"--camera {options.camera} --path held-out: stills are as the photos are; use another path")
-    stereo = "side-by-side" if options.camera == "vr180" else options.stereo
+    projection, layout = wanted_camera(options, kind)
     return Style(
         background=background,
         crop=options.crop,
         samples=1 if options.preview else options.samples,
         show_cameras=options.show_cameras,
-        projection=options.camera,
-        stereo=None if stereo == "none" else stereo,
+        projection=projection,
+        stereo=layout,
         eye_distance=options.eye_distance,
         comparison=options.compare,
     )
+
+
+def wanted_camera(options: Options, kind: CameraType) -> tuple[Projection, Layout | None]:
+    """The projection and the layout of two eyes: what the options say, else what the path's kind of camera does.
+
+    Raises NerfkitError: VR180 over-under, which no player knows.
+    """
+    own, own_layout = KINDS[kind]
+    projection: Projection = own if options.camera == "auto" else options.camera
+    if projection == "vr180":
+        if options.stereo == "over-under":
+            raise NerfkitError("--stereo over-under: VR180 has its eyes side by side; leave --stereo out")
+        return projection, "side-by-side"
+    if options.stereo == "auto":
+        return projection, own_layout if projection == own else None
+    if options.stereo == "on":
+        return projection, "over-under" if projection == "equirect" else "side-by-side"
+    return projection, None if options.stereo == "none" else options.stereo
+
+
+def camera_type(projection: Projection, layout: Layout | None) -> CameraType:
+    """nerfstudio's word for pictures; for flat ones there is none that says that there are two of them."""
+    if projection == "equirect":
+        return "equirectangular" if layout is None else "omnidirectional"
+    return next(kind for kind, (own, _) in KINDS.items() if own == projection)
 
 
 def labels(runs: list[Run]) -> list[str]:

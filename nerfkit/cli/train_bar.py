@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nerfkit.progress import duration
+
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
     from nerfkit.train.monitor import Status
@@ -69,11 +71,3 @@ def describe(status: Status) -> str:
     parts += [f"{status.it_per_s:.1f} it/s", *(f"{value:,.6g} {name}" for name, value in own.items())]
     parts += [f"{duration(status.seconds_left)} left"]
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nerfkit.contracts import Cameras, SceneModel
+from nerfkit.contracts import Cameras, HasRays, SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.views import beside, boxes, frustums, panorama
 from nerfkit.views.boxes import Box
 from nerfkit.views.draw import Background, Draw, of_model, over, supersampled
-from nerfkit.views.stereo import Layout, default_distance, stereo
+from nerfkit.views.lenses import Equirect, Fisheye, Lens
+from nerfkit.views.stereo import Layout, aside, both, default_distance
 
-Projection = Literal["pinhole", "equirect", "vr180"]
+Projection = Literal["pinhole", "fisheye", "equirect", "vr180"]
 Comparison = Literal["wipe", "side-by-side"]
 
 SPANS = {"equirect": 360, "vr180": 180}  # degrees from left to right
@@ -52,7 +53,7 @@ class Source:
 
 def placed(cameras: Cameras, style: Style, size: tuple[int, int] | None) -> Cameras:
     """A path's cameras as the style's projection needs them: panoramas have a size of their own and are upright."""
-    if style.projection == "pinhole":
+    if style.projection not in SIZES:
         return cameras
     return panorama.level(cameras, *(size or SIZES[style.projection]))
 
@@ -70,29 +71,48 @@ def assembled(sources: Sequence[Source], style: Style, cameras: Cameras) -> Draw
     Raises:
         NerfkitError: a model that can't be cropped.
     """
-    draws = [_alone(source, sources[0].scene, style) for source in sources]
-    drawing = draws[0]
-    if len(sources) > 1:
-        drawing = _compared(draws, sources, style)
-    if style.stereo is not None:
-        distance = style.eye_distance
-        if distance is None:
-            distance = default_distance(cameras, style.metric_scale)
-        drawing = stereo(drawing, style.stereo, distance, converge=style.projection == "pinhole")
-    return drawing
+    if style.stereo is None:
+        return _seen_by(0.0, sources, style)
+    distance = style.eye_distance
+    if distance is None:
+        distance = default_distance(cameras, style.metric_scale)
+    left, right = (_seen_by(side * distance / 2, sources, style) for side in (-1, 1))
+    return both(left, right, style.stereo)
 
 
-def _alone(source: Source, first: Scene, style: Style) -> Draw:
+def _seen_by(offset: float, sources: Sequence[Source], style: Style) -> Draw:
+    """The drawing for an eye that is to the right of the cameras by ``offset`` (scene units)."""
+    turning = offset if style.projection == "equirect" else 0.0  # with the direction, so that all of them are right
+    draws = [_alone(source, sources[0].scene, style, turning) for source in sources]
+    drawing = draws[0] if len(draws) == 1 else _compared(draws, sources, style)
+    return aside(drawing, offset - turning, converge=style.projection == "pinhole")
+
+
+def _alone(source: Source, first: Scene, style: Style, turning: float) -> Draw:
     """A model's own drawing, for cameras of the first scene's frame."""
     first_from_own = first.scene_from_world.compose(source.scene.scene_from_world.inverse())
-    drawing = over(of_model(boxes.cropped(source.model, style.crop, first_from_own)), style.background)
+    model = boxes.cropped(source.model, style.crop, first_from_own)
+    lens = _lens(style.projection, turning)
+    if lens is not None and isinstance(model, HasRays) and not style.show_cameras:  # lines are drawn in pinholes
+        in_own_units = _lens(style.projection, turning / first_from_own.scale) or lens
+        drawing, lens = panorama.along_rays(model, in_own_units), None
+    else:
+        drawing = of_model(model)
+    drawing = over(drawing, style.background)
     if source.scene is not first:
         drawing = beside.mapped(drawing, first_from_own.inverse())
     if style.show_cameras:
         drawing = frustums.with_lines(drawing, frustums.of_scene(first))
-    if style.degrees is not None:
-        drawing = panorama.panorama(drawing, style.degrees)
+    if lens is not None:
+        drawing = panorama.panorama(drawing, lens)
     return supersampled(drawing, style.samples)
+
+
+def _lens(projection: Projection, turning: float) -> Lens | None:
+    """How a projection's pixels look, of an eye that turns to the right of the middle; None: as a pinhole's."""
+    if projection == "pinhole":
+        return None
+    return Fisheye() if projection == "fisheye" else Equirect(SPANS[projection], turning)
 
 
 def _compared(draws: Sequence[Draw], sources: Sequence[Source], style: Style) -> Draw:

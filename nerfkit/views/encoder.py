@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,7 @@ class Encoder:
         try:
             self.process.stdin.write(np.ascontiguousarray(even(frame)).data)
         except OSError:  # the encoder is gone, and has said why
-            self.process.wait()
-            self._fail()
+            fail(self.path, self.words, self.process.wait())
 
     def _start(self, frame: Image) -> subprocess.Popen[bytes]:
         height, width, channels = frame.shape
@@ -51,7 +51,7 @@ class Encoder:
         source = ["-f", "rawvideo", "-pix_fmt", layout, "-s", f"{width}x{height}", "-r", f"{self.fps:g}", "-i", "-"]
         pixels = "yuva420p" if channels == 4 else "yuv420p"
         options = [option.replace(ALPHA_OR_NOT, pixels) for option in self.options]
-        return start([*source, *options], self.partial, self.words, stdin=subprocess.PIPE)
+        return start(self.path, [*source, *options], self.partial, self.words, stdin=subprocess.PIPE)
 
     def close(self) -> None:
         """No more frames; the encoder may go on for a while."""
@@ -69,11 +69,8 @@ class Encoder:
         if self.process is None:
             raise NerfkitError(f"{self.path}: a video needs at least one frame")
         self.close()
-        if self.process.wait():
-            self._fail()
-
-    def _fail(self) -> None:
-        fail(self.path, self.words)
+        if status := self.process.wait():
+            fail(self.path, self.words, status)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -83,35 +80,49 @@ class Encoder:
         self.words.close()
 
 
-def start(arguments: Sequence[str], target: Path, words: IO[bytes], **pipes: Any) -> subprocess.Popen[bytes]:
-    """ffmpeg with ``arguments``, writing to ``target`` and its complaints to ``words``."""
+def start(
+    path: Path, arguments: Sequence[str], target: Path, words: IO[bytes], **pipes: Any
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """ffmpeg with ``arguments``, writing to ``target`` and its complaints to ``words``.
+
+    Raises NerfkitError: there is none that starts; about ``path``.
+    """
     import imageio_ffmpeg
 
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *arguments]
     absolute = str(target.resolve())  # a name can't be taken for an option
-    # In a session of its own Ctrl-C reaches us alone, and who started the encoder ends it.
-    return subprocess.Popen([*command, absolute], stderr=words, start_new_session=True, **pipes)
+    try:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *arguments, absolute]
+        # In a session of its own Ctrl-C reaches us alone, and who started the encoder ends it.
+        return subprocess.Popen(command, stderr=words, start_new_session=True, **pipes)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "none is installed"
+        raise NerfkitError(
+            f"{path}: ffmpeg, which writes videos, does not start ({reason}); install it, let IMAGEIO_FFMPEG_EXE name "
+            "it, or choose a folder for PNG frames"
+        ) from None
 
 
 def convert(path: Path, arguments: Sequence[str], partial: Path) -> None:
     """Runs ffmpeg on files. Raises NerfkitError: whatever it says, about ``path``."""
     with tempfile.TemporaryFile() as words:
-        process = start(arguments, partial, words, stdin=subprocess.DEVNULL)
+        process = start(path, arguments, partial, words, stdin=subprocess.DEVNULL)
         try:
-            if process.wait():
-                fail(path, words)
+            if status := process.wait():
+                fail(path, words, status)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
 
-def fail(path: Path, words: IO[bytes]) -> None:
+def fail(path: Path, words: IO[bytes], status: int) -> NoReturn:
+    """Raises what ffmpeg's complaints and its exit status (negative: a signal's number) come to."""
     words.seek(0)
     said = words.read().decode(errors="replace")
-    if os.strerror(errno.ENOSPC) in said:
+    if status == -signal.SIGXFSZ or any(os.strerror(number) in said for number in (errno.ENOSPC, errno.EFBIG)):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))  # atomic() puts it in words
-    last = (said.strip().splitlines() or ["no reason given"])[-1]
+    unsaid = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    last = (said.strip().splitlines() or [unsaid])[-1]
     raise NerfkitError(f"{path}: the video encoder failed ({last}); try another --size or output path")
 
 

@@ -15,7 +15,7 @@ from nerfkit.views.draw import Channels
 from nerfkit.views.frames import needed_for, pixels
 from nerfkit.views.request import Request
 from nerfkit.views.segments import Film
-from nerfkit.views.sequence import Frames, Numbered, Write, is_sequence, pattern_of, write_png
+from nerfkit.views.sequence import SUFFIXES, Frames, Numbered, Write, is_sequence, pattern_of, write_png
 from nerfkit.views.writing import Output
 
 EXR_CHANNELS: tuple[Channel, ...] = ("rgb", "alpha", "depth", "normal")
@@ -41,6 +41,8 @@ class Look:
 
 def check(path: Path, channels: Sequence[Channel], bits: int | None = None) -> None:
     """Raises NerfkitError: a path that no output can be made of, or a depth that its format hasn't."""
+    if path.name.lower() in (*video.FORMATS, *SUFFIXES):
+        raise NerfkitError(f"{path}: has no name before its suffix; call it out{path.name}")
     kind = pattern_of(path).suffix.lower() if is_sequence(path) else path.suffix.lower()
     allowed = {".png": (8, 16), ".exr": (16, 32)}.get(kind, (8,))
     if bits is not None and bits not in allowed:

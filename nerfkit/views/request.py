@@ -12,7 +12,7 @@ from typing import Any
 from nerfkit.contracts import Cameras
 from nerfkit.files import write_text
 
-_VERSION = 1  # of what is drawn and written for the same request
+_VERSION = 2  # of what is drawn and written for the same request
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,12 @@ METRES = 0.063  # between a grown-up's eyes (Dodgson 2004, "Variation and extrem
 SHARE = 1 / 30  # of the distance to what is looked at: stereographers' rule where lengths have no unit
 
 
-def stereo(draw: Draw, layout: Layout, distance: float, converge: bool) -> Draw:
-    """Draws both eyes' pictures beside or above each other; each is as large as the camera's.
-
-    Args:
-        distance: between the eyes, scene units.
-        converge: pinhole pictures are shifted (not turned, which would tilt the floor) so that the focus of the scene,
-            its origin, lies in the screen. Panoramas have no screen: their eyes look straight ahead.
-    """
+def both(left: Draw, right: Draw, layout: Layout) -> Draw:
+    """Two eyes' pictures beside or above each other."""
     axis = 1 if layout == "side-by-side" else 0
 
-    def both(camera: Cameras, channels: Channels, moment: float = 0.0) -> Rendering:
-        eyes = [draw(eye(camera, side * distance / 2, converge), channels, moment) for side in (-1, 1)]
+    def drawn(camera: Cameras, channels: Channels, moment: float = 0.0) -> Rendering:
+        eyes = [draw(camera, channels, moment) for draw in (left, right)]
 
         def joined(name: str) -> Tensor | None:
             parts = [getattr(one, name) for one in eyes]
@@ -36,11 +30,25 @@ def stereo(draw: Draw, layout: Layout, distance: float, converge: bool) -> Draw:
 
         return Rendering(joined("rgb"), joined("alpha"), joined("depth"), joined("normal"), eyes[0].background)
 
-    return both
+    return drawn
+
+
+def aside(draw: Draw, offset: float, converge: bool) -> Draw:
+    """The drawing of an eye that is to the right of the camera by ``offset``, see :func:`eye`."""
+
+    def drawn(camera: Cameras, channels: Channels, moment: float = 0.0) -> Rendering:
+        return draw(eye(camera, offset, converge), channels, moment)
+
+    return drawn
 
 
 def eye(camera: Cameras, offset: float, converge: bool) -> Cameras:
-    """The camera moved to its right by ``offset`` (scene units)."""
+    """The camera moved to its right by ``offset`` (scene units).
+
+    Args:
+        converge: pinhole pictures are shifted (not turned, which would tilt the floor) so that the focus of the scene,
+            its origin, lies in the screen. Panoramas have no screen: their eyes look straight ahead.
+    """
     pose = camera.world_from_cam.clone()
     right, forward = pose[0, :3, 0], pose[0, :3, 2]
     ahead = float(-pose[0, :3, 3] @ forward)  # of the focus

@@ -51,7 +51,7 @@ def write(
 ) -> int:
     """Draws what the outputs miss, gives it to them, and says how many frames that took.
 
-    Progress is that of frames written, of those that were missing.
+    Progress is of all frames: those that are there already count as done.
 
     Args:
         at_once: frames that are drawn at the same time, see :func:`frames_at_once`.
@@ -68,7 +68,7 @@ def write(
                 if index in missing:
                     output.add(index, drawn)
             writer.done += 1
-            progress("frames", writer.done, len(todo))
+            progress("frames", len(cameras) - len(todo) + writer.done, len(cameras))
 
         writer = _Writer(put)
         stack.callback(writer.stop)

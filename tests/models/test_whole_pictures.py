@@ -9,6 +9,8 @@ import torch
 from test_fields import write_ball
 
 from nerfkit import cameras, models
+from nerfkit.cameras import resize
+from nerfkit.contracts import Channel, HasRays, Rays, SceneModel
 from nerfkit.core import (
     choose_core,
     reference,
@@ -62,6 +64,29 @@ def test_kernels_and_references_draw_the_same(name: str, ball: Scene) -> None:
         assert float((difference > 1e-4).float().mean()) < 0.005
     else:
         assert float(difference.max()) < 1e-4
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_rays_are_the_pixels_of_a_picture(ball: Scene, crop: bool) -> None:
+    model = models.model_class("ngp").create(
+        models.config_class("ngp")(**OPTIONS["ngp"]), ball, choose_core(), torch.device("cpu")
+    )
+    whole: SceneModel = model.cropped(lambda xyz: xyz[:, 2] > 0) if crop else model
+    assert isinstance(whole, HasRays)
+    camera = resize(ball.views[0].camera, 30, 20)
+    channels: frozenset[Channel] = frozenset({"rgb", "alpha", "depth", "normal"})
+    picture = whole.render(camera, channels)
+    pixels = cameras.pixel_centers(30, 20).view(-1, 2)
+    rays = cameras.rays(camera, torch.zeros(600, dtype=torch.int64), pixels)
+    drawn = whole.draw_rays(rays, channels)
+    assert drawn.rgb is not None and picture.rgb is not None and float(picture.rgb.std()) > 1e-4
+    assert drawn.depth is not None and picture.depth is not None
+    cosine = rays.directions @ camera.world_from_cam[0, :3, 2]
+    torch.testing.assert_close(drawn.rgb.view(20, 30, 3), picture.rgb, atol=1e-4, rtol=0)
+    torch.testing.assert_close((drawn.depth * cosine).view(20, 30), picture.depth, atol=1e-3, rtol=1e-3)
+    assert drawn.background is not None and drawn.extras["confidence"].shape == (600,)
+    few = whole.draw_rays(Rays(rays.origins[:7], rays.directions[:7], rays.camera_index[:7]), frozenset({"rgb"}))
+    assert few.rgb is not None and few.rgb.shape == (7, 3) and few.depth is None
 
 
 def _inner(model: FieldModel) -> list[object]:

@@ -16,8 +16,9 @@ import tyro
 from toy_scene import write_scene
 
 from nerfkit.cli import main, train
-from nerfkit.cli.train_bar import describe, duration
+from nerfkit.cli.train_bar import describe
 from nerfkit.errors import NerfkitError
+from nerfkit.progress import duration
 from nerfkit.train.checkpoint import list_newest_first, load
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit

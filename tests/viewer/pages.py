@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from nerfkit.train import metrics
 
 NOTE, PANEL = 150, 340  # pixels
 
@@ -79,4 +82,5 @@ def share_like(shown: np.ndarray, color: tuple[float, float, float], tolerance: 
 
 
 def psnr(shown: np.ndarray, other: np.ndarray) -> float:
-    return float(-10 * np.log10(np.square(shown - other).mean() + 1e-12))
+    """dB of pictures [H, W, 3] in [0, 1]."""
+    return metrics.psnr(torch.from_numpy(shown), torch.from_numpy(other))

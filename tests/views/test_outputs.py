@@ -230,7 +230,7 @@ def test_progress_is_of_what_is_left(tmp_path: Path) -> None:
     cameras, said = cameras_of(5), []
     made = outputs.of_path(tmp_path / "f_%d.png", Look(["rgb"]), Request.of(cameras, {"facts": ""}), 30)
     writing.write(ramp, cameras, made, lambda stage, done, total: said.append((stage, done, total)))
-    assert said == [("frames", 1, 2), ("frames", 2, 2)]
+    assert said == [("frames", 4, 5), ("frames", 5, 5)]
     assert json.loads((tmp_path / ".f_d.png.json").read_text())["frames"] == 5
 
 

@@ -313,6 +313,16 @@ HUGE = {"bufferView": 0, "componentType": 5126, "count": 1 << 60, "type": "VEC3"
 NS = {"fps": 24, "camera_path": [{"camera_to_world": np.eye(4).reshape(-1).tolist(), "fov": 50}]}
 
 
+@pytest.mark.parametrize(("step", "frames", "fps"), [(1.0, 91, 30), (0.1, 4, 10), (1 / 24, 4, 24), (0.01, 2, 60)])
+def test_sparse_poses_are_keyframes(tmp_path: Path, scene: Scene, step: float, frames: int, fps: float) -> None:
+    poses = poses_of(scene)[:4].tolist()
+    file = save(tmp_path / "p.json", [{"world_from_cam": p, "time": i * step} for i, p in enumerate(poses)])
+    path = read_path(file, scene, "scene")
+    assert (path.frames, round(path.fps, 6)) == (frames, fps)
+    last = path.sample(path.frames, (8, 8)).world_from_cam[-1].double()
+    torch.testing.assert_close(last, poses_of(scene)[3], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

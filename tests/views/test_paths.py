@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -154,6 +156,34 @@ def test_sizes_are_even_and_keep_the_field_of_view() -> None:
     torch.testing.assert_close(wide.intrinsics, 2 * cameras.intrinsics)
     assert float(cameras.intrinsics[0, 0]) == pytest.approx(65 * 1.2, rel=0.02)
     assert torch.equal(wide.intrinsics[:, 2:], torch.tensor([64.0, 48.0]).expand(3, 2))
+
+
+def column(height: float, has_alpha: bool) -> Scene:
+    """Tall photos of a column, with points on it and on the ground around, which few photos show whole."""
+    scene = scene_of(ring(24, radius=1.5), size=(48, 96))
+    up = torch.linspace(-height / 2, height / 2, 60)
+    ground = torch.stack([torch.linspace(-3, 3, 60), torch.full((60,), 3.0), torch.zeros(60)], 1)
+    points = torch.cat([torch.stack([0 * up, 0 * up, up], 1), ground])
+    return dataclasses.replace(scene, points=points, point_colors=torch.zeros(120, 3).byte(), has_alpha=has_alpha)
+
+
+@pytest.mark.parametrize("make", [paths.orbit, paths.spiral, paths.lemniscate])
+def test_wide_frames_of_tall_photos_show_the_whole_subject(make: Any) -> None:
+    def reach(scene: Scene, size: tuple[int, int]) -> float:
+        cameras = make(scene, 24, size)
+        pixels, _ = project(cameras, scene.points[:60])
+        return float(((pixels[..., 1] - size[1] / 2) / (size[1] / 2)).abs().max())
+
+    def focal(scene: Scene, size: tuple[int, int]) -> float:
+        return float(make(scene, 4, size).intrinsics[0, 1])
+
+    tall, small = column(2.0, has_alpha=True), column(0.2, has_alpha=True)
+    assert reach(tall, (48, 96)) < 1  # photos show it whole
+    assert reach(tall, (160, 90)) < 1.05
+    assert focal(small, (160, 90)) == pytest.approx(focal(small, (48, 96)) * math.sqrt(160 / 48 * 90 / 96), rel=1e-5)
+    assert focal(tall, (160, 90)) >= focal(tall, (48, 96)) * 90 / 96 * 0.999  # never more than the photos' height
+    background = column(2.0, has_alpha=False)  # of which nothing is known beside the photos
+    assert focal(tall, (160, 90)) < focal(background, (160, 90)) < focal(small, (160, 90))
 
 
 def test_held_out_cameras_are_the_photos_own() -> None:

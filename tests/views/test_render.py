@@ -56,6 +56,7 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["-o", ".mp4"], ".mp4: has no name before its suffix; call it out.mp4"),
         (["-o", "out.avi"], "out.avi: unknown kind of video '.avi'; use .mp4, .webm or .gif"),
         (
             ["--path", "held-out", "-o", "out.mp4"],
@@ -69,11 +70,7 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
         (["--background", "whitish"], "--background 'whitish': use scene, transparent, a colour's name"),
         (["--background", "transparent"], "--background transparent: .mp4 has no transparency; use .webm, .gif or PNG"),
         (["--crop", "0", "0", "0", "1", "0", "1"], "--crop 0 0 0 1 0 1: give the least x y z and then the greatest"),
-        (["--camera", "equirect", "--stereo", "over-under"], "--camera equirect --stereo: eyes that look all around"),
-        (
-            ["--camera", "vr180", "--stereo", "over-under"],
-            "--camera vr180 --stereo over-under: VR180 has its eyes side",
-        ),
+        (["--camera", "vr180", "--stereo", "over-under"], "--stereo over-under: VR180 has its eyes side by side"),
         (["--camera", "vr180", "--path", "held-out"], "--camera vr180 --path held-out: stills are as the photos are"),
         (["--eye-distance", "-1"], "--eye-distance -1: must be more than 0"),
         (["--samples", "0"], "--samples 0: must be 1 to 8"),
@@ -117,6 +114,53 @@ def test_vr180(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
     kinds = {data["side_data_type"] for data in found["side_data_list"]}
     assert kinds == {"Stereo 3D", "Spherical Mapping"}
     assert status == 0 and "warning" not in render(capsys, ball_run.path, *arguments)[2]
+
+
+@pytest.mark.parametrize(("layout", "size"), [("on", (64, 64)), ("side-by-side", (128, 32))])
+def test_stereo_all_around(
+    ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, layout: str, size: tuple[int, int]
+) -> None:
+    out, saved = tmp_path / "around.mp4", tmp_path / "path.json"
+    arguments = ("--camera", "equirect", "--stereo", layout, "--size", "64x32", "--seconds", 0.1, "-o", out)
+    status, result, words = render(capsys, ball_run.path, *arguments, "--save-path", saved)
+    assert (status, result["width"], result["height"]) == (0, *size) and "warning" not in words
+    found = probe.stream(out)
+    data = {key: value for side in found["side_data_list"] for key, value in side.items()}
+    assert data["projection"] == "equirectangular"
+    assert data["type"] == ("top and bottom" if layout == "on" else "side by side")
+    written = json.loads(saved.read_text())
+    assert (written["camera_type"], written["render_width"], written["render_height"]) == ("omnidirectional", 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "size"),
+    [
+        ("perspective", [], (64, 48)),
+        ("fisheye", [], (64, 48)),
+        ("equirectangular", [], (64, 48)),
+        ("equirectangular", ["--camera", "pinhole"], (64, 48)),
+        ("omnidirectional", [], (64, 96)),
+        ("omnidirectional", ["--stereo", "none"], (64, 48)),
+        ("vr180", [], (128, 48)),
+    ],
+)
+def test_a_path_files_kind_of_camera(
+    ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str, options: list[str],
+    size: tuple[int, int],
+) -> None:  # fmt: skip
+    saved, again = tmp_path / "path.json", tmp_path / "again.json"
+    options = [*options, "--save-path", str(again)]
+    assert render(capsys, ball_run.path, "--seconds", 0.1, "-o", tmp_path / "0_%d.png", "--save-path", saved)[0] == 0
+    data = json.loads(saved.read_text()) | {"camera_type": kind}
+    data["keyframes"] = [key | {"fov": 110} for key in data["keyframes"]]
+    saved.write_text(json.dumps(data))
+    status, result, words = render(capsys, ball_run.path, "--path", saved, *options, "-o", tmp_path / "a_%d.png")
+    assert (status, result["width"], result["height"]) == (0, *size), words
+    shown = {"pinhole": "perspective", "none": "equirectangular"}.get(options[1], kind)
+    assert json.loads(again.read_text())["camera_type"] == shown
+    assert render(capsys, ball_run.path, "--path", saved, "--camera", "pinhole", "-o", tmp_path / "b_%d.png")[0] == 0
+    first, flat = (iio.imread(tmp_path / name) for name in ("a_0.png", "b_0.png"))
+    assert np.array_equal(first, flat) == (shown == "perspective")
 
 
 def test_a_panorama_that_no_player_knows_is_warned_about(

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,3 +148,43 @@ def test_no_frames_and_unknown_kinds(tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match="is a folder"):
         video.write(tmp_path / "folder.mp4", frames(1))
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("/nowhere/ffmpeg", r"ffmpeg, .*does not start \(No such file"),
+        ("/bin/false", "exit status 1"),
+    ],
+)
+def test_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.raises(NerfkitError, match=rf"out\.mp4: .*{reason}"):
+        video.write(tmp_path / "out.mp4", [np.zeros((16, 16, 3), np.uint8)] * 3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out_%d.png"])
+def test_a_limit_of_sizes(tmp_path: Path, name: str) -> None:
+    """What is too large for it is told in a line, and nothing half-written stays."""
+    script = f"""
+import numpy as np
+from pathlib import Path
+from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic
+from nerfkit.views import sequence, video
+noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+try:
+    if {name!r}.endswith("mp4"):
+        video.write(Path({name!r}), [noise] * 9)
+    else:
+        with atomic(Path({name!r})) as partial:
+            sequence.write_png(partial, noise)
+except NerfkitError as error:
+    print(error)
+"""
+    limited = ["bash", "-c", 'ulimit -f 20 && exec "$0" -c "$1"', sys.executable, script]
+    done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{name}: no space left") and done.stdout.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -82,8 +82,8 @@ class Model:
         pass
 
 
-def along(o: Tensor, d: Tensor, shape: tuple[int, int]) -> Rendering:
-    """What rays from ``o`` along unit ``d`` [H * W, 3] see; depth is the distance."""
+def along(o: Tensor, d: Tensor, shape: tuple[int, ...]) -> Rendering:
+    """What rays from ``o`` along unit ``d`` [H * W, 3] see, in a picture of this shape; depth is the distance."""
     b, c = (o * d).sum(1), (o * o).sum(1) - RADIUS**2
     root = b * b - c
     ball = -b - root.clamp_min(0).sqrt()

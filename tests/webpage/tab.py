@@ -10,6 +10,8 @@ import imageio.v3 as iio
 import torch
 from torch import Tensor
 
+from nerfkit.train import metrics
+
 SETTLED = 3  # equal pictures in a row: splats are sorted beside the drawing, and arrive later
 EVERY = 100  # ms between pictures
 
@@ -59,6 +61,6 @@ def psnr(a: Tensor, b: Tensor) -> float:
     """dB of pictures of one size; fails where the second is of a single colour."""
     assert a.shape == b.shape
     assert b.std() > 0.1
-    value = float(-10 * (a.double() - b.double()).square().mean().log10())
+    value = metrics.psnr(a, b)
     print(f"PSNR {value:.1f} dB")
     return value

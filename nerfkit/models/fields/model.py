@@ -164,33 +164,68 @@ class FieldModel:
         Raises:
             NerfkitError: the field is empty.
         """
+        camera = moved(camera, self.device)
+        pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2).to(self.device)
+
+        def through(part: slice) -> Rays:
+            first = torch.zeros(len(pixels[part]), dtype=torch.int64, device=self.device)
+            return self.core.rays(camera, first, pixels[part])
+
+        out = self._drawn(through, len(pixels), channels, camera.world_from_cam[0, :3, 2], progress)
+        out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
+        return self._rendering(out)
+
+    @torch.no_grad()
+    def draw_rays(self, rays: Rays, channels: frozenset[Channel] = frozenset({"rgb"})) -> Rendering:
+        """What rays of the scene frame [R] see, over the model's background, some at a time.
+
+        Channels are [R] or [R, 3], and depths distances; otherwise as :meth:`render`, errors included.
+        """
+
+        def some(part: slice) -> Rays:
+            origins, directions, index = (
+                whole[part].to(self.device) for whole in (rays.origins, rays.directions, rays.camera_index)
+            )
+            return Rays(origins, directions, index, None if rays.radii is None else rays.radii[part].to(self.device))
+
+        return self._rendering(self._drawn(some, len(rays.origins), channels))
+
+    def _drawn(
+        self, rays_of: Callable[[slice], Rays], count: int, channels: frozenset[Channel], forward: Tensor | None = None,
+        progress: ProgressSink = quiet,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """The channels of ``count`` rays of no photo, as many at a time as fit into the memory.
+
+        Args:
+            forward: [3] along which depths are; None: along each ray.
+
+        Raises:
+            NerfkitError: the field is empty.
+        """
         if self.sampler.empty:
             raise NerfkitError(
                 "the model is empty: its occupancy grid holds nothing, so that every picture would be blank; train it "
                 "anew, longer or with a lower --lr, and check the scene's poses"
             )
-        camera = moved(camera, self.device)
-        pixels = cameras.pixel_centers(camera.width, camera.height).view(-1, 2).to(self.device)
-        forward = camera.world_from_cam[0, :3, 2]
         field, sampler = self.field, self.sampler
         if not channels & {"rgb", "normal"}:
             field, sampler = Colorless(field), self._surface_sampler()
         parts: list[dict[str, Tensor]] = []
-        done, count = 0, self._first_rays()
-        while done < len(pixels):
-            part = pixels[done : done + count]
-            rays = self.core.rays(camera, torch.zeros(len(part), dtype=torch.int64, device=self.device), part)
+        done, at_once = 0, self._first_rays()
+        while done < count:
+            rays = rays_of(slice(done, min(done + at_once, count)))
             rays = dataclasses.replace(rays, camera_index=torch.full_like(rays.camera_index, -1))
             drawn = sampler.draw(field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
-            done += len(part)
+            done += len(rays.origins)
             share = self.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
-            count = max(1, min(int(len(part) * min(share, 2.0)), _MOST_RAYS))
-            progress("pixels", done, len(pixels))
-        out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        out = {name: value.view(camera.height, camera.width, *value.shape[1:]) for name, value in out.items()}
-        extras: dict[str, Tensor] = {name: out.pop(name) for name in ("median_depth", "confidence") if name in out}
-        return Rendering(**out, background=self.background, extras=extras)
+            at_once = max(1, min(int(len(rays.origins) * min(share, 2.0)), _MOST_RAYS))
+            progress("pixels", done, count)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _rendering(self, drawn: dict[str, Tensor]) -> Rendering:
+        extras: dict[str, Tensor] = {name: drawn.pop(name) for name in ("median_depth", "confidence") if name in drawn}
+        return Rendering(**drawn, background=self.background, extras=extras)
 
     def cropped(self, inside: Callable[[Tensor], Tensor]) -> Self:
         """The model with an empty field wherever points of the scene aren't ``inside``, for drawing alone."""
@@ -205,7 +240,9 @@ class FieldModel:
             self._for_surfaces = self.sampler.for_surfaces(self.field)
         return self._for_surfaces
 
-    def _pixels(self, drawn: Drawn, rays: Rays, forward: Tensor, channels: frozenset[Channel]) -> dict[str, Tensor]:
+    def _pixels(
+        self, drawn: Drawn, rays: Rays, forward: Tensor | None, channels: frozenset[Channel]
+    ) -> dict[str, Tensor]:
         """The channels of some rays (scene frame): [R] or [R, 3]."""
         out: dict[str, Tensor] = {}
         alpha = 1 - drawn.transmittance
@@ -214,7 +251,7 @@ class FieldModel:
         if "alpha" in channels:
             out["alpha"] = alpha
         if "depth" in channels:
-            cosine = rays.directions @ forward  # z of a unit of distance
+            cosine = 1 if forward is None else rays.directions @ forward  # z of a unit of distance
             t = self.space.scene_distances(rays, middles(drawn.samples), drawn.samples.ray_index)
             mean = drawn.sum_of(t[:, None])[:, 0] / alpha.clamp_min(_EMPTY)
             out["depth"] = torch.where(alpha > _EMPTY, mean * cosine, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from nerfkit.cameras import look_at, project
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
-from nerfkit.views.paths.framing import Size, framed, photo_poses
+from nerfkit.views.paths.framing import Size, framed, photo_poses, widened
 from nerfkit.views.spline import phases
 
 GAP = math.radians(75)  # between neighbouring photos: beyond, nothing was seen from there
@@ -49,7 +49,7 @@ def orbit(scene: Scene, frames: int, size: Size | None = None, ease: bool = Fals
     radius = torch.maximum(radius, torch.hypot(radius, height) * math.cos(STEEPEST)).clamp_min(1e-6)
     azimuth = photos.azimuths[0] + phase
     eye = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), height.expand(frames)], -1)  # [F, 3]
-    return framed(scene, _look(eye, torch.zeros(3, dtype=torch.float64)), size)
+    return widened(framed(scene, _look(eye, torch.zeros(3, dtype=torch.float64)), size), scene)
 
 
 def spiral(scene: Scene, frames: int, size: Size | None = None, ease: bool = False) -> Cameras:
@@ -112,7 +112,9 @@ def dolly_zoom(scene: Scene, frames: int, size: Size | None = None, ease: bool =
     factor = torch.exp(math.log(FARTHER) * (1 - share) + math.log(near) * share)  # of the distance to the subject
     poses = pose.repeat(frames, 1, 1)
     poses[:, :3, 3] += ((1 - factor) * depth)[:, None] * pose[:3, 2]
-    return framed(scene, poses, size, factor)
+    zoomed = base.intrinsics.repeat(frames, 1)
+    zoomed[:, :2] *= factor[:, None]
+    return replace(base, world_from_cam=poses.float(), intrinsics=zoomed)
 
 
 def _subject(scene: Scene, camera: Cameras) -> tuple[float, float]:
@@ -180,7 +182,7 @@ class Photos:
         """Level cameras [F] in directions [F], that look where the photos around there did."""
         elevation = elevation.clamp(-STEEPEST, STEEPEST)
         targets = self._near(azimuth, elevation) @ self.targets
-        return framed(self.scene, _look(self.eyes(azimuth, elevation), targets), size)
+        return widened(framed(self.scene, _look(self.eyes(azimuth, elevation), targets), size), self.scene)
 
     def _near(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
         """Weights [F, C] of the photos for a mean over those around directions [F]."""

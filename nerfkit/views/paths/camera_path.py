@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.views.paths.framing import Size
 from nerfkit.views.spline import Array, Curve, pack, phases, unpack, way
 
-Size = tuple[int, int]  # width, height
 Easing = Literal["linear", "ease", "ease-in", "ease-out", "hold"]
-CameraType = Literal["perspective", "fisheye", "equirectangular"]
+CameraType = Literal["perspective", "fisheye", "equirectangular", "omnidirectional", "vr180"]  # nerfstudio's words
 EASINGS: tuple[str, ...] = get_args(Easing)
+CAMERA_TYPES: tuple[str, ...] = get_args(CameraType)
 
 
 @dataclass(frozen=True, eq=False)

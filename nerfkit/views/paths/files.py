@@ -12,9 +12,9 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.views.paths import checks, gltf, nerfstudio, poses
-from nerfkit.views.paths.camera_path import CameraPath, Size
+from nerfkit.views.paths.camera_path import CameraPath
 from nerfkit.views.paths.frames import Kind, scene_from_file
-from nerfkit.views.paths.framing import even_size, photo_fov
+from nerfkit.views.paths.framing import Size, even_size, photo_fov
 
 FOV = 0.87  # radians, 50 degrees: of poses without a field of view where there are no photos either
 

@@ -80,8 +80,6 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
     if frames > MOST:
         raise NerfkitError(f"--path {name}: {seconds:g} s at {fps:g} frames/s are {frames} frames; {MOST} may be")
     if path is not None:
-        if path.camera_type != "perspective":
-            warnings.append(f"{name}: its camera_type is {path.camera_type}; its frames are made in perspective")
         cameras, loop = path.sample(frames, size or path.size or even_size(scene)), path.loop
     elif name == "interpolate":
         loop = bool(options.loop)
@@ -98,7 +96,8 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
         if path is not None and options.frame == "auto" and lost:
             warnings.append(f"{name}: its coordinates may belong to another frame; --path-frame says to which")
     if path is None or options.pull_in:
-        path = CameraPath.of_frames(cameras, loop, fps)
+        kind = path.camera_type if path else "perspective"
+        path = replace(CameraPath.of_frames(cameras, loop, fps), camera_type=kind)
     return Made(cameras, fps, path, warnings)
 
 

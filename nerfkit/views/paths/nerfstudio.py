@@ -2,7 +2,8 @@
 
 The format is what ``nerfstudio/viewer/render_panel.py`` writes and ``nerfstudio/cameras/camera_paths.py`` reads: poses
 are camera-to-world with OpenGL's axes, row by row; ``fov`` is vertical and in degrees; ``keyframes`` have each a
-``matrix``, and ``camera_path`` has the frames between them. A keyframe's ``override_transition_sec`` (else
+``matrix``, and ``camera_path`` has the frames between them. ``camera_type`` is of all frames; omnidirectional is
+equirectangular with a picture for each eye above each other. A keyframe's ``override_transition_sec`` (else
 ``default_transition_sec``) is the time from the keyframe before it; in a cycle that of the first one is the way back.
 The older viewer (its ``CameraPanel.jsx``) wrote a keyframe's ``matrix`` as a string of column by column.
 
@@ -23,13 +24,9 @@ from numpy.typing import NDArray
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.views.paths import checks
-from nerfkit.views.paths.camera_path import EASINGS, CameraPath, CameraType, Easing, Keyframe, Size
+from nerfkit.views.paths.camera_path import CAMERA_TYPES, EASINGS, CameraPath, CameraType, Easing, Keyframe
+from nerfkit.views.paths.framing import Size
 
-CAMERA_TYPES: dict[str, CameraType] = {
-    "perspective": "perspective",
-    "fisheye": "fisheye",
-    "equirectangular": "equirectangular",
-}
 FRAMES = ("scene", "world", "nerfstudio")
 VERSION = 1
 TRANSITION = 0.5  # seconds: nerfstudio's default
@@ -195,4 +192,5 @@ def _camera_type(file: Path, data: dict[str, Any]) -> CameraType:
     name = str(data.get("camera_type", "perspective")).lower()
     if name not in CAMERA_TYPES:
         raise NerfkitError(f"{file}: camera_type {name[:40]!r} is not known; use {', '.join(CAMERA_TYPES)}")
-    return CAMERA_TYPES[name]
+    found: CameraType = name  # type: ignore[assignment]
+    return found

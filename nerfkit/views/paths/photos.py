@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
-from nerfkit.views.paths.framing import Size, framed, photo_poses, photo_size, zoom
+from nerfkit.views.paths.framing import Size, framed, photo_poses, photo_size, widened, zoom
 from nerfkit.views.spline import constant_speed
 
 FRAMES_PER_PHOTO = 12  # at least: a faster path through every photo would be a shaky one
@@ -27,7 +27,7 @@ def interpolate(scene: Scene, frames: int, size: Size | None = None, loop: bool 
     poses = poses[tour(poses[:, :3, 3], names=[view.name for view in scene.views])]
     keys = poses[_evenly(poses[:, :3, 3], max(2, frames // FRAMES_PER_PHOTO))]
     distance = float(poses[:, :3, 3].norm(dim=1).median()) or 1.0  # a camera that only turns, at the origin
-    return framed(scene, constant_speed(keys, frames, distance, loop, ease), size)
+    return widened(framed(scene, constant_speed(keys, frames, distance, loop, ease), size), scene)
 
 
 def held_out(scene: Scene, size: Size | None = None) -> Cameras:

@@ -15,6 +15,10 @@ from nerfkit.views.paths import checks
 from nerfkit.views.paths.camera_path import CameraPath, Keyframe
 
 FPS = 30.0  # of a list without times: each pose is a frame
+SLOWEST, FASTEST = (
+    10.0,
+    60.0,
+)  # poses a second that are frames: slower ones are keyframes, between which frames are made
 
 
 def parse_list(file: Path, data: list[Any], fov: float) -> CameraPath:
@@ -121,7 +125,9 @@ def _path(file: Path, keys: list[tuple[torch.Tensor, float, float]]) -> CameraPa
     times = checks.rising(file, [time for _, _, time in keys])
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / FPS
     made = tuple(Keyframe(pose, fov, time) for (pose, fov, _), time in zip(keys, times, strict=True))
-    return CameraPath(made, after=step, fps=min(1 / step, 60.0))
+    if 1 / step < SLOWEST * (1 - 1e-6):
+        return CameraPath(made, after=1 / FPS, fps=FPS)
+    return CameraPath(made, after=step, fps=min(1 / step, FASTEST))
 
 
 def _is_number(word: str) -> bool:
