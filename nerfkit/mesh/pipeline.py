@@ -36,6 +36,7 @@ _OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "boun
 _NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
 _COLLISION_PARTS = 16
 _SMALLEST_TEXTURE = 256
+_FIT_SMOOTHING = 0.04  # of the surface's smoothing, each pass
 _FIT_TEXTURE = 2048  # side, at most, of textures that the shape is fitted with
 
 
@@ -162,10 +163,14 @@ class Pipeline:
             )
         extent = float(np.ptp(mesh.vertices, axis=0).max())
         mesh = holes.fill_holes(mesh, options.fill_holes * extent)
-        strength = options.smooth
-        if strength == "auto":
-            strength = smooth.strength_for(self.facts["surface"].get("noise", 0.0))
-        return [_with_normals(smooth.smooth(mesh, strength))]
+        return [_with_normals(smooth.smooth(mesh, self._smoothing()))]
+
+    def _smoothing(self) -> float:
+        """How strongly the surface is smoothed."""
+        from nerfkit.mesh.shape import smooth
+
+        chosen = self.request.mesh.smooth
+        return smooth.strength_for(self.facts["surface"].get("noise", 0.0)) if chosen == "auto" else chosen
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh.shape import simplify
@@ -209,7 +214,8 @@ class Pipeline:
 
         if passes:
             size = min(self._sizes(made)[0], _FIT_TEXTURE)
-            finest = fit_shape.fit_shape(made[0], self.scene, passes, size, progress=self.progress)
+            smooth = _FIT_SMOOTHING * self._smoothing()
+            finest = fit_shape.fit_shape(made[0], self.scene, passes, size, smooth, progress=self.progress)
             return [finest, *(fit_shape.follow(mesh, made[0], finest) for mesh in made[1:])]
         return made
 

@@ -8,9 +8,11 @@ from typing import Any
 import cube
 import numpy as np
 import pytest
+import torch
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
+from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.quality.texture_error import held_out_error
 from nerfkit.mesh.texture.bake import bake
@@ -35,6 +37,12 @@ def bumpy(mesh: Mesh) -> Mesh:
 def off(mesh: Mesh) -> np.ndarray:
     """How far vertices are from the cube's surface."""
     return np.abs(np.abs(mesh.vertices).max(1) - cube.HALF)
+
+
+def tilt(mesh: Mesh) -> float:
+    """How far the faces' normals are from the cube's, on average: one minus the cosine."""
+    crosses = np.abs(face_crosses(mesh))
+    return float((1 - crosses.max(1) / np.linalg.norm(crosses, axis=1)).mean())
 
 
 def test_bumps_are_moved_back_and_the_texture_gets_sharper(scene: Any) -> None:
@@ -90,3 +98,15 @@ def test_what_hides_a_pixel_beside_it_is_what_moves_into_it() -> None:
 def test_a_mesh_without_texture_coordinates_is_refused(scene: Any) -> None:
     with pytest.raises(NerfkitError, match="unwrap it first"):
         fit_shape(replace(cube.cube(), uvs=None), scene, 1, SIZE)
+
+
+def test_noise_goes_where_photos_say_nothing() -> None:
+    """Photos of one colour tell of no shape; the smoothed surface is what remains."""
+    views = cube.ring(6)
+    plain = cube.scene(views, [torch.full((views.height, views.width, 3), 90.0)] * 6)
+    flat = cube.cube(12)
+    noise = np.random.default_rng(0).normal(0, 0.015, (len(flat.vertices), 1))
+    _, number = np.unique(flat.vertices, axis=0, return_inverse=True)
+    rough = replace(flat, vertices=(flat.vertices * (1 + noise[number.reshape(-1)])).astype(np.float32))
+    kept, smoothed = (fit_shape(rough, plain, 2, SIZE, smoothing) for smoothing in (0.0, 0.05))
+    assert tilt(smoothed) < 0.5 * tilt(kept)

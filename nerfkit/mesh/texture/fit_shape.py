@@ -5,8 +5,7 @@ pattern a little aside, and silhouettes stand where the photos have them. Vertic
 the drawn mesh and the photos agree. A vertex that moves shifts what is drawn around it, so that the picture changes by
 its own gradient times the shift (also across silhouettes, where what hides the other moves: Loper and Black, "OpenDR",
 ECCV 2014, section 4). One Gauss-Newton step a pass, whose prior is the smoothed surface: photos move vertices away from
-it, neighbours alike, as if held together by a membrane. Without it the noise of the surface would stay wherever photos
-say little, and that of the photos come to it.
+it, neighbours alike, as if held together by a membrane. Noise of the surface goes where photos say little.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ _IN_FRONT = 0.02  # of the depth: what is nearer than the pixel beside it by mor
 _BORDER = 3  # pixels of a photo's border that don't count
 _STIFF = 1.0  # how strongly neighbours move alike, in what photos say about a usual vertex
 _TIED = 0.01  # how strongly a vertex stays on the smoothed surface
-_SMOOTH = 0.02  # strength of that smoothing, each pass
 _NEAR = 8  # vertices of the finest level that one of a coarser follows
 _LONGEST = 1 / 3  # of a usual edge: further no vertex moves in a pass
 
 
 def fit_shape(
-    mesh: Mesh, scene: Scene, passes: int, size: int, core: RenderCore | None = None, progress: ProgressSink = quiet
-) -> Mesh:
+    mesh: Mesh, scene: Scene, passes: int, size: int, smoothing: float = 0.0, core: RenderCore | None = None,
+    progress: ProgressSink = quiet,
+) -> Mesh:  # fmt: skip
     """The mesh with vertices where its picture fits the training photos best; its faces and texture coordinates stay.
 
     Args:
@@ -55,6 +54,7 @@ def fit_shape(
         scene: whose training photos are looked at, held-out ones never.
         passes: steps, each over every second photo.
         size: side of the texture that is used in between; the mesh gets none.
+        smoothing: of a noisy surface in each pass, as a strength of :func:`nerfkit.mesh.shape.smooth.smooth`.
         core: whose operator draws; by default the best one of the CPU.
         progress: hears of the stage ``fit``.
 
@@ -78,7 +78,7 @@ def fit_shape(
         for count, index in enumerate(chosen):
             report("fit", count, len(chosen))
             step.add(load_photo(scene.views[scene.train[index]], mesh, core, baked.tables[index]))
-        mesh.vertices = step.moved()
+        mesh.vertices = step.moved(smoothing)
         mesh.normals = welded_normals(mesh)
         finished += 1
     return Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
@@ -136,7 +136,7 @@ class _Step:
             self.weight += np.bincount(corners[:, k], share * (change * change).sum(1), len(self.places))
             self.pull += np.bincount(corners[:, k], share * (change * error).sum(1), len(self.places))
 
-    def moved(self) -> np.ndarray:
+    def moved(self, smoothing: float) -> np.ndarray:
         """The vertices after the step [V, 3]."""
         seen = self.weight > 0
         if not seen.any():
@@ -144,7 +144,7 @@ class _Step:
         stiff = _STIFF * float(np.median(self.weight[seen]))
         sparse, linalg = require("scipy.sparse"), require("scipy.sparse.linalg")
         ends = edges(self.faces).ends
-        smoothed = smooth(Mesh(self.places, self.faces), _SMOOTH).vertices
+        smoothed = smooth(Mesh(self.places, self.faces), smoothing).vertices
         rest = ((smoothed - self.places) * self.normals).sum(1)
         system = sparse.diags(self.weight + _TIED * stiff) + stiff * _membrane(ends, len(self.places), sparse)
         above, _ = linalg.cg(system, self.pull - self.weight * rest, maxiter=200, rtol=1e-3)
