@@ -245,9 +245,11 @@ def test_gltf_nodes_and_animations(tmp_path: Path, scene: Scene, interpolation: 
     document = gltf()
     document["animations"][0]["samplers"][0]["interpolation"] = interpolation
     path = read_path(save(tmp_path / "camera.gltf", document), scene, "scene")
-    assert [key.time for key in path.keyframes] == [0, 0.5, 1]
-    assert [key.easing for key in path.keyframes] == ["hold" if interpolation == "STEP" else "linear"] * 3
-    places = torch.stack([key.world_from_cam[:3, 3] for key in path.keyframes])
+    keys = path.keyframes
+    assert path.fps == 30 and np.allclose([key.time for key in keys], np.arange(31) / 30)  # not two frames a second
+    assert {key.easing for key in keys} == {"hold" if interpolation == "STEP" else "linear"}
+    assert float(keys[6].world_from_cam[0, 3]) == pytest.approx(0 if interpolation == "STEP" else 0.4 * 1.4, abs=1e-6)
+    places = torch.stack([keys[index].world_from_cam[:3, 3] for index in (0, 15, 30)])
     torch.testing.assert_close(
         places, torch.tensor([[0, 0, 4], [2 * middle, 0, 4], [2.0, 0, 4]]).double(), atol=1e-6, rtol=0
     )

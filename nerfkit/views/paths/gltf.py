@@ -14,6 +14,7 @@ from nerfkit.gltf import container, nodes
 from nerfkit.gltf.accessors import accessor
 from nerfkit.views.paths import checks
 from nerfkit.views.paths.camera_path import CameraPath, Keyframe
+from nerfkit.views.paths.poses import FASTEST, FPS, SLOWEST
 
 Array = NDArray[np.float64]
 MAGIC = container.MAGIC
@@ -83,6 +84,21 @@ def _slerp(a: Array, b: Array, share: Array) -> Array:
     return np.asarray((first * Rotation.from_rotvec((first.inv() * last).as_rotvec() * share)).as_quat())
 
 
+def _frames(times: Array) -> Array:
+    """Times of frames, where animations have keys at few: what moves between them has to be asked for."""
+    if _fps(times) >= SLOWEST * (1 - 1e-6):
+        return times
+    count = min(round((times[-1] - times[0]) * FPS), checks.MOST) + 1
+    return np.asarray(times[0] + np.arange(count) / FPS)
+
+
+def _fps(times: Array) -> float:
+    """Keys a second: one of the usual speeds, if they are near to it."""
+    step = float(np.median(np.diff(times)))
+    fps = min(_FPS, key=lambda known: abs(known * step - 1))
+    return fps if abs(fps * step - 1) < 2e-3 else min(1 / step, FASTEST)
+
+
 class _Reader:
     def __init__(self, gltf: container.Gltf) -> None:
         self.gltf, self.file, self.document = gltf, gltf.path, gltf.document
@@ -112,12 +128,11 @@ class _Reader:
         return CameraPath(tuple(keys), after=0.0 if len(keys) > 1 else STILL_SECONDS)
 
     def _animated(self, node: int, times: Array) -> CameraPath:
+        times = _frames(times)
         checks.count(self.file, "keyframes", times.tolist())
         poses, fovs = self._pose(node, times), self._fovs(node, times)
         cuts = all(track.interpolation == "STEP" for track in self._of(node))
-        step = float(np.median(np.diff(times)))
-        fps = min(_FPS, key=lambda known: abs(known * step - 1))
-        fps = fps if abs(fps * step - 1) < 2e-3 else min(1 / step, 60.0)
+        fps = _fps(times)
         keys = [
             Keyframe(pose, float(fov), float(time - times[0]), "hold" if cuts else "linear")
             for pose, fov, time in zip(poses, fovs, times, strict=True)

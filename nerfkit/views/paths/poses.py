@@ -15,10 +15,7 @@ from nerfkit.views.paths import checks
 from nerfkit.views.paths.camera_path import CameraPath, Keyframe
 
 FPS = 30.0  # of a list without times: each pose is a frame
-SLOWEST, FASTEST = (
-    10.0,
-    60.0,
-)  # poses a second that are frames: slower ones are keyframes, between which frames are made
+SLOWEST, FASTEST = 10.0, 60.0  # poses a second that are frames; frames are made between slower ones
 
 
 def parse_list(file: Path, data: list[Any], fov: float) -> CameraPath:
