@@ -94,6 +94,7 @@ class Options:
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.render_plan import Plan
+    from nerfkit.train import report
     from nerfkit.train.run import Run
 
     plan = Plan.of(options)  # bad options are told before the work
@@ -114,6 +115,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     before = f" ({frames - drawn} of them there before)" if drawn < frames else ""
     size = f"{written['width']}x{written['height']}"
     console.say(f"[bold]{out}[/]: {what} of {size} in {result['seconds']:.1f} s{before}")
+    report.refresh(source, [out])
     return result
 
 

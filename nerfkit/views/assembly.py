@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nerfkit.contracts import Cameras, HasRays, SceneModel
+from nerfkit.contracts import Cameras, HasGaussians, HasRays, SceneModel
 from nerfkit.data.scene import Scene
+from nerfkit.errors import NerfkitError
 from nerfkit.views import beside, boxes, frustums, panorama
 from nerfkit.views.boxes import Box
 from nerfkit.views.draw import Background, Draw, of_model, over, supersampled
@@ -69,7 +70,7 @@ def assembled(sources: Sequence[Source], style: Style, cameras: Cameras) -> Draw
     """The drawing of one model, or of two compared, for cameras of the first one's scene.
 
     Raises:
-        NerfkitError: a model that can't be cropped.
+        NerfkitError: a model that can't be cropped, or of which nothing is left.
     """
     if style.stereo is None:
         return _seen_by(0.0, sources, style)
@@ -92,6 +93,8 @@ def _alone(source: Source, first: Scene, style: Style, turning: float) -> Draw:
     """A model's own drawing, for cameras of the first scene's frame."""
     first_from_own = first.scene_from_world.compose(source.scene.scene_from_world.inverse())
     model = boxes.cropped(source.model, style.crop, first_from_own)
+    if style.crop and isinstance(model, HasGaussians) and not len(model.gaussians()):
+        raise NerfkitError("--crop: nothing of the scene lies in there; give boxes in the coordinates of its cameras")
     lens = _lens(style.projection, turning)
     if lens is not None and isinstance(model, HasRays) and not style.show_cameras:  # lines are drawn in pinholes
         in_own_units = _lens(style.projection, turning / first_from_own.scale) or lens

@@ -21,6 +21,7 @@ from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.value_transforms import dc_from_rgb, logit_from_opacity
 from nerfkit.views import boxes, draw, frustums
+from nerfkit.views.assembly import Source, Style, assembled
 
 ALL: draw.Channels = frozenset({"rgb", "alpha", "depth", "normal"})
 
@@ -107,6 +108,9 @@ def test_crop_of_gaussians() -> None:
     assert torch.equal(draw.of_model(other)(camera, needed).rgb, part.rgb)  # type: ignore[arg-type]
     with pytest.raises(NerfkitError, match="a ball model can't be cropped"):
         boxes.cropped(world.Model(), [(0, 0, 0, 1, 1, 1)])  # type: ignore[arg-type]
+    nowhere = Style(crop=[(7, 7, 7, 8, 8, 8)])
+    with pytest.raises(NerfkitError, match="--crop: nothing of the scene lies in there"):
+        assembled([Source(model, world.scene_of(world.ring(4)), "it")], nowhere, camera)
 
 
 def flat(camera: Cameras, channels: draw.Channels, moment: float = 0.0) -> Rendering:
