@@ -7,17 +7,21 @@ rendering by forward warping: McMillan, *An Image-Based Approach to Three-Dimens
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from nerfkit.cameras import pixel_centers
 from nerfkit.contracts import Cameras
-from nerfkit.viewer.pictures import FAR, Picture
+from nerfkit.viewer.pictures import Picture
 
-_MOST = 160_000  # pixels of a warped picture
-_DENSE = 4  # points for each of them, so that few stay without one where the camera comes nearer
+_MOST = 100_000  # pixels of a warped picture: a few hundredths of a second
+_DENSE = 2  # points for each of them, so that few stay without one where the camera comes nearer
+_MOST_NEIGHBOURS = 4  # of eight
 _NEAR = 1e-4
 
 
@@ -32,50 +36,60 @@ class Seen:
     def size(self) -> int:
         return self.camera.width * self.camera.height
 
+    @functools.cached_property
+    def points(self) -> tuple[Tensor, Tensor]:
+        """World points [3, P] and colours [P, 3] uint8 of evenly spread pixels; what is empty is far away."""
+        camera = self.camera
+        step = max(1, round(math.sqrt(self.size / (_DENSE * _MOST))))
+        depth = torch.from_numpy(self.picture.depth)[step // 2 :: step, step // 2 :: step]
+        y, x = (depth > _NEAR).nonzero(as_tuple=True)
+        z, colors = depth[y, x], torch.from_numpy(self.picture.image)[step // 2 :: step, step // 2 :: step][y, x]
+        fx, fy, cx, cy = camera.intrinsics[0].tolist()
+        corner = step // 2 + 0.5  # the first pixel's centre
+        local = torch.stack([(x * step + (corner - cx)) / fx * z, (y * step + (corner - cy)) / fy * z, z])
+        pose = camera.world_from_cam[0]
+        return pose[:3, :3] @ local + pose[:3, 3:], colors
+
 
 def warped(fine: Seen, sketch: Seen) -> Picture:
     """The view of ``sketch`` with the details of ``fine``, where that one saw what is there."""
-    grow = math.sqrt(min(_MOST, fine.size) / sketch.size)
+    grow = math.sqrt(min(_MOST, fine.size / _DENSE) / sketch.size)
     width, height = round(sketch.camera.width * grow), round(sketch.camera.height * grow)
     enlarged = sketch.picture.enlarged(width, height)
     image, depth = torch.from_numpy(enlarged.image).flatten(0, 1), torch.from_numpy(enlarged.depth).flatten()
-    points, colors = _points(fine, _DENSE * width * height)
+    points, colors = fine.points
     place, z = _project(points, sketch.camera, width, height)
-    inside = place >= 0
-    place, z, colors = place[inside], z[inside], colors[inside]
+    index = (place >= 0).nonzero()[:, 0]
+    place, z = place[index], z[index]
     front = torch.full_like(depth, torch.inf).scatter_reduce(0, place, z, "amin")
-    first = z <= front[place] * 1.001
-    image[place[first]] = colors[first]
-    depth[place[first]] = z[first]
-    return Picture(image.view(height, width, 3).numpy(), depth.view(height, width).numpy())
+    first = (z <= front[place]).nonzero()[:, 0]
+    place = place[first]
+    image[place] = colors[index[first]]
+    depth[place] = z[first]
+    known = np.zeros((height, width), np.float32)
+    known.reshape(-1)[place.numpy()] = 1
+    return _mended(Picture(enlarged.image, enlarged.depth), known)
 
 
-def _points(seen: Seen, most: int) -> tuple[Tensor, Tensor]:
-    """World points [P, 3] and colours [P, 3] uint8 of a picture's pixels that show something."""
-    camera = seen.camera
-    step = max(1, round((seen.size / most) ** 0.5))
-    cut = slice(step // 2, None, step)
-    depth = torch.from_numpy(seen.picture.depth)[cut, cut].flatten()
-    colors = torch.from_numpy(seen.picture.image)[cut, cut].flatten(0, 1)
-    pixels = pixel_centers(camera.width, camera.height).view(camera.height, camera.width, 2)[cut, cut].flatten(0, 1)
-    there = (depth > _NEAR) & (depth < FAR)
-    depth, pixels = depth[there], pixels[there]
-    fx, fy, cx, cy = camera.intrinsics[0].tolist()
-    local = (
-        torch.stack([(pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy, torch.ones_like(depth)], 1) * depth[:, None]
-    )
-    pose = camera.world_from_cam[0]
-    return local @ pose[:3, :3].T + pose[:3, 3], colors[there]
+def _mended(picture: Picture, known: NDArray[np.float32]) -> Picture:
+    """Fills what isn't ``known`` [H, W] from its eight neighbours where most of these are: cracks between points."""
+    weight = cv2.boxFilter(known, -1, (3, 3), normalize=False)
+    cracks = (known == 0) & (weight >= _MOST_NEIGHBOURS)
+    image, depth = picture.image.copy(), picture.depth.copy()
+    around = cv2.boxFilter(picture.image * known[..., None], -1, (3, 3), normalize=False)
+    image[cracks] = (around[cracks] / weight[cracks][:, None]).round().astype(np.uint8)
+    depth[cracks] = cv2.boxFilter(picture.depth * known, -1, (3, 3), normalize=False)[cracks] / weight[cracks]
+    return Picture(image, depth)
 
 
 def _project(points: Tensor, camera: Cameras, width: int, height: int) -> tuple[Tensor, Tensor]:
     """The index of the pixel [P], of a picture of that size, that each point falls into, -1 outside, and its z [P]."""
     pose = camera.world_from_cam[0]
-    local = (points - pose[:3, 3]) @ pose[:3, :3]
-    z = local[:, 2]
+    x, y, z = pose[:3, :3].T @ points - pose[:3, :3].T @ pose[:3, 3:]
     fx, fy, cx, cy = camera.intrinsics[0].tolist()
+    across, down = width / camera.width, height / camera.height
     near = z.clamp_min(_NEAR)
-    x = ((local[:, 0] / near * fx + cx) * (width / camera.width)).floor().clamp(-1, width).long()
-    y = ((local[:, 1] / near * fy + cy) * (height / camera.height)).floor().clamp(-1, height).long()
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (z > _NEAR)
-    return torch.where(inside, y * width + x, -1), z
+    column = (x / near).mul_(fx * across).add_(cx * across).floor_().clamp_(-1, width)
+    row = (y / near).mul_(fy * down).add_(cy * down).floor_().clamp_(-1, height)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (z > _NEAR)
+    return torch.where(inside, row.int() * width + column.int(), -1).long(), z
