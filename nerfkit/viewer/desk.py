@@ -27,7 +27,8 @@ from nerfkit.views.boxes import Box, cropped
 RESTED = 0.25  # seconds without a move
 LONGEST_SIDE = 1920  # pixels of a picture
 PARTS = 1.0  # seconds between two sights of a picture that isn't done
-FINER = 4.0  # times the pixels of a sketch: a picture whose details are worth to be seen from elsewhere
+FINER = 4.0  # times the pixels of another picture: one whose details are worth to be seen from elsewhere
+ENOUGH = 30_000  # pixels of a picture that needs no details of another
 TURNED = 0.03  # of the distance to what is looked at: a move after which splats get new colours
 SPLAT_BYTES = 32  # of a Gaussian on its way to the browser
 MOST_BYTES = 24 << 20  # of splats that are sent anew only for their colours
@@ -242,13 +243,9 @@ class Desk:
         return True
 
     def _sketch(self, seat: Seat, model: Drawable, shot: Cameras, look: Look) -> None:
-        """The first picture of a view, with the details that are known from another view."""
+        """The first picture of a view."""
         seat.shown = Seen(self.painter.sketch(model, shot, look.channel), shot)
-        fine = seat.fine
-        if fine is not None and fine.size > FINER * seat.shown.size:
-            _send_image(seat, warped(fine, seat.shown), quality=80)
-        else:
-            _send_image(seat, seat.shown.picture, quality=80)
+        _send_image(seat, _detailed(seat, seat.shown), quality=80)
 
     def _refine(self, seat: Seat, model: Drawable, shot: Cameras, moves: int, look: Look) -> None:
         """A finer picture of the same view; of one that takes long, now and then what there is by now."""
@@ -258,8 +255,10 @@ class Desk:
             if time.monotonic() - sent > PARTS:
                 _send_image(seat, picture, quality=85)
                 sent = time.monotonic()
-        _send_image(seat, picture, quality=92)
-        seat.shown = seat.fine = Seen(picture, shot)
+        seat.shown = Seen(picture, shot)
+        if seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size):
+            seat.fine = seat.shown
+        _send_image(seat, _detailed(seat, seat.shown), quality=92)
 
     def _wanted(self, seat: Seat, moves: int, look: Look) -> bool:
         """Whether a finer picture is still of use: nothing moved, its viewer is there, and no other one waits."""
@@ -270,6 +269,13 @@ class Desk:
     def _fail(self, seat: Seat, words: str) -> None:
         seat.failed = (seat.look, self.version)
         seat.client.add_notification("This can't be drawn", words, color="red", auto_close_seconds=None)
+
+
+def _detailed(seat: Seat, seen: Seen) -> Picture:
+    """A coarse picture with the details that are known from another view."""
+    if seat.fine is None or seen.size >= ENOUGH or seat.fine.size < FINER * seen.size:
+        return seen.picture
+    return warped(seat.fine, seen)
 
 
 def _send_image(seat: Seat, picture: Picture, quality: int) -> None:
