@@ -20,7 +20,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.viewer.camera import Size, pinhole, pose_of
 from nerfkit.viewer.pictures import Painter, Picture, Stale
 from nerfkit.viewer.splats import pack
-from nerfkit.viewer.subject import Drawable
+from nerfkit.viewer.subject import SENT, Drawable
 from nerfkit.viewer.warp import Seen, warped
 from nerfkit.views.boxes import Box, cropped
 
@@ -30,7 +30,6 @@ PARTS = 1.0  # seconds between two sights of a picture that isn't done
 FINER = 4.0  # times the pixels of another picture: one whose details are worth to be seen from elsewhere
 ENOUGH = 30_000  # pixels of a picture that needs no details of another
 TURNED = 0.03  # of the distance to what is looked at: a move after which splats get new colours
-SPLAT_BYTES = 32  # of a Gaussian on its way to the browser
 MOST_BYTES = 24 << 20  # of splats that are sent anew only for their colours
 
 log = logging.getLogger("nerfkit")
@@ -204,7 +203,7 @@ class Desk:
         if not due:
             away = float(np.linalg.norm(eye - seat.eye))
             turned = away > TURNED * float(np.linalg.norm(eye - camera.look_at))
-            small = seat.splats is not None and len(seat.splats.buffer) * SPLAT_BYTES < MOST_BYTES
+            small = seat.splats is not None and len(seat.splats.buffer) * SENT < MOST_BYTES
             if not (turned and small and seat.rested):
                 return False
         packed = pack(model.gaussians(), torch.from_numpy(eye).float())

@@ -24,7 +24,7 @@ class Looker:
         with viewer.view_tab:
             self.view = ViewPanel(viewer, client, self.props, self.photos)
         with viewer.path_tab:
-            self.command = client.gui.add_text("Render it", "", multiline=True, disabled=True, visible=False)
+            self.command = client.gui.add_text("Render it", "", multiline=True, visible=False)
 
     def tell_command(self, words: str) -> None:
         """Shows a command line, all of it; none where there are no words."""
