@@ -18,7 +18,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.viewer.camera import position, wxyz
 from nerfkit.views.frustums import HELD_OUT, TRAINING
 
-SIDE = 160  # pixels, the longer side of a photo in its frustum
+SIDE = 240  # pixels, the longer side of a photo in its frustum
 MOST = 500  # photos that get a frustum; of more, evenly spread ones
 SIZE = 0.07  # a frustum's depth, of the cameras' median distance from the focus
 
