@@ -114,6 +114,8 @@ def test_a_channel_is_drawn_here_for_who_chose_it(page: Any, browser: Any, vivid
     file = tmp_path / "splats.ply"
     ply.write(file, vivid_run.model().gaussians())  # type: ignore[attr-defined]
     with Serving("view", str(file), "--port", "0") as serving:
+        came: list[float] = []
+        page.on("websocket", lambda opened: opened.on("framereceived", lambda _: came.append(time.monotonic())))
         page.goto(serving.url())
         wait_until(page, lambda seen: share_like(seen, (0.1, 0.8, 0.2)) > 0.02)  # the green ball is in front
         page.get_by_role("combobox").or_(page.get_by_role("textbox")).first.click()
@@ -125,6 +127,16 @@ def test_a_channel_is_drawn_here_for_who_chose_it(page: Any, browser: Any, vivid
         wait_until(other, lambda seen: share_like(seen, (0.1, 0.8, 0.2)) > 0.02)
         wait_until(page, lambda seen: share_like(seen, near, 0.15) > 0.01 > share_like(seen, (0.1, 0.8, 0.2)))
         other.close()
+        page.mouse.move(60, 250)
+        page.mouse.down()
+        came.clear()
+        start = time.monotonic()
+        for step in range(20):
+            page.mouse.move(60 + 4 * step, 250)
+            page.wait_for_timeout(40)
+        page.mouse.up()
+        assert came and came[0] - start < 1.0  # while the camera moves
+        assert len(came) >= 4
         assert serving.end()[0] == 0
 
 

@@ -33,7 +33,7 @@ def shared() -> Iterator[Server]:
 
 def get(server: Server, path: str = "/", **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", path, headers={"Connection": "close", **headers})
     return connection.getresponse()
 
 
