@@ -14,7 +14,7 @@ from torch import Tensor
 from nerfkit.contracts import Cameras
 
 Size = tuple[int, int]  # width, height
-_LEVEL = 0.02  # sine of the roll of a camera that was meant to be level
+_LEVEL = 0.5  # sine of the roll of a camera that was held upright
 
 
 def pose_of(camera: Any) -> Tensor:
@@ -62,7 +62,9 @@ def turning_axis(world_from_cam: Tensor, up: NDArray[np.float64]) -> NDArray[np.
     """The axis [3] nearest to ``up`` with which the browser's camera has exactly a pose's roll.
 
     The browser knows no roll but that of its axis: with ``up`` itself a photo's own, often half a degree, would be
-    lost, and the picture would be pixels off. A pose that is rolled far, or that looks along ``up``, has its own axis.
+    lost, and the picture would be pixels off. It is as far from ``up`` as the pose is rolled:
+    a photo that looks down and was held a little askew must not tip the world when one turns. A pose that is rolled
+    far, or that looks along ``up``, has its own axis.
     """
     pose = world_from_cam.double().cpu().numpy()
     right, head = pose[:3, 0], -pose[:3, 1]

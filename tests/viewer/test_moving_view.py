@@ -11,7 +11,7 @@ import torch
 from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.train.run import Run
-from nerfkit.viewer.camera import pinhole
+from nerfkit.viewer.camera import pinhole, turning_axis
 from nerfkit.viewer.pictures import Painter, strip_of
 from nerfkit.viewer.warp import Seen, warped
 
@@ -49,6 +49,18 @@ def test_where_nothing_is_known_the_sketch_is_seen(vivid_run: Run) -> None:
     away = pinhole(look_at(torch.tensor([0.0, 9, 0]), torch.tensor([0.0, 99, 0]), UP), 0.6, (32, 24))
     got = warped(seen, Seen(sketch, away))
     np.testing.assert_array_equal(got.image, sketch.enlarged(got.image.shape[1], got.image.shape[0]).image)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.01, 0.1, 0.4, 1.5, 3.0])
+def test_the_browser_keeps_a_photos_roll_and_the_world_stays_upright(roll: float) -> None:
+    pose = look_at(torch.tensor([2.0, 1, 2]), torch.zeros(3), UP).double()
+    turn = torch.tensor([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]]).double()
+    pose[:3, :3] = pose[:3, :3] @ turn
+    axis = turning_axis(pose, np.array([0.0, 0, 1]))
+    shown = look_at(pose[:3, 3], pose[:3, 3] + pose[:3, 2], torch.from_numpy(axis))  # as the browser does
+    torch.testing.assert_close(shown.double(), pose, atol=1e-5, rtol=0)
+    if roll < 0.5:
+        assert math.acos(min(1.0, axis[2])) <= roll + 1e-4
 
 
 @pytest.mark.parametrize("rows", [slice(0, 7), slice(7, 30)])
