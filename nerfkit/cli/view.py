@@ -36,10 +36,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.viewer.requirements import require_viser
 
     require_viser()  # before a model is loaded
-    from nerfkit.viewer.subject import open_subject
+    from nerfkit.viewer.subject import open_subject, too_many
     from nerfkit.viewer.viewer import Viewer
 
     subject = open_subject(options.subject, options.device, options.backend, options.up)
+    if words := too_many(options.subject, subject):
+        console.warn(words)
     viewer = Viewer(subject, options.host, options.port)
     with viewer, contextlib.suppress(KeyboardInterrupt):  # the ordinary end
         announce(viewer, console)

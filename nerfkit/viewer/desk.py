@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from nerfkit.contracts import Channel, HasCrop, HasGaussians
+from nerfkit.contracts import Cameras, Channel, HasCrop, HasGaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.viewer.camera import Size, pinhole, pose_of
-from nerfkit.viewer.pictures import Painter, Stale
+from nerfkit.viewer.pictures import Painter, Picture, Stale
 from nerfkit.viewer.splats import pack
-from nerfkit.viewer.subject import Drawable
+from nerfkit.viewer.subject import SENT, Drawable
+from nerfkit.viewer.warp import Seen, warped
 from nerfkit.views.boxes import Box, cropped
 
-LADDER = (0.12, 0.6, 3.0, float("inf"))  # seconds that a picture may take, one after the other while the camera rests
 RESTED = 0.25  # seconds without a move
 LONGEST_SIDE = 1920  # pixels of a picture
-FINER = 1.4  # times the pixels that make another picture worth its while
+PARTS = 1.0  # seconds between two sights of a picture that isn't done
+FINER = 4.0  # times the pixels of another picture: one whose details are worth to be seen from elsewhere
+ENOUGH = 30_000  # pixels of a picture that needs no details of another
 TURNED = 0.03  # of the distance to what is looked at: a move after which splats get new colours
-SPLAT_BYTES = 32  # of a Gaussian on its way to the browser
 MOST_BYTES = 24 << 20  # of splats that are sent anew only for their colours
 
 log = logging.getLogger("nerfkit")
@@ -36,7 +37,7 @@ log = logging.getLogger("nerfkit")
 
 @dataclass(frozen=True)
 class Look:
-    """What everyone is shown."""
+    """What a viewer is shown of the model."""
 
     channel: Channel = "rgb"
     in_browser: bool = True  # splats are drawn there, where there are any
@@ -45,13 +46,17 @@ class Look:
 
 @dataclass(eq=False)
 class Seat:
-    """One viewer, and what it has been sent."""
+    """One viewer, what it looks at, and what it has been sent."""
 
     client: Any
+    look: Look = field(default_factory=Look)
     moves: int = 0
     moved: float = field(default_factory=time.monotonic)
+    waiting: bool = True  # for a picture of a view of which it has none
+    served: float = 0.0  # when it was sent something
     painted: tuple[Any, ...] | None = None  # what the last picture showed
-    pixels: int = 0  # of that picture
+    shown: Seen | None = None  # the last picture
+    fine: Seen | None = None  # the finest of this look, for views near it
     splats: Any = None  # viser's handle
     packed: tuple[Any, ...] | None = None  # which splats were sent
     eye: Any = None  # from where these were seen
@@ -71,12 +76,12 @@ class Desk:
 
     def __init__(self, model: Drawable | None, longest: float = float("inf")) -> None:
         self.model, self.longest = model, longest
-        self.look, self.version = Look(), 0
+        self.version = 0
         self.painter = Painter()
         self.closed = False
         self._seats: dict[int, Seat] = {}
         self._wake = threading.Condition()
-        self._cropped: tuple[Any, Drawable] | None = None
+        self._cropped: dict[Any, Drawable] = {}  # by box and version
 
     # --- called from viser's threads ----------------------------------------------------------------------
 
@@ -95,17 +100,27 @@ class Desk:
             seat = self._seats.get(client.client_id)
             if seat is not None:
                 seat.moves, seat.moved = seat.moves + 1, time.monotonic()
+                seat.waiting = seat.waiting or seat.painted is not None
             self._wake.notify_all()
 
-    def show(self, look: Look) -> None:
+    def show(self, client: Any, look: Look) -> None:
+        """What a viewer looks at from now on."""
         with self._wake:
-            self.look = look
+            seat = self._seats.get(client.client_id)
+            if seat is not None:
+                seat.look, seat.waiting, seat.fine = look, True, None
             self._wake.notify_all()
+
+    def look(self, client: Any) -> Look:
+        seat = self._seats.get(client.client_id)
+        return Look() if seat is None else seat.look
 
     def changed(self) -> None:
         """The model has learnt: everyone is to see it as it is now."""
         with self._wake:
             self.version += 1
+            for seat in self._seats.values():
+                seat.waiting, seat.fine = True, None
             self._wake.notify_all()
 
     def close(self) -> None:
@@ -140,12 +155,16 @@ class Desk:
                     self._wake.wait(0.05 if unrested else 1.0)
 
     def serve(self) -> bool:
-        """Sends what is due next to whoever has waited for the longest; False: nothing is due."""
+        """Sends what is due next, first to those who wait for any picture, of them to who has waited for the longest.
+
+        False: nothing is due.
+        """
         if self.model is None:
             return False
-        for seat in sorted(list(self._seats.values()), key=lambda seat: seat.painted is not None):
+        for seat in sorted(list(self._seats.values()), key=lambda seat: (not seat.waiting, seat.served)):
             try:
                 if self._serve(seat):
+                    seat.served = time.monotonic()
                     return True
             except Stale:
                 return True
@@ -157,7 +176,8 @@ class Desk:
         return False
 
     def _serve(self, seat: Seat) -> bool:
-        look, version = self.look, self.version
+        seat.waiting = False  # before its camera is read: whatever comes later sets it anew
+        look, version = seat.look, self.version
         if seat.failed == (look, version):
             return False
         model = self._shown(look, version)
@@ -170,10 +190,12 @@ class Desk:
         if look.crop is None:
             return self.model
         key = (look.crop, version)
-        if self._cropped is None or self._cropped[0] != key:
+        if key not in self._cropped:
             model: Any = self.model
-            self._cropped = key, cropped(model, [look.crop])
-        return self._cropped[1]
+            used = {(seat.look.crop, version) for seat in list(self._seats.values())}
+            kept = {old: part for old, part in self._cropped.items() if old in used}
+            self._cropped = kept | {key: cropped(model, [look.crop])}
+        return self._cropped[key]
 
     def _send_splats(self, seat: Seat, model: Any, look: Look, version: int) -> bool:
         camera = seat.client.camera
@@ -181,7 +203,7 @@ class Desk:
         if not due:
             away = float(np.linalg.norm(eye - seat.eye))
             turned = away > TURNED * float(np.linalg.norm(eye - camera.look_at))
-            small = seat.splats is not None and len(seat.splats.buffer) * SPLAT_BYTES < MOST_BYTES
+            small = seat.splats is not None and len(seat.splats.buffer) * SENT < MOST_BYTES
             if not (turned and small and seat.rested):
                 return False
         packed = pack(model.gaussians(), torch.from_numpy(eye).float())
@@ -203,40 +225,65 @@ class Desk:
     def _send_picture(self, seat: Seat, model: Drawable, look: Look, version: int) -> bool:
         camera, moves = seat.client.camera, seat.moves
         showing = (moves, look, version)
-        full = _canvas(camera)
-        size = self._next_size(seat, showing, full, look.channel)
+        again = seat.painted == showing and seat.shown is not None
+        if again and not seat.rested:
+            return False
+        shown = seat.shown.size if again and seat.shown is not None else 0
+        canvas = _canvas(camera)
+        size = self.painter.pace.next_size(look.channel, canvas, shown, self.longest)
         if size is None:
             return False
-        shot = pinhole(pose_of(camera), camera.fov, size)
-        rough = seat.painted != showing
-        picture = self.painter.paint(model, shot, look.channel, lambda: rough or self._wanted(seat, moves, look))
-        with seat.client.atomic():
-            seat.client.scene.set_background_image(
-                picture.image, format="jpeg", jpeg_quality=70 if rough else 92, depth=picture.depth
-            )
-            if seat.splats is not None and seat.splats.visible:
-                seat.splats.visible = False
-        seat.painted, seat.pixels, seat.packed = showing, size[0] * size[1], None
+        shot = pinhole(pose_of(camera), camera.fov, size, canvas[0] / canvas[1])
+        if again:
+            self._refine(seat, model, shot, moves, look)
+        else:
+            self._sketch(seat, model, shot, look)
+        seat.painted, seat.packed = showing, None
         return True
 
-    def _next_size(self, seat: Seat, showing: tuple[Any, ...], full: Size, channel: Channel) -> Size | None:
-        """The size of the next picture, or None if there is nothing to better."""
-        sizes = [self.painter.pace.size(channel, full, min(seconds, self.longest)) for seconds in LADDER]
-        if seat.painted != showing:
-            return sizes[0]
-        if not seat.rested:
-            return None
-        last = sizes[-1][0] * sizes[-1][1]
-        return next((s for s in sizes if s[0] * s[1] > FINER * seat.pixels or last == s[0] * s[1] > seat.pixels), None)
+    def _sketch(self, seat: Seat, model: Drawable, shot: Cameras, look: Look) -> None:
+        """The first picture of a view."""
+        seat.shown = Seen(self.painter.sketch(model, shot, look.channel), shot)
+        _send_image(seat, _detailed(seat, seat.shown), quality=80)
+
+    def _refine(self, seat: Seat, model: Drawable, shot: Cameras, moves: int, look: Look) -> None:
+        """A finer picture of the same view; of one that takes long, now and then what there is by now."""
+        assert seat.shown is not None
+        under, sent = seat.shown.picture, time.monotonic()
+        for picture in self.painter.refine(model, shot, look.channel, under, lambda: self._wanted(seat, moves, look)):
+            if time.monotonic() - sent > PARTS:
+                _send_image(seat, picture, quality=85)
+                sent = time.monotonic()
+        seat.shown = Seen(picture, shot)
+        if seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size):
+            seat.fine = seat.shown
+        _send_image(seat, _detailed(seat, seat.shown), quality=92)
 
     def _wanted(self, seat: Seat, moves: int, look: Look) -> bool:
-        """Whether a finer picture is still of use: nothing moved, and its viewer is still there."""
+        """Whether a finer picture is still of use: nothing moved, its viewer is there, and no other one waits."""
         here = self._seats.get(seat.client.client_id) is seat
-        return here and seat.moves == moves and self.look == look and not self.closed
+        waited_for = any(other.waiting for other in list(self._seats.values()))
+        return here and not waited_for and seat.moves == moves and seat.look == look and not self.closed
 
     def _fail(self, seat: Seat, words: str) -> None:
-        seat.failed = (self.look, self.version)
+        seat.failed = (seat.look, self.version)
         seat.client.add_notification("This can't be drawn", words, color="red", auto_close_seconds=None)
+
+
+def _detailed(seat: Seat, seen: Seen) -> Picture:
+    """A coarse picture with the details that are known from another view."""
+    if seat.fine is None or seen.size >= ENOUGH or seat.fine.size < FINER * seen.size:
+        return seen.picture
+    return warped(seat.fine, seen)
+
+
+def _send_image(seat: Seat, picture: Picture, quality: int) -> None:
+    with seat.client.atomic():
+        seat.client.scene.set_background_image(
+            picture.image, format="jpeg", jpeg_quality=quality, depth=picture.small_depth
+        )
+        if seat.splats is not None and seat.splats.visible:
+            seat.splats.visible = False
 
 
 def _canvas(camera: Any) -> Size:

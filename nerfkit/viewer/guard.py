@@ -72,7 +72,7 @@ class Guard:
         return self._is_token(parse_qs(urlsplit(path).query).get("token", [""])[0])
 
     def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+        return hmac.compare_digest(given.encode(errors="replace"), (self.token or "").encode())
 
 
 @contextmanager
@@ -101,6 +101,7 @@ def _asking(guard: Guard, then: Handler | None) -> Handler:
         if cookie is not None and request.headers.get("Upgrade") is None:
             response = connection.respond(http.HTTPStatus.SEE_OTHER, "")
             response.headers["Set-Cookie"], response.headers["Location"] = cookie, "/"
+            response.headers["Referrer-Policy"], response.headers["Cache-Control"] = "no-referrer", "no-store"
             return response
         return None if then is None else then(connection, request)
 

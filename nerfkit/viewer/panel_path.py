@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerfkit.errors import NerfkitError
-from nerfkit.viewer.camera import pose_of, position, show, wxyz
+from nerfkit.viewer.camera import pose_of, position, wxyz
 from nerfkit.viewer.command import render_command
 from nerfkit.viewer.keyframes import Keyframes, Shelf
 
@@ -61,7 +61,6 @@ class PathPanel:
             self.saved = gui.add_dropdown("Saved", (NONE, *self.shelf.names()))
             self.load = gui.add_button("Load")
             self.load.on_click(self._safely(self._load))
-        self.command = gui.add_markdown("")
 
     def close(self) -> None:
         if self._flight is not None:
@@ -128,25 +127,26 @@ class PathPanel:
 
     # --- how it is shown ----------------------------------------------------------------------------------
 
-    def tell_command(self) -> None:
-        """The command that renders the saved path as it is shown."""
-        with self._lock:
-            look, subject = self.viewer.desk.look, self.viewer.subject
-            if subject.run is None or self.saved.value == NONE:
-                self.command.content = ""
-                return
-            words = render_command(subject.run, self.shelf.file(self.saved.value), look)
-            self.command.content = f"Render it:\n```\n{words}\n```"
+    def tell_command(self, client: Any = None) -> None:
+        """The command that renders the saved path, to one viewer or to all, to each as it sees the scene."""
+        subject, saved = self.viewer.subject, str(self.saved.value)
+        for looker in self.viewer.lookers():
+            if client is not None and looker.client is not client:
+                continue
+            words = ""
+            if subject.run is not None and saved != NONE:
+                words = render_command(subject.run, self.shelf.file(saved), self.viewer.desk.look(looker.client))
+            looker.tell_command(words)
 
     def _fly(self, client: Any, cameras: Any, stop: threading.Event) -> None:
-        stage, start = self.viewer.stage, time.monotonic()
+        start = time.monotonic()
         self._all.visible = False  # the picture as it will be
         fovs = (2 * np.arctan(cameras.height / 2 / cameras.intrinsics[:, 1].numpy())).tolist()
         try:
             while not stop.is_set() and client.client_id in self.viewer.server.viser.get_clients():
                 index = int((time.monotonic() - start) * PREVIEW_FPS)  # late frames are left out
-                pose = cameras.world_from_cam[min(index, len(cameras) - 1)]
-                show(client, pose, fovs[min(index, len(cameras) - 1)], stage.distance(pose), stage.axis)
+                place = min(index, len(cameras) - 1)
+                self.viewer.go(client, cameras.world_from_cam[place], fovs[place])
                 if index >= len(cameras) - 1:
                     return
                 stop.wait(1 / PREVIEW_FPS)
@@ -154,8 +154,8 @@ class PathPanel:
             self._flight, self.preview.label, self._all.visible = None, "Preview", True
 
     def _go(self, client: Any, index: int) -> None:
-        key, stage = self.keys.keys[index], self.viewer.stage
-        show(client, key.world_from_cam, key.fov, stage.distance(key.world_from_cam), stage.axis)
+        key = self.keys.keys[index]
+        self.viewer.go(client, key.world_from_cam, key.fov)
 
     def _refresh(self, index: int | None) -> None:
         """Brings the handles and the path's line in step with the keyframes."""
@@ -172,7 +172,7 @@ class PathPanel:
         self.tell_command()
 
     def _draw(self, chosen: int | None) -> None:
-        scene, size = self.viewer.server.viser.scene, 0.06 * float(np.linalg.norm(self.viewer.stage.reach))
+        scene, size = self.viewer.server.viser.scene, 0.05 * self.viewer.stage.size
         for node in self._nodes:
             node.remove()
         self._nodes = []

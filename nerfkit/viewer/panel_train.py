@@ -62,7 +62,7 @@ class TrainPanel:
 
 def describe(status: Status, wish: Wish) -> str:
     """The numbers of a run, as Markdown."""
-    own = ", ".join(f"{value:,.6g} {name}" for name, value in status.statistics.items() if name != "psnr")
+    own = ", ".join(f"{_number(value)} {name}" for name, value in status.statistics.items() if name != "psnr")
     held = " · **paused**" if wish == "pause" else ""
     left = "?" if status.seconds_left == float("inf") else f"{status.seconds_left:.0f} s"
     lines = [
@@ -72,3 +72,7 @@ def describe(status: Status, wish: Wish) -> str:
         own,
     ]
     return "  \n".join(line for line in lines if line)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"

@@ -1,24 +1,27 @@
-"""Pictures for the page: a channel of a model as an image, its depth beside it, and the size that can be afforded."""
+"""Pictures for the page: a channel of a model as an image, its depth beside it, drawn whole or strip by strip."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from nerfkit.contracts import Cameras, Channel, Rendering
-from nerfkit.viewer.camera import Size
+from nerfkit.viewer.pace import Pace
 from nerfkit.viewer.subject import Drawable
 from nerfkit.views.color import Limits, depth_limits
 from nerfkit.views.frames import needed_for, pixels
 
 FAR = 160.0  # depth of what isn't there: viser's end at 167
-_FEWEST = 48  # pixels, of a picture's longer side
+STRIP = 0.7  # seconds that a strip may take, before what there is by now is shown
+_DEPTH_SIDE = 640  # pixels: depth only hides lines, and is the larger part of what is sent
 
 
 class Stale(Exception):
@@ -30,26 +33,17 @@ class Picture:
     image: NDArray[np.uint8]  # [H, W, 3]
     depth: NDArray[np.float32]  # [H, W] z, FAR where nothing is
 
+    def enlarged(self, width: int, height: int) -> Picture:
+        """The same at another size; depth isn't mixed across edges."""
+        image: NDArray[np.uint8] = cv2.resize(self.image, (width, height), interpolation=cv2.INTER_CUBIC)
+        depth: NDArray[np.float32] = cv2.resize(self.depth, (width, height), interpolation=cv2.INTER_NEAREST)
+        return Picture(image, depth)
 
-@dataclass
-class Pace:
-    """How many pixels of a channel this machine draws in a second, learnt from those it has drawn."""
-
-    rates: dict[Channel, float] = field(default_factory=dict)
-    first: float = 2e4
-
-    def learn(self, channel: Channel, pixels: int, seconds: float) -> None:
-        rate = pixels / max(seconds, 1e-6)
-        self.rates[channel] = rate if channel not in self.rates else 0.6 * self.rates[channel] + 0.4 * rate
-
-    def size(self, channel: Channel, full: Size, seconds: float) -> Size:
-        """The largest size of the shape of ``full``, and not above it, that takes about ``seconds``."""
-        affordable = self.rates.get(channel, self.first) * seconds
-        shrink = min(1.0, max(math.sqrt(affordable / (full[0] * full[1])), _FEWEST / max(full)))
-        return max(2, round(full[0] * shrink)), max(2, round(full[1] * shrink))
-
-    def seconds(self, channel: Channel, size: Size) -> float:
-        return size[0] * size[1] / self.rates.get(channel, self.first)
+    @property
+    def small_depth(self) -> NDArray[np.float32]:
+        """Depth for the page, which needn't be as fine as the image."""
+        step = -(-max(self.depth.shape) // _DEPTH_SIDE)
+        return np.ascontiguousarray(self.depth[step // 2 :: step, step // 2 :: step])
 
 
 class Painter:
@@ -59,26 +53,49 @@ class Painter:
         self.pace = pace or Pace()
         self._limits: Limits | None = None
 
-    def paint(
-        self, model: Drawable, camera: Cameras, channel: Channel, wanted: Callable[[], bool] = lambda: True
-    ) -> Picture:
-        """A picture over the model's background.
+    def sketch(self, model: Drawable, camera: Cameras, channel: Channel) -> Picture:
+        """The first picture of a view, always wanted: without it a camera that moves on and on would see nothing."""
+        return self._paint(model, camera, channel, True, lambda: True)
+
+    def refine(
+        self, model: Drawable, camera: Cameras, channel: Channel, under: Picture, wanted: Callable[[], bool]
+    ) -> Iterator[Picture]:
+        """A finer picture; one that takes long comes several times, ever more of it drawn over ``under``.
 
         Raises:
             Stale: it wasn't ``wanted`` any more before it was done.
         """
+        seconds = camera.width * camera.height / self.pace.rate(channel, False)
+        count = min(camera.height, max(1, math.ceil(seconds / STRIP)))
+        if count == 1:
+            yield self._paint(model, camera, channel, False, wanted)
+            return
+        whole = under.enlarged(camera.width, camera.height)
+        for index in range(count):
+            rows = slice(index * camera.height // count, (index + 1) * camera.height // count)
+            strip = self._paint(model, strip_of(camera, rows), channel, False, wanted, settled=True)
+            whole.image[rows], whole.depth[rows] = strip.image, strip.depth
+            yield whole
+
+    def _paint(
+        self, model: Drawable, camera: Cameras, channel: Channel, rough: bool, wanted: Callable[[], bool],
+        settled: bool = False,
+    ) -> Picture:  # fmt: skip
+        """A picture over the model's background; ``settled``: in the colours for depth of the last one."""
 
         def still_wanted(stage: str, done: int, total: int) -> None:
             if not wanted():
                 raise Stale
 
+        still_wanted("pixels", 0, 1)
         start = time.perf_counter()
         with torch.no_grad():
             drawn = model.render(camera, needed_for([channel]) | {"depth", "alpha"}, still_wanted)
-        self.pace.learn(channel, camera.width * camera.height, time.perf_counter() - start)
+        self.pace.learn(channel, rough, camera.width * camera.height, time.perf_counter() - start)
         assert drawn.depth is not None and drawn.alpha is not None
         depth = torch.where(drawn.alpha > 0.5, drawn.depth, FAR).float().cpu().numpy()
-        return Picture(pixels(drawn, channel, self._range(drawn) if channel == "depth" else None), depth)
+        limits = None if channel != "depth" else self._limits if settled and self._limits else self._range(drawn)
+        return Picture(pixels(drawn, channel, limits), depth)
 
     def _range(self, drawn: Rendering) -> Limits:
         """Limits of depth's colours that follow the view slowly, so that they don't flicker."""
@@ -87,3 +104,9 @@ class Painter:
             near, far = (0.7 * old + 0.3 * new for old, new in zip(self._limits, (near, far), strict=True))
         self._limits = near, far
         return self._limits
+
+
+def strip_of(camera: Cameras, rows: slice) -> Cameras:
+    """A pinhole camera that sees these rows of a camera's picture."""
+    up = torch.tensor([[0.0, 0.0, 0.0, float(rows.start)]]).to(camera.intrinsics)
+    return dataclasses.replace(camera, intrinsics=camera.intrinsics - up, height=rows.stop - rows.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from statistics import fmean
 
@@ -15,35 +16,49 @@ from nerfkit.train.evaluate import draw, ground_truth
 from nerfkit.train.metrics import psnr
 
 VIEWS, SIDE = 3, 160  # photos, and the pixels of their parts' sides: little time, for a curve
+SMALLEST = 20  # pixels of such a side
+SECONDS = 0.5  # that a measurement may take
 
 
 class Score:
     """The PSNR of parts of some held-out photos, evenly spread; of training photos where none is held out.
 
     Parts, and not small pictures: Gaussians that were trained for one pixel size are too thick for larger pixels.
+    A model that is slow to draw, as a field is that has learnt little yet, has smaller parts until it is faster.
     """
 
     def __init__(self, model: SceneModel, scene: Scene) -> None:
         indices = scene.held_out or scene.train
         count = min(VIEWS, len(indices))
-        picks = [indices[k * len(indices) // count] for k in range(count)]
-        self._model, self._parts = model, [Middle(scene.views[index]) for index in picks]
+        self._model = model
+        self._views = [scene.views[indices[k * len(indices) // count]] for k in range(count)]
+        self._side = min(SMALLEST, SIDE)
 
     def psnr(self) -> float | None:
         """Their mean, dB; None while there is nothing to draw, or where the photos are gone."""
         try:
-            values = [psnr(draw(self._model, part), ground_truth(self._model, part)) for part in self._parts]
+            value, seconds = self._measure()
+            if seconds * 4 < SECONDS and self._side < SIDE:  # of four times the pixels
+                self._side = min(2 * self._side, SIDE)
+                return self.psnr()
         except NerfkitError:
             return None
-        return fmean(min(value, 100.0) for value in values)
+        return value
+
+    def _measure(self) -> tuple[float, float]:
+        """The mean PSNR, and the seconds that it took."""
+        start = time.perf_counter()
+        parts = [Middle(view, self._side) for view in self._views]
+        values = [psnr(draw(self._model, part), ground_truth(self._model, part)) for part in parts]
+        return fmean(min(value, 100.0) for value in values), time.perf_counter() - start
 
 
 class Middle:
-    """The middle of a photo, at most SIDE pixels wide and high (:class:`nerfkit.contracts.View`)."""
+    """The middle of a photo, at most ``side`` pixels wide and high (:class:`nerfkit.contracts.View`)."""
 
-    def __init__(self, view: PhotoView) -> None:
+    def __init__(self, view: PhotoView, side: int) -> None:
         full = view.camera
-        width, height = min(SIDE, full.width), min(SIDE, full.height)
+        width, height = min(side, full.width), min(side, full.height)
         x, y = (full.width - width) // 2, (full.height - height) // 2
         self.name, self._view = view.name, view
         self._rows, self._columns = slice(y, y + height), slice(x, x + width)

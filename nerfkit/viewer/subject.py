@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
+from nerfkit.contracts import Cameras, Channel, Gaussians, HasGaussians, RenderCore, Rendering
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 
+MANY = 1_000_000  # Gaussians
+SENT = 32  # bytes of a Gaussian on its way to the browser
 _UPS: dict[str, formats.Up] = {"+z": "z", "+y": "y", "-y": "-y"}  # that glTF's frame can be turned to
 
 
@@ -89,6 +91,18 @@ def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: st
     scene = Scene.load(path, downscale=None)
     folder = path if path.is_dir() else path.parent
     return Subject(scene.name, scene, None, folder / "paths", up=up or "+z")
+
+
+def too_many(path: Path, subject: Subject) -> str | None:
+    """What to tell of a model of so many Gaussians that browsers have a hard time with it; else None."""
+    count = len(subject.model.gaussians()) if isinstance(subject.model, HasGaussians) else 0
+    if count <= MANY:
+        return None
+    smaller = "export" if subject.run is not None else "convert"
+    return (
+        f"{path}: {count / 1e6:.1f} million Gaussians, {count * SENT / 1e6:.0f} MB for each browser, which needs a "
+        f"good graphics card; nerfkit {smaller} with --max-size 20MB makes a smaller file, and tells what is lost"
+    )
 
 
 def _of_run(path: Path, device: str, backend: str, up: str) -> Subject:

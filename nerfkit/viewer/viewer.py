@@ -1,18 +1,17 @@
-"""The viewer: a server, what it shows, and its panels."""
+"""The viewer: a server, what it shows, who looks, and the camera path that they lay."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any, Self
 
-import numpy as np
+from torch import Tensor
 
-from nerfkit.data.scene import PhotoView
-from nerfkit.viewer.camera import fitting_fov, show
+from nerfkit.viewer.camera import show
 from nerfkit.viewer.desk import Desk
+from nerfkit.viewer.looker import Looker
 from nerfkit.viewer.panel_path import PathPanel
-from nerfkit.viewer.panel_view import ViewPanel
-from nerfkit.viewer.photos import Photos
+from nerfkit.viewer.photos import Thumbnails
 from nerfkit.viewer.server import Server
 from nerfkit.viewer.stage import Stage
 from nerfkit.viewer.subject import Subject
@@ -20,6 +19,9 @@ from nerfkit.viewer.subject import Subject
 
 class Viewer:
     """Shows a subject until closed.
+
+    The model, the camera path and the training are everybody's; camera, channel, crop and what stands around the model
+    are each viewer's own (:class:`nerfkit.viewer.looker.Looker`).
 
     Args:
         worker: whether a thread of its own draws; else whoever owns the model calls ``desk.serve``.
@@ -39,14 +41,15 @@ class Viewer:
         viser = self.server.viser
         self.desk = Desk(subject.model, longest)
         self.stage = Stage(viser, subject)
-        self.photos = None if subject.scene is None else Photos(viser, subject.scene, self.go_to_photo, pause)
+        self.thumbnails = None if subject.scene is None else Thumbnails(subject.scene, pause)
         self.tabs = viser.gui.add_tab_group()
-        with self.tabs.add_tab("View"):
-            self.view = ViewPanel(self)
-        with self.tabs.add_tab("Path"):
+        self.view_tab, self.path_tab = self.tabs.add_tab("View"), self.tabs.add_tab("Path")
+        self._lookers: dict[int, Looker] = {}
+        self._lock = threading.Lock()
+        with self.path_tab:
             self.path = PathPanel(self)
         viser.on_client_connect(self._welcome)
-        viser.on_client_disconnect(self.desk.leave)
+        viser.on_client_disconnect(self._farewell)
         self._worker = threading.Thread(target=self.desk.work, name="nerfkit viewer", daemon=True)
         if worker:
             self._worker.start()
@@ -64,20 +67,23 @@ class Viewer:
     def close(self) -> None:
         self.desk.close()
         self.path.close()
-        if self.photos is not None:
-            self.photos.closed = True
+        if self.thumbnails is not None:
+            self.thumbnails.close()
         self.server.close()
         if self._worker.is_alive():
             self._worker.join(timeout=5)
 
-    def changed_look(self) -> None:
-        self.path.tell_command()
+    def lookers(self) -> list[Looker]:
+        """Those who look at present."""
+        with self._lock:
+            return list(self._lookers.values())
 
-    def go_to_photo(self, client: Any, view: PhotoView) -> None:
-        """Brings a viewer to where a photo was taken, with all of it in the window."""
-        pose = view.camera.world_from_cam[0].double()
-        fov = fitting_fov(view.camera, client.camera.aspect)
-        show(client, pose, fov, self.stage.distance(pose), self.stage.axis)
+    def go(self, client: Any, world_from_cam: Tensor, fov: float) -> None:
+        """Brings a viewer to a pose, to turn about what is before it."""
+        with self._lock:
+            looker = self._lookers.get(client.client_id)
+        up = self.stage.axis if looker is None else looker.props.axis
+        show(client, world_from_cam, fov, self.stage.distance(world_from_cam), up)
 
     def tell(self, title: str, words: str, client: Any = None, bad: bool = False) -> None:
         """A note in the corner of the page, for one viewer or for all."""
@@ -87,13 +93,22 @@ class Viewer:
 
     def _welcome(self, client: Any) -> None:
         self.desk.join(client)
-        client.camera.on_update(lambda _: self._moved(client))
-        if self.photos is not None:
-            self._moved(client)
-            self.photos.load()
+        looker = Looker(self, client)
+        with self._lock:
+            self._lookers[client.client_id] = looker
+        if client.client_id not in self.server.viser.get_clients():  # has left meanwhile
+            self._farewell(client)
+            return
+        self.path.tell_command(client)
+        client.camera.on_update(lambda _: self._moved(looker))
 
-    def _moved(self, client: Any) -> None:
-        self.desk.moved(client)
-        if self.photos is not None:
-            clients = self.server.viser.get_clients().values()
-            self.photos.clear(np.array([one.camera.position for one in clients]).reshape(-1, 3))
+    def _farewell(self, client: Any) -> None:
+        self.desk.leave(client)
+        with self._lock:
+            looker = self._lookers.pop(client.client_id, None)
+        if looker is not None:
+            looker.close()
+
+    def _moved(self, looker: Looker) -> None:
+        self.desk.moved(looker.client)
+        looker.moved()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -17,16 +18,18 @@ from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train.run import Run
 from nerfkit.viewer import desk as desk_module
+from nerfkit.viewer import pace as pace_module
+from nerfkit.viewer import pictures as pictures_module
 from nerfkit.viewer.desk import Desk, Look
-from nerfkit.viewer.pictures import FAR, Pace, Painter, Stale
+from nerfkit.viewer.pace import FIRST, Pace
+from nerfkit.viewer.pictures import FAR, Painter, Picture, Stale
 
 
 class Browser:
     """What the desk uses of viser's ``ClientHandle``; keeps what it is sent."""
 
-    client_id = 3
-
-    def __init__(self, width: int = 640, height: int = 400) -> None:
+    def __init__(self, width: int = 640, height: int = 400, client_id: int = 3) -> None:
+        self.client_id = client_id
         self.camera = SimpleNamespace(
             wxyz=np.array([1.0, 0, 0, 0]), position=np.array([0.0, 0, -2]), look_at=np.zeros(3), fov=1.0,
             image_width=width, image_height=height,
@@ -126,20 +129,88 @@ def test_a_picture_that_nobody_waits_for_is_given_up() -> None:
 def test_a_painter_says_that_it_gave_up() -> None:
     from nerfkit.viewer.camera import pinhole
 
+    under = Picture(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.float32))
+    parts = Painter().refine(Slow(), pinhole(torch.eye(4), 1.0, (8, 8)), "rgb", under, lambda: False)
     with pytest.raises(Stale):
-        Painter().paint(Slow(), pinhole(torch.eye(4), 1.0, (8, 8)), "rgb", lambda: False)
+        next(parts)
+
+
+def drawn_sizes(rate: float, full: tuple[int, int], longest: float = float("inf")) -> list[int]:
+    """Pixels of the pictures of one view, on a machine that draws ``rate`` pixels a second."""
+    pace, out = Pace(), [0]
+    for rough in (True, False):
+        pace.learn("rgb", rough, round(rate), 1.0)
+    while (size := pace.next_size("rgb", full, out[-1], longest)) is not None:
+        assert size[0] / size[1] == pytest.approx(full[0] / full[1], rel=0.06)
+        out.append(size[0] * size[1])
+    return out[1:]
+
+
+@pytest.mark.parametrize("rate", [2e3, 5e4, 2e6, 5e8])
+def test_the_first_picture_is_there_in_time_and_the_last_is_full(rate: float) -> None:
+    drawn = drawn_sizes(rate, (1600, 900))
+    assert drawn[0] / rate < 0.3
+    assert drawn[0] == 1600 * 900 or drawn[0] / rate == pytest.approx(FIRST, rel=1.0)
+    assert drawn[-1] == 1600 * 900
+    assert all(1.5 < b / a < 6.5 for a, b in itertools.pairwise(drawn))  # each is worth its while
+    assert sum(drawn[:-1]) < 0.9 * drawn[-1]  # and the steps on the way are no detour
+
+
+def test_while_it_trains_no_picture_takes_long() -> None:
+    drawn = drawn_sizes(5e4, (1600, 900), longest=0.5)
+    assert drawn[-1] == pytest.approx(25_000, rel=0.06)
 
 
 def test_the_pace_adapts_to_the_machine() -> None:
-    pace, full = Pace(), (1600, 800)
-    for _ in range(8):
-        pace.learn("rgb", 10_000, 1.0)
-    slow = pace.size("rgb", full, 0.5)
-    for _ in range(20):
-        pace.learn("rgb", 10_000_000, 1.0)
-    assert pace.size("rgb", full, 0.5) == full
-    assert slow[0] * slow[1] == pytest.approx(5000, rel=0.05)
-    assert slow[0] / slow[1] == pytest.approx(2, rel=0.05)
+    pace, full = Pace(), (1600, 900)
+    pace.learn("rgb", True, 1000, 1.0)
+    slow = pace.next_size("rgb", full, 0)
+    for _ in range(4):
+        pace.learn("rgb", True, 1_000_000, 1.0)
+    fast = pace.next_size("rgb", full, 0)
+    assert slow == (32, 18) and fast is not None and fast[0] * fast[1] == pytest.approx(0.15 * 9.4e5, rel=0.05)
+    assert pace.next_size("depth", full, 0) == (52, 29)  # of which nothing is known
+
+
+def test_a_long_picture_comes_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "FIRST", 0.02)
+    monkeypatch.setattr(pictures_module, "STRIP", 0.02)
+    monkeypatch.setattr(desk_module, "PARTS", 0.0)
+    desk, browser = Desk(Slow(2e-6)), Browser(320, 200)
+    desk.join(browser)
+    for _ in range(2):  # and it keeps its pace
+        desk.moved(browser)
+        sent = len(browser.pictures)
+        assert desk.serve()
+        time.sleep(0.05)
+        while desk.serve():
+            pass
+        full = [image for image in browser.pictures[sent:] if image.shape == (200, 320, 3)]
+        assert len(full) > 2
+        assert browser.depths[-1].shape == (200, 320)
+
+
+def test_two_viewers_each_have_their_own_look_and_neither_waits_for_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "FIRST", 0.02)
+    model, one, two = Slow(2e-6), Browser(320, 200, 1), Browser(320, 200, 2)
+    desk = Desk(model)
+    desk.join(one)
+    desk.join(two)
+    desk.show(one, Look("alpha"))
+    for _ in range(4):  # both move on and on
+        desk.moved(one)
+        desk.moved(two)
+        assert desk.serve() and desk.serve()
+    assert len(one.pictures) == len(two.pictures) == 4
+    assert one.pictures[-1][9, 9, 0] == 255 and two.pictures[-1][9, 9, 0] == 128
+    time.sleep(0.05)
+    sent = len(one.pictures), len(two.pictures)
+    model.told = lambda: desk.moved(two)  # while the first one's picture is refined
+    assert desk.serve()
+    assert (len(one.pictures), len(two.pictures)) == sent
+    model.told = lambda: None
+    assert desk.serve()
+    assert (len(one.pictures), len(two.pictures)) == (sent[0], sent[1] + 1)
 
 
 def test_what_cannot_be_drawn_is_told_once() -> None:
@@ -167,15 +238,15 @@ def test_splats_are_sent_anew_for_their_colours_and_cropped(vivid_run: Run) -> N
     time.sleep(0.05)
     assert desk.serve()
     assert np.abs(browser.splats[1][2] - browser.splats[0][2]).max() > 0  # other colours
-    desk.show(Look(crop=(0, -9, -9, 9, 9, 9)))
+    desk.show(browser, Look(crop=(0, -9, -9, 9, 9, 9)))
     assert desk.serve()
     centers = browser.splats[2][0]
     assert 0 < len(centers) < len(browser.splats[0][0])
     assert centers[:, 0].min() >= 0
-    desk.show(Look(crop=(8, 8, 8, 9, 9, 9)))
+    desk.show(browser, Look(crop=(8, 8, 8, 9, 9, 9)))
     assert desk.serve()
     assert len(browser.splats) == 3 and not browser.handle.visible  # nothing is left
-    desk.show(Look(channel="depth"))
+    desk.show(browser, Look(channel="depth"))
     assert desk.serve()
     assert browser.pictures[-1].shape[2] == 3 and browser.pictures[-1].shape[0] > 2
     desk.leave(browser)

@@ -33,7 +33,7 @@ def shared() -> Iterator[Server]:
 
 def get(server: Server, path: str = "/", **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", path, headers={"Connection": "close", **headers})
     return connection.getresponse()
 
 
@@ -74,14 +74,16 @@ def test_without_the_token_nothing_is_served(shared: Server) -> None:
     assert get(shared, Cookie=wrong).status == 403
     with pytest.raises(InvalidStatus, match="403"):
         greet(shared)
-    with pytest.raises(InvalidStatus, match="403"):
-        greet(shared, Cookie=wrong)
+    for named in (wrong, Guard(shared.token)._cookie_name + "=\xfc"):
+        with pytest.raises(InvalidStatus, match="403"):
+            greet(shared, Cookie=named)
 
 
 def test_the_printed_url_opens_page_and_websocket(shared: Server) -> None:
     path = shared.url[shared.url.index("/?") :]
     answer = get(shared, path)
     assert (answer.status, answer.headers["Location"]) == (303, "/")
+    assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("no-referrer", "no-store")
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
     pair = cookie.split(";")[0]
@@ -89,6 +91,24 @@ def test_the_printed_url_opens_page_and_websocket(shared: Server) -> None:
     greet(shared, Cookie=pair)
     with pytest.raises(InvalidStatus, match="403"):
         greet(shared, Cookie=pair, Origin="http://evil.example")
+
+
+@pytest.mark.parametrize("up", ["/..", "/%2e%2e", "/..%2f..", "/assets/../../..", "//", "/%00/.."])
+def test_no_file_beside_the_page_is_served(local: Server, up: str) -> None:
+    for steps in (1, 6, 12):
+        answer = get(local, up * steps + "/etc/passwd")
+        assert b"root:" not in answer.read()
+        own = get(local, up * steps + "/_viser.py")
+        assert b"class ViserServer" not in own.read()
+
+
+def test_the_token_is_in_no_log(shared: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        path = shared.url[shared.url.index("/?") :]
+        pair = get(shared, path).headers["Set-Cookie"].split(";")[0]
+        greet(shared, Cookie=pair)
+        get(shared, "/?token=wrong")
+    assert str(shared.token) not in caplog.text
 
 
 def test_each_server_has_a_token_of_its_own(shared: Server) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from nerfkit.cli import main
 from nerfkit.train.run import Run
+from nerfkit.viewer import subject as subject_module
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -36,6 +37,14 @@ def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "broken.ply" in told(capsys, "view", tmp_path / "broken.ply")
     (tmp_path / "empty").mkdir()
     assert str(tmp_path / "empty") in told(capsys, "view", tmp_path / "empty")
+
+
+def test_more_gaussians_than_browsers_like_are_told(little_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = subject_module.open_subject(little_run.path)
+    assert subject_module.too_many(little_run.path, shown) is None
+    monkeypatch.setattr(subject_module, "MANY", 300)
+    words = subject_module.too_many(little_run.path, shown)
+    assert words is not None and "nerfkit export with --max-size" in words
 
 
 def test_the_viewers_options_need_the_viewer(

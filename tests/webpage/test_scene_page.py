@@ -104,6 +104,42 @@ def test_orbit_fly_and_play(browser: Any, page_of_a_run: Path) -> None:
 
 
 @in_a_browser
+def test_a_finger_orbits_and_two_zoom(browser: Any, page_of_a_run: Path) -> None:
+    with Tab(browser, 390, 640, has_touch=True, is_mobile=True) as tab:
+        tab.open(page_of_a_run)
+        place = "(() => { const { x, y, z } = nerfkitPage.viewer.app.root.findByName('camera').getPosition();"
+        place += " return [x, y, z] })()"
+        hand = tab.context.new_cdp_session(tab.page)
+
+        def swipe(*fingers: list[tuple[float, float]]) -> list[float]:
+            """Moves fingers along their places; gives where the camera is then."""
+            before = tab.page.evaluate(place)
+            for kind, points in [("touchStart", [way[0] for way in fingers])] + [
+                ("touchMove", [way[step] for way in fingers]) for step in range(1, len(fingers[0]))
+            ]:
+                hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [
+                    {"x": x, "y": y, "id": index} for index, (x, y) in enumerate(points)
+                ]})  # fmt: skip
+                tab.page.wait_for_timeout(20)
+            hand.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            for _ in range(100):
+                after = tab.page.evaluate(place)
+                if math.dist(before, after) > 0.05:
+                    break
+                tab.page.wait_for_timeout(50)
+            tab.page.wait_for_timeout(400)  # it comes to rest smoothly
+            return tab.page.evaluate(place)
+
+        start = tab.page.evaluate(place)
+        turned = swipe([(150 + 12 * step, 320) for step in range(8)])
+        assert math.dist(start, turned) > 0.2
+        assert math.hypot(*turned) == pytest.approx(math.hypot(*start), rel=0.05)  # around the origin
+        nearer = swipe([(180 - 10 * step, 320) for step in range(8)], [(210 + 10 * step, 320) for step in range(8)])
+        assert math.hypot(*nearer) < 0.9 * math.hypot(*turned)
+        assert tab.faults == []
+
+
+@in_a_browser
 def test_without_webgl_there_is_a_still_and_a_reason(browser: Any, page_of_a_run: Path) -> None:
     with Tab(browser, 480, 360) as tab:
         tab.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
