@@ -60,21 +60,25 @@ def _all(gltf: Gltf) -> Splats:
     path, document = gltf.path, gltf.document
     found: list[Splats] = []
     total, size = 0, path.stat().st_size + sum(gltf.buffer(i).size for i in range(len(document.get("buffers", []))))
+    splats_of = [_splat_primitives(mesh) for mesh in document.get("meshes", [])]  # once: many nodes may show a mesh
     for node, matrix in placed_nodes(path, document):
-        if not isinstance(node.get("mesh"), int):
+        if not isinstance(node.get("mesh"), int) or not splats_of[natural(node["mesh"])]:
             continue
         document_from_mesh = _similarity(path, matrix)
-        for primitive in document["meshes"][natural(node["mesh"])]["primitives"]:
-            if EXTENSION in primitive.get("extensions", {}):
-                total += natural(document["accessors"][natural(primitive["attributes"]["POSITION"])]["count"])
-                check_count(path, total, size)
-                if len(found) == _MOST_PARTS:
-                    raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
-                _check_shape(path, primitive["extensions"][EXTENSION])
-                found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
+        for primitive in splats_of[node["mesh"]]:
+            total += natural(document["accessors"][natural(primitive["attributes"]["POSITION"])]["count"])
+            check_count(path, total, size)
+            if len(found) == _MOST_PARTS:
+                raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
+            _check_shape(path, primitive["extensions"][EXTENSION])
+            found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
     return found[0] if len(found) == 1 else Joined(found)
+
+
+def _splat_primitives(mesh: dict[str, Any]) -> list[dict[str, Any]]:
+    return [primitive for primitive in mesh["primitives"] if EXTENSION in primitive.get("extensions", {})]
 
 
 def _check_shape(path: Path, shape: dict[str, Any]) -> None:

@@ -190,8 +190,8 @@ class _Reader:
         """The texels [count, channels] of a file of a part."""
         return self._image(part, index, count).reshape(-1, 4)[:count, :channels].copy()
 
-    def _image(self, part: Fields, index: int, texels: int) -> NDArray[np.uint8]:
-        """RGBA [H, W, 4] of a file of a part: at least so many texels, and not many more."""
+    def _image(self, part: Fields, index: int, texels: int, most: int | None = None) -> NDArray[np.uint8]:
+        """RGBA [H, W, 4] of a file of a part: at least so many texels, and not many more, or ``most`` where given."""
         files = part.values.get("files")
         if not isinstance(files, list) or len(files) <= index or not isinstance(files[index], str):
             raise part.wrong("files", "a list of names", files)
@@ -200,7 +200,7 @@ class _Reader:
         try:
             with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
                 w, h = image.size
-                if w * h < texels or w * h > 4 * texels + SLACK:
+                if not texels <= w * h <= (4 * texels + SLACK if most is None else most):
                     raise NerfkitError(f"{self.path}: {name[:60]!r} is {w} x {h}, which doesn't fit {texels:,} texels")
                 return np.asarray(image.convert("RGBA"))
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -216,7 +216,7 @@ class _Reader:
                 raise NerfkitError(f"{self.path}: damaged: {degree} SH bands, a palette of {entries}")
             image = self._image(part, 0, entries * COEFFICIENTS[degree])
         else:  # as many bands and entries as the picture has room for
-            image = self._image(part, 0, PER_ROW * COEFFICIENTS[1])
+            image = self._image(part, 0, PER_ROW * COEFFICIENTS[1], MOST_PALETTE * COEFFICIENTS[MAX_DEGREE])
             degree = next((d for d in (1, 2, 3) if image.shape[1] == PER_ROW * COEFFICIENTS[d]), 0)
         width = COEFFICIENTS[degree]
         if not degree or image.shape[1] != PER_ROW * width:

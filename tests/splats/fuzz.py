@@ -220,8 +220,12 @@ def as_gltf(glb: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
+class Hang(BaseException):
+    """No OSError, as TimeoutError is: a reader would make a clear line of it."""
+
+
 def hang(*_: object) -> None:
-    raise TimeoutError(f"more than {SECONDS} s")
+    raise Hang(f"more than {SECONDS} s")
 
 
 def try_one(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from plyfile import PlyData, PlyElement
-from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, some_gaussians
+from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, sog_v1_files, some_gaussians
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
+from nerfkit.gltf.container import glb_head, read_gltf
 from nerfkit.splats import formats, ply, sog, spz
 from nerfkit.splats.blocks import degree_of, select
+from nerfkit.splats.codebook import sampled
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,22 @@ def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> N
         errors.append(float((sog.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
     assert sizes[:3] == sorted(sizes[:3], reverse=True) and sizes[3:] == sorted(sizes[3:], reverse=True)
     assert errors[:3] == sorted(errors[:3]) and errors[3:] == sorted(errors[3:])
+
+
+def test_codebooks_are_learned_from_all_axes() -> None:
+    """Where not all of the numbers are taken, which then aren't those of one axis or colour."""
+    for rows in (1 << 20, 1_300_000):
+        numbers = sampled(torch.tensor([1.0, 2, 3]).expand(rows, 3))
+        counts = numbers.unique(return_counts=True)[1]
+        assert len(numbers) < (1 << 20) + 3 and torch.equal(counts, torch.full((3,), len(numbers) // 3))
+    assert torch.equal(sampled(torch.arange(7.0)), torch.arange(7.0))
+
+
+def test_a_large_palette_of_sog_version_1(tmp_path: Path) -> None:
+    g = plausible_gaussians(5000)
+    for name, data in sog_v1_files(g).items():
+        (tmp_path / name).write_bytes(data)
+    check(g, formats.read(tmp_path), Within(1e-3, 0.03, 0.04, 0.03, 0.03, 0.01))
 
 
 def test_equal_scenes_give_equal_files(tmp_path: Path) -> None:
@@ -196,21 +214,37 @@ def test_other_colour_spaces_of_gltf_are_told(tmp_path: Path, caplog: pytest.Log
     assert "colorSpace lin_rec709_display, which is taken for srgb_rec709_display" in caplog.text
 
 
+def rewritten(glb: Path, out: Path, **changes: object) -> None:
+    """A .glb with some parts of its document replaced."""
+    gltf = read_gltf(glb)
+    assert gltf.binary is not None
+    data = gltf.binary.read(0, gltf.binary.size)
+    out.write_bytes(glb_head(gltf.document | changes, len(data)) + data)
+
+
 def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
     formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
-    data = (tmp_path / "g.glb").read_bytes()
-    (length,) = struct.unpack("<I", data[12:16])
-    nodes = b'"nodes":[{"mesh":0,"scale":[2,2,2]},{"children":[0],"translation":[1,0,0]}]'
-    document = data[20 : 20 + length].rstrip()
-    document = document.replace(b'"nodes":[{"mesh":0}]', nodes).replace(b'[{"nodes":[0]}]', b'[{"nodes":[1,0]}]')
-    document += b" " * (-len(document) % 4)
-    head = struct.pack("<IIIII", 0x46546C67, 2, len(data) - length + len(document), len(document), 0x4E4F534A)
-    (tmp_path / "moved.glb").write_bytes(head + document + data[20 + length :])
+    nodes = [{"mesh": 0, "scale": [2, 2, 2]}, {"children": [0], "translation": [1, 0, 0]}]
+    rewritten(tmp_path / "g.glb", tmp_path / "moved.glb", nodes=nodes, scenes=[{"nodes": [1, 0]}])
     g, moved = formats.read(tmp_path / "g.glb", up="y"), formats.read(tmp_path / "moved.glb", up="y")
     want = torch.cat([2 * g.means, 2 * g.means + torch.tensor([1.0, 0, 0])])
     assert len(moved) == 60
     assert (moved.means[:, None] - want).norm(dim=2).amin(1).max() < 1e-5
     torch.testing.assert_close(moved.scales.sort(0).values, torch.cat([g.scales, g.scales]).sort(0).values * 2)
+
+
+def test_meshes_without_splats_are_passed_over(tmp_path: Path) -> None:
+    """Also a mirrored one; and quickly where 50,000 nodes show one of 50,000 primitives."""
+    formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
+    meshes = [*read_gltf(tmp_path / "g.glb").document["meshes"], {"primitives": [{}] * 50_000}]
+    nodes = [{"mesh": 0}, {"mesh": 1, "scale": [-1, 1, 1]}, *[{"mesh": 1}] * 50_000]
+    rewritten(tmp_path / "g.glb", tmp_path / "more.glb", meshes=meshes, nodes=nodes, scenes=[])
+    began = time.process_time()
+    assert len(formats.read(tmp_path / "more.glb", up="y")) == 30
+    assert time.process_time() - began < 20  # 2 s; without care it takes minutes
+    rewritten(tmp_path / "g.glb", tmp_path / "mirrored.glb", nodes=[{"mesh": 0, "scale": [-1, 1, 1]}])
+    with pytest.raises(NerfkitError, match="mirrors, shears or stretches"):
+        formats.read(tmp_path / "mirrored.glb")
 
 
 @pytest.mark.parametrize(
