@@ -128,19 +128,16 @@ def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: 
     """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
     from dataclasses import replace
 
-    from nerfkit.contracts import Cameras
     from nerfkit.errors import NerfkitError
-    from nerfkit.splats.judge import Judge
+    from nerfkit.splats.judge import Judge, moved
     from nerfkit.train.device import choose
     from nerfkit.train.evaluate import ground_truth
 
-    def moved(camera: Cameras) -> Cameras:
-        return replace(camera, world_from_cam=out_from_scene.poses(camera.world_from_cam))
-
     core = choose("cpu")[1]
     views = [scene.views[index] for index in (scene.held_out or scene.train)]
-    guides = [moved(scene.views[index].camera) for index in scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]]
-    cameras = [moved(view.camera) for view in views]
+    seen = scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]
+    guides = [moved(scene.views[index].camera, out_from_scene) for index in seen]
+    cameras = [moved(view.camera, out_from_scene) for view in views]
     background = background_of(model)
     try:
         photos = [ground_truth(model, view) for view in views]

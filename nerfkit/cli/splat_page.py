@@ -55,22 +55,19 @@ def write(
     """
     from nerfkit.cli.splat_file import fitted
     from nerfkit.splats import page
+    from nerfkit.splats.transform import transform
     from nerfkit.train.device import choose
 
-    core = choose("cpu")[1]
     limit = options.bytes()
     result: dict[str, Any] = {"format": "html", "title": title}
-    settings: Any = {}
-    if limit is not None:
-        whole = page.scene_page(core, kept, shown, title, plays=options.autoplay)
-        if whole.size() > limit:
-            room = page.room(limit, replace(whole, sog=b""))
-            console.say(
-                f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest"
-            )
-            kept, settings, told = fitted(kept, room, page.FORMAT, shown.up, judge(kept), console)
-            result |= told
-    made = page.scene_page(core, kept, shown, title, settings=settings, plays=options.autoplay)
+    made = page.scene_page(choose("cpu")[1], kept, shown, title, plays=options.autoplay)
+    if limit is not None and made.size() > limit:
+        room = page.room(limit, replace(made, sog=b""))
+        console.say(f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest")
+        turn = page.file_from(shown.up)  # sizes are those of the file in its own frame only
+        kept, settings, told = fitted(transform(kept, turn), room, page.FORMAT, "-y", judge(kept).moved(turn), console)
+        made = replace(made, sog=page.packed(kept, settings))
+        result |= told
     page.write(out, made)
     size = out.stat().st_size
     console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from nerfkit.cameras import look_at, resize
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
+from nerfkit.data.similarity import Similarity
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats.formats import Up
 from nerfkit.train.metrics import psnr
@@ -53,6 +54,11 @@ class Judge:
         small = [_reduced(c, p) for c, p in zip(self.cameras[::every], self.pictures[::every])]
         guides = [_smaller(camera) for camera in self.guides]
         return Judge(self.core, [c for c, _ in small], [p for _, p in small], self.background, guides)
+
+    def moved(self, b_from_a: Similarity) -> Judge:
+        """Judges Gaussians in frame b, where its cameras are in frame a."""
+        cameras, guides = ([moved(camera, b_from_a) for camera in part] for part in (self.cameras, self.guides))
+        return replace(self, cameras=cameras, guides=guides)
 
     @classmethod
     def of_renders(
@@ -113,6 +119,11 @@ def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float
             pose = look_at(eye, center, axis).float()[None]
             cameras.append(Cameras(pose, intrinsics, width, height))
     return cameras
+
+
+def moved(camera: Cameras, b_from_a: Similarity) -> Cameras:
+    """The cameras in frame b: what they see of a scene that is moved along is the same."""
+    return replace(camera, world_from_cam=b_from_a.poses(camera.world_from_cam))
 
 
 def _smaller(camera: Cameras) -> Cameras:

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
+from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import formats
 from nerfkit.splats.formats import Up
 from nerfkit.splats.judge import draw, orbit
+from nerfkit.splats.transform import transform
 from nerfkit.webpage.scene import Look, ScenePage
 
 FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/benchmarks.md
@@ -53,26 +55,41 @@ def scene_page(
     shown: Shown,
     title: str,
     *,
-    settings: Mapping[str, Any] | None = None,
     plays: bool = False,
 ) -> ScenePage:
     """The page of a scene, with the Gaussians packed as :data:`FORMAT`.
 
     Args:
-        settings: what the format's own ``write`` takes beside the Gaussians.
         plays: the page starts by moving along the path.
     """
     first = shown.path[0]
     slope = min(first.width, first.height) / 2 / float(first.intrinsics[0, :2].max())
     return ScenePage(
         title=title,
-        sog=_packed(gaussians, shown.up, settings),
+        sog=packed(transform(gaussians, file_from(shown.up))),
         still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background)),
         background=_point(shown.background),
         path=_looks(shown),
         angle=math.degrees(2 * math.atan(slope)),
         plays=plays,
     )
+
+
+def file_from(up: Up) -> Similarity:
+    """The frame of a page's file, whose -Y the viewer takes for up, from one whose up is that axis."""
+    return formats.turn("-y").inverse().compose(formats.turn(up))
+
+
+def packed(gaussians: Gaussians, settings: Mapping[str, Any] | None = None) -> bytes:
+    """The file of Gaussians in its own frame (:func:`file_from`).
+
+    Args:
+        settings: what the format's own ``write`` takes beside the Gaussians.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"scene{FORMAT}"
+        formats.write(file, gaussians, settings=settings)
+        return file.read_bytes()
 
 
 def write(path: Path, page: ScenePage) -> None:
@@ -106,16 +123,6 @@ def _looks(shown: Shown) -> list[Look]:
     along = torch.maximum((away * axes).sum(1), _NEAREST * away.norm(dim=1)).clamp_min(1e-6)
     targets = eyes + along[:, None] * axes
     return [Look(_point(eye), _point(target)) for eye, target in zip(turn.points(eyes), turn.points(targets))]
-
-
-def _packed(gaussians: Gaussians, up: Up, settings: Mapping[str, Any] | None) -> bytes:
-    from nerfkit.splats.transform import transform
-
-    turn = formats.turn("-y").inverse().compose(formats.turn(up))  # the viewer takes a file's -Y for up
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"scene{FORMAT}"
-        formats.write(file, transform(gaussians, turn), up="-y", settings=settings)
-        return file.read_bytes()
 
 
 def _still_of(camera: Cameras, slope: float) -> Cameras:

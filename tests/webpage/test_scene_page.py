@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -17,7 +18,9 @@ from nerfkit.cameras import resize
 from nerfkit.cli import main
 from nerfkit.contracts import Gaussians
 from nerfkit.splats import ply, sog
-from nerfkit.splats.page import Shown, room, scene_page, write
+from nerfkit.splats.judge import Judge
+from nerfkit.splats.judge import orbit as orbit_of_rings
+from nerfkit.splats.page import Shown, file_from, room, scene_page, write
 from nerfkit.train.device import choose
 from nerfkit.train.run import Run
 from nerfkit.views.paths.around import orbit
@@ -207,7 +210,12 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert main(["convert", "a.ply", "a.html", "--up", "z", "--max-size", f"{limit}B", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert limit * 0.9 < Path("a.html").stat().st_size == result["bytes"] <= limit
-    assert result["psnr_after"] > 15
+    assert 15 < result["psnr_after"] < 60
+    packed = re.findall(r'id="splats">(.*?)</script>', Path("a.html").read_text())[0]
+    Path("a.sog").write_bytes(base64.b64decode(packed))
+    gaussians = ply.read(Path("a.ply"))
+    judge = Judge.of_renders(choose("cpu")[1], gaussians, orbit_of_rings(gaussians, "z")).moved(file_from("z"))
+    assert judge.psnr(sog.read(Path("a.sog"))) == pytest.approx(result["psnr_after"], abs=1e-6)  # what is in the page
     assert main(["convert", "a.ply", "b.html", "--max-size", "100kB"]) == 2
     assert "without any splats" in " ".join(capsys.readouterr().err.split())
     assert not Path("b.html").exists()
