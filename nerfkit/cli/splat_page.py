@@ -21,6 +21,18 @@ def is_page(path: Path) -> bool:
     return path.suffix.lower() in (".html", ".htm")
 
 
+def check_written(path: Path) -> None:
+    """Raises NerfkitError: no suffix of a page, a folder, or this installation of nerfkit is without the viewer."""
+    from nerfkit.errors import NerfkitError
+    from nerfkit.splats.formats import check_no_folder
+    from nerfkit.webpage.scene import check_viewer
+
+    if not is_page(path):
+        raise NerfkitError(f"{path}: a page needs the suffix .html")
+    check_no_folder(path)
+    check_viewer()
+
+
 def save(
     out: Path,
     splats: Splats,

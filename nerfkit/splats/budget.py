@@ -94,13 +94,13 @@ class _Search:
     @functools.cached_property
     def order(self) -> Tensor:
         """The Gaussians' rows, the most useful first."""
-        return contributions(self.judge.core, self.gaussians, self.judge.guides, self.progress).argsort(descending=True)
+        return self.ordered(self.gaussians)
 
     @functools.cached_property
     def pictures(self) -> list[Tensor]:
         """How the whole scene looks from the guides, uint8."""
         judge = self.judge
-        drawn = (draw(judge.core, self.gaussians, camera, judge.background) for camera in judge.guides)
+        drawn = (draw(judge.core, self.gaussians, camera, judge.background, judge.near) for camera in judge.guides)
         return [(picture * 255).round().byte() for picture in drawn]
 
     def size(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> int:
@@ -123,8 +123,9 @@ class _Search:
             return chosen
         judge = self.judge
         return refit(
-            judge.core, chosen, judge.guides, self.pictures, judge.background, steps=steps, progress=self.progress
-        )
+            judge.core, chosen, judge.guides, self.pictures, judge.background, near=judge.near, steps=steps,
+            progress=self.progress,
+        )  # fmt: skip
 
     def finished(self, chosen: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
         """The chosen ones, fitted for longer; values that compress worse than before cost a few more of them."""
@@ -132,8 +133,13 @@ class _Search:
         size = self.size(fitted, settings)
         if size <= self.limit:
             return fitted
-        order = contributions(self.judge.core, fitted, self.judge.guides, self.progress).argsort(descending=True)
-        return self._most(fitted, order, size, settings) or chosen
+        return self._most(fitted, self.ordered(fitted), size, settings) or chosen
+
+    def ordered(self, gaussians: Gaussians) -> Tensor:
+        """The rows of Gaussians, the most useful first."""
+        judge = self.judge
+        light = contributions(judge.core, gaussians, judge.guides, self.progress, judge.near)
+        return light.argsort(descending=True)
 
     def _most(
         self, gaussians: Gaussians, order: Tensor, size: int, settings: Mapping[str, Any]

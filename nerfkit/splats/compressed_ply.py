@@ -35,6 +35,7 @@ _PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
 _DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}  # numbers of f_rest_* fields
 _SH_RANGE = 8.0
 _LOG_SCALES = (-20.0, 20.0)
+_SMALLEST_SPAN = 1e-30  # of a chunk: where all values are the same, it is the lowest
 
 
 def fits(elements: Mapping[str, Element]) -> bool:
@@ -168,8 +169,7 @@ def _packed(g: Gaussians, bounds: Tensor) -> np.ndarray:
     shares = []
     for kind, stored in enumerate(_kinds(g)):
         low, high = bounds[:, 6 * kind : 6 * kind + 3], bounds[:, 6 * kind + 3 : 6 * kind + 6]
-        span = high - low
-        shares.append(torch.where(span > 1e-5, (stored - low) / span.clamp_min(1e-5), 0))
+        shares.append((stored - low) / (high - low).clamp_min(_SMALLEST_SPAN))
     largest, others = smallest_three(g.quats)
     words = [
         _joined(shares[0], (11, 10, 11)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ class SplatOptions:
 
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise NerfkitError(f"--sh-degree {self.sh_degree}: must be 0 to 3")
+        for name, numbers in (("box", self.crop_box), ("sphere", self.crop_sphere)):
+            if numbers is not None and any(map(math.isnan, numbers)):
+                raise NerfkitError(f"--crop-{name}: has something that is no number")
         if self.crop_sphere is not None and not self.crop_sphere[3] > 0:
             raise NerfkitError(f"--crop-sphere: its radius {self.crop_sphere[3]:g} must be above 0")
         self.bytes()
@@ -79,7 +83,8 @@ class SplatOptions:
             kept, floaters = edit.clean(kept)
             taken |= floaters
         if not kept.most:
-            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({taken}); choose a larger crop")
+            told = ", ".join(f"{kind}: {count:,}" for kind, count in taken.items() if count)
+            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({told}); choose a larger crop")
         return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
     def moved(self, splats: Splats) -> Splats:

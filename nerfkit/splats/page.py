@@ -19,7 +19,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import formats
 from nerfkit.splats.formats import Up
-from nerfkit.splats.judge import draw, orbit
+from nerfkit.splats.judge import NEAR, draw, middle, near_of, orbit
 from nerfkit.splats.transform import transform
 from nerfkit.webpage.scene import Look, ScenePage
 
@@ -38,6 +38,7 @@ class Shown:
     middle: Tensor  # [3] what to orbit around
     background: Tensor  # [3] sRGB, 0 to 1
     up: Up
+    near: float = NEAR  # what is nearer to a camera isn't drawn
 
     @classmethod
     def around(cls, gaussians: Gaussians, up: Up) -> Shown:
@@ -46,7 +47,7 @@ class Shown:
         poses = torch.cat([camera.world_from_cam for camera in ring])
         intrinsics = torch.cat([camera.intrinsics for camera in ring])
         path = Cameras(poses, intrinsics, ring[0].width, ring[0].height)
-        return cls(path, gaussians.means.double().median(0).values, torch.zeros(3), up)
+        return cls(path, middle(gaussians)[0], torch.zeros(3), up, near_of(gaussians))
 
 
 def scene_page(
@@ -67,7 +68,7 @@ def scene_page(
     return ScenePage(
         title=title,
         sog=packed(transform(gaussians, file_from(shown.up))),
-        still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background)),
+        still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background, shown.near)),
         background=_point(shown.background),
         path=_looks(shown),
         angle=math.degrees(2 * math.atan(slope)),

@@ -25,6 +25,7 @@ def refit(
     pictures: Sequence[Tensor],
     background: Tensor,
     *,
+    near: float,
     steps: int = STEPS,
     seed: int = 0,
     progress: ProgressSink = quiet,
@@ -37,6 +38,7 @@ def refit(
         cameras: one pinhole camera (C = 1) for each picture.
         pictures: [H, W, 3] uint8.
         background: [3] behind the pictures.
+        near: Gaussians nearer than this to a camera are left out.
     """
     rows: dict[str, Tensor] = {
         "moves": torch.zeros_like(pruned.means),  # in units of the Gaussian's own size, so that one rate suits all
@@ -57,7 +59,7 @@ def refit(
     for step in range(steps):
         queue = queue or torch.randperm(len(cameras), generator=rng).tolist()
         index = queue.pop()
-        drawn = core.rasterize(_activated(pruned, rows, sizes), cameras[index], background)
+        drawn = core.rasterize(_activated(pruned, rows, sizes), cameras[index], background, near=near)
         target = core.target((pictures[index].float() / 255).permute(2, 0, 1).contiguous())
         optimizer.zero_grad()
         core.photometric_loss(drawn.image[:3], target, _SSIM_WEIGHT).backward()

@@ -248,4 +248,4 @@ def _packed_bands(sh: Tensor, bits: tuple[int, int]) -> Tensor:
     """Coefficients [N, K - 1, 3] in steps of ``2^(8 - bits)``: equal bytes compress well."""
     steps = torch.full((sh.shape[1], 1), 2.0 ** (8 - bits[1]))
     steps[:3] = 2.0 ** (8 - bits[0])
-    return (((sh * 128).round() / steps).round() * steps + 128).flatten(1)
+    return ((sh * 128 / steps).round() * steps + 128).flatten(1)

@@ -74,6 +74,7 @@ class InFile:
         try:
             for block in self.decoded():
                 block.scales.clamp_min_(_SMALLEST_SCALE)
+                block.opacities.clamp_(0, 1)  # of glTF, which could have others; what is no number stays none
                 sound = _sound(block)
                 lost = len(block) - int(sound.sum())
                 bad += lost
@@ -226,4 +227,5 @@ def put(out: Gaussians, rows: slice | Tensor, block: Gaussians) -> None:
 def _sound(g: Gaussians) -> Tensor:
     parts = (g.means, g.quats, g.scales, g.opacities[:, None], g.sh.flatten(1))
     finite = torch.stack([part.isfinite().all(1) for part in parts]).all(0)
-    return finite & (g.quats.abs().amax(1) > 0)
+    lengths = g.quats.norm(dim=1)  # 0 or infinite also where float32 doesn't hold their squares
+    return finite & (lengths > 0) & lengths.isfinite()

@@ -12,12 +12,14 @@ from samples import plausible_gaussians
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import choose_core
+from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 from nerfkit.splats.budget import fit
 from nerfkit.splats.judge import Judge, contributions, draw, orbit
 from nerfkit.splats.refit import refit
+from nerfkit.splats.transform import transform
 
 CORE = choose_core("auto", torch.device("cpu"))
 
@@ -65,7 +67,7 @@ def test_what_is_left_is_fitted(scene: tuple[Gaussians, Judge]) -> None:
     guides = small(orbit(g, per_ring=9, turn=0.5))
     half = select(g, torch.arange(0, 1500, 2))
     pictures = [(draw(CORE, g, camera, judge.background) * 255).byte() for camera in guides]
-    fitted = refit(CORE, half, guides, pictures, judge.background, steps=80)
+    fitted = refit(CORE, half, guides, pictures, judge.background, near=0.01, steps=80)
     assert len(fitted) == len(half)
     assert judge.psnr(fitted) > judge.psnr(half) + 1
     assert all(not part.requires_grad for part in (fitted.means, fitted.sh))
@@ -101,3 +103,18 @@ def test_too_small(scene: tuple[Gaussians, Judge]) -> None:
     g, judge = scene
     with pytest.raises(NerfkitError, match=r"--max-size: 900 bytes hold too few of 1,500 Gaussians"):
         fit(g, 900, ".sog", judge)
+
+
+def test_a_scene_of_any_unit_is_judged_alike() -> None:
+    """What is too near to be drawn is a share of the scene, or a small one would be black."""
+    g = plausible_gaussians(300)
+    small = transform(g, Similarity(1e-4, torch.eye(3), torch.zeros(3)))
+    whole, tiny = (Judge.around(CORE, each, "z") for each in (g, small))
+    for a, b in zip(whole.pictures, tiny.pictures):
+        assert a.std() > 0.05 and (a - b).abs().mean() < 1e-4
+    assert tiny.psnr(select(small, slice(0, 150))) == pytest.approx(whole.psnr(select(g, slice(0, 150))), abs=0.05)
+    assert tiny.coarse().near == tiny.near == pytest.approx(whole.near * 1e-4)
+    turned = whole.moved(Similarity(1e-4, torch.eye(3), torch.zeros(3)))
+    assert turned.psnr(small) > 60
+    light = contributions(CORE, small, tiny.guides, near=tiny.near)
+    torch.testing.assert_close(light, contributions(CORE, g, whole.guides, near=whole.near), atol=0.5, rtol=0.05)
