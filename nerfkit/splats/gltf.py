@@ -25,7 +25,7 @@ from nerfkit.gltf.accessors import ARRAY_BUFFER, Accessor, Layout, accessor
 from nerfkit.gltf.container import Gltf, damaged, glb_head, natural, read_gltf
 from nerfkit.gltf.nodes import placed_nodes
 from nerfkit.splats.blocks import blocks, check_count
-from nerfkit.splats.stream import Changed, InFile, Joined, Splats, load, numbered, stream
+from nerfkit.splats.stream import InFile, Joined, Splats, load, numbered, stream
 from nerfkit.splats.transform import transform
 
 log = logging.getLogger("nerfkit")
@@ -71,7 +71,7 @@ def _all(gltf: Gltf) -> Splats:
             if len(found) == _MOST_PARTS:
                 raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
             _check_shape(path, primitive["extensions"][EXTENSION])
-            found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
+            found.append(_primitive(gltf, primitive, document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
     return found[0] if len(found) == 1 else Joined(found)
@@ -90,12 +90,6 @@ def _check_shape(path: Path, shape: dict[str, Any]) -> None:
             log.warning(told, path, name, shape[name], _SHAPE[name])
 
 
-def _moved(splats: Splats, b_from_a: Similarity) -> Splats:
-    if bool((b_from_a.matrix == torch.eye(4)).all()):
-        return splats
-    return Changed(splats, lambda g: transform(g, b_from_a), splats.degree)
-
-
 def _similarity(path: Path, matrix: np.ndarray) -> Similarity:
     with np.errstate(all="ignore"):
         lengths = np.linalg.norm(matrix[:3, :3], axis=0)
@@ -107,17 +101,20 @@ def _similarity(path: Path, matrix: np.ndarray) -> Similarity:
     return Similarity(scale, torch.from_numpy(rotation.copy()), torch.from_numpy(matrix[:3, 3].copy()))
 
 
-def _primitive(gltf: Gltf, primitive: dict[str, Any]) -> Splats:
+def _primitive(gltf: Gltf, primitive: dict[str, Any], document_from_mesh: Similarity) -> Splats:
     attributes = primitive["attributes"]
     degree = max(d for d in range(MAX_DEGREE + 1) if d == 0 or f"{EXTENSION}:SH_DEGREE_{d}_COEF_0" in attributes)
     count = natural(gltf.document["accessors"][natural(attributes["POSITION"])]["count"])
     names = [name for name in _parts(degree) if name != "COLOR_0"]
     found = {name: _accessor(gltf, attributes[name], count, _WIDTHS.get(name, 3)) for name in names}
 
+    at_home = bool((document_from_mesh.matrix == torch.eye(4)).all())
+
     def decoded() -> Iterator[Gaussians]:
         for rows in blocks(count):
             means, quats, scales, opacities, *sh = (torch.from_numpy(found[name].rows(rows)) for name in names)
-            yield Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
+            stored = Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
+            yield stored if at_home else transform(stored, document_from_mesh)
 
     return InFile(gltf.path, degree, count, decoded)
 

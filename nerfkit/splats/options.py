@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
+    from nerfkit.contracts import Gaussians
     from nerfkit.splats.stream import Splats
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
@@ -88,14 +89,25 @@ class SplatOptions:
         return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
     def moved(self, splats: Splats) -> Splats:
+        """Turned, scaled and moved; its blocks raise NerfkitError where that is beyond what a float holds."""
         if not self.moves():
             return splats
         from nerfkit.splats import edit
-        from nerfkit.splats.stream import Changed
+        from nerfkit.splats.stream import Changed, sound
         from nerfkit.splats.transform import transform
 
-        moved = edit.similarity(self.rotate, self.translate, self.scale)
-        return Changed(splats, lambda g: transform(g, moved), splats.degree)
+        b_from_a = edit.similarity(self.rotate, self.translate, self.scale)
+
+        def move(g: Gaussians) -> Gaussians:
+            moved = transform(g, b_from_a)
+            if not sound(moved).all():
+                raise NerfkitError(
+                    "--rotate, --scale, --translate: put Gaussians farther away than a float can say; move them less, "
+                    "or leave the farthest out with --clean or a crop"
+                )
+            return moved
+
+        return Changed(splats, move, splats.degree)
 
 
 @dataclass(frozen=True, kw_only=True)

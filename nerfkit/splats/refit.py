@@ -10,6 +10,8 @@ from torch import Tensor
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.splats.blocks import select
+from nerfkit.splats.stream import put, sound
 
 STEPS = 400
 _SSIM_WEIGHT = 0.2
@@ -67,7 +69,10 @@ def refit(
         schedule.step()
         progress("fitting what is left", step + 1, steps)
     with torch.no_grad():
-        return _activated(pruned, {name: tensor.detach() for name, tensor in rows.items()}, sizes)
+        fitted = _activated(pruned, {name: tensor.detach() for name, tensor in rows.items()}, sizes)
+        lost = ~sound(fitted)  # of values so large that their gradients aren't finite
+        put(fitted, lost, select(pruned, lost))
+    return fitted
 
 
 def _activated(pruned: Gaussians, rows: dict[str, Tensor], sizes: Tensor) -> Gaussians:

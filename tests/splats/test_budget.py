@@ -19,6 +19,7 @@ from nerfkit.splats.blocks import select
 from nerfkit.splats.budget import fit
 from nerfkit.splats.judge import Judge, contributions, draw, orbit
 from nerfkit.splats.refit import refit
+from nerfkit.splats.stream import sound
 from nerfkit.splats.transform import transform
 
 CORE = choose_core("auto", torch.device("cpu"))
@@ -71,6 +72,16 @@ def test_what_is_left_is_fitted(scene: tuple[Gaussians, Judge]) -> None:
     assert len(fitted) == len(half)
     assert judge.psnr(fitted) > judge.psnr(half) + 1
     assert all(not part.requires_grad for part in (fitted.means, fitted.sh))
+
+
+def test_values_too_large_to_be_fitted_stay_as_they_are(scene: tuple[Gaussians, Judge]) -> None:
+    g, judge = scene
+    g = select(g, torch.arange(200))
+    g.sh[0, 3, 1], g.scales[1, 0] = 3e38, 3e38
+    pictures = [(draw(CORE, g, camera, judge.background) * 255).byte() for camera in judge.guides]
+    fitted = refit(CORE, g, judge.guides, pictures, judge.background, near=0.01, steps=3)
+    assert sound(fitted).all() and fitted.sh[0, 3, 1] > 1e38
+    assert (fitted.sh[:, 0] != g.sh[:, 0]).any()  # the others
 
 
 @pytest.mark.parametrize(("suffix", "limit"), [(".ply", 120_000), (".spz", 20_000), (".sog", 50_000)])

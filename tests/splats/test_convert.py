@@ -78,6 +78,7 @@ def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
             ["a.ply", "b.spz", "--crop-box", "nan", "0", "0", "1", "1", "1"],
             "--crop-box: has something that is no number",
         ),
+        (["a.ply", "b.sog", "--scale", "1e39"], "farther away than a float can say"),
         (["a.ply", "meta.json"], "read but not written"),
         (["a.ply", "folder.ply"], "folder.ply: is a folder"),
         (["a.ply", "folder.html"], "folder.html: is a folder"),

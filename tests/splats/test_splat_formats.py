@@ -274,6 +274,14 @@ def test_meshes_without_splats_are_passed_over(tmp_path: Path) -> None:
         formats.read(tmp_path / "mirrored.glb")
 
 
+def test_nodes_of_gltf_may_put_splats_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    g = plausible_gaussians(30)
+    g.means[3] = 1e30
+    formats.write(tmp_path / "g.glb", g, up="y")
+    rewritten(tmp_path / "g.glb", tmp_path / "far.glb", nodes=[{"mesh": 0, "scale": [1e20] * 3}])
+    assert len(formats.read(tmp_path / "far.glb")) == 29 and "1 of 30 Gaussians" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
