@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from nerfkit.splats.blocks import degree_of, select
 from nerfkit.splats.formats import Up, with_degree
 from nerfkit.splats.judge import Judge, contributions, draw
 from nerfkit.splats.refit import STEPS, refit
+
+log = logging.getLogger("nerfkit")
 
 _KNOBS: Mapping[str, list[dict[str, Any]]] = {  # finest first
     ".spz": [{"sh_bits": (8, 8)}, {"sh_bits": (7, 6)}, {"sh_bits": (6, 5)}, {"sh_bits": (5, 4)}, {"sh_bits": (4, 3)}],
@@ -38,6 +42,7 @@ class Fitted:
 
     gaussians: Gaussians
     settings: Mapping[str, Any]
+    stored: Gaussians  # the same as the file gives them back
     tried: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -78,7 +83,8 @@ def fit(
                 f"--max-size: {limit:,} bytes hold too few of {len(gaussians):,} Gaussians; allow a larger file"
             )
         _, chosen, settings = max(found, key=lambda item: item[0])
-        return Fitted(search.finished(chosen, settings), settings, tried)
+        gaussians = search.finished(chosen, settings)
+        return Fitted(gaussians, settings, search.stored(gaussians, settings), tried)
 
 
 class _Search:
@@ -104,8 +110,15 @@ class _Search:
         return [(picture * 255).round().byte() for picture in drawn]
 
     def size(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> int:
-        formats.write(self.file, gaussians, up=self.up, settings=settings)
+        """Bytes of the file, which is written."""
+        with _without_warnings():  # who writes the file that is kept tells what is lost
+            formats.write(self.file, gaussians, up=self.up, settings=settings)
         return self.file.stat().st_size
+
+    def stored(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
+        """As the file gives them back."""
+        self.size(gaussians, settings)
+        return formats.read(self.file, up=self.up)
 
     def pruned(self, degree: int, settings: Mapping[str, Any]) -> Gaussians | None:
         """As many Gaussians of a degree as fit; None where hardly any do."""
@@ -115,8 +128,7 @@ class _Search:
 
     def score(self, chosen: Gaussians, settings: Mapping[str, Any], steps: int) -> float:
         """The PSNR of the file, after a short fit."""
-        self.size(self.fitted(chosen, steps), settings)
-        return self.judge.psnr(formats.read(self.file, up=self.up))
+        return self.judge.psnr(self.stored(self.fitted(chosen, steps), settings))
 
     def fitted(self, chosen: Gaussians, steps: int) -> Gaussians:
         if len(chosen) == len(self.gaussians) and chosen.sh.shape == self.gaussians.sh.shape:
@@ -162,6 +174,16 @@ class _Search:
             else:
                 too_many, too_large = count, size
         return best
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _candidates(degree: int, suffix: str) -> Iterator[tuple[int, dict[str, Any]]]:

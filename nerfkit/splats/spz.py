@@ -11,6 +11,7 @@ https://github.com/nianticlabs/spz (README and load-spz.cc).
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import struct
 import zlib
@@ -32,6 +33,8 @@ from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
 from nerfkit.splats.stream import InFile, Splats, load, numbered, stream
 
+log = logging.getLogger("nerfkit")
+
 MAX_DEGREE = 3
 MAGIC = 0x5053474E  # "NGSP"
 _HEADER = struct.Struct("<IIIBBBB")
@@ -41,6 +44,7 @@ _LARGEST_WINDOW = 1 << 27  # bytes that zstd may look back
 _COEFFICIENTS = (0, 3, 8, 15, 24)  # beyond the constant one, by degree; degree 4 is read without its last band
 _MOST_FRACTION_BITS = 20
 _FIXED_MAX = (1 << 23) - 1
+_COARSE = 2e-3  # of how far Gaussians usually reach: about a pixel of a photo
 _COLOR_SCALE = 0.15
 SH_BITS = (7, 6)  # of degree 1, and of those above; Niantic's tools take 5 and 4, which costs 1 dB (docs/benchmarks.md)
 
@@ -121,8 +125,11 @@ def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bit
         NerfkitError: the file cannot be written.
     """
     splats = stream(gaussians)
-    places, farthest = morton_ranks(splats)
-    n, degree, bits = len(places), splats.degree, _fraction_bits(farthest)
+    places, extent = morton_ranks(splats)
+    n, degree, bits = len(places), splats.degree, _fraction_bits(extent.farthest)
+    if 2.0**-bits > _COARSE * extent.usual > 0:
+        told = "%s: Gaussians reach as far as %.3g from the origin, so that .spz keeps places to %.3g only; %s"
+        log.warning(told, path, extent.farthest, 2.0**-bits, "use --clean or a crop, or --translate to the origin")
     packers: list[tuple[int, Callable[[Gaussians], Tensor]]] = [
         (9, lambda g: _packed_places(g.means, bits)),
         (1, lambda g: g.opacities[:, None] * 255),

@@ -98,9 +98,11 @@ def test_the_file_is_as_large_as_allowed(
     formats.write(out, found.gaussians, settings=found.settings)
     assert 0.8 * limit < out.stat().st_size <= limit
     best = max(found.tried, key=lambda item: float(item["psnr"]))
+    back = formats.read(out)
+    assert torch.equal(found.stored.means, back.means) and torch.equal(found.stored.sh, back.sh)
     assert len(found.tried) > 1
     plain = formats.with_degree(select(g, torch.arange(best["gaussians"])), best["sh_degree"])
-    assert judge.psnr(formats.read(out)) > judge.psnr(plain)
+    assert judge.psnr(back) > judge.psnr(plain)
 
 
 def test_a_file_that_fits_stays_whole(scene: tuple[Gaussians, Judge]) -> None:
@@ -129,3 +131,17 @@ def test_a_scene_of_any_unit_is_judged_alike() -> None:
     assert turned.psnr(small) > 60
     light = contributions(CORE, small, tiny.guides, near=tiny.near)
     torch.testing.assert_close(light, contributions(CORE, g, whole.guides, near=whole.near), atol=0.5, rtol=0.05)
+
+
+def test_the_search_tells_nothing_of_its_tries(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerfkit.splats.budget.STEPS", 2)
+    monkeypatch.setattr("nerfkit.splats.budget._FEW_STEPS", 2)
+    g = plausible_gaussians(300, 1)
+    g.means[0] = 1e6
+    judge = Judge.around(CORE, g, "z").coarse(1)
+    fit(g, 8000, ".spz", judge)
+    assert not caplog.text
+    formats.write(tmp_path / "g.spz", g)
+    assert "keeps places to" in caplog.text

@@ -150,6 +150,17 @@ def test_far_places_stay_where_they_are(tmp_path: Path) -> None:
         assert (back.means[others] - want.means[others]).abs().max() < near
 
 
+@pytest.mark.parametrize(("far", "told"), [(1000.0, ""), (1e5, "1e+05 from the origin"), (1e9, "to 1 only")])
+def test_places_that_are_coarse_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, far: float, told: str
+) -> None:
+    """A single Gaussian far away takes the precision of all."""
+    g = plausible_gaussians()
+    g.means[0, 1] = -far
+    formats.write(tmp_path / "g.spz", g)
+    assert told in caplog.text and bool(told) == bool(caplog.text)
+
+
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("degree", [0, 1, 2])
 def test_ksplat(tmp_path: Path, level: int, degree: int) -> None:
