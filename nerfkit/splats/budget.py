@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -157,23 +158,32 @@ class _Search:
         self, gaussians: Gaussians, order: Tensor, size: int, settings: Mapping[str, Any]
     ) -> Gaussians | None:  # fmt: skip
         """As many of the first in ``order`` as the file holds; ``size`` is that of all."""
-        n = len(gaussians)
-        fits, too_many, fits_size, too_large = 0, n, 0, size
-        best: Gaussians | None = None
+        sizes, best = {len(gaussians): size}, None
         for _ in range(_ROUNDS):
-            share = (self.limit * _MARGIN - fits_size) / (too_large - fits_size)
-            count = fits + int((too_many - fits) * share)
-            if not fits < count < too_many or count * 1000 < n:
+            count = _guess(sizes, self.limit)
+            if count in sizes or count * 1000 < len(gaussians):
                 break
             chosen = select(gaussians, order[:count].sort().values)
-            size = self.size(chosen, settings)
-            if size <= self.limit:
-                fits, fits_size, best = count, size, chosen
-                if size >= _CLOSE * self.limit:
-                    break
-            else:
-                too_many, too_large = count, size
+            sizes[count] = size = self.size(chosen, settings)
+            if size <= self.limit and (best is None or count > len(best)):
+                best = chosen
+            if _CLOSE * self.limit <= size <= self.limit:
+                break
         return best
+
+
+def _guess(sizes: Mapping[int, int], limit: int) -> int:
+    """How many Gaussians a file of at most ``limit`` bytes holds, by the sizes of files of other numbers of them.
+
+    On the line through the nearest on both sides. Where all were too large it is the line through the two nearest, for
+    files have something in common whatever the number: or, of a single one, as if they had nothing.
+    """
+    above = sorted(count for count, size in sizes.items() if size > limit)
+    below = sorted(count for count, size in sizes.items() if size <= limit)
+    one = above[0]
+    other = below[-1] if below else above[1] if len(above) > 1 else 0
+    slope = (sizes[one] - sizes.get(other, 0)) / (one - other)
+    return max(0, one - math.ceil((sizes[one] - limit * _MARGIN) / slope)) if slope > 0 else 0
 
 
 @contextmanager

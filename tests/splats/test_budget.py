@@ -16,7 +16,7 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
-from nerfkit.splats.budget import fit
+from nerfkit.splats.budget import _guess, fit
 from nerfkit.splats.judge import Judge, contributions, draw, orbit
 from nerfkit.splats.refit import refit
 from nerfkit.splats.stream import sound
@@ -145,3 +145,19 @@ def test_the_search_tells_nothing_of_its_tries(
     assert not caplog.text
     formats.write(tmp_path / "g.spz", g)
     assert "keeps places to" in caplog.text
+
+
+@pytest.mark.parametrize("common", [0.0, 0.2, 0.5, 0.9])
+def test_a_number_that_fits_is_found_whatever_files_have_in_common(common: float) -> None:
+    """Of a limit of 100,000 bytes, this share is there without any Gaussians, such as a palette."""
+    sizes = {80_000: int(common * 100_000 + 10 * 80_000**1.02)}
+    for _ in range(4):
+        count = _guess(sizes, 100_000)
+        sizes[count] = int(common * 100_000 + 10 * count**1.02)
+    assert max(size for size in sizes.values() if size <= 100_000) > 97_000
+
+
+def test_no_number_fits_where_files_have_too_much_in_common() -> None:
+    sizes = {80_000: 900_000}
+    sizes[_guess(sizes, 100_000)] = 190_000
+    assert _guess(sizes, 100_000) == 0
