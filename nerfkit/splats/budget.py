@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,25 +65,26 @@ def fit(
     """
     with tempfile.TemporaryDirectory() as folder:
         search = _Search(gaussians, limit, Path(folder) / f"candidate{suffix}", judge.coarse(), up, progress)
-        candidates = list(_candidates(min(degree_of(gaussians), formats.max_degree(suffix)), suffix))
+        degree, knobs = min(degree_of(gaussians), formats.max_degree(suffix)), _KNOBS.get(suffix, [{}])
+        candidates = len(knobs) + degree if degree else 1
         found: list[tuple[float, Gaussians, dict[str, Any]]] = []
         tried: list[dict[str, Any]] = []
         full = search.judge.psnr(gaussians)
-        for done, (degree, settings) in enumerate(candidates, 1):
-            chosen = search.pruned(degree, settings)
+        for done, (lower, settings) in enumerate(_candidates(degree, knobs, found), 1):
+            chosen = search.pruned(lower, settings)
             if chosen is not None:
                 score = search.score(chosen, settings, _FEW_STEPS)
                 found.append((score, chosen, settings))
-                tried.append({"sh_degree": degree, "gaussians": len(chosen), "psnr": score, **settings})
+                tried.append({"sh_degree": lower, "gaussians": len(chosen), "psnr": score, **settings})
                 if len(chosen) == len(gaussians) and score > min(full, _INVISIBLE) - _SAME:
                     break
-            progress("settings", done, len(candidates))
-        progress("settings", len(candidates), len(candidates))
+            progress("settings", done, candidates)
+        progress("settings", candidates, candidates)
         if not found:
             raise NerfkitError(
                 f"--max-size: {limit:,} bytes hold too few of {len(gaussians):,} Gaussians; allow a larger file"
             )
-        _, chosen, settings = max(found, key=lambda item: item[0])
+        _, chosen, settings = _best(found)
         gaussians = search.finished(chosen, settings)
         return Fitted(gaussians, settings, search.stored(gaussians, settings), tried)
 
@@ -196,10 +197,22 @@ def _without_warnings() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _candidates(degree: int, suffix: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Degrees and settings, the finest first; settings are of the higher bands, so degree 0 needs no choice of them."""
-    knobs = _KNOBS.get(suffix, [{}])
-    for lower in range(degree, 0, -1):
-        for settings in knobs if lower == degree else knobs[len(knobs) // 2 : len(knobs) // 2 + 1]:
-            yield lower, settings
+def _candidates(
+    degree: int, knobs: Sequence[dict[str, Any]], found: Sequence[tuple[float, Gaussians, dict[str, Any]]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Degrees and settings, the finest first: all settings with all bands, and the best of them so far with fewer.
+
+    Settings are of the higher bands, so degree 0 needs no choice of them.
+
+    Args:
+        found: what has come of those that were given before.
+    """
+    if degree:
+        yield from ((degree, settings) for settings in knobs)
+    for lower in range(degree - 1, 0, -1):
+        yield lower, _best(found)[2] if found else knobs[-1]
     yield 0, {}
+
+
+def _best(found: Sequence[tuple[float, Gaussians, dict[str, Any]]]) -> tuple[float, Gaussians, dict[str, Any]]:
+    return max(found, key=lambda item: item[0])

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import torch
-from samples import ksplat_file, plausible_gaussians, sog_v1_files
+from samples import ksplat_file, plausible_gaussians, sog_v1_files, spz_v4_file
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
@@ -110,6 +110,9 @@ ANY: list[Damage] = [flip, flip_head, extreme, truncate, insert, word, line]
 
 
 def within_gzip(rng: random.Random, data: bytes) -> bytes:
+    """What is compressed is damaged, and compressed again; version 4 is not compressed as a whole."""
+    if data[:2] != b"\x1f\x8b":
+        return rng.choice(ANY)(rng, data)
     return gzip.compress(rng.choice(ANY)(rng, gzip.decompress(data)), 1)
 
 
@@ -180,7 +183,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         files[".ply"] += [as_ascii(g), as_big_endian(files[".ply"][-1])]
         files[".sog"].append(zipped(sog_v1_files(g)))
     spz.write(folder / "seed.spz", g, version=2)
-    files[".spz"].append((folder / "seed.spz").read_bytes())
+    files[".spz"] += [(folder / "seed.spz").read_bytes(), *map(spz_v4_file, files[".spz"])]
     files[".gltf"] = [as_gltf(data) for data in files[".glb"]]
     files[FOLDER] = files[".sog"]
     return files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
-from nerfkit.splats.budget import _guess, fit
+from nerfkit.splats.budget import _candidates, _guess, fit
 from nerfkit.splats.judge import Judge, contributions, draw, orbit
 from nerfkit.splats.refit import refit
 from nerfkit.splats.stream import sound
@@ -161,3 +162,14 @@ def test_no_number_fits_where_files_have_too_much_in_common() -> None:
     sizes = {80_000: 900_000}
     sizes[_guess(sizes, 100_000)] = 190_000
     assert _guess(sizes, 100_000) == 0
+
+
+def test_fewer_bands_are_tried_with_the_best_settings_of_all_bands(scene: tuple[Gaussians, Judge]) -> None:
+    found: list[tuple[float, Gaussians, dict[str, Any]]] = []
+    tried = []
+    for degree, settings in _candidates(3, [{"a": 1}, {"a": 2}, {"a": 3}], found):
+        tried.append((degree, settings.get("a")))
+        found.append((30 - abs(settings.get("a", 9) - 2), scene[0], settings))
+    assert tried == [(3, 1), (3, 2), (3, 3), (2, 2), (1, 2), (0, None)]
+    assert [degree for degree, _ in _candidates(0, [{"a": 1}, {"a": 2}], [])] == [0]
+    assert [item for _, item in _candidates(2, [{"a": 1}, {"a": 2}], [])] == [{"a": 1}, {"a": 2}, {"a": 2}, {}]

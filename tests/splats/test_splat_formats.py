@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from plyfile import PlyData, PlyElement
-from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, sog_v1_files, some_gaussians
+from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, sog_v1_files, some_gaussians, spz_v4_file
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
@@ -87,6 +87,13 @@ def test_versions_of_spz(tmp_path: Path, version: int, angle: float) -> None:
     assert same_rotation(in_order(g).quats, back.quats) < angle  # w of nearly half turns is what version 2 loses
     median = (in_order(g).scales.log() - back.scales.log()).abs().median()
     assert 0 < median < 1 / 32
+
+
+@pytest.mark.parametrize("degree", [0, 3])
+def test_version_4_of_spz(tmp_path: Path, degree: int) -> None:
+    spz.write(tmp_path / "3.spz", plausible_gaussians(degree=degree))
+    (tmp_path / "4.spz").write_bytes(spz_v4_file((tmp_path / "3.spz").read_bytes()))
+    check(formats.read(tmp_path / "3.spz"), formats.read(tmp_path / "4.spz"), Within(0, 0, 0, 0, 0, 0))
 
 
 def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> None:
