@@ -54,6 +54,6 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically."""
+    """Writes a text file atomically, in UTF-8 whatever the locale's encoding: TOML and our pages are that."""
     with atomic(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ from nerfkit.gltf.accessors import ARRAY_BUFFER, Accessor, Layout, accessor
 from nerfkit.gltf.container import Gltf, damaged, glb_head, natural, read_gltf
 from nerfkit.gltf.nodes import placed_nodes
 from nerfkit.splats.blocks import blocks, check_count
-from nerfkit.splats.stream import InFile, Joined, Splats, load, numbered, stream
+from nerfkit.splats.stream import InFile, Joined, Splats, numbered, stream
 from nerfkit.splats.transform import transform
 
 log = logging.getLogger("nerfkit")
@@ -49,11 +49,6 @@ def open_file(path: Path) -> Splats:
     gltf = read_gltf(path)
     with damaged(path):
         return _all(gltf)
-
-
-def read(path: Path) -> Gaussians:
-    """Raises NerfkitError: as :func:`open_file`."""
-    return load(open_file(path))
 
 
 def _all(gltf: Gltf) -> Splats:

@@ -31,7 +31,7 @@ from nerfkit.files import atomic
 from nerfkit.splats.blocks import blocks, check_count, check_size
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
-from nerfkit.splats.stream import InFile, Splats, load, numbered, stream
+from nerfkit.splats.stream import InFile, Splats, numbered, stream
 
 log = logging.getLogger("nerfkit")
 
@@ -103,11 +103,6 @@ def open_file(path: Path) -> Splats:
             )
 
     return InFile(path, degree, content.count, decoded)
-
-
-def read(path: Path) -> Gaussians:
-    """Raises NerfkitError: as :func:`open_file`."""
-    return load(open_file(path))
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> int:

@@ -83,7 +83,7 @@ def test_formats_without_higher_bands_say_so(tmp_path: Path, caplog: pytest.LogC
 def test_versions_of_spz(tmp_path: Path, version: int, angle: float) -> None:
     g = plausible_gaussians()
     spz.write(tmp_path / "g.spz", g, version=version)
-    back = spz.read(tmp_path / "g.spz")
+    back = formats.read(tmp_path / "g.spz")
     assert same_rotation(in_order(g).quats, back.quats) < angle  # w of nearly half turns is what version 2 loses
     median = (in_order(g).scales.log() - back.scales.log()).abs().median()
     assert 0 < median < 1 / 32
@@ -102,11 +102,11 @@ def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> N
     for bits in ((8, 8), (7, 6), (5, 4)):
         spz.write(tmp_path / "g.spz", g, sh_bits=bits)
         sizes.append((tmp_path / "g.spz").stat().st_size)
-        errors.append(float((spz.read(tmp_path / "g.spz").sh - in_order(g).sh).square().mean()))
+        errors.append(float((formats.read(tmp_path / "g.spz").sh - in_order(g).sh).square().mean()))
     for palette in (3000, 500, 50):
         sog.write(tmp_path / "g.sog", g, palette=palette)
         sizes.append((tmp_path / "g.sog").stat().st_size)
-        errors.append(float((sog.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
+        errors.append(float((formats.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
     assert sizes[:3] == sorted(sizes[:3], reverse=True) and sizes[3:] == sorted(sizes[3:], reverse=True)
     assert errors[:3] == sorted(errors[:3]) and errors[3:] == sorted(errors[3:])
 

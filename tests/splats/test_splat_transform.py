@@ -55,7 +55,7 @@ def test_it_reads_both_versions_of_spz(tmp_path: Path) -> None:
     for version in (2, 3):
         spz.write(tmp_path / "g.spz", plausible_gaussians(), version=version)
         splat_transform(tmp_path, "g.spz", "theirs.ply")
-        check(spz.read(tmp_path / "g.spz"), ply.read(tmp_path / "theirs.ply"), EXACT)
+        check(formats.read(tmp_path / "g.spz"), ply.read(tmp_path / "theirs.ply"), EXACT)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,8 @@ from tab import Tab, psnr
 from nerfkit.cameras import resize
 from nerfkit.cli import main
 from nerfkit.contracts import Gaussians
-from nerfkit.splats import ply, sog
+from nerfkit.splats import formats, ply
 from nerfkit.splats.judge import Judge
-from nerfkit.splats.judge import orbit as orbit_of_rings
 from nerfkit.splats.page import Shown, file_from, room, scene_page, write
 from nerfkit.train.device import choose
 from nerfkit.train.run import Run
@@ -194,7 +193,7 @@ def test_what_the_page_is_told(tmp_path: Path) -> None:
     assert told["targets"] == pytest.approx([0, 0.4, 0], abs=1e-4)
     assert told["angle"] == pytest.approx(ANGLE) and told["background"] == pytest.approx([0.2, 0.4, 0.6])
     (tmp_path / "a.sog").write_bytes(page.sog)
-    low, high = sog.read(tmp_path / "a.sog").means.aminmax(dim=0)
+    low, high = formats.read(tmp_path / "a.sog").means.aminmax(dim=0)
     torch.testing.assert_close(low, torch.tensor([-1.5, -1.6, -1.5]), atol=3e-3, rtol=0)  # -Y is up, by 1.6
     torch.testing.assert_close(high, torch.tensor([1.5, 0.0, 1.5]), atol=1e-3, rtol=0)
 
@@ -214,8 +213,9 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     packed = re.findall(r'id="splats">(.*?)</script>', Path("a.html").read_text())[0]
     Path("a.sog").write_bytes(base64.b64decode(packed))
     gaussians = ply.read(Path("a.ply"))
-    judge = Judge.of_renders(choose("cpu")[1], gaussians, orbit_of_rings(gaussians, "z")).moved(file_from("z"))
-    assert judge.psnr(sog.read(Path("a.sog"))) == pytest.approx(result["psnr_after"], abs=1e-6)  # what is in the page
+    judge = Judge.around(choose("cpu")[1], gaussians, "z").moved(file_from("z"))
+    stored = judge.psnr(formats.read(Path("a.sog")))  # of what is in the page
+    assert stored == pytest.approx(result["psnr_after"], abs=1e-6)
     assert main(["convert", "a.ply", "b.html", "--max-size", "100kB"]) == 2
     assert "without any splats" in " ".join(capsys.readouterr().err.split())
     assert not Path("b.html").exists()
