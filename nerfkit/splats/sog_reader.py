@@ -41,6 +41,7 @@ FIRST_TAG = 252  # of the quaternions' alpha: 252 to 255 say which component is 
 STEPS_16 = 65535
 _LONGEST_META = 1 << 20  # bytes
 _MOST_FILES = 64
+_LARGEST_COUNT = 1 << 53  # that a number of JSON says to the last digit
 
 
 def open_file(path: Path) -> Splats:
@@ -171,7 +172,10 @@ class _Reader:
 
     def _count(self, meta: Fields, version: float) -> int:
         if version == 2:
-            return int(meta.number("count"))
+            count = meta.number("count")
+            if count != int(count) or abs(count) > _LARGEST_COUNT:
+                raise meta.wrong("count", "a whole number", count)
+            return int(count)
         means = meta.fields("means")
         shape = means.values.get("shape")
         if not isinstance(shape, list) or not shape or not isinstance(shape[0], int) or shape[0] < 0:

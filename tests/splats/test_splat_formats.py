@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -125,6 +126,17 @@ def test_a_large_palette_of_sog_version_1(tmp_path: Path) -> None:
     for name, data in sog_v1_files(g).items():
         (tmp_path / name).write_bytes(data)
     check(g, formats.read(tmp_path), Within(1e-3, 0.03, 0.04, 0.03, 0.03, 0.01))
+
+
+@pytest.mark.parametrize("count", ["1e300", "2.5", "-3"])
+def test_counts_of_sog_that_are_none(tmp_path: Path, count: str) -> None:
+    for name, data in sog_v1_files(plausible_gaussians(9, 0)).items():
+        (tmp_path / name).write_bytes(data)
+    meta = json.loads((tmp_path / "meta.json").read_text()) | {"version": 2, "count": 0}
+    (tmp_path / "meta.json").write_text(json.dumps(meta).replace('"count": 0', f'"count": {count}'))
+    with pytest.raises(NerfkitError, match=r"'count' .* must be a whole number|holds no Gaussians") as error:
+        formats.read(tmp_path)
+    assert len(str(error.value)) < 300
 
 
 def test_equal_scenes_give_equal_files(tmp_path: Path) -> None:
