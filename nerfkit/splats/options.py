@@ -80,12 +80,12 @@ class SplatOptions:
             if option is not None:
                 kept = crop(kept, option)
                 taken["cropped"] = taken.get("cropped", 0) + len(kept.mask) - kept.most
-        if self.clean:
+        if self.clean and kept.most:
             kept, floaters = edit.clean(kept)
             taken |= floaters
         if not kept.most:
             told = ", ".join(f"{kind}: {count:,}" for kind, count in taken.items() if count)
-            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({told}); choose a larger crop")
+            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({told}); take less away")
         return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
     def moved(self, splats: Splats) -> Splats:
