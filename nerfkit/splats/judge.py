@@ -101,6 +101,7 @@ def contributions(
 
     The sum over a picture of a Gaussian's blending weights is the derivative of the picture by its colour, which the
     rasterizer's own backward pass gives. Of views the maximum counts: what a single view needs must stay.
+    Gaussians nearer than ``near``, in their units, give none.
     """
     g = gaussians
     most = torch.zeros(len(g))
