@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import torch
 from plyfile import PlyData, PlyElement
-from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, sog_v1_files, some_gaussians, spz_v4_file
+from samples import (
+    in_order,
+    ksplat_file,
+    ksplat_sections,
+    plausible_gaussians,
+    same_rotation,
+    sog_v1_files,
+    some_gaussians,
+    spz_v4_file,
+)
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
@@ -20,6 +29,7 @@ from nerfkit.gltf.container import glb_head, read_gltf
 from nerfkit.splats import formats, ply, sog, spz
 from nerfkit.splats.blocks import degree_of, select
 from nerfkit.splats.codebook import sampled
+from nerfkit.splats.stream import InMemory, Joined, load
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,19 @@ def test_ksplat(tmp_path: Path, level: int, degree: int) -> None:
         3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
     )
     check(g, formats.read(tmp_path / "g.ksplat"), within)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_sections_of_ksplat(tmp_path: Path, level: int) -> None:
+    """Of other degrees each, with room for more behind each; one has whole buckets only, one is larger than a block."""
+    parts = [(plausible_gaussians(count, degree), degree) for count, degree in ((100, 1), (32, 0), (20_000, 2))]
+    (tmp_path / "g.ksplat").write_bytes(ksplat_sections(parts, level, spare=3))
+    back = formats.read(tmp_path / "g.ksplat")
+    coarse = level > 0
+    within = Within(
+        3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
+    )
+    check(load(Joined([InMemory(g) for g, _ in parts])), back, within)
 
 
 def test_what_cannot_be_drawn_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
