@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,15 +72,17 @@ def write(
 
     limit = options.bytes()
     result: dict[str, Any] = {"format": "html", "title": title}
-    made = page.scene_page(choose("cpu")[1], kept, shown, title, plays=options.autoplay)
-    if limit is not None and made.size() > limit:
-        room = page.room(limit, replace(made, sog=b""))
+    empty = page.empty_page(choose("cpu")[1], kept, shown, title, plays=options.autoplay)
+    turn = page.file_from(shown.up)  # sizes are those of the file in its own frame only
+    turned = transform(kept, turn)
+    settings: Mapping[str, Any] = {}
+    if limit is not None:
+        room = page.room(limit, empty)
         console.say(f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest")
-        turn = page.file_from(shown.up)  # sizes are those of the file in its own frame only
-        kept, settings, told = fitted(transform(kept, turn), room, page.FORMAT, "-y", judge(kept).moved(turn), console)
-        made = replace(made, sog=page.packed(kept, settings))
+        turned, settings, told = fitted(turned, room, page.FORMAT, "-y", judge(kept).moved(turn), console)
         result |= told
+    made = replace(empty, sog=page.packed(turned, settings))
     page.write(out, made)
     size = out.stat().st_size
-    console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")
-    return result | {"gaussians": len(kept), "bytes": size, "files": [str(out)]}, made
+    console.say(f"[bold]{out}[/]: {len(turned):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")
+    return result | {"gaussians": len(turned), "bytes": size, "files": [str(out)]}, made

@@ -20,7 +20,6 @@ from nerfkit.files import atomic
 from nerfkit.splats import formats
 from nerfkit.splats.formats import Up
 from nerfkit.splats.judge import NEAR, draw, middle, near_of, orbit
-from nerfkit.splats.transform import transform
 from nerfkit.webpage.scene import Look, ScenePage
 
 FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/benchmarks.md
@@ -50,15 +49,8 @@ class Shown:
         return cls(path, middle(gaussians)[0], torch.zeros(3), up, near_of(gaussians))
 
 
-def scene_page(
-    core: RenderCore,
-    gaussians: Gaussians,
-    shown: Shown,
-    title: str,
-    *,
-    plays: bool = False,
-) -> ScenePage:
-    """The page of a scene, with the Gaussians packed as :data:`FORMAT`.
+def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str, *, plays: bool = False) -> ScenePage:
+    """The page of a scene with its still, but without the splats (:func:`packed`), as ``sog``.
 
     Args:
         plays: the page starts by moving along the path.
@@ -67,7 +59,7 @@ def scene_page(
     slope = min(first.width, first.height) / 2 / float(first.intrinsics[0, :2].max())
     return ScenePage(
         title=title,
-        sog=packed(transform(gaussians, file_from(shown.up))),
+        sog=b"",
         still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background, shown.near)),
         background=_point(shown.background),
         path=_looks(shown),
@@ -101,7 +93,7 @@ def write(path: Path, page: ScenePage) -> None:
 
 
 def room(limit: int, empty: ScenePage) -> int:
-    """Bytes that the splats' file may have where the page may have ``limit``, by a page without splats.
+    """Bytes that the splats' file may have where the page may have ``limit``, by its :func:`empty_page`.
 
     Raises:
         NerfkitError: the page without splats is larger.

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from nerfkit.cli import main
 from nerfkit.contracts import Gaussians
 from nerfkit.splats import formats, ply
 from nerfkit.splats.judge import Judge
-from nerfkit.splats.page import Shown, file_from, room, scene_page, write
+from nerfkit.splats.page import Shown, empty_page, file_from, packed, room, write
+from nerfkit.splats.transform import transform
 from nerfkit.train.device import choose
 from nerfkit.train.run import Run
 from nerfkit.views.paths.around import orbit
@@ -170,7 +172,8 @@ def test_a_file_becomes_a_page(browser: Any, tmp_path: Path) -> None:
 
 def a_page(gaussians: Gaussians, title: str = "a") -> ScenePage:
     shown = Shown(camera(20), torch.tensor([0.0, 0.0, 0.4]), torch.tensor([0.2, 0.4, 0.6]), "z")
-    return scene_page(choose("cpu")[1], gaussians, shown, title)
+    empty = empty_page(choose("cpu")[1], gaussians, shown, title)
+    return replace(empty, sog=packed(transform(gaussians, file_from("z"))))
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
@@ -210,12 +213,16 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     result = json.loads(capsys.readouterr().out)
     assert limit * 0.9 < Path("a.html").stat().st_size == result["bytes"] <= limit
     assert 15 < result["psnr_after"] < 60
-    packed = re.findall(r'id="splats">(.*?)</script>', Path("a.html").read_text())[0]
-    Path("a.sog").write_bytes(base64.b64decode(packed))
+    embedded = re.findall(r'id="splats">(.*?)</script>', Path("a.html").read_text())[0]
+    Path("a.sog").write_bytes(base64.b64decode(embedded))
     gaussians = ply.read(Path("a.ply"))
     judge = Judge.around(choose("cpu")[1], gaussians, "z").moved(file_from("z"))
     stored = judge.psnr(formats.read(Path("a.sog")))  # of what is in the page
     assert stored == pytest.approx(result["psnr_after"], abs=1e-6)
+    assert main(["convert", "a.ply", "whole.html", "--up", "z", "--max-size", "10MB", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)  # with the finest settings, and what they cost
+    assert whole["gaussians"] == len(gaussians) and whole["settings"] == {"palette": 1 << 16}
+    assert result["psnr_after"] < whole["psnr_after"] < 100
     assert main(["convert", "a.ply", "b.html", "--max-size", "100kB"]) == 2
     assert "without any splats" in " ".join(capsys.readouterr().err.split())
     assert not Path("b.html").exists()
@@ -223,8 +230,7 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
 
 def test_room_counts_base64() -> None:
     page = a_page(painted_gaussians())
-    empty = ScenePage(**{**vars(page), "sog": b""})
-    left = room(page.size(), empty)
+    left = room(page.size(), replace(page, sog=b""))
     assert left - 3 <= len(page.sog) <= left + 3
 
 
