@@ -70,7 +70,7 @@ def table_of_sizes(gaussians: Gaussians, photos: Judge, folder: Path, sizes: lis
             seconds = time.process_time() - began
             path = folder / f"fitted{suffix}"
             formats.write(path, found.gaussians, up="z", settings=found.settings)
-            lost = before - photos.psnr(formats.read(path, up="z"))
+            lost = before - photos.psnr(found.stored)
             setting = ", ".join(f"{key} {value}" for key, value in found.settings.items())
             print(
                 f"| {size} | `{suffix}` | {len(found.gaussians):,} | {degree_of(found.gaussians)} | {setting} "

@@ -33,28 +33,27 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
     from nerfkit.splats.stream import Joined
-    from nerfkit.webpage.scene import check_viewer
 
     if len(options.files) < 2:
         raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
     options.check()
     *sources, out = options.files
     if splat_page.is_page(out):
-        check_viewer()
+        splat_page.check_written(out)
     else:
         formats.check_written(out)
     opened = [formats.open_file(source, up=options.up) for source in sources]
     splats = opened[0] if len(opened) == 1 else Joined(opened)
-    console.say(f"{', '.join(map(str, sources))}: {splats.most:,} Gaussians")
+    told = ", ".join(map(str, sources))
+    if not splats.most:
+        raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
+    console.say(f"{told}: {splats.most:,} Gaussians")
 
     def judge(kept: Gaussians) -> Judge:
-        from dataclasses import replace
-
-        from nerfkit.splats.judge import Judge, orbit
+        from nerfkit.splats.judge import Judge
         from nerfkit.train.device import choose
 
-        seen = Judge.of_renders(choose("cpu")[1], kept, orbit(kept, options.up))
-        return replace(seen, guides=orbit(kept, options.up, per_ring=12, turn=0.5))
+        return Judge.around(choose("cpu")[1], kept, options.up)
 
     if splat_page.is_page(out):
         from nerfkit.splats.page import Shown

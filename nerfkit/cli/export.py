@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,16 +96,12 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
 
 
 def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.cli import splat_page
     from nerfkit.cli.run_page import write
-    from nerfkit.errors import NerfkitError
     from nerfkit.train import report
     from nerfkit.train.run import Run
 
     source = Run.open(path)
     out = options.out or source.exports / "splats.html"
-    if not splat_page.is_page(out):
-        raise NerfkitError(f"{out}: a page needs the suffix .html")
     result = write(path, out, options, options.title or path.resolve().name, console)[0]
     report.refresh(source, [out])
     return result
@@ -128,25 +124,22 @@ def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: 
     """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
     from dataclasses import replace
 
-    from nerfkit.contracts import Cameras
     from nerfkit.errors import NerfkitError
-    from nerfkit.splats.judge import Judge
+    from nerfkit.splats.judge import NEAR, Judge, moved
     from nerfkit.train.device import choose
     from nerfkit.train.evaluate import ground_truth
 
-    def moved(camera: Cameras) -> Cameras:
-        return replace(camera, world_from_cam=out_from_scene.poses(camera.world_from_cam))
-
     core = choose("cpu")[1]
     views = [scene.views[index] for index in (scene.held_out or scene.train)]
-    guides = [moved(scene.views[index].camera) for index in scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]]
-    cameras = [moved(view.camera) for view in views]
-    background = background_of(model)
+    seen = scene.train[:: max(1, len(scene.train) // _MOST_GUIDES)]
+    guides = [moved(scene.views[index].camera, out_from_scene) for index in seen]
+    cameras = [moved(view.camera, out_from_scene) for view in views]
+    background, near = background_of(model), NEAR * out_from_scene.scale
     try:
         photos = [ground_truth(model, view) for view in views]
     except NerfkitError:  # the photos have moved away
-        return replace(Judge.of_renders(core, kept, cameras, background), guides=guides)
-    return Judge(core, cameras, photos, background, guides)
+        return replace(Judge.of_renders(core, kept, cameras, background, near), guides=guides)
+    return Judge(core, cameras, photos, background, guides, near)
 
 
 def background_of(model: SceneModel) -> Tensor:
@@ -158,9 +151,14 @@ def background_of(model: SceneModel) -> Tensor:
 
 
 def _cameras(path: Path, options: Options, kind: str, console: Console) -> dict[str, Any]:
+    from nerfkit.errors import NerfkitError
     from nerfkit.poses.export import export
     from nerfkit.poses.export_source import scene_of
 
+    for option in fields(PageOptions):
+        if getattr(options, option.name) != option.default:
+            name = option.name.replace("_", "-")
+            raise NerfkitError(f"--{name}: is for splats and pages, and --format {kind} writes cameras; leave it out")
     scene = scene_of(path, options.images)
     place = path.resolve()
     out = options.out or place.with_name(f"{place.stem}_{kind}")

@@ -28,14 +28,14 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     from nerfkit.cli.splat_file import edited
     from nerfkit.data.similarity import Similarity
     from nerfkit.splats import edit
+    from nerfkit.splats.judge import NEAR
     from nerfkit.splats.page import KEYFRAMES, Shown
     from nerfkit.splats.stream import InMemory, load
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
     from nerfkit.views.paths.around import orbit
-    from nerfkit.webpage.scene import check_viewer
 
-    check_viewer()
+    splat_page.check_written(out)
     source = Run.open(path)
     scene = source.scene()
     model = source.model(scene=scene)
@@ -53,6 +53,7 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
         shown_from_scene.points(torch.zeros(3)),
         background_of(model),
         "z",
+        NEAR * shown_from_scene.scale,
     )
 
     def judge(kept: Gaussians) -> Judge:

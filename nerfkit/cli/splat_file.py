@@ -64,18 +64,12 @@ def fitted(
     gaussians: Gaussians, limit: int, suffix: str, up: Up, judge: Judge, console: Console
 ) -> tuple[Gaussians, Any, dict[str, Any]]:
     """The Gaussians and the format's settings of the best file of at most ``limit`` bytes, and what that costs."""
-    import tempfile
-
-    from nerfkit.splats import formats
     from nerfkit.splats.blocks import degree_of
     from nerfkit.splats.budget import fit
     from nerfkit.splats.judge import MOST_DB
 
     found = fit(gaussians, limit, suffix, judge, up=up, progress=console.progress)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"fitted{suffix}"
-        formats.write(file, found.gaussians, up=up, settings=found.settings)
-        before, after = judge.psnr(gaussians), judge.psnr(formats.read(file, up=up))
+    before, after = judge.psnr(gaussians), judge.psnr(found.stored)
     degree, n = degree_of(found.gaussians), len(found.gaussians)
     words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in found.settings.items())
     console.say(

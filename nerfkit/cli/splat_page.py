@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 def is_page(path: Path) -> bool:
     return path.suffix.lower() in (".html", ".htm")
+
+
+def check_written(path: Path) -> None:
+    """Raises NerfkitError: no suffix of a page, a folder, or this installation of nerfkit is without the viewer."""
+    from nerfkit.errors import NerfkitError
+    from nerfkit.splats.formats import check_no_folder
+    from nerfkit.webpage.scene import check_viewer
+
+    if not is_page(path):
+        raise NerfkitError(f"{path}: a page needs the suffix .html")
+    check_no_folder(path)
+    check_viewer()
 
 
 def save(
@@ -55,23 +67,22 @@ def write(
     """
     from nerfkit.cli.splat_file import fitted
     from nerfkit.splats import page
+    from nerfkit.splats.transform import transform
     from nerfkit.train.device import choose
 
-    core = choose("cpu")[1]
     limit = options.bytes()
     result: dict[str, Any] = {"format": "html", "title": title}
-    settings: Any = {}
+    empty = page.empty_page(choose("cpu")[1], kept, shown, title, plays=options.autoplay)
+    turn = page.file_from(shown.up)  # sizes are those of the file in its own frame only
+    turned = transform(kept, turn)
+    settings: Mapping[str, Any] = {}
     if limit is not None:
-        whole = page.scene_page(core, kept, shown, title, plays=options.autoplay)
-        if whole.size() > limit:
-            room = page.room(limit, replace(whole, sog=b""))
-            console.say(
-                f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest"
-            )
-            kept, settings, told = fitted(kept, room, page.FORMAT, shown.up, judge(kept), console)
-            result |= told
-    made = page.scene_page(core, kept, shown, title, settings=settings, plays=options.autoplay)
+        room = page.room(limit, empty)
+        console.say(f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest")
+        turned, settings, told = fitted(turned, room, page.FORMAT, "-y", judge(kept).moved(turn), console)
+        result |= told
+    made = replace(empty, sog=page.packed(turned, settings))
     page.write(out, made)
     size = out.stat().st_size
-    console.say(f"[bold]{out}[/]: {len(kept):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")
-    return result | {"gaussians": len(kept), "bytes": size, "files": [str(out)]}, made
+    console.say(f"[bold]{out}[/]: {len(turned):,} Gaussians, {size / 1e6:.1f} MB, opens in any browser")
+    return result | {"gaussians": len(turned), "bytes": size, "files": [str(out)]}, made

@@ -22,6 +22,7 @@ MAGIC = b"glTF"
 _JSON, _BIN = b"JSON", b"BIN\0"
 _HEAD, _CHUNK = struct.Struct("<4sII"), struct.Struct("<I4s")
 _LONGEST_JSON = 1 << 26  # bytes
+_LARGEST_GLB = (1 << 32) - 1  # bytes
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,20 @@ def parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def glb_head(document: dict[str, Any], size: int) -> bytes:
-    """What a GLB begins with: all but the ``size`` bytes, a multiple of four, of its one buffer."""
+    """What a GLB begins with: all but the ``size`` bytes, a multiple of four, of its one buffer.
+
+    Raises:
+        NerfkitError: more than the 32 bits of a GLB's lengths can say.
+    """
     if size % 4:
         raise ValueError(f"{size} bytes are no multiple of four")
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     total = _HEAD.size + 2 * _CHUNK.size + len(text) + size
+    if total > _LARGEST_GLB:
+        raise NerfkitError(
+            f"a .glb file holds at most 4 GiB, and {total:,} bytes are needed; write less, or another format"
+        )
     return _HEAD.pack(MAGIC, 2, total) + _CHUNK.pack(len(text), _JSON) + text + _CHUNK.pack(size, _BIN)
 
 

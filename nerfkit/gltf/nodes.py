@@ -14,7 +14,7 @@ from nerfkit.errors import NerfkitError
 
 Array = NDArray[np.float64]
 DEFAULTS = {"translation": (0.0, 0, 0), "rotation": (0.0, 0, 0, 1), "scale": (1.0, 1, 1)}
-_MOST_NODES = 100_000
+_MOST_NODES = 100_000  # that a document may name as children or of its scene, one with two parents twice
 
 
 def composed(translation: Array, rotation: Array, scale: Array) -> Array:
@@ -48,13 +48,22 @@ def placed_nodes(path: Path, document: dict[str, Any]) -> Iterator[tuple[dict[st
         NerfkitError: nodes that don't exist, cycles, or no proper matrices.
     """
     nodes = _objects(document.get("nodes"))
-    waiting = [(index, np.eye(4)) for index in _roots(document, len(nodes))]
-    seen = 0
+    waiting: list[tuple[Any, Array]] = []
+    named = 0
+
+    def wait(indices: Any, above: Array) -> None:
+        nonlocal named
+        indices = indices if isinstance(indices, list) else []
+        named += len(indices)
+        if named > _MOST_NODES:
+            raise NerfkitError(f"{path}: damaged: its nodes go round in circles, or are more than {_MOST_NODES:,}")
+        waiting.extend((index, above) for index in indices)
+
+    wait(_roots(document, len(nodes)), np.eye(4))
     while waiting:
         index, above = waiting.pop()
-        seen += 1
-        if not isinstance(index, int) or not 0 <= index < len(nodes) or seen > _MOST_NODES:
-            raise NerfkitError(f"{path}: damaged: its nodes are missing or go round in circles")
+        if not isinstance(index, int) or not 0 <= index < len(nodes):
+            raise NerfkitError(f"{path}: damaged: it names a node that is missing")
         node = nodes[index]
         try:
             with np.errstate(all="ignore"):  # what isn't finite is for whoever uses it to refuse
@@ -63,8 +72,7 @@ def placed_nodes(path: Path, document: dict[str, Any]) -> Iterator[tuple[dict[st
             raise NerfkitError(
                 f"{path}: damaged: a node has no proper matrix, rotation, scale or translation"
             ) from None
-        children = node.get("children", [])
-        waiting += [(child, matrix) for child in (children if isinstance(children, list) else [])]
+        wait(node.get("children"), matrix)
         yield node, matrix
 
 
@@ -72,9 +80,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
 
 
-def _roots(document: dict[str, Any], count: int) -> list[Any]:
+def _roots(document: dict[str, Any], count: int) -> Any:
+    """The indices of the default scene's nodes, as the document has them; of all ``count`` where it has no scene."""
     scenes, chosen = _objects(document.get("scenes")), document.get("scene", 0)
     if scenes and isinstance(chosen, int) and 0 <= chosen < len(scenes):
-        roots = scenes[chosen].get("nodes", [])
-        return roots if isinstance(roots, list) else []
+        return scenes[chosen].get("nodes")
     return list(range(count))

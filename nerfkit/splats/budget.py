@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
+import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from nerfkit.splats.blocks import degree_of, select
 from nerfkit.splats.formats import Up, with_degree
 from nerfkit.splats.judge import Judge, contributions, draw
 from nerfkit.splats.refit import STEPS, refit
+
+log = logging.getLogger("nerfkit")
 
 _KNOBS: Mapping[str, list[dict[str, Any]]] = {  # finest first
     ".spz": [{"sh_bits": (8, 8)}, {"sh_bits": (7, 6)}, {"sh_bits": (6, 5)}, {"sh_bits": (5, 4)}, {"sh_bits": (4, 3)}],
@@ -38,6 +43,7 @@ class Fitted:
 
     gaussians: Gaussians
     settings: Mapping[str, Any]
+    stored: Gaussians  # the same as the file gives them back
     tried: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -59,26 +65,28 @@ def fit(
     """
     with tempfile.TemporaryDirectory() as folder:
         search = _Search(gaussians, limit, Path(folder) / f"candidate{suffix}", judge.coarse(), up, progress)
-        candidates = list(_candidates(min(degree_of(gaussians), formats.max_degree(suffix)), suffix))
+        degree, knobs = min(degree_of(gaussians), formats.max_degree(suffix)), _KNOBS.get(suffix, [{}])
+        candidates = len(knobs) + degree if degree else 1
         found: list[tuple[float, Gaussians, dict[str, Any]]] = []
         tried: list[dict[str, Any]] = []
         full = search.judge.psnr(gaussians)
-        for done, (degree, settings) in enumerate(candidates, 1):
-            chosen = search.pruned(degree, settings)
+        for done, (lower, settings) in enumerate(_candidates(degree, knobs, found), 1):
+            chosen = search.pruned(lower, settings)
             if chosen is not None:
                 score = search.score(chosen, settings, _FEW_STEPS)
                 found.append((score, chosen, settings))
-                tried.append({"sh_degree": degree, "gaussians": len(chosen), "psnr": score, **settings})
+                tried.append({"sh_degree": lower, "gaussians": len(chosen), "psnr": score, **settings})
                 if len(chosen) == len(gaussians) and score > min(full, _INVISIBLE) - _SAME:
                     break
-            progress("settings", done, len(candidates))
-        progress("settings", len(candidates), len(candidates))
+            progress("settings", done, candidates)
+        progress("settings", candidates, candidates)
         if not found:
             raise NerfkitError(
                 f"--max-size: {limit:,} bytes hold too few of {len(gaussians):,} Gaussians; allow a larger file"
             )
-        _, chosen, settings = max(found, key=lambda item: item[0])
-        return Fitted(search.finished(chosen, settings), settings, tried)
+        _, chosen, settings = _best(found)
+        gaussians = search.finished(chosen, settings)
+        return Fitted(gaussians, settings, search.stored(gaussians, settings), tried)
 
 
 class _Search:
@@ -94,18 +102,25 @@ class _Search:
     @functools.cached_property
     def order(self) -> Tensor:
         """The Gaussians' rows, the most useful first."""
-        return contributions(self.judge.core, self.gaussians, self.judge.guides, self.progress).argsort(descending=True)
+        return self.ordered(self.gaussians)
 
     @functools.cached_property
     def pictures(self) -> list[Tensor]:
         """How the whole scene looks from the guides, uint8."""
         judge = self.judge
-        drawn = (draw(judge.core, self.gaussians, camera, judge.background) for camera in judge.guides)
+        drawn = (draw(judge.core, self.gaussians, camera, judge.background, judge.near) for camera in judge.guides)
         return [(picture * 255).round().byte() for picture in drawn]
 
     def size(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> int:
-        formats.write(self.file, gaussians, up=self.up, settings=settings)
+        """Bytes of the file, which is written."""
+        with _without_warnings():  # who writes the file that is kept tells what is lost
+            formats.write(self.file, gaussians, up=self.up, settings=settings)
         return self.file.stat().st_size
+
+    def stored(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
+        """As the file gives them back."""
+        self.size(gaussians, settings)
+        return formats.read(self.file, up=self.up)
 
     def pruned(self, degree: int, settings: Mapping[str, Any]) -> Gaussians | None:
         """As many Gaussians of a degree as fit; None where hardly any do."""
@@ -115,16 +130,16 @@ class _Search:
 
     def score(self, chosen: Gaussians, settings: Mapping[str, Any], steps: int) -> float:
         """The PSNR of the file, after a short fit."""
-        self.size(self.fitted(chosen, steps), settings)
-        return self.judge.psnr(formats.read(self.file, up=self.up))
+        return self.judge.psnr(self.stored(self.fitted(chosen, steps), settings))
 
     def fitted(self, chosen: Gaussians, steps: int) -> Gaussians:
         if len(chosen) == len(self.gaussians) and chosen.sh.shape == self.gaussians.sh.shape:
             return chosen
         judge = self.judge
         return refit(
-            judge.core, chosen, judge.guides, self.pictures, judge.background, steps=steps, progress=self.progress
-        )
+            judge.core, chosen, judge.guides, self.pictures, judge.background, near=judge.near, steps=steps,
+            progress=self.progress,
+        )  # fmt: skip
 
     def finished(self, chosen: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
         """The chosen ones, fitted for longer; values that compress worse than before cost a few more of them."""
@@ -132,36 +147,72 @@ class _Search:
         size = self.size(fitted, settings)
         if size <= self.limit:
             return fitted
-        order = contributions(self.judge.core, fitted, self.judge.guides, self.progress).argsort(descending=True)
-        return self._most(fitted, order, size, settings) or chosen
+        return self._most(fitted, self.ordered(fitted), size, settings) or chosen
+
+    def ordered(self, gaussians: Gaussians) -> Tensor:
+        """The rows of Gaussians, the most useful first."""
+        judge = self.judge
+        light = contributions(judge.core, gaussians, judge.guides, self.progress, judge.near)
+        return light.argsort(descending=True)
 
     def _most(
         self, gaussians: Gaussians, order: Tensor, size: int, settings: Mapping[str, Any]
     ) -> Gaussians | None:  # fmt: skip
         """As many of the first in ``order`` as the file holds; ``size`` is that of all."""
-        n = len(gaussians)
-        fits, too_many, fits_size, too_large = 0, n, 0, size
-        best: Gaussians | None = None
+        sizes, best = {len(gaussians): size}, None
         for _ in range(_ROUNDS):
-            share = (self.limit * _MARGIN - fits_size) / (too_large - fits_size)
-            count = fits + int((too_many - fits) * share)
-            if not fits < count < too_many or count * 1000 < n:
+            count = _guess(sizes, self.limit)
+            if count in sizes or count * 1000 < len(gaussians):
                 break
             chosen = select(gaussians, order[:count].sort().values)
-            size = self.size(chosen, settings)
-            if size <= self.limit:
-                fits, fits_size, best = count, size, chosen
-                if size >= _CLOSE * self.limit:
-                    break
-            else:
-                too_many, too_large = count, size
+            sizes[count] = size = self.size(chosen, settings)
+            if size <= self.limit and (best is None or count > len(best)):
+                best = chosen
+            if _CLOSE * self.limit <= size <= self.limit:
+                break
         return best
 
 
-def _candidates(degree: int, suffix: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Degrees and settings, the finest first; settings are of the higher bands, so degree 0 needs no choice of them."""
-    knobs = _KNOBS.get(suffix, [{}])
-    for lower in range(degree, 0, -1):
-        for settings in knobs if lower == degree else knobs[len(knobs) // 2 : len(knobs) // 2 + 1]:
-            yield lower, settings
+def _guess(sizes: Mapping[int, int], limit: int) -> int:
+    """How many Gaussians a file of at most ``limit`` bytes holds, by the sizes of files of other numbers of them.
+
+    On the line through the nearest on both sides. Where all were too large it is the line through the two nearest, for
+    files have something in common whatever the number: or, of a single one, as if they had nothing.
+    """
+    above = sorted(count for count, size in sizes.items() if size > limit)
+    below = sorted(count for count, size in sizes.items() if size <= limit)
+    one = above[0]
+    other = below[-1] if below else above[1] if len(above) > 1 else 0
+    slope = (sizes[one] - sizes.get(other, 0)) / (one - other)
+    return max(0, one - math.ceil((sizes[one] - limit * _MARGIN) / slope)) if slope > 0 else 0
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _candidates(
+    degree: int, knobs: Sequence[dict[str, Any]], found: Sequence[tuple[float, Gaussians, dict[str, Any]]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Degrees and settings, the finest first: all settings with all bands, and the best of them so far with fewer.
+
+    Settings are of the higher bands, so degree 0 needs no choice of them.
+
+    Args:
+        found: what has come of those that were given before.
+    """
+    if degree:
+        yield from ((degree, settings) for settings in knobs)
+    for lower in range(degree - 1, 0, -1):
+        yield lower, _best(found)[2] if found else knobs[-1]
     yield 0, {}
+
+
+def _best(found: Sequence[tuple[float, Gaussians, dict[str, Any]]]) -> tuple[float, Gaussians, dict[str, Any]]:
+    return max(found, key=lambda item: item[0])

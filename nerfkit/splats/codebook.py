@@ -14,9 +14,12 @@ _ROWS = 1 << 13  # of a distance matrix at a time
 
 
 def sampled(values: Tensor) -> Tensor:
-    """The numbers [N] of an array, or about every so-manieth where there are more than a codebook needs."""
-    numbers = values.reshape(-1)
-    return numbers[:: max(1, len(numbers) // _MOST_VALUES)]
+    """The numbers [N] of an array [rows, ...], or of every so-manieth row where there are more than a codebook needs.
+
+    Whole rows: every third number would be of one axis or one colour only.
+    """
+    rows = values.flatten(1) if values.ndim > 1 else values[:, None]
+    return rows[:: -(-rows.numel() // _MOST_VALUES) or 1].reshape(-1)
 
 
 def scalar_codebook(values: Tensor, size: int = 256) -> Tensor:

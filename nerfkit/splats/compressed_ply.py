@@ -32,9 +32,10 @@ CHUNK = 256
 _BOUNDS = [f"{end}_{name}" for names in (("x", "y", "z"), ("scale_x", "scale_y", "scale_z"), ("r", "g", "b"))
            for end in ("min", "max") for name in names]  # fmt: skip
 _PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
-_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}  # numbers of f_rest_* fields
+REST_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}  # SH degrees by the numbers of f_rest_* fields, as in the plain PLY
 _SH_RANGE = 8.0
 _LOG_SCALES = (-20.0, 20.0)
+_SMALLEST_SPAN = 1e-30  # of a chunk: where all values are the same, it is the lowest
 
 
 def fits(elements: Mapping[str, Element]) -> bool:
@@ -78,7 +79,7 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
             yield _unpacked(words, chunks, None if stored is None else _bands(stored, rest))
             start += len(packed)
 
-    return InFile(path, _DEGREES[rest], vertex.count, decoded)
+    return InFile(path, REST_DEGREES[rest], vertex.count, decoded)
 
 
 def write(path: Path, gaussians: Gaussians | Splats) -> int:
@@ -115,9 +116,9 @@ def _check(path: Path, chunk: Element, vertex: Element, sh: Element | None, rest
     missing = [name for name in _BOUNDS[:12] if name not in chunk.names]
     missing += [name for name in _PACKED if name not in vertex.names]
     missing += [name for name in _BOUNDS[12:] if "min_r" in chunk.names and name not in chunk.names]
-    if sh is not None and rest in _DEGREES:
+    if sh is not None and rest in REST_DEGREES:
         missing += [f"f_rest_{i}" for i in range(rest) if f"f_rest_{i}" not in sh.names]
-    if missing or rest not in _DEGREES:
+    if missing or rest not in REST_DEGREES:
         raise NerfkitError(f"{path}: is no compressed PLY: it lacks {', '.join(missing[:4]) or 'whole SH bands'}")
     if vertex.count > chunk.count * CHUNK or (sh is not None and sh.count != vertex.count):
         raise NerfkitError(f"{path}: damaged header: its numbers of chunks, Gaussians and coefficients disagree")
@@ -168,8 +169,7 @@ def _packed(g: Gaussians, bounds: Tensor) -> np.ndarray:
     shares = []
     for kind, stored in enumerate(_kinds(g)):
         low, high = bounds[:, 6 * kind : 6 * kind + 3], bounds[:, 6 * kind + 3 : 6 * kind + 6]
-        span = high - low
-        shares.append(torch.where(span > 1e-5, (stored - low) / span.clamp_min(1e-5), 0))
+        shares.append((stored - low) / (high - low).clamp_min(_SMALLEST_SPAN))
     largest, others = smallest_three(g.quats)
     words = [
         _joined(shares[0], (11, 10, 11)),

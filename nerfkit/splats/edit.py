@@ -31,7 +31,7 @@ def crop_box(splats: Splats, corners: Sequence[float]) -> Picked:
 def crop_sphere(splats: Splats, sphere: Sequence[float]) -> Picked:
     """Those whose centres lie within the sphere ``x y z radius``."""
     center = torch.tensor(sphere[:3], dtype=torch.float64)
-    return Picked(splats, gather(splats, lambda g: (g.means - center).square().sum(1) <= sphere[3] ** 2))
+    return Picked(splats, gather(splats, lambda g: (g.means - center).norm(dim=1) <= sphere[3]))
 
 
 def clean(splats: Splats) -> tuple[Picked, dict[str, int]]:
@@ -79,8 +79,11 @@ def similarity(rotate: tuple[float, float, float], translate: tuple[float, float
     Raises:
         NerfkitError: a scale that is not above zero, or numbers that are not finite.
     """
-    if not scale > 0 or not all(map(math.isfinite, (scale, *rotate, *translate))):
-        raise NerfkitError(f"--scale {scale:g}: must be above 0, and all numbers of a move finite")
+    if not 0 < scale < math.inf:
+        raise NerfkitError(f"--scale {scale:g}: must be above 0, and finite")
+    for name, numbers in (("rotate", rotate), ("translate", translate)):
+        if not all(map(math.isfinite, numbers)):
+            raise NerfkitError(f"--{name} {' '.join(f'{number:g}' for number in numbers)}: must be finite")
     turn = torch.eye(3, dtype=torch.float64)
     for axis, angle in enumerate(map(math.radians, rotate)):
         one = torch.eye(3, dtype=torch.float64)

@@ -98,11 +98,18 @@ def write(
 
 
 def check_written(path: Path) -> str:
-    """The suffix. Raises NerfkitError: an unknown one, or one of a format that is only read."""
+    """The suffix. Raises NerfkitError: an unknown one, one of a format that is only read, or a folder."""
+    check_no_folder(path)
     suffix = suffix_of(path)
-    if suffix not in WRITTEN:
+    if suffix not in WRITTEN or not path.name.lower().endswith(suffix):  # SOG is read as a folder too
         raise NerfkitError(f"{path}: {suffix} files are read but not written; choose one of {', '.join(WRITTEN)}")
     return suffix
+
+
+def check_no_folder(path: Path) -> None:
+    """Raises NerfkitError: a file that is to be written is a folder."""
+    if path.is_dir():
+        raise NerfkitError(f"{path}: is a folder; name a file that is to be written")
 
 
 def max_degree(suffix: str) -> int:

@@ -25,7 +25,7 @@ from nerfkit.gltf.accessors import ARRAY_BUFFER, Accessor, Layout, accessor
 from nerfkit.gltf.container import Gltf, damaged, glb_head, natural, read_gltf
 from nerfkit.gltf.nodes import placed_nodes
 from nerfkit.splats.blocks import blocks, check_count
-from nerfkit.splats.stream import Changed, InFile, Joined, Splats, load, numbered, stream
+from nerfkit.splats.stream import InFile, Joined, Splats, numbered, stream
 from nerfkit.splats.transform import transform
 
 log = logging.getLogger("nerfkit")
@@ -51,30 +51,29 @@ def open_file(path: Path) -> Splats:
         return _all(gltf)
 
 
-def read(path: Path) -> Gaussians:
-    """Raises NerfkitError: as :func:`open_file`."""
-    return load(open_file(path))
-
-
 def _all(gltf: Gltf) -> Splats:
     path, document = gltf.path, gltf.document
     found: list[Splats] = []
     total, size = 0, path.stat().st_size + sum(gltf.buffer(i).size for i in range(len(document.get("buffers", []))))
+    splats_of = [_splat_primitives(mesh) for mesh in document.get("meshes", [])]  # once: many nodes may show a mesh
     for node, matrix in placed_nodes(path, document):
-        if not isinstance(node.get("mesh"), int):
+        if not isinstance(node.get("mesh"), int) or not splats_of[natural(node["mesh"])]:
             continue
         document_from_mesh = _similarity(path, matrix)
-        for primitive in document["meshes"][natural(node["mesh"])]["primitives"]:
-            if EXTENSION in primitive.get("extensions", {}):
-                total += natural(document["accessors"][natural(primitive["attributes"]["POSITION"])]["count"])
-                check_count(path, total, size)
-                if len(found) == _MOST_PARTS:
-                    raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
-                _check_shape(path, primitive["extensions"][EXTENSION])
-                found.append(_moved(_primitive(gltf, primitive), document_from_mesh))
+        for primitive in splats_of[node["mesh"]]:
+            total += natural(document["accessors"][natural(primitive["attributes"]["POSITION"])]["count"])
+            check_count(path, total, size)
+            if len(found) == _MOST_PARTS:
+                raise NerfkitError(f"{path}: has more than {_MOST_PARTS:,} splat primitives; it is damaged")
+            _check_shape(path, primitive["extensions"][EXTENSION])
+            found.append(_primitive(gltf, primitive, document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
     return found[0] if len(found) == 1 else Joined(found)
+
+
+def _splat_primitives(mesh: dict[str, Any]) -> list[dict[str, Any]]:
+    return [primitive for primitive in mesh["primitives"] if EXTENSION in primitive.get("extensions", {})]
 
 
 def _check_shape(path: Path, shape: dict[str, Any]) -> None:
@@ -84,12 +83,6 @@ def _check_shape(path: Path, shape: dict[str, Any]) -> None:
         if shape.get(name, _SHAPE[name]) != _SHAPE[name]:
             told = "%s: its splats have the %s %.40s, which is taken for %s; they may look different"
             log.warning(told, path, name, shape[name], _SHAPE[name])
-
-
-def _moved(splats: Splats, b_from_a: Similarity) -> Splats:
-    if bool((b_from_a.matrix == torch.eye(4)).all()):
-        return splats
-    return Changed(splats, lambda g: transform(g, b_from_a), splats.degree)
 
 
 def _similarity(path: Path, matrix: np.ndarray) -> Similarity:
@@ -103,17 +96,20 @@ def _similarity(path: Path, matrix: np.ndarray) -> Similarity:
     return Similarity(scale, torch.from_numpy(rotation.copy()), torch.from_numpy(matrix[:3, 3].copy()))
 
 
-def _primitive(gltf: Gltf, primitive: dict[str, Any]) -> Splats:
+def _primitive(gltf: Gltf, primitive: dict[str, Any], document_from_mesh: Similarity) -> Splats:
     attributes = primitive["attributes"]
     degree = max(d for d in range(MAX_DEGREE + 1) if d == 0 or f"{EXTENSION}:SH_DEGREE_{d}_COEF_0" in attributes)
     count = natural(gltf.document["accessors"][natural(attributes["POSITION"])]["count"])
     names = [name for name in _parts(degree) if name != "COLOR_0"]
     found = {name: _accessor(gltf, attributes[name], count, _WIDTHS.get(name, 3)) for name in names}
 
+    at_home = bool((document_from_mesh.matrix == torch.eye(4)).all())
+
     def decoded() -> Iterator[Gaussians]:
         for rows in blocks(count):
             means, quats, scales, opacities, *sh = (torch.from_numpy(found[name].rows(rows)) for name in names)
-            yield Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
+            stored = Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
+            yield stored if at_home else transform(stored, document_from_mesh)
 
     return InFile(gltf.path, degree, count, decoded)
 

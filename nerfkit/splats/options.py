@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nerfkit.errors import NerfkitError
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
+    from nerfkit.contracts import Gaussians
     from nerfkit.splats.stream import Splats
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
@@ -53,6 +55,9 @@ class SplatOptions:
 
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise NerfkitError(f"--sh-degree {self.sh_degree}: must be 0 to 3")
+        for name, numbers in (("box", self.crop_box), ("sphere", self.crop_sphere)):
+            if numbers is not None and any(map(math.isnan, numbers)):
+                raise NerfkitError(f"--crop-{name}: has something that is no number")
         if self.crop_sphere is not None and not self.crop_sphere[3] > 0:
             raise NerfkitError(f"--crop-sphere: its radius {self.crop_sphere[3]:g} must be above 0")
         self.bytes()
@@ -75,22 +80,34 @@ class SplatOptions:
             if option is not None:
                 kept = crop(kept, option)
                 taken["cropped"] = taken.get("cropped", 0) + len(kept.mask) - kept.most
-        if self.clean:
+        if self.clean and kept.most:
             kept, floaters = edit.clean(kept)
             taken |= floaters
         if not kept.most:
-            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({taken}); choose a larger crop")
+            told = ", ".join(f"{kind}: {count:,}" for kind, count in taken.items() if count)
+            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({told}); take less away")
         return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
     def moved(self, splats: Splats) -> Splats:
+        """Turned, scaled and moved; its blocks raise NerfkitError where that is beyond what a float holds."""
         if not self.moves():
             return splats
         from nerfkit.splats import edit
-        from nerfkit.splats.stream import Changed
+        from nerfkit.splats.stream import Changed, sound
         from nerfkit.splats.transform import transform
 
-        moved = edit.similarity(self.rotate, self.translate, self.scale)
-        return Changed(splats, lambda g: transform(g, moved), splats.degree)
+        b_from_a = edit.similarity(self.rotate, self.translate, self.scale)
+
+        def move(g: Gaussians) -> Gaussians:
+            moved = transform(g, b_from_a)
+            if not sound(moved).all():
+                raise NerfkitError(
+                    "--rotate, --scale, --translate: put Gaussians farther away than a float can say; move them less, "
+                    "or leave the farthest out with --clean or a crop"
+                )
+            return moved
+
+        return Changed(splats, move, splats.degree)
 
 
 @dataclass(frozen=True, kw_only=True)

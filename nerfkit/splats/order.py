@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from nerfkit.core.curve import morton_order
 from nerfkit.splats.stream import Splats, gather
+
+_ENOUGH = 100_000  # Gaussians tell how far they usually reach
 
 
 def ranks(order: Tensor) -> Tensor:
@@ -16,8 +20,23 @@ def ranks(order: Tensor) -> Tensor:
     return out
 
 
-def morton_ranks(splats: Splats) -> tuple[Tensor, float]:
-    """The place of each Gaussian along a Z-order curve [N], and the farthest coordinate of any from the origin."""
+def morton_ranks(splats: Splats) -> tuple[Tensor, Extent]:
+    """The place of each Gaussian along a Z-order curve [N], and how far they reach."""
     means = gather(splats, lambda g: g.means)
-    farthest = max(float(means.amax()), -float(means.amin())) if len(means) else 0.0
-    return ranks(morton_order(means)), farthest
+    return ranks(morton_order(means)), _extent(means)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far Gaussians reach, in their units."""
+
+    farthest: float  # the largest coordinate of any, without its sign
+    usual: float  # the median distance to the middle, along the axis where it is largest
+
+
+def _extent(means: Tensor) -> Extent:
+    if not len(means):
+        return Extent(0.0, 0.0)
+    some = means[:: -(-len(means) // _ENOUGH)]
+    usual = (some - some.median(0).values).abs().median(0).values
+    return Extent(max(float(means.amax()), -float(means.amin())), float(usual.amax()))

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
+from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import formats
 from nerfkit.splats.formats import Up
-from nerfkit.splats.judge import draw, orbit
+from nerfkit.splats.judge import NEAR, draw, middle, near_of, orbit
 from nerfkit.webpage.scene import Look, ScenePage
 
 FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/benchmarks.md
@@ -36,6 +37,7 @@ class Shown:
     middle: Tensor  # [3] what to orbit around
     background: Tensor  # [3] sRGB, 0 to 1
     up: Up
+    near: float = NEAR  # what is nearer to a camera isn't drawn
 
     @classmethod
     def around(cls, gaussians: Gaussians, up: Up) -> Shown:
@@ -44,35 +46,43 @@ class Shown:
         poses = torch.cat([camera.world_from_cam for camera in ring])
         intrinsics = torch.cat([camera.intrinsics for camera in ring])
         path = Cameras(poses, intrinsics, ring[0].width, ring[0].height)
-        return cls(path, gaussians.means.double().median(0).values, torch.zeros(3), up)
+        return cls(path, middle(gaussians)[0], torch.zeros(3), up, near_of(gaussians))
 
 
-def scene_page(
-    core: RenderCore,
-    gaussians: Gaussians,
-    shown: Shown,
-    title: str,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    plays: bool = False,
-) -> ScenePage:
-    """The page of a scene, with the Gaussians packed as :data:`FORMAT`.
+def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str, *, plays: bool = False) -> ScenePage:
+    """The page of a scene with its still, but without the splats (:func:`packed`), as ``sog``.
 
     Args:
-        settings: what the format's own ``write`` takes beside the Gaussians.
         plays: the page starts by moving along the path.
     """
     first = shown.path[0]
     slope = min(first.width, first.height) / 2 / float(first.intrinsics[0, :2].max())
     return ScenePage(
         title=title,
-        sog=_packed(gaussians, shown.up, settings),
-        still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background)),
+        sog=b"",
+        still=_jpeg(draw(core, gaussians, _still_of(first, slope), shown.background, shown.near)),
         background=_point(shown.background),
         path=_looks(shown),
         angle=math.degrees(2 * math.atan(slope)),
         plays=plays,
     )
+
+
+def file_from(up: Up) -> Similarity:
+    """The frame of a page's file, whose -Y the viewer takes for up, from one whose up is that axis."""
+    return formats.turn("-y").inverse().compose(formats.turn(up))
+
+
+def packed(gaussians: Gaussians, settings: Mapping[str, Any] | None = None) -> bytes:
+    """The file of Gaussians in its own frame (:func:`file_from`).
+
+    Args:
+        settings: what the format's own ``write`` takes beside the Gaussians.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"scene{FORMAT}"
+        formats.write(file, gaussians, settings=settings)
+        return file.read_bytes()
 
 
 def write(path: Path, page: ScenePage) -> None:
@@ -83,7 +93,7 @@ def write(path: Path, page: ScenePage) -> None:
 
 
 def room(limit: int, empty: ScenePage) -> int:
-    """Bytes that the splats' file may have where the page may have ``limit``, by a page without splats.
+    """Bytes that the splats' file may have where the page may have ``limit``, by its :func:`empty_page`.
 
     Raises:
         NerfkitError: the page without splats is larger.
@@ -106,16 +116,6 @@ def _looks(shown: Shown) -> list[Look]:
     along = torch.maximum((away * axes).sum(1), _NEAREST * away.norm(dim=1)).clamp_min(1e-6)
     targets = eyes + along[:, None] * axes
     return [Look(_point(eye), _point(target)) for eye, target in zip(turn.points(eyes), turn.points(targets))]
-
-
-def _packed(gaussians: Gaussians, up: Up, settings: Mapping[str, Any] | None) -> bytes:
-    from nerfkit.splats.transform import transform
-
-    turn = formats.turn("-y").inverse().compose(formats.turn(up))  # the viewer takes a file's -Y for up
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"scene{FORMAT}"
-        formats.write(file, transform(gaussians, turn), up="-y", settings=settings)
-        return file.read_bytes()
 
 
 def _still_of(camera: Cameras, slope: float) -> Cameras:

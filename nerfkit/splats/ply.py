@@ -18,11 +18,11 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import compressed_ply
+from nerfkit.splats.compressed_ply import REST_DEGREES
 from nerfkit.splats.ply_header import read_header
 from nerfkit.splats.stream import InFile, Splats, load, stream
 
 MAX_DEGREE = 3
-_REST_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}  # numbers of f_rest_* fields
 
 
 def write(path: Path, gaussians: Gaussians | Splats) -> int:
@@ -59,11 +59,11 @@ def open_file(path: Path) -> Splats:
     available = set(vertex.names)
     rest = sum(name.startswith("f_rest_") for name in available)
     missing = [name for name in _field_names(1 + rest // 3, normals=False) if name not in available]
-    if vertex.dtype is not None and (missing or rest not in _REST_DEGREES):
+    if vertex.dtype is not None and (missing or rest not in REST_DEGREES):
         lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
     vertex.check(path)
-    return InFile(path, _REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)))
+    return InFile(path, REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)))
 
 
 def read(path: Path) -> Gaussians:

@@ -10,6 +10,8 @@ from torch import Tensor
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.splats.blocks import select
+from nerfkit.splats.stream import put, sound
 
 STEPS = 400
 _SSIM_WEIGHT = 0.2
@@ -25,6 +27,7 @@ def refit(
     pictures: Sequence[Tensor],
     background: Tensor,
     *,
+    near: float,
     steps: int = STEPS,
     seed: int = 0,
     progress: ProgressSink = quiet,
@@ -37,6 +40,7 @@ def refit(
         cameras: one pinhole camera (C = 1) for each picture.
         pictures: [H, W, 3] uint8.
         background: [3] behind the pictures.
+        near: Gaussians nearer than this to a camera are left out.
     """
     rows: dict[str, Tensor] = {
         "moves": torch.zeros_like(pruned.means),  # in units of the Gaussian's own size, so that one rate suits all
@@ -57,7 +61,7 @@ def refit(
     for step in range(steps):
         queue = queue or torch.randperm(len(cameras), generator=rng).tolist()
         index = queue.pop()
-        drawn = core.rasterize(_activated(pruned, rows, sizes), cameras[index], background)
+        drawn = core.rasterize(_activated(pruned, rows, sizes), cameras[index], background, near=near)
         target = core.target((pictures[index].float() / 255).permute(2, 0, 1).contiguous())
         optimizer.zero_grad()
         core.photometric_loss(drawn.image[:3], target, _SSIM_WEIGHT).backward()
@@ -65,7 +69,10 @@ def refit(
         schedule.step()
         progress("fitting what is left", step + 1, steps)
     with torch.no_grad():
-        return _activated(pruned, {name: tensor.detach() for name, tensor in rows.items()}, sizes)
+        fitted = _activated(pruned, {name: tensor.detach() for name, tensor in rows.items()}, sizes)
+        lost = ~sound(fitted)  # of values so large that their gradients aren't finite
+        put(fitted, lost, select(pruned, lost))
+    return fitted
 
 
 def _activated(pruned: Gaussians, rows: dict[str, Tensor], sizes: Tensor) -> Gaussians:

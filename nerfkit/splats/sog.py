@@ -29,20 +29,15 @@ from nerfkit.splats.codebook import nearest_in, sampled, scalar_codebook, vector
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, smallest_three
 from nerfkit.splats.sog_reader import FIRST_TAG, MAX_DEGREE, META, MOST_PALETTE, PER_ROW, STEPS_16, open_file
-from nerfkit.splats.stream import Splats, empty, load, numbered, put, stream
+from nerfkit.splats.stream import Splats, empty, numbered, put, stream
 
-__all__ = ["MAX_DEGREE", "default_palette", "open_file", "read", "write"]
+__all__ = ["MAX_DEGREE", "open_file", "write"]
 _LARGEST_SIDE = 16383  # of a WebP image
 
 
-def default_palette(count: int) -> int:
+def _default_palette(count: int) -> int:
     """How many sets of higher bands there are for so many Gaussians."""
     return min(MOST_PALETTE, max(1024, count // 2), max(count, 1))
-
-
-def read(path: Path) -> Gaussians:
-    """Raises NerfkitError: as :func:`nerfkit.splats.sog_reader.open_file`."""
-    return load(open_file(path))
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = None) -> int:
@@ -76,7 +71,7 @@ def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = No
         meta["quats"] = _write_quats(archive, g)
         meta["sh0"] = _write_colors(archive, g)
         if degree_of(g):
-            meta["shN"] = _write_bands(archive, g, palette or default_palette(n))
+            meta["shN"] = _write_bands(archive, g, palette or _default_palette(n))
         _add(archive, META, json.dumps(meta).encode())
     return n
 

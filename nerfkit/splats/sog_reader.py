@@ -41,6 +41,7 @@ FIRST_TAG = 252  # of the quaternions' alpha: 252 to 255 say which component is 
 STEPS_16 = 65535
 _LONGEST_META = 1 << 20  # bytes
 _MOST_FILES = 64
+_LARGEST_COUNT = 1 << 53  # that a number of JSON says to the last digit
 
 
 def open_file(path: Path) -> Splats:
@@ -171,7 +172,10 @@ class _Reader:
 
     def _count(self, meta: Fields, version: float) -> int:
         if version == 2:
-            return int(meta.number("count"))
+            count = meta.number("count")
+            if count != int(count) or abs(count) > _LARGEST_COUNT:
+                raise meta.wrong("count", "a whole number", count)
+            return int(count)
         means = meta.fields("means")
         shape = means.values.get("shape")
         if not isinstance(shape, list) or not shape or not isinstance(shape[0], int) or shape[0] < 0:
@@ -190,8 +194,8 @@ class _Reader:
         """The texels [count, channels] of a file of a part."""
         return self._image(part, index, count).reshape(-1, 4)[:count, :channels].copy()
 
-    def _image(self, part: Fields, index: int, texels: int) -> NDArray[np.uint8]:
-        """RGBA [H, W, 4] of a file of a part: at least so many texels, and not many more."""
+    def _image(self, part: Fields, index: int, texels: int, most: int | None = None) -> NDArray[np.uint8]:
+        """RGBA [H, W, 4] of a file of a part: at least so many texels, and not many more, or ``most`` where given."""
         files = part.values.get("files")
         if not isinstance(files, list) or len(files) <= index or not isinstance(files[index], str):
             raise part.wrong("files", "a list of names", files)
@@ -200,7 +204,7 @@ class _Reader:
         try:
             with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
                 w, h = image.size
-                if w * h < texels or w * h > 4 * texels + SLACK:
+                if not texels <= w * h <= (4 * texels + SLACK if most is None else most):
                     raise NerfkitError(f"{self.path}: {name[:60]!r} is {w} x {h}, which doesn't fit {texels:,} texels")
                 return np.asarray(image.convert("RGBA"))
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -216,7 +220,7 @@ class _Reader:
                 raise NerfkitError(f"{self.path}: damaged: {degree} SH bands, a palette of {entries}")
             image = self._image(part, 0, entries * COEFFICIENTS[degree])
         else:  # as many bands and entries as the picture has room for
-            image = self._image(part, 0, PER_ROW * COEFFICIENTS[1])
+            image = self._image(part, 0, PER_ROW * COEFFICIENTS[1], MOST_PALETTE * COEFFICIENTS[MAX_DEGREE])
             degree = next((d for d in (1, 2, 3) if image.shape[1] == PER_ROW * COEFFICIENTS[d]), 0)
         width = COEFFICIENTS[degree]
         if not degree or image.shape[1] != PER_ROW * width:

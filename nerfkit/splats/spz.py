@@ -11,6 +11,7 @@ https://github.com/nianticlabs/spz (README and load-spz.cc).
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import struct
 import zlib
@@ -30,7 +31,9 @@ from nerfkit.files import atomic
 from nerfkit.splats.blocks import blocks, check_count, check_size
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
-from nerfkit.splats.stream import InFile, Splats, load, numbered, stream
+from nerfkit.splats.stream import InFile, Splats, numbered, stream
+
+log = logging.getLogger("nerfkit")
 
 MAX_DEGREE = 3
 MAGIC = 0x5053474E  # "NGSP"
@@ -41,6 +44,7 @@ _LARGEST_WINDOW = 1 << 27  # bytes that zstd may look back
 _COEFFICIENTS = (0, 3, 8, 15, 24)  # beyond the constant one, by degree; degree 4 is read without its last band
 _MOST_FRACTION_BITS = 20
 _FIXED_MAX = (1 << 23) - 1
+_COARSE = 2e-3  # of how far Gaussians usually reach: about a pixel of a photo
 _COLOR_SCALE = 0.15
 SH_BITS = (7, 6)  # of degree 1, and of those above; Niantic's tools take 5 and 4, which costs 1 dB (docs/benchmarks.md)
 
@@ -101,11 +105,6 @@ def open_file(path: Path) -> Splats:
     return InFile(path, degree, content.count, decoded)
 
 
-def read(path: Path) -> Gaussians:
-    """Raises NerfkitError: as :func:`open_file`."""
-    return load(open_file(path))
-
-
 def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> int:
     """Writes Gaussians in Morton order, atomically.
 
@@ -121,8 +120,11 @@ def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bit
         NerfkitError: the file cannot be written.
     """
     splats = stream(gaussians)
-    places, farthest = morton_ranks(splats)
-    n, degree, bits = len(places), splats.degree, _fraction_bits(farthest)
+    places, extent = morton_ranks(splats)
+    n, degree, bits = len(places), splats.degree, _fraction_bits(extent.farthest)
+    if 2.0**-bits > _COARSE * extent.usual > 0:
+        told = "%s: Gaussians reach as far as %.3g from the origin, so that .spz keeps places to %.3g only; %s"
+        log.warning(told, path, extent.farthest, 2.0**-bits, "use --clean or a crop, or --translate to the origin")
     packers: list[tuple[int, Callable[[Gaussians], Tensor]]] = [
         (9, lambda g: _packed_places(g.means, bits)),
         (1, lambda g: g.opacities[:, None] * 255),
@@ -248,4 +250,4 @@ def _packed_bands(sh: Tensor, bits: tuple[int, int]) -> Tensor:
     """Coefficients [N, K - 1, 3] in steps of ``2^(8 - bits)``: equal bytes compress well."""
     steps = torch.full((sh.shape[1], 1), 2.0 ** (8 - bits[1]))
     steps[:3] = 2.0 ** (8 - bits[0])
-    return (((sh * 128).round() / steps).round() * steps + 128).flatten(1)
+    return ((sh * 128 / steps).round() * steps + 128).flatten(1)

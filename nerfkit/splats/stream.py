@@ -74,11 +74,12 @@ class InFile:
         try:
             for block in self.decoded():
                 block.scales.clamp_min_(_SMALLEST_SCALE)
-                sound = _sound(block)
-                lost = len(block) - int(sound.sum())
+                block.opacities.clamp_(0, 1)  # of glTF, which could have others; what is no number stays none
+                good = sound(block)
+                lost = len(block) - int(good.sum())
                 bad += lost
                 if lost < len(block):
-                    yield select(block, sound) if lost else block
+                    yield select(block, good) if lost else block
         except OSError as error:
             raise NerfkitError(f"{self.path}: cannot be read ({error.strerror or error})") from None
         if bad and bad == self.most:
@@ -223,7 +224,9 @@ def put(out: Gaussians, rows: slice | Tensor, block: Gaussians) -> None:
     out.opacities[rows], out.sh[rows] = block.opacities, block.sh
 
 
-def _sound(g: Gaussians) -> Tensor:
+def sound(g: Gaussians) -> Tensor:
+    """Which can be drawn [N]: all values are finite, and there is an orientation."""
     parts = (g.means, g.quats, g.scales, g.opacities[:, None], g.sh.flatten(1))
     finite = torch.stack([part.isfinite().all(1) for part in parts]).all(0)
-    return finite & (g.quats.abs().amax(1) > 0)
+    lengths = g.quats.norm(dim=1)  # 0 or infinite also where float32 doesn't hold their squares
+    return finite & (lengths > 0) & lengths.isfinite()

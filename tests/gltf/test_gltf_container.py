@@ -111,3 +111,18 @@ def test_nodes_of_the_default_scene_are_placed() -> None:
         list(placed_nodes(Path("a"), {"nodes": [{"children": [1]}, {"children": [0]}]}))
     with pytest.raises(NerfkitError, match="no proper matrix, rotation"):
         list(placed_nodes(Path("a"), {"nodes": [{"rotation": [0, 0, 0, 0]}]}))
+
+
+def test_many_children_are_refused_before_there_is_room_for_them() -> None:
+    """100 kB that say 50,000 times 50,000 nodes."""
+    for document in ({"nodes": [{"children": [0] * 50_000}]}, {"nodes": [{}], "scenes": [{"nodes": [0] * 200_000}]}):
+        with pytest.raises(NerfkitError, match="go round in circles, or are more than 100,000"):
+            list(placed_nodes(Path("a"), document))
+    with pytest.raises(NerfkitError, match="names a node that is missing"):
+        list(placed_nodes(Path("a"), {"nodes": [{"children": [7]}]}))
+
+
+def test_more_than_a_glb_holds() -> None:
+    assert len(glb_head({}, (1 << 32) - 64)) == 32
+    with pytest.raises(NerfkitError, match=r"at most 4 GiB, and 4,294,967,300 bytes are needed"):
+        glb_head({}, (1 << 32) - 28)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import itertools
 import json
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import zstandard
 from PIL import Image
 
 from nerfkit.contracts import Gaussians
@@ -50,25 +54,38 @@ def same_rotation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return 4 * sine.clamp_max(1).asin().max()
 
 
-def ksplat_file(gaussians: Gaussians, level: int, degree: int, bucket_size: int = 16, block: float = 16.0) -> bytes:
-    """A .ksplat file of one section, by the description in mkkellogg's SplatBuffer.js; the last bucket is partial."""
-    n = len(gaussians)
-    full, left = divmod(n, bucket_size)
-    buckets = [slice(i, min(i + bucket_size, n)) for i in range(0, n, bucket_size)]
-    means = gaussians.means.numpy()
-    centers = np.array([(means[rows].min(0) + means[rows].max(0)) / 2 for rows in buckets], "<f4")
-    row = _ksplat_rows(gaussians, level, degree, np.repeat(centers, [r.stop - r.start for r in buckets], 0), block)
-    has_buckets = level > 0
-    count = len(buckets) if has_buckets else 0
-    partial = 1 if left and has_buckets else 0
+def ksplat_file(gaussians: Gaussians, level: int, degree: int) -> bytes:
+    """A .ksplat file of one section."""
+    return ksplat_sections([(gaussians, degree)], level)
+
+
+def ksplat_sections(
+    parts: Sequence[tuple[Gaussians, int]], level: int, *, bucket_size: int = 16, block: float = 16.0, spare: int = 0
+) -> bytes:
+    """A .ksplat file of a section for each part, by the description in mkkellogg's SplatBuffer.js; the last bucket of
+    each is partial, and ``spare`` rows are behind it."""
+    total = sum(len(gaussians) for gaussians, _ in parts)
+    heads, bodies = b"", b""
+    for gaussians, degree in parts:
+        n = len(gaussians)
+        full, left = divmod(n, bucket_size)
+        buckets = [slice(i, min(i + bucket_size, n)) for i in range(0, n, bucket_size)]
+        means = gaussians.means.numpy()
+        centers = np.array([(means[rows].min(0) + means[rows].max(0)) / 2 for rows in buckets], "<f4")
+        row = _ksplat_rows(gaussians, level, degree, np.repeat(centers, [r.stop - r.start for r in buckets], 0), block)
+        has_buckets = level > 0
+        count, partial = (len(buckets), 1 if left else 0) if has_buckets else (0, 0)
+        heads += struct.pack(
+            "<IIIIfHHIIIIH", n, n + spare, bucket_size, count, block, 12, 0, 32767, 0, full if has_buckets else 0,
+            partial, degree,
+        ).ljust(1024, b"\0")  # fmt: skip
+        bodies += struct.pack("<I", left) if partial else b""
+        bodies += (centers.tobytes() if has_buckets else b"") + row.tobytes() + bytes(spare * row.itemsize)
+    sections = len(parts)
     head = struct.pack(
-        "<BBBBIIIIHHfffff", 0, 1, 0, 0, 1, 1, n, n, level, 0, 0.0, 0.0, 0.0, -1.5, 1.5
+        "<BBBBIIIIHHfffff", 0, 1, 0, 0, sections, sections, total, total, level, 0, 0.0, 0.0, 0.0, -1.5, 1.5
     ).ljust(4096, b"\0")  # fmt: skip
-    section = struct.pack(
-        "<IIIIfHHIIIIH", n, n, bucket_size, count, block, 12, 0, 32767, 0, full if has_buckets else 0, partial, degree
-    ).ljust(1024, b"\0")
-    body = struct.pack("<I", left) if partial else b""
-    return head + section + body + (centers.tobytes() if has_buckets else b"") + row.tobytes()
+    return head + heads + bodies
 
 
 def _ksplat_rows(g: Gaussians, level: int, degree: int, centers: np.ndarray, block: float) -> np.ndarray:
@@ -121,6 +138,21 @@ def sog_v1_files(g: Gaussians) -> dict[str, bytes]:
         low, high = float(g.sh[:, 1:].min()), float(g.sh[:, 1:].max())
         meta["shN"] = {"shape": [n, 3 * width], "mins": low, "maxs": high, "quantization": 8, "files": names}
     return {"meta.json": json.dumps(meta).encode(), **files}
+
+
+def spz_v4_file(v3: bytes) -> bytes:
+    """A .spz of version 4 of one of version 3, by how Niantic's load-spz.cc reads it: a header of 32 bytes, a table of
+    the sizes of each attribute's zstd stream, the streams."""
+    plain = gzip.decompress(v3)
+    magic, _, count, degree, bits, flags, _ = struct.unpack("<IIIBBBB", plain[:16])
+    widths = [9, 1, 3, 3, 4, 3 * ((degree + 1) ** 2 - 1)][: 6 if degree else 5]
+    ends = np.cumsum([16, *(count * width for width in widths)])
+    assert ends[-1] == len(plain)
+    parts = [plain[start:end] for start, end in itertools.pairwise(ends)]
+    packed = [zstandard.ZstdCompressor().compress(part) for part in parts]
+    head = struct.pack("<IIIBBBBI12x", magic, 4, count, degree, bits, flags, len(parts), 32)
+    table = b"".join(struct.pack("<QQ", len(small), len(part)) for small, part in zip(packed, parts))
+    return head + table + b"".join(packed)
 
 
 def _steps(values: np.ndarray, most: int) -> tuple[np.ndarray, list[float], list[float]]:

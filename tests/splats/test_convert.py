@@ -71,9 +71,19 @@ def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
         (["a.ply"], "give at least two files"),
         (["a.ply", "b.obj"], "no splat format has this suffix"),
         (["a.ply", "b.ksplat"], "read but not written"),
-        (["none.ply", "b.spz"], "no such file"),
+        (["missing.ply", "b.spz"], "no such file"),
         (["a.ply", "b.spz", "--sh-degree", "7"], "must be 0 to 3"),
-        (["a.ply", "b.spz", "--crop-sphere", "99", "0", "0", "1"], "none of 30 Gaussians is left"),
+        (["a.ply", "b.spz", "--crop-sphere", "99", "0", "0", "1"], "none of 30 Gaussians is left (cropped: 30)"),
+        (
+            ["a.ply", "b.spz", "--crop-box", "nan", "0", "0", "1", "1", "1"],
+            "--crop-box: has something that is no number",
+        ),
+        (["a.ply", "b.sog", "--scale", "1e39"], "farther away than a float can say"),
+        (["a.ply", "meta.json"], "read but not written"),
+        (["a.ply", "folder.ply"], "folder.ply: is a folder"),
+        (["a.ply", "folder.html"], "folder.html: is a folder"),
+        (["a.ply", "sog"], "sog: is a folder"),
+        (["none.ply", "none.ply", "b.splat"], "none.ply, none.ply: no Gaussians to convert"),
     ],
 )
 def test_mistakes(
@@ -81,9 +91,14 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ply.write(Path("a.ply"), some_gaussians(30))
+    ply.write(Path("none.ply"), some_gaussians(0))
+    for name in ("folder.ply", "folder.html", "sog"):
+        Path(name).mkdir()
+    Path("sog/meta.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
     assert main(["convert", *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ply"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_glb_is_valid(tmp_path: Path) -> None:

@@ -32,3 +32,15 @@ def test_the_watch_on_memory_bites() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)
     assert done.returncode == 1 and "can't allocate memory" in done.stderr
+
+
+def test_the_watch_on_time_bites() -> None:
+    """A reader that takes an OSError for an unreadable file does not take the alarm for one."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import fuzz, pathlib, signal, tempfile, time\n"
+        "fuzz.ply.read_header = lambda path: time.sleep(30)\n"
+        "signal.signal(signal.SIGALRM, fuzz.hang); signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "with tempfile.NamedTemporaryFile(suffix='.ply') as file: fuzz.try_one(pathlib.Path(file.name))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)
+    assert done.returncode == 1 and "Hang: more than 5 s" in done.stderr

@@ -89,7 +89,9 @@ def test_sizes(text: str, size: int) -> None:
         ({"sh_degree": 4}, "--sh-degree 4"),
         ({"crop_sphere": (0, 0, 0, 0)}, "--crop-sphere"),
         ({"scale": 0.0}, "--scale 0"),
-        ({"translate": (0, 0, math.nan)}, "finite"),
+        ({"scale": math.inf}, "--scale inf"),
+        ({"translate": (0, 0, math.nan)}, "--translate 0 0 nan: must be finite"),
+        ({"rotate": (0, math.inf, 0)}, "--rotate 0 inf 0: must be finite"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, object], message: str) -> None:
@@ -97,6 +99,18 @@ def test_options_that_make_no_sense(options: dict[str, object], message: str) ->
         SplatOptions(**options).check()  # type: ignore[arg-type]
 
 
-def test_nothing_left() -> None:
-    with pytest.raises(NerfkitError, match="none of 1,000 Gaussians is left"):
-        SplatOptions(crop_sphere=(9, 9, 9, 1)).kept(InMemory(scene()))
+@pytest.mark.parametrize("clean", [False, True])
+def test_nothing_left(clean: bool) -> None:
+    with pytest.raises(NerfkitError, match=r"none of 1,000 Gaussians is left \(cropped: 1,000\)"):
+        SplatOptions(crop_sphere=(9, 9, 9, 1), clean=clean).kept(InMemory(scene()))
+
+
+def test_nothing_but_floaters() -> None:
+    g = scene()
+    g.opacities[:] = 0.001
+    with pytest.raises(NerfkitError, match=r"none of 1,000 Gaussians is left \(transparent: 1,000\)"):
+        SplatOptions(clean=True).kept(InMemory(g))
+
+
+def test_a_sphere_may_be_large() -> None:
+    assert edit.crop_sphere(InMemory(scene()), (0, 0, 0, 1e200)).most == 1000

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import struct
+import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from plyfile import PlyData, PlyElement
-from samples import in_order, ksplat_file, plausible_gaussians, same_rotation, some_gaussians
+from samples import (
+    in_order,
+    ksplat_file,
+    ksplat_sections,
+    plausible_gaussians,
+    same_rotation,
+    sog_v1_files,
+    some_gaussians,
+    spz_v4_file,
+)
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
+from nerfkit.gltf.container import glb_head, read_gltf
 from nerfkit.splats import formats, ply, sog, spz
 from nerfkit.splats.blocks import degree_of, select
+from nerfkit.splats.codebook import sampled
+from nerfkit.splats.stream import InMemory, Joined, load
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ FORMATS = {
     ".glb": Within(1e-5, 1e-6, 1e-3, 1e-6, 1e-6, 1e-5, lambda g: g),
     ".compressed.ply": Within(0.005, 0.006, 0.004, 0.5 / 255 + 1e-6, 0.02, 1 / 64 + 1e-4),
     ".splat": Within(0, 1e-5, 0.03, 0.5 / 255 + 1e-6, 0.5 / 255 / 0.282 + 1e-4, 0, biggest_first),
-    ".spz": Within(1e-5, 1 / 32 + 1e-4, 0.005, 0.5 / 255 + 1e-6, 0.5 / 255 / 0.15 + 1e-4, 2.5 / 128 + 1e-4),
+    ".spz": Within(1e-5, 1 / 32 + 1e-4, 0.005, 0.5 / 255 + 1e-6, 0.5 / 255 / 0.15 + 1e-4, 2 / 128 + 1e-4),
     ".sog": Within(1e-4, 0.08, 0.02, 0.5 / 255 + 1e-6, 0.03, 0.05),
 }
 
@@ -81,10 +94,17 @@ def test_formats_without_higher_bands_say_so(tmp_path: Path, caplog: pytest.LogC
 def test_versions_of_spz(tmp_path: Path, version: int, angle: float) -> None:
     g = plausible_gaussians()
     spz.write(tmp_path / "g.spz", g, version=version)
-    back = spz.read(tmp_path / "g.spz")
+    back = formats.read(tmp_path / "g.spz")
     assert same_rotation(in_order(g).quats, back.quats) < angle  # w of nearly half turns is what version 2 loses
     median = (in_order(g).scales.log() - back.scales.log()).abs().median()
     assert 0 < median < 1 / 32
+
+
+@pytest.mark.parametrize("degree", [0, 3])
+def test_version_4_of_spz(tmp_path: Path, degree: int) -> None:
+    spz.write(tmp_path / "3.spz", plausible_gaussians(degree=degree))
+    (tmp_path / "4.spz").write_bytes(spz_v4_file((tmp_path / "3.spz").read_bytes()))
+    check(formats.read(tmp_path / "3.spz"), formats.read(tmp_path / "4.spz"), Within(0, 0, 0, 0, 0, 0))
 
 
 def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> None:
@@ -93,13 +113,40 @@ def test_fewer_bits_and_smaller_palettes_make_smaller_files(tmp_path: Path) -> N
     for bits in ((8, 8), (7, 6), (5, 4)):
         spz.write(tmp_path / "g.spz", g, sh_bits=bits)
         sizes.append((tmp_path / "g.spz").stat().st_size)
-        errors.append(float((spz.read(tmp_path / "g.spz").sh - in_order(g).sh).square().mean()))
+        errors.append(float((formats.read(tmp_path / "g.spz").sh - in_order(g).sh).square().mean()))
     for palette in (3000, 500, 50):
         sog.write(tmp_path / "g.sog", g, palette=palette)
         sizes.append((tmp_path / "g.sog").stat().st_size)
-        errors.append(float((sog.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
+        errors.append(float((formats.read(tmp_path / "g.sog").sh - in_order(g).sh).square().mean()))
     assert sizes[:3] == sorted(sizes[:3], reverse=True) and sizes[3:] == sorted(sizes[3:], reverse=True)
     assert errors[:3] == sorted(errors[:3]) and errors[3:] == sorted(errors[3:])
+
+
+def test_codebooks_are_learned_from_all_axes() -> None:
+    """Where not all of the numbers are taken, which then aren't those of one axis or colour."""
+    for rows in (1 << 20, 1_300_000):
+        numbers = sampled(torch.tensor([1.0, 2, 3]).expand(rows, 3))
+        counts = numbers.unique(return_counts=True)[1]
+        assert len(numbers) < (1 << 20) + 3 and torch.equal(counts, torch.full((3,), len(numbers) // 3))
+    assert torch.equal(sampled(torch.arange(7.0)), torch.arange(7.0))
+
+
+def test_a_large_palette_of_sog_version_1(tmp_path: Path) -> None:
+    g = plausible_gaussians(5000)
+    for name, data in sog_v1_files(g).items():
+        (tmp_path / name).write_bytes(data)
+    check(g, formats.read(tmp_path), Within(1e-3, 0.03, 0.04, 0.03, 0.03, 0.01))
+
+
+@pytest.mark.parametrize("count", ["1e300", "2.5", "-3"])
+def test_counts_of_sog_that_are_none(tmp_path: Path, count: str) -> None:
+    for name, data in sog_v1_files(plausible_gaussians(9, 0)).items():
+        (tmp_path / name).write_bytes(data)
+    meta = json.loads((tmp_path / "meta.json").read_text()) | {"version": 2, "count": 0}
+    (tmp_path / "meta.json").write_text(json.dumps(meta).replace('"count": 0', f'"count": {count}'))
+    with pytest.raises(NerfkitError, match=r"'count' .* must be a whole number|holds no Gaussians") as error:
+        formats.read(tmp_path)
+    assert len(str(error.value)) < 300
 
 
 def test_equal_scenes_give_equal_files(tmp_path: Path) -> None:
@@ -132,6 +179,17 @@ def test_far_places_stay_where_they_are(tmp_path: Path) -> None:
         assert (back.means[others] - want.means[others]).abs().max() < near
 
 
+@pytest.mark.parametrize(("far", "told"), [(1000.0, ""), (1e5, "1e+05 from the origin"), (1e9, "to 1 only")])
+def test_places_that_are_coarse_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, far: float, told: str
+) -> None:
+    """A single Gaussian far away takes the precision of all."""
+    g = plausible_gaussians()
+    g.means[0, 1] = -far
+    formats.write(tmp_path / "g.spz", g)
+    assert told in caplog.text and bool(told) == bool(caplog.text)
+
+
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("degree", [0, 1, 2])
 def test_ksplat(tmp_path: Path, level: int, degree: int) -> None:
@@ -142,6 +200,19 @@ def test_ksplat(tmp_path: Path, level: int, degree: int) -> None:
         3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
     )
     check(g, formats.read(tmp_path / "g.ksplat"), within)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_sections_of_ksplat(tmp_path: Path, level: int) -> None:
+    """Of other degrees each, with room for more behind each; one has whole buckets only, one is larger than a block."""
+    parts = [(plausible_gaussians(count, degree), degree) for count, degree in ((100, 1), (32, 0), (20_000, 2))]
+    (tmp_path / "g.ksplat").write_bytes(ksplat_sections(parts, level, spare=3))
+    back = formats.read(tmp_path / "g.ksplat")
+    coarse = level > 0
+    within = Within(
+        3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
+    )
+    check(load(Joined([InMemory(g) for g, _ in parts])), back, within)
 
 
 def test_what_cannot_be_drawn_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,6 +232,33 @@ def test_what_cannot_be_drawn_is_left_out(tmp_path: Path, caplog: pytest.LogCapt
     PlyData([PlyElement.describe(data, "vertex")], byte_order="<").write(tmp_path / "bad.ply")
     with pytest.raises(NerfkitError, match="none of its 50 Gaussians has finite values"):
         formats.read(tmp_path / "bad.ply")
+
+
+def test_a_chunk_may_be_tiny(tmp_path: Path) -> None:
+    """A scene in units that make it small has as many steps within a chunk as a large one."""
+    g = plausible_gaussians()
+    small = replace(g, means=g.means * 1e-6)
+    formats.write(tmp_path / "g.compressed.ply", small)
+    back = formats.read(tmp_path / "g.compressed.ply")
+    assert (back.means - in_order(small).means).abs().max() < 0.005e-6
+
+
+def test_opacities_and_quaternions_out_of_range(tmp_path: Path) -> None:
+    """Only glTF could say such opacities; and of a quaternion this short no picture can be drawn."""
+    g = plausible_gaussians(30)
+    g.opacities[:2] = torch.tensor([-5.0, 7.0])
+    formats.write(tmp_path / "g.glb", g)
+    data = (tmp_path / "g.glb").read_bytes()
+    stored = torch.tensor([0.0, 1.0]).numpy().tobytes() + g.opacities[2:4].numpy().tobytes()
+    assert data.count(stored) == 1
+    (tmp_path / "g.glb").write_bytes(data.replace(stored, g.opacities[:4].numpy().tobytes()))
+    assert formats.read(tmp_path / "g.glb").opacities[:2].tolist() == [0, 1]
+    ply.write(tmp_path / "g.ply", g)
+    vertices = PlyData.read(tmp_path / "g.ply")
+    for i in range(4):
+        vertices["vertex"][f"rot_{i}"][0], vertices["vertex"][f"rot_{i}"][1] = 1e-30, 1e30
+    vertices.write(tmp_path / "out.ply")
+    assert len(formats.read(tmp_path / "out.ply")) == 28
 
 
 def test_other_elements_and_types_of_a_ply(tmp_path: Path) -> None:
@@ -196,21 +294,45 @@ def test_other_colour_spaces_of_gltf_are_told(tmp_path: Path, caplog: pytest.Log
     assert "colorSpace lin_rec709_display, which is taken for srgb_rec709_display" in caplog.text
 
 
+def rewritten(glb: Path, out: Path, **changes: object) -> None:
+    """A .glb with some parts of its document replaced."""
+    gltf = read_gltf(glb)
+    assert gltf.binary is not None
+    data = gltf.binary.read(0, gltf.binary.size)
+    out.write_bytes(glb_head(gltf.document | changes, len(data)) + data)
+
+
 def test_nodes_of_gltf_move_splats(tmp_path: Path) -> None:
     formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
-    data = (tmp_path / "g.glb").read_bytes()
-    (length,) = struct.unpack("<I", data[12:16])
-    nodes = b'"nodes":[{"mesh":0,"scale":[2,2,2]},{"children":[0],"translation":[1,0,0]}]'
-    document = data[20 : 20 + length].rstrip()
-    document = document.replace(b'"nodes":[{"mesh":0}]', nodes).replace(b'[{"nodes":[0]}]', b'[{"nodes":[1,0]}]')
-    document += b" " * (-len(document) % 4)
-    head = struct.pack("<IIIII", 0x46546C67, 2, len(data) - length + len(document), len(document), 0x4E4F534A)
-    (tmp_path / "moved.glb").write_bytes(head + document + data[20 + length :])
+    nodes = [{"mesh": 0, "scale": [2, 2, 2]}, {"children": [0], "translation": [1, 0, 0]}]
+    rewritten(tmp_path / "g.glb", tmp_path / "moved.glb", nodes=nodes, scenes=[{"nodes": [1, 0]}])
     g, moved = formats.read(tmp_path / "g.glb", up="y"), formats.read(tmp_path / "moved.glb", up="y")
     want = torch.cat([2 * g.means, 2 * g.means + torch.tensor([1.0, 0, 0])])
     assert len(moved) == 60
     assert (moved.means[:, None] - want).norm(dim=2).amin(1).max() < 1e-5
     torch.testing.assert_close(moved.scales.sort(0).values, torch.cat([g.scales, g.scales]).sort(0).values * 2)
+
+
+def test_meshes_without_splats_are_passed_over(tmp_path: Path) -> None:
+    """Also a mirrored one; and quickly where 20,000 nodes show one of 50,000 primitives."""
+    formats.write(tmp_path / "g.glb", plausible_gaussians(30), up="y")
+    meshes = [*read_gltf(tmp_path / "g.glb").document["meshes"], {"primitives": [{}] * 50_000}]
+    nodes = [{"mesh": 0}, {"mesh": 1, "scale": [-1, 1, 1]}, *[{"mesh": 1}] * 20_000]
+    rewritten(tmp_path / "g.glb", tmp_path / "more.glb", meshes=meshes, nodes=nodes, scenes=[])
+    began = time.process_time()
+    assert len(formats.read(tmp_path / "more.glb", up="y")) == 30
+    assert time.process_time() - began < 20  # 2 s; without care it takes minutes
+    rewritten(tmp_path / "g.glb", tmp_path / "mirrored.glb", nodes=[{"mesh": 0, "scale": [-1, 1, 1]}])
+    with pytest.raises(NerfkitError, match="mirrors, shears or stretches"):
+        formats.read(tmp_path / "mirrored.glb")
+
+
+def test_nodes_of_gltf_may_put_splats_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    g = plausible_gaussians(30)
+    g.means[3] = 1e30
+    formats.write(tmp_path / "g.glb", g, up="y")
+    rewritten(tmp_path / "g.glb", tmp_path / "far.glb", nodes=[{"mesh": 0, "scale": [1e20] * 3}])
+    assert len(formats.read(tmp_path / "far.glb")) == 29 and "1 of 30 Gaussians" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from samples import some_gaussians
+from samples import plausible_gaussians, some_gaussians
+from scipy.special import sph_harm_y
 
+from nerfkit.cameras import resize
+from nerfkit.core import choose_core
 from nerfkit.core.reference import sh_basis
 from nerfkit.data.similarity import Similarity
+from nerfkit.splats.judge import moved, orbit
 from nerfkit.splats.transform import rotate_sh, transform
 
 
@@ -70,3 +75,29 @@ def test_shapes_and_places_move(rotation: torch.Tensor) -> None:
     back = transform(moved, b_from_a.inverse())
     torch.testing.assert_close(back.means, g.means, atol=1e-5, rtol=0)
     torch.testing.assert_close(back.sh, g.sh, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_a_moved_scene_looks_the_same_to_a_moved_camera(scale: float) -> None:
+    g = plausible_gaussians(300)
+    b_from_a = Similarity(scale, random_rotation(3), scale * torch.tensor([1.0, -2, 3], dtype=torch.float64))
+    core, background = choose_core("auto", torch.device("cpu")), torch.tensor([0.1, 0.2, 0.3])
+    for camera in orbit(g, per_ring=2):
+        small = resize(camera, 96, 72)
+        want = core.rasterize(g, small, background, near=0.1).image
+        got = core.rasterize(transform(g, b_from_a), moved(small, b_from_a), background, near=0.1 * scale).image
+        assert want[:3].std() > 0.05
+        torch.testing.assert_close(got[:3], want[:3], atol=0.01, rtol=0)  # one Gaussian more or less, of 1/255
+        assert (got[:3] - want[:3]).square().mean() < 1e-8
+
+
+def test_the_harmonics_are_the_real_ones_of_scipy() -> None:
+    """An evaluation that shares nothing with ours: sqrt(2) times the real and imaginary parts, with Condon-Shortley."""
+    d = torch.nn.functional.normalize(torch.randn(50, 3, dtype=torch.float64), dim=1).numpy()
+    theta, phi = np.arccos(d[:, 2]), np.arctan2(d[:, 1], d[:, 0])
+    columns = []
+    for level in range(4):
+        for m in range(-level, level + 1):
+            value = sph_harm_y(level, abs(m), theta, phi)
+            columns.append(value.real if m == 0 else 2**0.5 * (value.real if m > 0 else value.imag))
+    np.testing.assert_allclose(sh_basis(torch.from_numpy(d), 3).numpy(), np.stack(columns, 1), atol=1e-12)

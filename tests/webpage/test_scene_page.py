@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from tab import Tab, psnr
 from nerfkit.cameras import resize
 from nerfkit.cli import main
 from nerfkit.contracts import Gaussians
-from nerfkit.splats import ply, sog
-from nerfkit.splats.page import Shown, room, scene_page, write
+from nerfkit.splats import formats, ply
+from nerfkit.splats.judge import Judge
+from nerfkit.splats.page import Shown, empty_page, file_from, packed, room, write
+from nerfkit.splats.transform import transform
 from nerfkit.train.device import choose
 from nerfkit.train.run import Run
 from nerfkit.views.paths.around import orbit
@@ -168,7 +172,8 @@ def test_a_file_becomes_a_page(browser: Any, tmp_path: Path) -> None:
 
 def a_page(gaussians: Gaussians, title: str = "a") -> ScenePage:
     shown = Shown(camera(20), torch.tensor([0.0, 0.0, 0.4]), torch.tensor([0.2, 0.4, 0.6]), "z")
-    return scene_page(choose("cpu")[1], gaussians, shown, title)
+    empty = empty_page(choose("cpu")[1], gaussians, shown, title)
+    return replace(empty, sog=packed(transform(gaussians, file_from("z"))))
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
@@ -191,7 +196,7 @@ def test_what_the_page_is_told(tmp_path: Path) -> None:
     assert told["targets"] == pytest.approx([0, 0.4, 0], abs=1e-4)
     assert told["angle"] == pytest.approx(ANGLE) and told["background"] == pytest.approx([0.2, 0.4, 0.6])
     (tmp_path / "a.sog").write_bytes(page.sog)
-    low, high = sog.read(tmp_path / "a.sog").means.aminmax(dim=0)
+    low, high = formats.read(tmp_path / "a.sog").means.aminmax(dim=0)
     torch.testing.assert_close(low, torch.tensor([-1.5, -1.6, -1.5]), atol=3e-3, rtol=0)  # -Y is up, by 1.6
     torch.testing.assert_close(high, torch.tensor([1.5, 0.0, 1.5]), atol=1e-3, rtol=0)
 
@@ -207,7 +212,17 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert main(["convert", "a.ply", "a.html", "--up", "z", "--max-size", f"{limit}B", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert limit * 0.9 < Path("a.html").stat().st_size == result["bytes"] <= limit
-    assert result["psnr_after"] > 15
+    assert 15 < result["psnr_after"] < 60
+    embedded = re.findall(r'id="splats">(.*?)</script>', Path("a.html").read_text())[0]
+    Path("a.sog").write_bytes(base64.b64decode(embedded))
+    gaussians = ply.read(Path("a.ply"))
+    judge = Judge.around(choose("cpu")[1], gaussians, "z").moved(file_from("z"))
+    stored = judge.psnr(formats.read(Path("a.sog")))  # of what is in the page
+    assert stored == pytest.approx(result["psnr_after"], abs=1e-6)
+    assert main(["convert", "a.ply", "whole.html", "--up", "z", "--max-size", "10MB", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)  # with the finest settings, and what they cost
+    assert whole["gaussians"] == len(gaussians) and whole["settings"] == {"palette": 1 << 16}
+    assert result["psnr_after"] < whole["psnr_after"] < 100
     assert main(["convert", "a.ply", "b.html", "--max-size", "100kB"]) == 2
     assert "without any splats" in " ".join(capsys.readouterr().err.split())
     assert not Path("b.html").exists()
@@ -215,8 +230,7 @@ def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
 
 def test_room_counts_base64() -> None:
     page = a_page(painted_gaussians())
-    empty = ScenePage(**{**vars(page), "sog": b""})
-    left = room(page.size(), empty)
+    left = room(page.size(), replace(page, sog=b""))
     assert left - 3 <= len(page.sog) <= left + 3
 
 
@@ -249,6 +263,7 @@ def test_mistakes(
     run = str(painted_run.path)
     assert "needs the suffix .html" in refused("export", run, "--format", "html", "-o", "a.ply")
     assert "give the folder of a run" in refused("export", "--format", "html")
+    assert "--max-size: is for splats and pages" in refused("export", run, "--format", "colmap", "--max-size", "1MB")
     assert "no such run" in refused("export", "nothing", "--format", "html")
     monkeypatch.setattr(scene_module, "_HERE", "nerfkit.splats")
     assert "scripts/vendor_viewer.py" in refused("export", run, "--format", "html", "-o", "a.html")

@@ -1,0 +1,28 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nerfkit.errors import NerfkitError
+from nerfkit.files import atomic
+
+
+def test_an_output_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out.ply").mkdir()
+    told = r"out\.ply: cannot be written \(Is a directory\)"
+    with pytest.raises(NerfkitError, match=told), atomic(tmp_path / "out.ply") as partial:
+        partial.write_text("a")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ply"]
+
+
+def test_words_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    code = "import pathlib, sys; from nerfkit import files; files.write_text(pathlib.Path(sys.argv[1]), 'Gr\\u00fcn')"
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], env=plain, check=True)
+    assert (tmp_path / "a.txt").read_bytes() == "Grün".encode()
