@@ -23,7 +23,7 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats.order import morton_ranks
-from nerfkit.splats.ply_header import Element, read_header
+from nerfkit.splats.ply_header import Element, columns, read_header
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
 from nerfkit.splats.stream import InFile, Splats, numbered, stream
 
@@ -65,8 +65,8 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
     names = _BOUNDS if "min_r" in chunk.names else _BOUNDS[:12]  # the first files had no bounds of colours
 
     def bounds() -> Tensor:
-        tables = [np.stack([part[name].astype(np.float32) for name in names], 1) for part in chunk.rows(path)]
-        table = torch.from_numpy(np.concatenate(tables)) if tables else torch.empty(0, len(names))
+        tables = [columns(part, names) for part in chunk.rows(path)]
+        table = torch.cat(tables) if tables else torch.empty(0, len(names))
         missing = torch.tensor([0.0, 0, 0, 1, 1, 1]).expand(len(table), 6)
         return table if len(names) == len(_BOUNDS) else torch.cat([table, missing], 1)
 
@@ -140,8 +140,8 @@ def _unpacked(words: list[Tensor], bounds: Tensor, higher: Tensor | None) -> Gau
 
 def _bands(table: np.ndarray, rest: int) -> Tensor:
     """Coefficients [N, K - 1, 3] of the bands above the constant one."""
-    stored = np.stack([table[f"f_rest_{i}"].astype(np.float32) for i in range(rest)], 1)
-    share = torch.from_numpy(np.where(stored == 0, 0, np.where(stored == 255, 1, (stored + 0.5) / 256)))
+    stored = columns(table, (f"f_rest_{i}" for i in range(rest)))
+    share = torch.where(stored == 0, 0, torch.where(stored == 255, 1, (stored + 0.5) / 256))
     return ((share - 0.5) * _SH_RANGE).reshape(-1, 3, rest // 3).transpose(1, 2).float()
 
 

@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
@@ -19,7 +18,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import compressed_ply
 from nerfkit.splats.compressed_ply import REST_DEGREES
-from nerfkit.splats.ply_header import read_header
+from nerfkit.splats.ply_header import columns, read_header
 from nerfkit.splats.stream import InFile, Splats, load, stream
 
 MAX_DEGREE = 3
@@ -120,17 +119,14 @@ def _table(gaussians: Gaussians) -> np.ndarray:
 
 
 def _decoded(table: np.ndarray, rest: int) -> Gaussians:
-    def columns(*names: str) -> Tensor:
-        return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
-
-    sh = columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
+    sh = columns(table, ("f_dc_0", "f_dc_1", "f_dc_2"))[:, None]
     if rest:
-        higher = columns(*(f"f_rest_{i}" for i in range(rest))).reshape(-1, 3, rest // 3)
+        higher = columns(table, (f"f_rest_{i}" for i in range(rest))).reshape(-1, 3, rest // 3)
         sh = torch.cat([sh, higher.transpose(1, 2)], 1)
     return Gaussians(
-        means=columns("x", "y", "z"),
-        quats=columns(*(f"rot_{i}" for i in range(4))),
-        scales=values.scale_from_log(columns("scale_0", "scale_1", "scale_2")),
-        opacities=values.opacity_from_logit(columns("opacity")[:, 0]),
+        means=columns(table, ("x", "y", "z")),
+        quats=columns(table, (f"rot_{i}" for i in range(4))),
+        scales=values.scale_from_log(columns(table, ("scale_0", "scale_1", "scale_2"))),
+        opacities=values.opacity_from_logit(columns(table, ("opacity",))[:, 0]),
         sh=sh,
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from nerfkit.errors import NerfkitError
 from nerfkit.splats.blocks import blocks, check_size
@@ -110,6 +112,12 @@ def read_rows(path: Path, file: BinaryIO, dtype: np.dtype, count: int) -> np.nda
     data = file.read(count * dtype.itemsize)
     check_size(path, count * dtype.itemsize, len(data))
     return np.frombuffer(data, dtype, count)
+
+
+def columns(table: np.ndarray, names: Iterable[str]) -> Tensor:
+    """Properties [N, names] of rows, as float32; what doubles say beyond that is infinite, or no number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
 
 
 def _sections(path: Path, lines: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:

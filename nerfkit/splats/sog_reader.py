@@ -237,7 +237,7 @@ class _Reader:
 def _codes(part: Fields, version: float, channels: int) -> Tensor:
     """What each byte stands for, in each channel: [256, channels]."""
     if version == 2:
-        return torch.from_numpy(part.numbers("codebook", (256,)).astype(np.float32))[:, None].expand(256, channels)
+        return torch.from_numpy(part.numbers("codebook", (256,))).float()[:, None].expand(256, channels)
     shape = () if channels == 1 else (channels,)
     low, high = (torch.from_numpy(np.atleast_1d(part.numbers(name, shape))).float() for name in ("mins", "maxs"))
     return low + (high - low) * (torch.arange(256)[:, None] / 255)

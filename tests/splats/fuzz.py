@@ -18,6 +18,7 @@ import struct
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -182,7 +183,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
             formats.write(folder / f"seed{suffix}", g)
             files.setdefault(suffix, []).append((folder / f"seed{suffix}").read_bytes())
         files[".ksplat"] += [ksplat_file(g, level, degree) for level in (0, 1, 2)]
-        files[".ply"] += [as_ascii(g), as_big_endian(files[".ply"][-1])]
+        files[".ply"] += [as_ascii(g), as_big_endian(files[".ply"][-1]), as_doubles(files[".ply"][-1])]
         files[".sog"].append(zipped(sog_v1_files(g)))
     spz.write(folder / "seed.spz", g, version=2)
     files[".spz"] += [(folder / "seed.spz").read_bytes(), *map(spz_v4_file, files[".spz"])]
@@ -202,6 +203,11 @@ def as_ascii(g: Gaussians) -> bytes:
 def as_big_endian(data: bytes) -> bytes:
     head, _, rows = data.partition(b"end_header\n")
     return head.replace(b"little", b"big") + b"end_header\n" + np.frombuffer(rows, "<f4").astype(">f4").tobytes()
+
+
+def as_doubles(data: bytes) -> bytes:
+    head, _, rows = data.partition(b"end_header\n")
+    return head.replace(b"float", b"double") + b"end_header\n" + np.frombuffer(rows, "<f4").astype("<f8").tobytes()
 
 
 def put(path: Path, data: bytes) -> None:
@@ -251,6 +257,7 @@ def try_one(path: Path) -> str:
 
 def main(count: int, seed: int) -> dict[str, object]:
     logging.getLogger("nerfkit").setLevel(logging.ERROR)
+    warnings.simplefilter("error")  # of numpy, which would stand beside the one line
     torch.set_num_threads(1)
     rng = random.Random(seed)
     outcomes: Counter[str] = Counter()
