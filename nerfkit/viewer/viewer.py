@@ -99,7 +99,7 @@ class Viewer:
         if client.client_id not in self.server.viser.get_clients():  # has left meanwhile
             self._farewell(client)
             return
-        self.path.tell_command(client)
+        self.path.welcome(looker)
         client.camera.on_update(lambda _: self._moved(looker))
 
     def _farewell(self, client: Any) -> None:
