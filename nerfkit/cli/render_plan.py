@@ -24,6 +24,7 @@ from nerfkit.views.draw import Background, Draw
 from nerfkit.views.frames import probe_depth
 from nerfkit.views.outputs import Look
 from nerfkit.views.paths.camera_path import CameraPath, CameraType
+from nerfkit.views.paths.coverage import SPANS
 from nerfkit.views.request import Request
 from nerfkit.views.stereo import Layout
 
@@ -147,8 +148,7 @@ class Plan:
         """The size of an eye's picture, where it isn't that of the path's cameras."""
         if self.size is not None or self.style.projection not in SIZES:
             return self.size
-        of_panoramas = path.camera_type in ("equirectangular", "omnidirectional", "vr180")
-        return path.size if of_panoramas and path.size is not None else SIZES[self.style.projection]
+        return path.size if path.camera_type in SPANS and path.size is not None else SIZES[self.style.projection]
 
     def cameras(self, made: Made, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""

@@ -255,8 +255,10 @@ class Desk:
                 _send_image(seat, picture, quality=85)
                 sent = time.monotonic()
         seat.shown = Seen(picture, shot)
-        if seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size):
-            seat.fine = seat.shown
+        with self._wake:
+            same = seat.look == look  # else its details are those of another channel, or of what is cropped now
+            if same and (seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size)):
+                seat.fine = seat.shown
         _send_image(seat, _detailed(seat, seat.shown), quality=92)
 
     def _wanted(self, seat: Seat, moves: int, look: Look) -> bool:

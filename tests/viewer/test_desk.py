@@ -126,6 +126,27 @@ def test_a_picture_that_nobody_waits_for_is_given_up() -> None:
     assert len(browser.pictures) == sent + 1
 
 
+def test_details_of_another_channel_are_not_kept() -> None:
+    model, browser = Slow(), Browser()
+    desk = Desk(model)
+    desk.join(browser)
+    desk.serve()
+    time.sleep(0.05)
+    drawn: list[int] = []
+
+    def other_channel() -> None:  # chosen at the very end of a finer picture, too late to give it up
+        drawn.append(1)
+        if len(drawn) == 4:
+            desk.show(browser, Look("alpha"))
+            desk._seats[3].waiting = False
+
+    model.told = other_channel
+    wanted, desk._wanted = desk._wanted, lambda *args: True  # type: ignore[method-assign]
+    assert desk.serve()
+    desk._wanted, model.told = wanted, lambda: None  # type: ignore[method-assign]
+    assert len(drawn) >= 4 and desk._seats[3].fine is None
+
+
 def test_a_painter_says_that_it_gave_up() -> None:
     from nerfkit.viewer.camera import pinhole
 
