@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,7 @@ class Console:
     def __init__(self, quiet: bool = False, json: bool = False):
         self.quiet, self.json = quiet, json
         self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._lock = threading.RLock()  # progress comes from threads that write, warnings from those that draw
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, _PlainStage] = {}
@@ -69,9 +71,13 @@ class Console:
         """A :class:`nerfkit.progress.ProgressSink`: a bar per stage, or a few plain lines without a terminal."""
         if self.quiet:
             return
-        if not self.rich.is_terminal:
-            self._plain_progress(stage, done, total)
-            return
+        with self._lock:
+            if self.rich.is_terminal:
+                self._bar_progress(stage, done, total)
+            else:
+                self._plain_progress(stage, done, total)
+
+    def _bar_progress(self, stage: str, done: int, total: int) -> None:
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description:24s}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -91,9 +97,10 @@ class Console:
             print(f"{stage}: {line}", file=sys.stderr, flush=True)
 
     def close_bars(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars, self._tasks = None, {}
+        with self._lock:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars, self._tasks = None, {}
 
     def log_handler(self) -> logging.Handler:
         """Shows the library's words and warnings the way the command's own are shown."""

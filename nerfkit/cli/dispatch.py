@@ -57,6 +57,9 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         _end_helpers()
         return 130
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            console.error(f"{error.filename}: is too long for the name of a file; give a shorter one")
+            return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return _our_fault(console, verb, error)
         console.error(f"{error.filename or 'the output'}: no space left; free some space and run the command again")

@@ -41,6 +41,7 @@ KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
     "vr180": ("vr180", "side-by-side"),
 }
 MOST_SAMPLES = 8  # along a pixel's side
+MOST_GIF_FPS = 50  # browsers show frames of less than 20 ms for 100 ms
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
 
@@ -111,6 +112,8 @@ class Plan:
         options = self.options
         if self.style.degrees is not None and out.suffix.lower() in video.FORMATS and out.suffix.lower() != ".mp4":
             console.warn(f"{out}: players won't know it for a panorama; a .mp4 says that it is one")
+        if out.suffix.lower() == ".gif" and path.fps > MOST_GIF_FPS:
+            console.warn(f"{out}: players slow a GIF of {path.fps:g} frames/s down; give --fps {MOST_GIF_FPS} or less")
         if options.save_path is not None:
             kind = camera_type(self.style.projection, self.style.stereo)
             saved = dataclasses.replace(path.path, camera_type=kind)

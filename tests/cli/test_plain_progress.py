@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+import sys
+import threading
 
 import pytest
+from rich.console import Console as RichConsole
 
 from nerfkit import progress
 from nerfkit.cli import console
@@ -65,3 +69,26 @@ def test_lines_of_a_log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     ]  # fmt: skip
     console.Console(quiet=True).progress("frames", 1, 2)
     assert not capsys.readouterr().err
+
+
+def test_a_warning_amid_progress_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, faults = console.Console(), []
+    shown.rich = RichConsole(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(threading, "excepthook", lambda args: faults.append(args.exc_value))
+
+    def work() -> None:
+        for done in range(3000):
+            shown.progress("frames", done, 3000)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        writer = threading.Thread(target=work)
+        writer.start()
+        while writer.is_alive():
+            shown.warn("something")
+        writer.join()
+    finally:
+        sys.setswitchinterval(before)
+        shown.close_bars()
+    assert faults == []
