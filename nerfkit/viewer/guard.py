@@ -39,6 +39,12 @@ class Guard:
 
     def refusal(self, path: str, headers: Any) -> str | None:
         """Why a request isn't answered, or None. ``headers`` has ``get``."""
+        try:
+            return self._refusal(path, headers)
+        except ValueError:  # brackets of no address
+            return "the request is malformed"
+
+    def _refusal(self, path: str, headers: Any) -> str | None:
         host, origin = headers.get("Host") or "", headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return "this page belongs to another site"

@@ -58,6 +58,14 @@ def test_a_name_that_others_let_point_here_is_refused(local: Server, host: str) 
     assert b"--host" in answer.read()
 
 
+def test_malformed_requests_are_refused(local: Server, shared: Server, caplog: pytest.LogCaptureFixture) -> None:
+    for server in (local, shared):
+        assert get(server, Host="[").status == get(server, "//[", Host="[").status == 403
+        assert get(server, Origin="http://[").status == 403
+    assert get(shared, "//[?token=").status == 403
+    assert "Traceback" not in caplog.text and "failed" not in caplog.text
+
+
 def test_a_page_of_another_site_cannot_open_the_websocket(local: Server) -> None:
     greet(local, Origin=f"http://127.0.0.1:{local.port}")
     for origin in ("http://evil.example", "http://127.0.0.1:1", "null"):

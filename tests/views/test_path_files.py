@@ -295,7 +295,8 @@ def test_lists_of_poses_are_in_the_world(tmp_path: Path, scene: Scene, kind: str
             x, y, z, w = (repr(float(q)) for q in Rotation.from_matrix(matrix[:3, :3]).as_quat())
             place = " ".join(map(repr, matrix[:3, 3].tolist()))
             if kind == "colmap":
-                lines += [f"{index + 1} {w} {x} {y} {z} {place} 1 {index}.jpg", "1.5 2.5 -1"]
+                name = f"{index}" if index == 3 else f"{index} of a walk.jpg"  # COLMAP has any
+                lines += [f"{index + 1} {w} {x} {y} {z} {place} 1 {name}", "1.5 2.5 -1 " * 5]
             else:
                 lines.append(f"{100 + index / 10} {place} {x} {y} {z} {w}")
         file = save(tmp_path / "p.txt", "\n".join(lines) + "\n")
