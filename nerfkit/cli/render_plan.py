@@ -179,7 +179,7 @@ class Plan:
         layout, degrees = self.style.stereo, self.style.degrees
         if out.suffix.lower() != ".mp4" or (layout is None and degrees is None):
             return None
-        return functools.partial(spherical.mark, layout=layout, degrees=degrees)
+        return functools.partial(spherical.mark, layout=layout, degrees=degrees, named=out)
 
 
 def style_of(options: Options, background: Background, kind: CameraType = "perspective") -> Style:

@@ -31,7 +31,8 @@ class PathPanel:
         self.viewer, self.gui = viewer, viewer.server.viser.gui
         self.keys, self.shelf = Keyframes(), Shelf(viewer.subject.paths, viewer.subject.scene)
         self._lock = threading.RLock()
-        self._flight: threading.Event | None = None
+        self._flight: threading.Event | None = None  # set: it is to end
+        self._pilot: threading.Thread | None = None
         self._line: NDArray[np.float32] | None = None  # [N, 3] places along the path, where there is more than one
         self._build()
         self._refresh(None)
@@ -64,8 +65,12 @@ class PathPanel:
             self.load.on_click(self._safely(self._load))
 
     def close(self) -> None:
-        if self._flight is not None:
-            self._flight.set()
+        """Ends a flight, while there is a page to tell."""
+        with self._lock:
+            flight, pilot = self._flight, self._pilot
+        if flight is not None and pilot is not None:
+            flight.set()
+            pilot.join(timeout=1)
 
     # --- what the buttons do ------------------------------------------------------------------------------
 
@@ -124,7 +129,8 @@ class PathPanel:
         frames = max(2, round(max(path.seconds, 0.1) * PREVIEW_FPS))
         self._flight, self.preview.label = threading.Event(), "Stop"
         arguments = (event.client, path.sample(frames, (1280, 720)), self._flight)
-        threading.Thread(target=self._fly, args=arguments, name="nerfkit viewer's preview", daemon=True).start()
+        self._pilot = threading.Thread(target=self._fly, args=arguments, name="nerfkit viewer's preview", daemon=True)
+        self._pilot.start()
 
     # --- how it is shown ----------------------------------------------------------------------------------
 
