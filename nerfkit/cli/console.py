@@ -91,7 +91,8 @@ class Console:
     def _plain_progress(self, stage: str, done: int, total: int) -> None:
         known = self._plain.get(stage)
         if known is None or known.done > done:  # a stage of this name begins anew
-            known = self._plain[stage] = _PlainStage()
+            again = known is not None and known.took < _PLAIN_EVERY  # of many short ones the first is enough
+            known = self._plain[stage] = _PlainStage(_PLAIN_EVERY if again else 0.0)
         line = known.line(done, total)
         if line:
             print(f"{stage}: {line}", file=sys.stderr, flush=True)
@@ -110,17 +111,20 @@ class Console:
 class _PlainStage:
     """The lines about one stage where there is no terminal: few, and each says how fast it goes and what is left."""
 
-    def __init__(self) -> None:
-        self.done, self._pace, self._next, self._ended = 0, Pace(), 0.0, False
+    def __init__(self, silent: float) -> None:
+        """Args: silent: seconds before the first of them; what has ended by then has none."""
+        self.done, self.took = 0, 0.0
+        self._pace, self._next, self._begun, self._ended = Pace(), silent, False, False
 
     def line(self, done: int, total: int) -> str | None:
         """What is to be said now, if anything."""
         self._pace.report(done)
-        self.done, gone = done, self._pace.seconds
-        last = done >= total
-        if self._ended or not (last or gone >= self._next):
-            return None
+        self.done, self.took = done, self._pace.seconds
+        gone, last, ended = self.took, done >= total, self._ended
         self._ended = last
+        if ended or not ((last and self._begun) or gone >= self._next):
+            return None
+        self._begun = True
         self._next = gone + min(max(_PLAIN_EVERY, _PLAIN_SHARE * gone), _PLAIN_SELDOM)
         rate, left = self._pace.rate, self._pace.left(total)
         words = f"{done}/{total}"

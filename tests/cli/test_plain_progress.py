@@ -67,6 +67,13 @@ def test_lines_of_a_log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert capsys.readouterr().err.splitlines() == [
         "frames: 1/80", "frames: 40/80, 3.9/s, 0:10 left", "frames: 80/80, 4.0/s",
     ]  # fmt: skip
+    for view in range(4):  # short ones of a name, and a long one
+        for done in range(1, 4):
+            shown.progress("pixels", done, 3)
+            clock.now += 1 if view < 3 else 8
+    assert capsys.readouterr().err.splitlines() == [
+        "pixels: 1/3", "pixels: 3/3, 1.0/s", "pixels: 3/3, 8.0 s each",
+    ]  # fmt: skip
     console.Console(quiet=True).progress("frames", 1, 2)
     assert not capsys.readouterr().err
 
