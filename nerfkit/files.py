@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nerfkit.errors import NerfkitError
@@ -19,16 +19,20 @@ _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAM
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     """Gives a path beside ``path`` to write a file or a folder to, and renames it into place at the end.
 
     The suffix is kept, for writers that choose their format by it. An exception leaves ``path`` as it was.
+
+    Args:
+        named: what errors are about, where the user knows nothing of ``path``.
 
     Raises:
         NerfkitError: no space left (on the device, of a quota, or below a limit of files' sizes), or nothing can be
             written there.
     """
     path = Path(path)
+    named = named or path
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,20 +44,21 @@ def atomic(path: Path) -> Iterator[Path]:
         if error.errno in _FULL:
             limit = " (a limit of files' sizes: ulimit -f)" if error.errno == errno.EFBIG else ""
             raise NerfkitError(
-                f"{path}: no space left to write it{limit}; free some space and run the command again"
+                f"{named}: no space left to write it{limit}; free some space and run the command again"
             ) from None
         ours = error.filename is not None and Path(os.fsdecode(error.filename)) in (partial, *path.parents)
         if error.errno in _FORBIDDEN or (ours and error.errno in _NO_PLACE):
-            raise NerfkitError(f"{path}: cannot be written ({error.strerror}); choose another output path") from None
+            raise NerfkitError(f"{named}: cannot be written ({error.strerror}); choose another output path") from None
         raise
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # there is none, nor can be
+                partial.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, in UTF-8 whatever the locale's encoding: TOML and our pages are that."""
-    with atomic(path) as partial:
+def write_text(path: Path, text: str, named: Path | None = None) -> None:
+    """Writes a text file as :func:`atomic` does, in UTF-8 whatever the locale's encoding: TOML and our pages are that."""
+    with atomic(path, named) as partial:
         partial.write_text(text, encoding="utf-8")

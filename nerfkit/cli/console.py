@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,7 @@ class Console:
     def __init__(self, quiet: bool = False, json: bool = False):
         self.quiet, self.json = quiet, json
         self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._lock = threading.RLock()  # progress comes from threads that write, warnings from those that draw
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, _PlainStage] = {}
@@ -69,9 +71,13 @@ class Console:
         """A :class:`nerfkit.progress.ProgressSink`: a bar per stage, or a few plain lines without a terminal."""
         if self.quiet:
             return
-        if not self.rich.is_terminal:
-            self._plain_progress(stage, done, total)
-            return
+        with self._lock:
+            if self.rich.is_terminal:
+                self._bar_progress(stage, done, total)
+            else:
+                self._plain_progress(stage, done, total)
+
+    def _bar_progress(self, stage: str, done: int, total: int) -> None:
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description:24s}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -85,15 +91,17 @@ class Console:
     def _plain_progress(self, stage: str, done: int, total: int) -> None:
         known = self._plain.get(stage)
         if known is None or known.done > done:  # a stage of this name begins anew
-            known = self._plain[stage] = _PlainStage()
+            again = known is not None and known.took < _PLAIN_EVERY  # of many short ones the first is enough
+            known = self._plain[stage] = _PlainStage(_PLAIN_EVERY if again else 0.0)
         line = known.line(done, total)
         if line:
             print(f"{stage}: {line}", file=sys.stderr, flush=True)
 
     def close_bars(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars, self._tasks = None, {}
+        with self._lock:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars, self._tasks = None, {}
 
     def log_handler(self) -> logging.Handler:
         """Shows the library's words and warnings the way the command's own are shown."""
@@ -103,17 +111,20 @@ class Console:
 class _PlainStage:
     """The lines about one stage where there is no terminal: few, and each says how fast it goes and what is left."""
 
-    def __init__(self) -> None:
-        self.done, self._pace, self._next, self._ended = 0, Pace(), 0.0, False
+    def __init__(self, silent: float) -> None:
+        """Args: silent: seconds before the first of them; what has ended by then has none."""
+        self.done, self.took = 0, 0.0
+        self._pace, self._next, self._begun, self._ended = Pace(), silent, False, False
 
     def line(self, done: int, total: int) -> str | None:
         """What is to be said now, if anything."""
         self._pace.report(done)
-        self.done, gone = done, self._pace.seconds
-        last = done >= total
-        if self._ended or not (last or gone >= self._next):
-            return None
+        self.done, self.took = done, self._pace.seconds
+        gone, last, ended = self.took, done >= total, self._ended
         self._ended = last
+        if ended or not ((last and self._begun) or gone >= self._next):
+            return None
+        self._begun = True
         self._next = gone + min(max(_PLAIN_EVERY, _PLAIN_SHARE * gone), _PLAIN_SELDOM)
         rate, left = self._pace.rate, self._pace.left(total)
         words = f"{done}/{total}"

@@ -10,7 +10,10 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,7 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     logging.getLogger("nerfkit").addHandler(console.log_handler())
     logging.getLogger("nerfkit").setLevel(logging.INFO)
     try:
-        with console:
+        with console, ended_by_sigterm():
             result = module.run(options, console)
     except NerfkitError as error:
         console.error(str(error))
@@ -54,6 +57,9 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         _end_helpers()
         return 130
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            console.error(f"{error.filename}: is too long for the name of a file; give a shorter one")
+            return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return _our_fault(console, verb, error)
         console.error(f"{error.filename or 'the output'}: no space left; free some space and run the command again")
@@ -66,6 +72,19 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     if as_json:
         print(json.dumps(result, default=_plain))
     return 0
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends a verb as Ctrl-C does, so that nothing half-written and no server stays behind."""
+    if threading.current_thread() is not threading.main_thread():  # Python hears signals only there
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _our_fault(console: Console, verb: str, error: Exception) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("nerfkit")
 
 CHANNELS = ("rgb", "depth", "normal", "alpha")
+CAMERA_TYPES: dict[str, Any] = {  # nerfstudio's words for them
+    "pinhole": "perspective", "fisheye": "fisheye", "equirect": "equirectangular", "vr180": "vr180",
+}  # fmt: skip
 LARGEST_SIDE = 8192  # pixels
 
 
@@ -130,6 +133,7 @@ def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> M
         constant_speed=options.constant_speed or None,
         ease=options.ease or None,
         pull_in=options.pull_in,
+        camera_type=CAMERA_TYPES.get(options.camera),
         frame=options.path_frame,
     )
     made = paths.make(scene, options.path, size, asked)

@@ -24,6 +24,7 @@ from nerfkit.views.draw import Background, Draw
 from nerfkit.views.frames import probe_depth
 from nerfkit.views.outputs import Look
 from nerfkit.views.paths.camera_path import CameraPath, CameraType
+from nerfkit.views.paths.coverage import SPANS
 from nerfkit.views.request import Request
 from nerfkit.views.stereo import Layout
 
@@ -40,6 +41,7 @@ KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
     "vr180": ("vr180", "side-by-side"),
 }
 MOST_SAMPLES = 8  # along a pixel's side
+MOST_GIF_FPS = 50  # browsers show frames of less than 20 ms for 100 ms
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
 
@@ -110,6 +112,8 @@ class Plan:
         options = self.options
         if self.style.degrees is not None and out.suffix.lower() in video.FORMATS and out.suffix.lower() != ".mp4":
             console.warn(f"{out}: players won't know it for a panorama; a .mp4 says that it is one")
+        if out.suffix.lower() == ".gif" and path.fps > MOST_GIF_FPS:
+            console.warn(f"{out}: players slow a GIF of {path.fps:g} frames/s down; give --fps {MOST_GIF_FPS} or less")
         if options.save_path is not None:
             kind = camera_type(self.style.projection, self.style.stereo)
             saved = dataclasses.replace(path.path, camera_type=kind)
@@ -147,8 +151,7 @@ class Plan:
         """The size of an eye's picture, where it isn't that of the path's cameras."""
         if self.size is not None or self.style.projection not in SIZES:
             return self.size
-        of_panoramas = path.camera_type in ("equirectangular", "omnidirectional", "vr180")
-        return path.size if of_panoramas and path.size is not None else SIZES[self.style.projection]
+        return path.size if path.camera_type in SPANS and path.size is not None else SIZES[self.style.projection]
 
     def cameras(self, made: Made, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""
@@ -176,7 +179,7 @@ class Plan:
         layout, degrees = self.style.stereo, self.style.degrees
         if out.suffix.lower() != ".mp4" or (layout is None and degrees is None):
             return None
-        return functools.partial(spherical.mark, layout=layout, degrees=degrees)
+        return functools.partial(spherical.mark, layout=layout, degrees=degrees, named=out)
 
 
 def style_of(options: Options, background: Background, kind: CameraType = "perspective") -> Style:

@@ -58,6 +58,18 @@ def show(client: Any, world_from_cam: Tensor, fov: float, distance: float, up: N
         client.camera.look_at = eye + distance * ahead
 
 
+def standpoint(client: Any) -> tuple[Any, ...]:
+    """All of a client's camera that :func:`bring_back` needs."""
+    camera = client.camera
+    return camera.fov, np.array(camera.position), np.array(camera.up_direction), np.array(camera.look_at)
+
+
+def bring_back(client: Any, before: tuple[Any, ...]) -> None:
+    """Brings a client's camera back to a :func:`standpoint`, with what it turned about."""
+    with client.atomic():
+        client.camera.fov, client.camera.position, client.camera.up_direction, client.camera.look_at = before
+
+
 def turning_axis(world_from_cam: Tensor, up: NDArray[np.float64]) -> NDArray[np.float64]:
     """The axis [3] nearest to ``up`` with which the browser's camera has exactly a pose's roll.
 

@@ -18,6 +18,7 @@ import torch
 from nerfkit.contracts import Cameras, Channel, HasCrop, HasGaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.viewer.camera import Size, pinhole, pose_of
+from nerfkit.viewer.pace import Pace
 from nerfkit.viewer.pictures import Painter, Picture, Stale
 from nerfkit.viewer.splats import pack
 from nerfkit.viewer.subject import SENT, Drawable
@@ -49,6 +50,7 @@ class Seat:
     """One viewer, what it looks at, and what it has been sent."""
 
     client: Any
+    painter: Painter
     look: Look = field(default_factory=Look)
     moves: int = 0
     moved: float = field(default_factory=time.monotonic)
@@ -77,7 +79,7 @@ class Desk:
     def __init__(self, model: Drawable | None, longest: float = float("inf")) -> None:
         self.model, self.longest = model, longest
         self.version = 0
-        self.painter = Painter()
+        self.pace = Pace()  # that of the machine
         self.closed = False
         self._seats: dict[int, Seat] = {}
         self._wake = threading.Condition()
@@ -87,7 +89,7 @@ class Desk:
 
     def join(self, client: Any) -> None:
         with self._wake:
-            self._seats[client.client_id] = Seat(client)
+            self._seats[client.client_id] = Seat(client, Painter(self.pace))
             self._wake.notify_all()
 
     def leave(self, client: Any) -> None:
@@ -230,7 +232,7 @@ class Desk:
             return False
         shown = seat.shown.size if again and seat.shown is not None else 0
         canvas = _canvas(camera)
-        size = self.painter.pace.next_size(look.channel, canvas, shown, self.longest)
+        size = self.pace.next_size(look.channel, canvas, shown, self.longest)
         if size is None:
             return False
         shot = pinhole(pose_of(camera), camera.fov, size, canvas[0] / canvas[1])
@@ -243,20 +245,22 @@ class Desk:
 
     def _sketch(self, seat: Seat, model: Drawable, shot: Cameras, look: Look) -> None:
         """The first picture of a view."""
-        seat.shown = Seen(self.painter.sketch(model, shot, look.channel), shot)
+        seat.shown = Seen(seat.painter.sketch(model, shot, look.channel), shot)
         _send_image(seat, _detailed(seat, seat.shown), quality=80)
 
     def _refine(self, seat: Seat, model: Drawable, shot: Cameras, moves: int, look: Look) -> None:
         """A finer picture of the same view; of one that takes long, now and then what there is by now."""
         assert seat.shown is not None
         under, sent = seat.shown.picture, time.monotonic()
-        for picture in self.painter.refine(model, shot, look.channel, under, lambda: self._wanted(seat, moves, look)):
+        for picture in seat.painter.refine(model, shot, look.channel, under, lambda: self._wanted(seat, moves, look)):
             if time.monotonic() - sent > PARTS:
                 _send_image(seat, picture, quality=85)
                 sent = time.monotonic()
         seat.shown = Seen(picture, shot)
-        if seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size):
-            seat.fine = seat.shown
+        with self._wake:
+            same = seat.look == look  # else its details are those of another channel, or of what is cropped now
+            if same and (seat.fine is None or seat.shown.size >= min(ENOUGH, seat.fine.size)):
+                seat.fine = seat.shown
         _send_image(seat, _detailed(seat, seat.shown), quality=92)
 
     def _wanted(self, seat: Seat, moves: int, look: Look) -> bool:

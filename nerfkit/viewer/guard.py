@@ -39,6 +39,12 @@ class Guard:
 
     def refusal(self, path: str, headers: Any) -> str | None:
         """Why a request isn't answered, or None. ``headers`` has ``get``."""
+        try:
+            return self._refusal(path, headers)
+        except ValueError:  # brackets of no address
+            return "the request is malformed"
+
+    def _refusal(self, path: str, headers: Any) -> str | None:
         host, origin = headers.get("Host") or "", headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return "this page belongs to another site"
@@ -76,14 +82,18 @@ class Guard:
 
 
 @contextmanager
-def guarding(guard: Guard) -> Iterator[None]:
-    """Whatever server ``websockets`` starts meanwhile asks the guard first: viser passes no hook of ours on."""
+def guarding(guard: Guard, close_timeout: float = 10.0) -> Iterator[None]:
+    """Whatever server ``websockets`` starts meanwhile asks the guard first: viser passes no hook of ours on.
+
+    Args:
+        close_timeout: seconds that a page has to say goodbye in, which viser doesn't pass on either.
+    """
     from websockets.asyncio import server
 
     serve = server.serve
 
     def guarded(*args: Any, process_request: Handler | None = None, **options: Any) -> Any:
-        return serve(*args, process_request=_asking(guard, process_request), **options)
+        return serve(*args, process_request=_asking(guard, process_request), close_timeout=close_timeout, **options)
 
     vars(server)["serve"] = guarded
     try:

@@ -13,6 +13,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.views.paths import CameraPath, Keyframe, read_path, write_path
 
 STEP = 2.0  # seconds from a keyframe to one that is added after it
+SHORTEST = 0.1  # seconds between two that are made
 SUFFIX = ".json"
 
 
@@ -28,11 +29,18 @@ class Keyframes:
         return len(self.keys)
 
     def add(self, world_from_cam: Tensor, fov: float, after: int | None = None) -> int:
-        """A new keyframe behind the one at ``after`` (default: the last), halfway to the next one; gives its place."""
+        """A new keyframe behind the one at ``after`` (default: the last); gives its place.
+
+        Halfway to the next one, or where that is near, STEP behind it, and those that follow as much later.
+        """
         place = len(self.keys) if after is None or not self.keys else after + 1
         time = self.keys[place - 1].time + STEP if place else 0.0
         if place < len(self.keys):
-            time = (self.keys[place - 1].time + self.keys[place].time) / 2
+            half = (self.keys[place].time - self.keys[place - 1].time) / 2
+            if half >= SHORTEST:
+                time = self.keys[place - 1].time + half
+            else:
+                self.keys[place:] = [replace(key, time=key.time + STEP) for key in self.keys[place:]]
         self.keys.insert(place, Keyframe(world_from_cam.double(), fov, time))
         return place
 

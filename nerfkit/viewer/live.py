@@ -22,6 +22,7 @@ from nerfkit.viewer.viewer import Viewer
 REFRESH = 3.0  # seconds between two states of the model that are shown
 SHARE, SHARE_MOVING = 0.1, 0.4  # of the time that drawing may take: while all rests, while a camera moves
 LONGEST = 0.5  # seconds that a picture may take while the run goes on
+FAREWELL = 0.5  # seconds for the last words on their way to the page
 PHOTO_PAUSE = 0.1  # seconds between two photos that are decoded for their frustums
 
 
@@ -64,10 +65,11 @@ class LiveViewer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._panel is not None:
-            self._panel.end()
+        if self._panel is not None and self._viewer is not None:
+            self._panel.end(f"The training has ended. Look again with: `nerfkit view {self._viewer.subject.run}`")
+            self._viewer.tell("The training has ended", "This page isn't served any more.")
         if self._viewer is not None:
-            self._viewer.close()
+            self._viewer.close(farewell=FAREWELL)
 
     def begin(self, run: Run, scene: Scene, model: SceneModel) -> None:
         """Raises NerfkitError: the server can't listen there."""

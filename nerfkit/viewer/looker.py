@@ -1,4 +1,4 @@
-"""What one browser has of its own: settings, props, the photos' frustums, and the command that renders what it sees."""
+"""What one browser has of its own: settings, props, frustums, and the command that renders what it sees."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nerfkit.viewer.camera import fitting_fov
 from nerfkit.viewer.panel_view import ViewPanel
 from nerfkit.viewer.photos import Photos
 from nerfkit.viewer.props import Props
+from nerfkit.viewer.trail import Trail
 
 if TYPE_CHECKING:
     from nerfkit.viewer.viewer import Viewer
@@ -20,7 +21,11 @@ class Looker:
     def __init__(self, viewer: Viewer, client: Any) -> None:
         self.viewer, self.client = viewer, client
         self.props = Props(client, viewer.stage)
-        self.photos = None if viewer.thumbnails is None else Photos(client, viewer.thumbnails, self._go_to_photo)
+        self.photos: Photos | None = None
+        if viewer.thumbnails is not None:
+            bare = viewer.desk.model is None
+            self.photos = Photos(client, viewer.thumbnails, self._go_to_photo, bare)
+        self.trail = Trail(client, viewer.stage, viewer.path.pick)
         with viewer.view_tab:
             self.view = ViewPanel(viewer, client, self.props, self.photos)
         with viewer.path_tab:
@@ -31,6 +36,8 @@ class Looker:
         self.command.value, self.command.visible = words, bool(words)
 
     def moved(self) -> None:
+        """Hides what would stand in its way."""
+        self.trail.clear(self.client.camera.position)
         if self.photos is not None:
             self.photos.clear(self.client.camera.position)
 

@@ -9,19 +9,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerfkit.errors import NerfkitError
-from nerfkit.viewer.camera import pose_of, position, wxyz
+from nerfkit.viewer.camera import bring_back, pose_of, standpoint
 from nerfkit.viewer.command import render_command
 from nerfkit.viewer.keyframes import Keyframes, Shelf
 
 if TYPE_CHECKING:
+    from nerfkit.viewer.looker import Looker
     from nerfkit.viewer.viewer import Viewer
 
 NONE = "none"
 PREVIEW_FPS = 24
+LINGER = 0.5  # seconds at a flight's end before it is back
 LINE = 240  # points of a path's line
-COLOR, CHOSEN = (120, 200, 60), (255, 90, 160)
 
 
 class PathPanel:
@@ -29,9 +31,9 @@ class PathPanel:
         self.viewer, self.gui = viewer, viewer.server.viser.gui
         self.keys, self.shelf = Keyframes(), Shelf(viewer.subject.paths, viewer.subject.scene)
         self._lock = threading.RLock()
-        self._flight: threading.Event | None = None
-        self._all = viewer.server.viser.scene.add_frame("/path", show_axes=False)
-        self._nodes: list[Any] = []  # below it
+        self._flight: threading.Event | None = None  # set: it is to end
+        self._pilot: threading.Thread | None = None
+        self._line: NDArray[np.float32] | None = None  # [N, 3] places along the path, where there is more than one
         self._build()
         self._refresh(None)
 
@@ -52,7 +54,7 @@ class PathPanel:
             self.edit.on_click(self._safely(self._edit))
         self.loop = gui.add_checkbox("Loop", False, hint="Back to the first keyframe")
         self.loop.on_update(self._safely(self._set_loop))
-        self.preview = gui.add_button("Preview", hint="Fly along the path")
+        self.preview = gui.add_button("Preview", hint="Fly along the path, and back to this view")
         self.preview.on_click(self._safely(self._preview))
         with gui.add_folder("File"):
             self.name = gui.add_text("Name", "path")
@@ -63,8 +65,12 @@ class PathPanel:
             self.load.on_click(self._safely(self._load))
 
     def close(self) -> None:
-        if self._flight is not None:
-            self._flight.set()
+        """Ends a flight, while there is a page to tell."""
+        with self._lock:
+            flight, pilot = self._flight, self._pilot
+        if flight is not None and pilot is not None:
+            flight.set()
+            pilot.join(timeout=1)
 
     # --- what the buttons do ------------------------------------------------------------------------------
 
@@ -123,9 +129,20 @@ class PathPanel:
         frames = max(2, round(max(path.seconds, 0.1) * PREVIEW_FPS))
         self._flight, self.preview.label = threading.Event(), "Stop"
         arguments = (event.client, path.sample(frames, (1280, 720)), self._flight)
-        threading.Thread(target=self._fly, args=arguments, name="nerfkit viewer's preview", daemon=True).start()
+        self._pilot = threading.Thread(target=self._fly, args=arguments, name="nerfkit viewer's preview", daemon=True)
+        self._pilot.start()
 
     # --- how it is shown ----------------------------------------------------------------------------------
+
+    def welcome(self, looker: Looker) -> None:
+        """Shows the path, and the command for it, to who has just come."""
+        with self._lock:
+            looker.trail.draw(self.keys.keys, self._index(), self._line)
+            self.tell_command(looker.client)
+
+    def pick(self, event: Any, index: int) -> None:
+        """Chooses a keyframe; for a click on its frustum."""
+        self._safely(lambda _: self._refresh(index))(event)
 
     def tell_command(self, client: Any = None) -> None:
         """The command that renders the saved path, to one viewer or to all, to each as it sees the scene."""
@@ -139,19 +156,25 @@ class PathPanel:
             looker.tell_command(words)
 
     def _fly(self, client: Any, cameras: Any, stop: threading.Event) -> None:
-        start = time.monotonic()
-        self._all.visible = False  # the picture as it will be
+        """Flies a viewer along cameras [F], and then back to where it was; stopped, it stays where it is by then."""
+        start, before = time.monotonic(), standpoint(client)
         fovs = (2 * np.arctan(cameras.height / 2 / cameras.intrinsics[:, 1].numpy())).tolist()
+        trails = [looker.trail for looker in self.viewer.lookers() if looker.client is client]
+        for trail in trails:
+            trail.show(False)  # the picture as it will be
         try:
             while not stop.is_set() and client.client_id in self.viewer.server.viser.get_clients():
                 index = int((time.monotonic() - start) * PREVIEW_FPS)  # late frames are left out
-                place = min(index, len(cameras) - 1)
-                self.viewer.go(client, cameras.world_from_cam[place], fovs[place])
-                if index >= len(cameras) - 1:
+                if index >= len(cameras) + PREVIEW_FPS * LINGER:
+                    bring_back(client, before)
                     return
+                if index < len(cameras):
+                    self.viewer.go(client, cameras.world_from_cam[index], fovs[index])
                 stop.wait(1 / PREVIEW_FPS)
         finally:
-            self._flight, self.preview.label, self._all.visible = None, "Preview", True
+            self._flight, self.preview.label = None, "Preview"
+            for trail in trails:
+                trail.show(True)
 
     def _go(self, client: Any, index: int) -> None:
         key = self.keys.keys[index]
@@ -172,28 +195,12 @@ class PathPanel:
         self.tell_command()
 
     def _draw(self, chosen: int | None) -> None:
-        scene, size = self.viewer.server.viser.scene, 0.05 * self.viewer.stage.size
-        for node in self._nodes:
-            node.remove()
-        self._nodes = []
-        for index, key in enumerate(self.keys.keys):
-            node = scene.add_camera_frustum(
-                f"/path/{index:03d}", key.fov, 16 / 9, scale=size, thickness=2.0, thickness_units="screen",
-                color=CHOSEN if index == chosen else COLOR, wxyz=wxyz(key.world_from_cam),
-                position=position(key.world_from_cam), cast_shadow=False, receive_shadow=False,
-            )  # fmt: skip
-            node.on_click(self._safely(self._picker(index)))
-            self._nodes.append(node)
+        self._line = None
         if len(self.keys) > 1:
             eyes = self.keys.path().sample(LINE, (16, 9)).world_from_cam[:, :3, 3].numpy()
-            ends = np.concatenate([eyes, eyes[:1]]) if self.keys.loop else eyes
-            lines = np.stack([ends[:-1], ends[1:]], 1)
-            self._nodes.append(
-                scene.add_line_segments("/path/line", lines, COLOR, thickness=2.0, thickness_units="screen")
-            )
-
-    def _picker(self, index: int) -> Callable[[Any], None]:
-        return lambda event: self._refresh(index)
+            self._line = np.concatenate([eyes, eyes[:1]]) if self.keys.loop else eyes
+        for looker in self.viewer.lookers():
+            looker.trail.draw(self.keys.keys, chosen, self._line)
 
     # --- small things -------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from nerfkit.train.monitor import Status
 from nerfkit.train.observer import Wish
 
 MOST_POINTS = 2000  # of the curve; then every second one is left out
+ENDING = "**Ending: it is saved and measured now.**"
 
 
 class TrainPanel:
@@ -34,6 +35,8 @@ class TrainPanel:
     def tell(self, status: Status) -> None:
         self._status = status
         self.progress.value = 100 * status.progress
+        if status.progress >= 1:  # by its steps or its time: nothing is left to hold
+            self.pause.disabled = self.stop.disabled = True
         self.words.content = describe(status, self.wish)
 
     def add_psnr(self, psnr: float) -> None:
@@ -43,9 +46,9 @@ class TrainPanel:
         steps, values = np.array(self._curve, np.float64).T
         self.chart.data = (np.ascontiguousarray(steps), np.ascontiguousarray(values))
 
-    def end(self) -> None:
+    def end(self, words: str) -> None:
         self.pause.disabled = self.stop.disabled = True
-        self.words.content = "The training has ended."
+        self.words.content = words
 
     def _turn(self) -> None:
         if self.wish != "stop":
@@ -57,7 +60,7 @@ class TrainPanel:
     def _stop(self) -> None:
         self.wish = "stop"
         self.pause.disabled = self.stop.disabled = True
-        self.words.content = "Ending: it is saved and measured now."
+        self.words.content = ENDING if self._status is None else describe(self._status, self.wish)
 
 
 def describe(status: Status, wish: Wish) -> str:
@@ -70,6 +73,7 @@ def describe(status: Status, wish: Wish) -> str:
         f"{status.it_per_s:.1f} steps/s · {left} left",
         f"loss {status.loss:.4f}",
         own,
+        ENDING if wish == "stop" or status.progress >= 1 else "",
     ]
     return "  \n".join(line for line in lines if line)
 

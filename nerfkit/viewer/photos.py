@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from nerfkit.viewer.camera import position, wxyz
 from nerfkit.views.frustums import HELD_OUT, TRAINING
 
 SIDE = 240  # pixels, the longer side of a photo in its frustum
+WHOLE_SIDE = 1280  # pixels, of one that fills the window
 MOST = 500  # photos that get a frustum; of more, evenly spread ones
 SIZE = 0.07  # a frustum's depth, of the cameras' median distance from the focus
+AT = 0.02  # of its depth: so near to its camera, a photo is seen as that saw it
 
 log = logging.getLogger("nerfkit")
 
@@ -75,41 +78,52 @@ class Thumbnails:
 
 
 class Photos:
-    """Frustums of a scene's photos in one viewer's view, those held out in another colour; shown first when wanted."""
+    """Frustums of a scene's photos in one viewer's view, those held out in another colour; shown first when wanted.
 
-    def __init__(self, client: Any, thumbnails: Thumbnails, go: Callable[[PhotoView], None]) -> None:
-        self._client, self._thumbnails, self._go = client, thumbnails, go
+    Args:
+        go: brings the viewer to where a photo was taken.
+        bare: there is no model, so that from there the photo itself is what there is to see.
+    """
+
+    def __init__(self, client: Any, thumbnails: Thumbnails, go: Callable[[PhotoView], None], bare: bool) -> None:
+        self._client, self._thumbnails, self._go, self._bare = client, thumbnails, go, bare
+        self._lock = threading.RLock()  # cameras move, and photos come, in threads of their own
         scene = thumbnails.scene
         self._held_out = set(scene.held_out)
         self._shown, self._here = (False, False), set[int]()
         self._factor = 1.0
         self._handles: dict[int, Any] = {}
+        self._whole: set[int] = set()  # those whose photo fills the window, from where it was taken
         self._eyes = torch.stack([_eye(scene.views[index]) for index in thumbnails.indices]).numpy()
         self._extent = float(torch.stack([_eye(view) for view in scene.views]).norm(dim=1).median())
 
     def show(self, training: bool, held_out: bool) -> None:
-        self._shown = training, held_out
-        if any(self._shown) and not self._handles:
-            for index in self._thumbnails.indices:
-                self._handles[index] = self._frustum(index)
-            self.clear(self._client.camera.position)
+        with self._lock:
+            self._shown = training, held_out
+            first = any(self._shown) and not self._handles
+            if first:
+                self._handles = {index: self._frustum(index) for index in self._thumbnails.indices}
+                self.clear(self._client.camera.position)
             self._update()
+        if first:
             self._thumbnails.give(self._take)
-        else:
-            self._update()
 
     def scale(self, factor: float) -> None:
-        self._factor = factor
-        for handle in self._handles.values():
-            handle.scale = self._size
+        with self._lock:
+            self._factor = factor
+            for handle in self._handles.values():
+                handle.scale = self._size
+            self.clear(self._client.camera.position)
 
     def clear(self, eye: NDArray[np.float64]) -> None:
-        """Hides the frustums that ``eye`` [3] is in: from there, a photo would hide all else."""
+        """Hides the frustums that ``eye`` [3] is in: from there, a photo would hide all else, where there is more."""
         away = np.linalg.norm(self._eyes - eye, axis=1)
-        near = {self._thumbnails.indices[place] for place in np.flatnonzero(away < self._size).tolist()}
-        if near != self._here:
-            self._here = near
-            self._update()
+        with self._lock:
+            inside = (away < self._size) & ~(self._bare & (away < AT * self._size))
+            here = {self._thumbnails.indices[place] for place in np.flatnonzero(inside).tolist()}
+            if here != self._here:
+                self._here = here
+                self._update()
 
     def close(self) -> None:
         self._thumbnails.forget(self._take)
@@ -119,7 +133,19 @@ class Photos:
         return self._factor * SIZE * self._extent
 
     def _take(self, index: int, image: Any) -> None:
-        self._handles[index].image = image
+        with self._lock:
+            if index not in self._whole:
+                self._handles[index].image = image
+
+    def _visit(self, index: int) -> None:
+        view = self._thumbnails.scene.views[index]
+        self._go(view)
+        if self._bare and index not in self._whole:
+            with contextlib.suppress(NerfkitError):  # it is gone: the thumbnails' thread has said so
+                image = thumbnail(view, WHOLE_SIDE)
+                with self._lock:
+                    self._whole.add(index)
+                    self._handles[index].image = image
 
     def _update(self) -> None:
         training, held_out = self._shown
@@ -138,17 +164,17 @@ class Photos:
             color=tuple(round(255 * value) for value in color), format="jpeg", jpeg_quality=80, wxyz=wxyz(pose),
             position=position(pose), visible=False, cast_shadow=False, receive_shadow=False,
         )  # fmt: skip
-        handle.on_click(lambda event: self._go(view))
+        handle.on_click(lambda event: self._visit(index))
         return handle
 
 
-def thumbnail(view: PhotoView) -> Any:
-    """A photo, undistorted, at most SIDE pixels wide and high: [H, W, 3] uint8.
+def thumbnail(view: PhotoView, side: int = SIDE) -> Any:
+    """A photo, undistorted, at most ``side`` pixels wide and high: [H, W, 3] uint8.
 
     Raises:
         NerfkitError: the photo is gone or damaged.
     """
-    shrink = min(1.0, SIDE / max(view.camera.width, view.camera.height))
+    shrink = min(1.0, side / max(view.camera.width, view.camera.height))
     small = resize(view.camera, max(1, round(view.camera.width * shrink)), max(1, round(view.camera.height * shrink)))
     return load_photo(view.path, view.source, small, view.mask_path)[0].numpy()
 

@@ -47,7 +47,7 @@ class Picture:
 
 
 class Painter:
-    """Draws pictures of a model and keeps account of the time."""
+    """Draws pictures of a model for one viewer and keeps account of the time."""
 
     def __init__(self, pace: Pace | None = None) -> None:
         self.pace = pace or Pace()

@@ -15,6 +15,7 @@ from nerfkit.viewer.requirements import require_viser
 
 HOME = "127.0.0.1"
 FIRST_PORT, PORTS = 7007, 100
+CLOSING = 2.0  # seconds for a page to say goodbye: a busy one may not, and viser waits for 6 in all
 
 
 class Server:
@@ -37,7 +38,7 @@ class Server:
 
         port = free_port(host or HOME, port)
         self.token = None if host is None else new_token()
-        with guarding(Guard(self.token)), silence():
+        with guarding(Guard(self.token), close_timeout=CLOSING), silence():
             self.viser: Any = Quiet(host=host or HOME, port=port, label=label, verbose=False)
         self.host, self.port = host, self.viser.get_port()
         self.viser.gui.configure_theme(

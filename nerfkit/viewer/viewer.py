@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Self
 
 from torch import Tensor
@@ -64,11 +65,15 @@ class Viewer:
     def url(self) -> str:
         return self.server.url
 
-    def close(self) -> None:
+    def close(self, farewell: float = 0.0) -> None:
+        """Ends the view; ``farewell``: seconds that what was told last has to reach the pages, if there are any."""
         self.desk.close()
         self.path.close()
         if self.thumbnails is not None:
             self.thumbnails.close()
+        if farewell and self.lookers():
+            self.server.viser.flush()
+            time.sleep(farewell)
         self.server.close()
         if self._worker.is_alive():
             self._worker.join(timeout=5)
@@ -99,7 +104,7 @@ class Viewer:
         if client.client_id not in self.server.viser.get_clients():  # has left meanwhile
             self._farewell(client)
             return
-        self.path.tell_command(client)
+        self.path.welcome(looker)
         client.camera.on_update(lambda _: self._moved(looker))
 
     def _farewell(self, client: Any) -> None:

@@ -23,6 +23,7 @@ _MOST = 100_000  # pixels of a warped picture: a few hundredths of a second
 _DENSE = 2  # points for each of them, so that few stay without one where the camera comes nearer
 _MOST_NEIGHBOURS = 4  # of eight
 _NEAR = 1e-4
+_SLACK = 0.05  # of their depth, that points may lie before or behind what the sketch shows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +53,11 @@ class Seen:
 
 
 def warped(fine: Seen, sketch: Seen) -> Picture:
-    """The view of ``sketch`` with the details of ``fine``, where that one saw what is there."""
+    """The view of ``sketch`` with the details of ``fine``, where that one saw what is there.
+
+    What is there the sketch's own depth tells: points at other depths are hidden from here, or were seen through a mist
+    whose depth is noise, and would be speckles.
+    """
     grow = math.sqrt(min(_MOST, fine.size / _DENSE) / sketch.size)
     width, height = round(sketch.camera.width * grow), round(sketch.camera.height * grow)
     enlarged = sketch.picture.enlarged(width, height)
@@ -61,6 +66,9 @@ def warped(fine: Seen, sketch: Seen) -> Picture:
     place, z = _project(points, sketch.camera, width, height)
     index = (place >= 0).nonzero()[:, 0]
     place, z = place[index], z[index]
+    nearest, farthest = _depths_around(sketch.picture, width, height)
+    there = ((z > nearest[place]) & (z < farthest[place])).nonzero()[:, 0]
+    index, place, z = index[there], place[there], z[there]
     front = torch.full_like(depth, torch.inf).scatter_reduce(0, place, z, "amin")
     first = (z <= front[place]).nonzero()[:, 0]
     place = place[first]
@@ -69,6 +77,15 @@ def warped(fine: Seen, sketch: Seen) -> Picture:
     known = np.zeros((height, width), np.float32)
     known.reshape(-1)[place.numpy()] = 1
     return _mended(Picture(enlarged.image, enlarged.depth), known)
+
+
+def _depths_around(picture: Picture, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """Between which depths things are, by the pixels around, for each pixel of a picture of that size: [P] each."""
+    around = np.ones((3, 3), np.uint8)
+    nearest, farthest = cv2.erode(picture.depth, around), cv2.dilate(picture.depth, around)
+    limits = [nearest * np.float32(1 - _SLACK), farthest * np.float32(1 + _SLACK)]
+    low, high = (cv2.resize(one, (width, height), interpolation=cv2.INTER_NEAREST) for one in limits)
+    return torch.from_numpy(low).flatten(), torch.from_numpy(high).flatten()
 
 
 def _mended(picture: Picture, known: NDArray[np.float32]) -> Picture:

@@ -58,11 +58,6 @@ def normal_to_rgb(normal: Any) -> Image:
     return np.where(seen, ((values + 1) * 127.5).round().clip(0, 255), 0).astype(np.uint8)
 
 
-def grey_to_rgb(grey: Any) -> Image:
-    """Values [H, W] in [0, 1] as [H, W, 3]."""
-    return np.repeat(unit_to_uint8(grey)[..., None], 3, -1)
-
-
 def unit_to_uint8(values: Any) -> Image:
     """Values in [0, 1] as steps of 1/255."""
     return np.asarray((_array(values).clip(0, 1) * 255).round(), np.uint8)

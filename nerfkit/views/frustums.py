@@ -75,12 +75,13 @@ def with_lines(draw: Draw, lines: Sequence[Lines], width: float = 1.5, near: flo
         assert drawn.rgb is not None and drawn.alpha is not None and drawn.depth is not None
         seen = drawn.alpha > _OPAQUE
         depth = torch.where(seen, drawn.depth, torch.inf).cpu().numpy()
-        rgb, alpha = drawn.rgb, drawn.alpha
+        rgb, alpha, covered = drawn.rgb, drawn.alpha, torch.zeros_like(seen)
         for one in lines:
             ink = torch.from_numpy(_ink(one, camera, depth, width, near)).to(rgb)
             rgb = rgb + ink[..., None] * (torch.tensor(one.color).to(rgb) - rgb)
-            alpha = alpha + ink * (1 - alpha)
-        return dataclasses.replace(drawn, rgb=rgb, alpha=alpha, depth=torch.where(seen, drawn.depth, 0))
+            alpha, covered = alpha + ink * (1 - alpha), covered | (ink > 0)
+        faint = covered & ~seen  # lines are opaque, and what is behind them has a depth of mist
+        return dataclasses.replace(drawn, rgb=rgb, alpha=alpha, depth=torch.where(faint, 0, drawn.depth))
 
     return overlaid
 

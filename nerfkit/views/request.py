@@ -37,8 +37,9 @@ class Request:
         said = json.dumps(facts, sort_keys=True)
         return Request(hashlib.blake2b(f"{self.key} {said}".encode(), digest_size=16).hexdigest(), self.frames)
 
-    def save(self, path: Path) -> None:
-        write_text(path, json.dumps({"key": self.key, "frames": self.frames}) + "\n")
+    def save(self, path: Path, output: Path) -> None:
+        """Raises NerfkitError: it can't be written beside ``output``, which the error names."""
+        write_text(path, json.dumps({"key": self.key, "frames": self.frames}) + "\n", named=output)
 
     @classmethod
     def load(cls, path: Path) -> Request | None:

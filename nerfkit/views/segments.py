@@ -57,7 +57,7 @@ class Film:
         if self._ending is not None and self._ending[1].ended:
             self._settle()
         if self._current is None:
-            self.request.save(self._note)
+            self.request.save(self._note, self.path)
             self._current = number, Encoder(self.path, self._partial(number), self.fps, self.format.segment)
         self._current[1].add(self.to_image(drawn))
         if index + 1 == self.request.frames or (index + 1) % SEGMENT == 0:

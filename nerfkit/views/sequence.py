@@ -99,14 +99,15 @@ class Numbered(Frames):
         """
         before = Request.load(self.note)
         if before != self.request:
-            there = [path for path in self.paths if path.exists()]
-            if before is None and there:
+            own = before.frames if before is not None else 0
+            there = [path for path in self.paths[own:] if path.exists()]
+            if there:
                 raise NerfkitError(
                     f"{there[0]}: exists, and is none of nerfkit's; move it away or choose another output"
                 )
-            for index in range(before.frames if before is not None else 0):
+            for index in range(own):
                 numbered(self.pattern, index).unlink(missing_ok=True)
-            self.request.save(self.note)
+            self.request.save(self.note, self.pattern)
         return {index for index, path in enumerate(self.paths) if not path.exists()}
 
 

@@ -22,19 +22,20 @@ _STEREO_MODES = {None: 0, "over-under": 1, "side-by-side": 2}
 _COUNTED = 8  # bytes of a full box's version, flags and number of entries
 
 
-def mark(path: Path, layout: Layout | None, degrees: int | None) -> None:
+def mark(path: Path, layout: Layout | None, degrees: int | None, named: Path | None = None) -> None:
     """Adds the boxes to a finished MP4 with one video track and its index at the front.
 
     Args:
         layout: how two eyes' pictures share a frame; None for one eye.
         degrees: that an equirectangular frame (of each eye) spans from left to right; None for a flat picture.
+        named: what errors are about, where the user knows nothing of ``path``.
 
     Raises:
         NerfkitError: a file that isn't such an MP4.
     """
     boxes = (stereo_box(layout) if layout else b"") + (projection_box(degrees) if degrees else b"")
-    with path.open("rb") as file, atomic(path) as partial:
-        head = _through_moov(file, path)
+    with path.open("rb") as file, atomic(path, named) as partial:
+        head = _through_moov(file, named or path)
         with partial.open("wb") as out:
             out.write(inserted(head, boxes))
             shutil.copyfileobj(file, out, 1 << 20)

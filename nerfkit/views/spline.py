@@ -133,10 +133,11 @@ class AimedCurve(Curve):
 
     @staticmethod
     def fits(keys: Array) -> bool:
-        """Whether all cameras [K, 8] look at what is around the origin, from outside."""
+        """Whether all cameras [K, 8] look at what is around the origin, from outside, and none stays where it is."""
         place, axis = keys[:, :3], _axes(keys)[:, :, 2]
         distance, ahead = np.linalg.norm(place, axis=1), -(place * axis).sum(1)
-        return bool((distance > STILL).all() and (ahead > AIMED * distance).all())
+        moved = np.linalg.norm(np.diff(place, axis=0), axis=1)
+        return bool((distance > STILL).all() and (ahead > AIMED * distance).all() and (moved > STILL).all())
 
     def _fit(self, tension: float, loop: bool) -> None:
         from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -174,6 +175,14 @@ class AimedCurve(Curve):
         return np.concatenate([pack(poses), self._focal(u)[:, None]], 1)
 
 
+def curve_through(keys: Array, radius: float, tension: float = 0.0, loop: bool = False) -> Curve:
+    """The curve through packed cameras [K, 8] that keeps in the picture what they look at, if it is one thing.
+
+    Without a tension, which says how a camera moves where it isn't that which counts.
+    """
+    return (AimedCurve if tension == 0 and AimedCurve.fits(keys) else Curve)(keys, radius, tension, loop)
+
+
 def _axes(keys: Array) -> Array:  # [K, 3, 3], the camera's axes in its columns
     return unpack(keys)[:, :3, :3].numpy()
 
@@ -188,7 +197,7 @@ def constant_speed(
     """
     poses = pack(world_from_cam)
     keys = np.concatenate([poses, np.zeros((len(poses), 1))], 1)
-    curve = (AimedCurve if AimedCurve.fits(keys) else Curve)(keys, radius, loop=loop)
+    curve = curve_through(keys, radius, loop=loop)
     return unpack(curve(curve.at_way(phases(frames, loop, ease))))
 
 

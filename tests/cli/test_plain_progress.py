@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+import sys
+import threading
 
 import pytest
+from rich.console import Console as RichConsole
 
 from nerfkit import progress
 from nerfkit.cli import console
@@ -63,5 +67,35 @@ def test_lines_of_a_log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert capsys.readouterr().err.splitlines() == [
         "frames: 1/80", "frames: 40/80, 3.9/s, 0:10 left", "frames: 80/80, 4.0/s",
     ]  # fmt: skip
+    for view in range(4):  # short ones of a name, and a long one
+        for done in range(1, 4):
+            shown.progress("pixels", done, 3)
+            clock.now += 1 if view < 3 else 8
+    assert capsys.readouterr().err.splitlines() == [
+        "pixels: 1/3", "pixels: 3/3, 1.0/s", "pixels: 3/3, 8.0 s each",
+    ]  # fmt: skip
     console.Console(quiet=True).progress("frames", 1, 2)
     assert not capsys.readouterr().err
+
+
+def test_a_warning_amid_progress_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, faults = console.Console(), []
+    shown.rich = RichConsole(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(threading, "excepthook", lambda args: faults.append(args.exc_value))
+
+    def work() -> None:
+        for done in range(3000):
+            shown.progress("frames", done, 3000)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        writer = threading.Thread(target=work)
+        writer.start()
+        while writer.is_alive():
+            shown.warn("something")
+        writer.join()
+    finally:
+        sys.setswitchinterval(before)
+        shown.close_bars()
+    assert faults == []

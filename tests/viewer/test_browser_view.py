@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from chromium import chromium
 from pages import NOTE, PANEL, Serving, psnr, share_like, wait_until
 
+from nerfkit.cameras import look_at
 from nerfkit.splats import ply
 from nerfkit.train.run import Run
-from nerfkit.viewer.camera import pinhole
+from nerfkit.viewer.camera import pinhole, pose_of, standpoint
+from nerfkit.viewer.looker import Looker
+from nerfkit.viewer.panel_path import PREVIEW_FPS
+from nerfkit.viewer.subject import open_subject
+from nerfkit.viewer.viewer import Viewer
 from nerfkit.views.paths import read_path
 from nerfkit.views.paths.framing import photo_fov
 
 pytestmark = pytest.mark.browser
 
 SIZE = {"width": 660, "height": 360}
+UP = torch.tensor([0.0, 0.0, 1.0])
+RED = (0.9, 0.1, 0.1)  # a ball
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +181,98 @@ def test_a_scene_without_a_model_and_a_token(page: Any, little_scene: Path) -> N
         assert serving.end()[0] == 0
 
 
+@pytest.fixture
+def seen(page: Any, vivid_run: Run) -> Iterator[tuple[Viewer, Looker]]:
+    """A viewer of this process, and the page as one who looks."""
+    with Viewer(open_subject(vivid_run.path), port=0) as viewer:
+        page.goto(viewer.url)
+        yield viewer, wait_for_looker(viewer)
+
+
+def test_a_flight_shows_each_pose_upright_without_its_path_and_comes_back(
+    page: Any, browser: Any, seen: tuple[Viewer, Looker]
+) -> None:
+    viewer, looker = seen
+    wait_until(page, lambda shown: share_like(shown, RED) > 0.02)
+    before = standpoint(looker.client)
+    eyes = [(0.9 * math.cos(a), 0.9 * math.sin(a), 0.4 + 0.2 * a) for a in (0.3, 1.5, 2.7)]
+    poses = look_at(torch.tensor(eyes), torch.zeros(3), UP).double()
+    for pose in poses:
+        viewer.path.keys.add(pose, 0.9)
+    with viewer.path._lock:
+        viewer.path._refresh(0)
+    cameras = viewer.path.keys.path().sample(4 * PREVIEW_FPS, (1280, 720))
+    shown: list[torch.Tensor] = []
+    looker.client.camera.on_update(lambda _: shown.append(pose_of(looker.client.camera)))
+    other = browser.new_page(viewport=SIZE)
+    other.goto(page.url)
+    wait_for_looker(viewer, 2)
+    page.get_by_text("Path", exact=True).click()
+    press(page, "Preview")
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    until(lambda: not looker.trail._root.visible)
+    assert [one.trail._root.visible for one in viewer.lookers() if one is not looker] == [True]
+    page.get_by_role("button", name="Preview", exact=True).wait_for(timeout=20000)
+    other.close()
+    off = [float((pose - cameras.world_from_cam).abs().amax((1, 2)).min()) for pose in shown]
+    # As the page's own camera has it, but for the way there and back, and where it was read while it was set.
+    assert len(off) > 7 and np.quantile(off, 0.75) < 1e-3
+    until(lambda: float(np.abs(looker.client.camera.position - before[1]).max()) < 1e-4)
+    for now, then in zip(standpoint(looker.client), before, strict=True):
+        np.testing.assert_allclose(now, then, atol=1e-3)
+    assert looker.trail._root.visible
+
+
+def test_the_end_amid_a_flight_is_quiet(page: Any, vivid_run: Run, recwarn: pytest.WarningsRecorder) -> None:
+    with Viewer(open_subject(vivid_run.path), port=0) as viewer:
+        page.goto(viewer.url)
+        wait_for_looker(viewer)
+        for index in range(2):
+            viewer.path.keys.add(look_at(torch.tensor([1.0, index, 0.5]), torch.zeros(3), UP), 0.9)
+        page.get_by_text("Path", exact=True).click()
+        press(page, "Preview")
+        until(lambda: viewer.path._flight is not None)
+    assert viewer.path._flight is None
+    assert [str(one.message) for one in recwarn if "closed connection" in str(one.message)] == []
+
+
+def test_a_keyframe_that_one_stands_in_hides_nothing(seen: tuple[Viewer, Looker], page: Any) -> None:
+    viewer, looker = seen
+    page.get_by_text("Path", exact=True).click()
+    press(page, "Add keyframe")
+    page.get_by_text("1: 0 s").first.wait_for(state="attached")
+    viewer.path.keys.add(torch.diag(torch.tensor([1.0, -1, -1, 1])), 1.0)
+    with viewer.path._lock:
+        viewer.path._refresh(0)
+    assert [node.visible for node in looker.trail._frustums] == [False, True]
+    viewer.go(looker.client, viewer.path.keys.keys[1].world_from_cam, 1.0)
+    until(lambda: [node.visible for node in looker.trail._frustums] == [True, False])
+
+
+def test_without_a_model_one_sees_the_photo_that_one_jumps_to(page: Any, little_scene: Path) -> None:
+    with Viewer(open_subject(little_scene), port=0) as viewer:
+        page.goto(viewer.url)
+        photos = wait_for_looker(viewer).photos
+        assert photos is not None
+        wait_until(page, lambda shown: share_like(shown, (1.0, 0.58, 0.1)) > 0.001)
+        photos._visit(3)
+        wait_until(page, lambda shown: share_like(shown, (40 / 255, 60 / 255, 140 / 255), 0.1) > 0.3)
+        assert [index for index, handle in photos._handles.items() if not handle.visible] == []
+
+
+def wait_for_looker(viewer: Viewer, count: int = 1) -> Looker:
+    """The first to look, once there are so many."""
+    until(lambda: len(viewer.lookers()) >= count)
+    return viewer.lookers()[0]
+
+
+def until(holds: Callable[[], bool], timeout: float = 20) -> None:
+    end = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
 def wait_for_value(field: Any, part: str, timeout: float = 15) -> str:
     """What stands in a field of the page once it holds ``part``."""
     end = time.monotonic() + timeout
@@ -181,8 +282,5 @@ def wait_for_value(field: Any, part: str, timeout: float = 15) -> str:
     return str(field.input_value())
 
 
-def wait_for(file: Path, timeout: float = 15) -> None:
-    end = time.monotonic() + timeout
-    while not file.is_file():
-        assert time.monotonic() < end, f"{file} was not written"
-        time.sleep(0.1)
+def wait_for(file: Path) -> None:
+    until(file.is_file)

@@ -126,6 +126,27 @@ def test_a_picture_that_nobody_waits_for_is_given_up() -> None:
     assert len(browser.pictures) == sent + 1
 
 
+def test_details_of_another_channel_are_not_kept() -> None:
+    model, browser = Slow(), Browser()
+    desk = Desk(model)
+    desk.join(browser)
+    desk.serve()
+    time.sleep(0.05)
+    drawn: list[int] = []
+
+    def other_channel() -> None:  # chosen at the very end of a finer picture, too late to give it up
+        drawn.append(1)
+        if len(drawn) == 4:
+            desk.show(browser, Look("alpha"))
+            desk._seats[3].waiting = False
+
+    model.told = other_channel
+    wanted, desk._wanted = desk._wanted, lambda *args: True  # type: ignore[method-assign]
+    assert desk.serve()
+    desk._wanted, model.told = wanted, lambda: None  # type: ignore[method-assign]
+    assert len(drawn) >= 4 and desk._seats[3].fine is None
+
+
 def test_a_painter_says_that_it_gave_up() -> None:
     from nerfkit.viewer.camera import pinhole
 
@@ -211,6 +232,36 @@ def test_two_viewers_each_have_their_own_look_and_neither_waits_for_the_other(mo
     model.told = lambda: None
     assert desk.serve()
     assert (len(one.pictures), len(two.pictures)) == (sent[0], sent[1] + 1)
+
+
+class Ramp(Slow):
+    """Depth from one to two times the camera's distance from the origin."""
+
+    def render(
+        self, camera: Cameras, channels: frozenset[Channel] = frozenset({"rgb"}), progress: ProgressSink = quiet
+    ) -> Rendering:
+        ramp = torch.linspace(1, 2, camera.width).expand(camera.height, camera.width)
+        depth = ramp * float(camera.world_from_cam[0, :3, 3].norm())
+        return Rendering(torch.zeros(*ramp.shape, 3), torch.ones_like(ramp), depth)
+
+
+def test_the_colours_of_depth_are_each_viewers_own() -> None:
+    def seen(*distances: float) -> Any:
+        """What the first of viewers at distances sees, after they have all moved a few times."""
+        desk, browsers = Desk(Ramp()), [Browser(64, 40, number) for number, _ in enumerate(distances)]
+        for browser, distance in zip(browsers, distances, strict=True):
+            browser.camera.position = np.array([0.0, 0, -distance])
+            desk.join(browser)
+            desk.show(browser, Look("depth"))
+        for _ in range(4):
+            for browser in browsers:
+                desk.moved(browser)
+                assert desk.serve()
+        return browsers[0].pictures[-1]
+
+    alone, beside = seen(2.0), seen(2.0, 40.0)
+    assert alone.std() > 20
+    np.testing.assert_array_equal(alone, beside)
 
 
 def test_what_cannot_be_drawn_is_told_once() -> None:

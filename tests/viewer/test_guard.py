@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +56,14 @@ def test_a_name_that_others_let_point_here_is_refused(local: Server, host: str) 
     answer = get(local, Host=host)
     assert answer.status == 403
     assert b"--host" in answer.read()
+
+
+def test_malformed_requests_are_refused(local: Server, shared: Server, caplog: pytest.LogCaptureFixture) -> None:
+    for server in (local, shared):
+        assert get(server, Host="[").status == get(server, "//[", Host="[").status == 403
+        assert get(server, Origin="http://[").status == 403
+    assert get(shared, "//[?token=").status == 403
+    assert "Traceback" not in caplog.text and "failed" not in caplog.text
 
 
 def test_a_page_of_another_site_cannot_open_the_websocket(local: Server) -> None:
@@ -143,6 +152,23 @@ def test_a_taken_port_is_passed_by_or_told() -> None:
 def test_an_address_of_another_machine_is_told() -> None:
     with pytest.raises(NerfkitError, match=r"--host 192\.0\.2\.1: is no address of this machine"):
         Server("192.0.2.1", None, "")
+
+
+def test_a_page_that_hangs_does_not_hold_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    server = Server(None, 0, "")
+    with socket.create_connection(("127.0.0.1", server.port)) as page:
+        words = [
+            "GET / HTTP/1.1", f"Host: localhost:{server.port}", "Upgrade: websocket", "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Protocol: viser-v{viser.__version__}", "", "",
+        ]  # fmt: skip
+        page.sendall("\r\n".join(words).encode())
+        assert page.recv(12) == b"HTTP/1.1 101"
+        start = time.monotonic()
+        server.close()
+        assert time.monotonic() - start < 4.5
+    assert not server.viser._websock_server._server_thread.is_alive()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_keyframes_are_added_at_the_end_or_between_two() -> None:
     assert times(keys) == [0, 2, 4]
     assert keys.add(at(9), 1.0, after=0) == 1
     assert (places(keys), times(keys)) == ([0, 9, 1, 2], [0, 1, 2, 4])
+
+
+def test_keyframes_can_be_added_behind_one_on_and_on() -> None:
+    keys = laid(3)
+    for _ in range(60):
+        keys.add(at(9), 1.0, after=0)
+    assert min(b - a for a, b in itertools.pairwise(times(keys))) >= 0.1
+    assert len(keys.path().keyframes) == 63 and times(keys)[-1] < 63 * 2
 
 
 def test_a_new_time_moves_a_keyframe_past_others() -> None:

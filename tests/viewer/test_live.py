@@ -20,6 +20,7 @@ from nerfkit.train.observer import Wish
 from nerfkit.train.run import Run
 from nerfkit.viewer import live as live_module
 from nerfkit.viewer.live import LiveViewer
+from nerfkit.viewer.panel_train import describe
 
 
 class Scripted:
@@ -140,6 +141,25 @@ def test_pause_resume_and_stop_by_their_buttons(little_scene: Path, tmp_path: Pa
         pressing.join()
     assert seen[0] == seen[1] < seen[2]
     assert json.loads(run.metrics.read_text())["steps"] == pytest.approx(len(steps), abs=1)
+
+
+def test_the_page_is_told_of_the_end(little_scene: Path, tmp_path: Path) -> None:
+    said: list[tuple[str, bool]] = []
+    with LiveViewer(None, 0) as watcher:
+
+        def listening(stage: str, done: int, total: int) -> None:
+            panel = watcher._panel
+            if stage == "held-out views" and panel is not None:
+                said.append((panel.words.content, panel.stop.disabled))
+
+        fit(tmp_path / "run", little.config(little_scene), observer=watcher, monitor=watcher, progress=listening)
+        panel = watcher._panel
+    assert said and all("**step 40**" in words and "measured now" in words and ended for words, ended in said)
+    assert panel is not None and f"`nerfkit view {tmp_path / 'run'}`" in panel.words.content
+    status = panel._status
+    assert status is not None
+    half = replace(status, progress=0.5)
+    assert "measured" not in describe(half, "go") and "measured now" in describe(half, "stop")
 
 
 def test_the_curve_is_of_parts_at_the_photos_own_scale(little_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.train.run import Run
 from nerfkit.viewer.camera import pinhole, turning_axis
-from nerfkit.viewer.pictures import Painter, strip_of
+from nerfkit.viewer.pictures import Painter, Picture, strip_of
 from nerfkit.viewer.warp import Seen, warped
 
 UP = torch.tensor([0.0, 0.0, 1.0])
@@ -40,6 +40,28 @@ def test_details_stay_where_they_are_while_the_camera_moves(vivid_run: Run) -> N
     assert db(got.image, truth.image) > db(blurred.image, truth.image) + 2
     there = (truth.depth < 100) & (got.depth < 100)
     assert there.sum() > 2000 and np.median(np.abs(truth.depth - got.depth)[there]) < 0.02
+
+
+def wall(x: float, size: tuple[int, int]) -> Seen:
+    """A wall 2 units ahead, of a camera at x on it, that is red by its own x."""
+    pose = torch.eye(4)
+    pose[0, 3] = x
+    camera = pinhole(pose, 0.6, size)
+    column = (np.arange(size[0]) + 0.5 - size[0] / 2) / float(camera.intrinsics[0, 0]) * 2 + x
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[..., 0] = (128 + 100 * column).round()
+    return Seen(Picture(image, np.full(image.shape[:2], 2, np.float32)), camera)
+
+
+def test_depths_that_are_noise_leave_no_speckles() -> None:
+    fine, sketch = wall(0, (640, 480)), wall(0.2, (64, 48))
+    rng = np.random.default_rng(0)
+    noise = rng.random(fine.picture.depth.shape) < 0.1
+    depth = np.where(noise, rng.uniform(1, 3, noise.shape), fine.picture.depth).astype(np.float32)
+    got = warped(Seen(Picture(fine.picture.image, depth), fine.camera), sketch)
+    truth = wall(0.2, (got.image.shape[1], got.image.shape[0])).picture
+    assert np.abs(got.image.astype(int) - truth.image)[3:-3, 3:-3].max() <= 4
+    assert np.abs(got.depth - 2).max() < 0.11
 
 
 def test_where_nothing_is_known_the_sketch_is_seen(vivid_run: Run) -> None:

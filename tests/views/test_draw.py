@@ -136,6 +136,20 @@ def test_lines_are_hidden_by_what_is_nearer(distance: float) -> None:
     assert nothing is not None and float(nothing.max()) == 0
 
 
+def test_lines_take_the_depth_of_mist_only_where_they_are() -> None:
+    def mist(camera: Cameras, channels: draw.Channels, moment: float = 0.0) -> Rendering:
+        shape = camera.height, camera.width
+        return Rendering(torch.zeros(*shape, 3), torch.full(shape, 0.3), torch.full(shape, 2.0))
+
+    camera = Cameras(torch.eye(4)[None], torch.tensor([[80.0, 80, 48, 36]]), 96, 72)
+    lines = frustums.Lines(torch.tensor([[-1.0, 0.1, 1.5]]), torch.tensor([[1.0, 0.1, 1.5]]), (1.0, 0.5, 0.0))
+    drawn = frustums.with_lines(mist, [lines])(camera, frozenset({"rgb", "depth"}))
+    assert drawn.rgb is not None and drawn.depth is not None
+    inked = drawn.rgb[..., 0] > 0
+    assert 0 < int(inked.sum()) < 300
+    assert bool((drawn.depth[inked] == 0).all()) and bool((drawn.depth[~inked] == 2).all())
+
+
 def test_the_photos_cameras_are_where_they_are() -> None:
     scene = world.scene_of(world.ring(6), held_out=[2])
     lines = frustums.of_scene(scene)

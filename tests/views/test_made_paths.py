@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -249,13 +250,42 @@ def test_a_file_has_its_own_length_and_options_change_it(tmp_path: Path) -> None
 def test_a_file_that_leaves_is_warned_about_in_a_line(tmp_path: Path) -> None:
     scene = rows(60, 300)
     path = paths.CameraPath.of_frames(circle(scene)[8:113])
-    paths.write_path(tmp_path / "circle.json", replace(path, camera_type="equirectangular"), scene)
+    paths.write_path(tmp_path / "circle.json", replace(path, camera_type="fisheye"), scene)
     made = paths.make(scene, str(tmp_path / "circle.json"))
     assert len(made.warnings) == 1 and "see much that fewer than 2 photos saw; --pull-in" in made.warnings[0]
     pulled = paths.make(scene, str(tmp_path / "circle.json"), options=paths.PathOptions(pull_in=True))
-    assert not pulled.warnings and pulled.path.camera_type == "equirectangular"
+    assert not pulled.warnings and pulled.path.camera_type == "fisheye"
     across = paths.make(rows(60, 300), "interpolate", options=paths.PathOptions(loop=True, pull_in=True))
     assert ["near enough" in line for line in across.warnings] == [True]  # over the gap of 120 degrees
+
+
+@pytest.mark.parametrize("kind", ["equirectangular", "vr180"])
+def test_panoramas_are_judged_by_the_pictures_in_them(kind: Any) -> None:
+    scene, up = rows(60, 300), torch.tensor([0.0, 0, 1])
+    among = ring(20, 90, 270, 0.8, 0.3)
+    level = look_at(among, among * torch.tensor([0.0, 0, 1]), up)  # none of it in the picture's lower half
+    flat = framed(scene, level, (64, 48))
+    seen = coverage.Seen.of(scene, kind)
+    assert paths.leaves(flat, scene) == [(0, 19)] and seen.leaves(flat) == []
+    outwards = flat.world_from_cam.clone()
+    outwards[:, :3, 0:3:2] *= -1
+    assert (seen.leaves(replace(flat, world_from_cam=outwards)) == []) == (kind == "equirectangular")
+    away = flat.world_from_cam.clone()
+    away[:, :3, 3] *= 4
+    assert seen.leaves(replace(flat, world_from_cam=away)) == [(0, 19)]
+    back = seen.pull_in(replace(flat, world_from_cam=away))
+    assert seen.leaves(back) == []
+    made = paths.make(scene, "orbit", options=paths.PathOptions(camera_type=kind))
+    assert made.warnings == []
+
+
+def test_a_saved_path_is_as_long_as_was_asked_for(tmp_path: Path) -> None:
+    path = paths.CameraPath.through(look_at(ring(4), torch.zeros(3), UP), [0.9] * 4, seconds=3, fps=20)
+    paths.write_path(tmp_path / "path.json", path, rows(0, 360))
+    made = paths.make(rows(0, 360), str(tmp_path / "path.json"), options=paths.PathOptions(seconds=5, fps=10))
+    assert (made.path.seconds, made.path.fps, made.path.frames, len(made.cameras)) == (5, 10, 50, 50)
+    again = made.path.sample(50, (64, 48)).world_from_cam
+    torch.testing.assert_close(again, made.cameras.world_from_cam)
 
 
 def test_the_command_renders_a_path_file(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

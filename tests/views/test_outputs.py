@@ -141,6 +141,25 @@ def test_frames_that_are_there_are_not_drawn_again(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "f_%02d.png"])
+def test_what_cannot_be_written_is_called_as_the_user_calls_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in the way").write_text("a file")
+    out = tmp_path / "in the way" / name
+    with pytest.raises(NerfkitError) as caught:
+        write(out, 3, Look(["rgb"]))
+    assert str(caught.value).startswith(f"{out}: cannot be written (")
+    assert [path.name for path in tmp_path.iterdir()] == ["in the way"]
+
+
+def test_frames_of_others_behind_our_own_are_left_alone(tmp_path: Path) -> None:
+    pattern, look = tmp_path / "f_%02d.png", Look(["rgb"])
+    write(pattern, 3, look)
+    (tmp_path / "f_04.png").write_bytes(b"another's")
+    with pytest.raises(NerfkitError, match=r"f_04\.png: exists, and is none of nerfkit's"):
+        write(pattern, 6, look)
+    assert len(list(tmp_path.glob("*.png"))) == 4 and (tmp_path / "f_04.png").read_bytes() == b"another's"
+
+
 KILLED = """
     import sys, time
     sys.path.insert(0, sys.argv[1])

@@ -295,7 +295,8 @@ def test_lists_of_poses_are_in_the_world(tmp_path: Path, scene: Scene, kind: str
             x, y, z, w = (repr(float(q)) for q in Rotation.from_matrix(matrix[:3, :3]).as_quat())
             place = " ".join(map(repr, matrix[:3, 3].tolist()))
             if kind == "colmap":
-                lines += [f"{index + 1} {w} {x} {y} {z} {place} 1 {index}.jpg", "1.5 2.5 -1"]
+                name = f"{index}" if index == 3 else f"{index} of a walk.jpg"  # COLMAP has any
+                lines += [f"{index + 1} {w} {x} {y} {z} {place} 1 {name}", "1.5 2.5 -1 " * 5]
             else:
                 lines.append(f"{100 + index / 10} {place} {x} {y} {z} {w}")
         file = save(tmp_path / "p.txt", "\n".join(lines) + "\n")
@@ -337,6 +338,7 @@ def test_sparse_poses_are_keyframes(tmp_path: Path, scene: Scene, step: float, f
         ("1 2 3 4 5 6 7 8\n1 2", "pose 1 has 2 numbers"),
         ("0 0 0 0 0 0 0 0", "quaternion of no length"),
         ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1", "times of its keyframes do not rise"),
+        ("-1e9 0 0 0 0 0 0 1\n1e-9 0 0 0 0 0 0 1\n2e-9 0 0 0 0 0 0 1", "times of its keyframes do not rise"),
         ([[1, 2, 3]], "pose 0 is no matrix"),
         ([EYE, (np.diag([1, 1, 2, 1.0])).tolist()], "pose 1 is not a rotation"),
         ([np.diag([1, 1, -1, 1.0]).tolist()], "is mirrored"),
@@ -351,7 +353,7 @@ def test_sparse_poses_are_keyframes(tmp_path: Path, scene: Scene, step: float, f
         (NS | {"camera_path": 7}, "has no frames"),
         (NS | {"camera_path": [{"fov": 50}]}, "has no 'camera_to_world'"),
         (NS | {"camera_type": "x-ray"}, "camera_type 'x-ray' is not known"),
-        (NS | {"render_width": 1e9, "render_height": 2}, "render_width must be a number"),
+        (NS | {"render_width": 20000, "render_height": 2}, "render_width must be a number"),
         (NS | {"keyframes": [{"matrix": "[", "fov": 50}], "camera_path": []}, "no list of numbers"),
         (NS | {"keyframes": [{"matrix": EYE}], "nerfkit": {"version": 9}}, "another version"),
         (NS | {"keyframes": [{"matrix": EYE}], "nerfkit": {"version": 1, "easings": ["bounce"]}}, "unknown easing"),
@@ -387,11 +389,20 @@ def test_no_file_no_frame(tmp_path: Path, scene: Scene) -> None:
     file = save(tmp_path / "path.json", [EYE])
     with pytest.raises(NerfkitError, match="no such frame"):
         read_path(file, scene, "moon")
+    for nothing in ("", ".", "/"):
+        with pytest.raises(NerfkitError, match="no such frame; use auto, scene"):
+            read_path(file, scene, nothing)
     with pytest.raises(NerfkitError, match="describes no frame"):
         read_path(file, scene, str(save(tmp_path / "other.json", {"transform": []})))
     with pytest.raises(NerfkitError, match="follows from the photos"):
         read_path(save(file, NS), None)
     assert read_path(file, None, "world").frames == 1  # splats without photos
+
+
+def test_a_path_of_a_year_is_not_written(tmp_path: Path, scene: Scene) -> None:
+    with pytest.raises(NerfkitError, match=r"long\.json: 3e\+07 s at 30 frames/s are 900000000 frames; 100000 may be"):
+        write_path(tmp_path / "long.json", uneven().lasting(3e7), scene)
+    assert not list(tmp_path.iterdir())
 
 
 def test_mutated_files_never_do_more_than_complain(tmp_path: Path, scene: Scene) -> None:

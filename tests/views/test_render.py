@@ -172,6 +172,21 @@ def test_a_panorama_that_no_player_knows_is_warned_about(
     assert "warning:" in words and "a .mp4 says that it is one" in words
 
 
+def test_a_gif_that_players_slow_down_is_warned_about(
+    ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for fps, warned in ((50, False), (60, True)):
+        arguments = ("--fps", fps, "--size", "32x24", "--seconds", 0.1, "-o", tmp_path / f"{fps}.gif")
+        status, _, words = render(capsys, ball_run.path, *arguments)
+        assert status == 0 and ("give --fps 50 or less" in words) == warned
+
+
+def test_a_name_that_is_too_long(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for arguments in (("--path", "a" * 300), ("-o", tmp_path / f"{'a' * 300}.mp4")):
+        status, _, error = render(capsys, ball_run.path, *arguments)
+        assert status == 2 and "aaa" in error and "is too long for the name of a file" in error
+
+
 def test_two_runs_with_a_wipe(ball_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     other = tmp_path / "other run"
     shutil.copytree(ball_run.path, other)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.views.paths.framing import Size
-from nerfkit.views.spline import Array, Curve, pack, phases, unpack, way
+from nerfkit.views.spline import Array, curve_through, pack, phases, unpack, way
 
 Easing = Literal["linear", "ease", "ease-in", "ease-out", "hold"]
 CameraType = Literal["perspective", "fisheye", "equirectangular", "omnidirectional", "vr180"]  # nerfstudio's words
@@ -113,7 +113,7 @@ class CameraPath:
         """The cameras of ``frames`` frames [F], evenly in time; pixels are square.
 
         From the first keyframe to the last one; in a loop, the first comes just after the last frame. Positions,
-        rotations and fields of view go along a :class:`nerfkit.views.spline.Curve`. Where it is at a time is
+        rotations and fields of view go along a :func:`nerfkit.views.spline.curve_through`. Where it is at a time is
         interpolated monotonically between the keyframes' times, with a continuous speed. A cut (``hold``) parts a path
         into several curves.
         """
@@ -124,7 +124,7 @@ class CameraPath:
         keys = _pack(self.keyframes)
         radius = way_radius(keys)
         if self.constant_speed:
-            curve = Curve(keys, radius, self.tension, self.loop)
+            curve = curve_through(keys, radius, self.tension, self.loop)
             return curve(curve.at_way(phase))
         times = phase * (self.seconds if self.loop else self.keyframes[-1].time)
         takes, loop = self._takes()
@@ -154,7 +154,7 @@ def way_radius(keys: Array) -> float:
 
 def _along(keys: list[Keyframe], times: Array, radius: float, tension: float, after: float | None) -> Array:
     """Packed cameras at times, along one curve; ``after`` None: not a loop."""
-    curve = Curve(_pack(keys), radius, tension, after is not None)
+    curve = curve_through(_pack(keys), radius, tension, after is not None)
     at = np.array([key.time for key in keys])
     easings = [key.easing for key in keys]
     if after:

@@ -101,6 +101,7 @@ def rigid(file: Path, what: str, world_from_cam: NDArray[np.float64]) -> Tensor:
 
 def rising(file: Path, times: Sequence[float]) -> list[float]:
     """Times, in seconds, that begin at 0 and rise."""
-    if any(not b > a for a, b in itertools.pairwise(times)):
+    found = [time - times[0] for time in times]  # in which times that hardly differ, far from 0, may become equal
+    if any(not b > a for a, b in itertools.pairwise(found)):
         raise NerfkitError(f"{file}: the times of its keyframes do not rise; sort them")
-    return [time - times[0] for time in times]
+    return found

@@ -6,11 +6,14 @@ a reconstruction was never compared with anything, and what hides the point from
 another side. A frame's score is the share of its parts (a grid of cells) whose points :data:`PHOTOS` photos support,
 lowered where it shows few points, or where the camera is among them, nearer than photos are. It is measured against the
 scores of the photos themselves, each by the others, so that sparse and dense sets both have a well-seen region.
+
+A panorama always shows much that no photo saw. It has left where it doesn't show well what the photos near it did.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +35,8 @@ CLEAR = 0.5  # of the photos' distance to the nearest points: nearer ones lower 
 CLOSEST = 10  # the nearest of points may be stray ones: this many are left aside
 LOWEST = 0.75  # of the score that 9 of 10 photos reach: below, a frame has left the well-seen region
 SHORTEST = 3  # frames: a shorter leave is not worth a warning, and a shorter return is none
+SPANS: Mapping[str, int] = {"equirectangular": 360, "omnidirectional": 360, "vr180": 180}  # degrees, of panoramas
+NEAREST = 3  # photos around a panorama
 STEPS = 8  # in which a frame is pulled back
 SOFT = 0.08  # of the frames, over which a pull begins and ends
 
@@ -49,9 +54,10 @@ class Seen:
     lowest: float  # score of a frame within the well-seen region
     filled: float  # share of cells with points in an ordinary photo
     clear: float  # distance to the nearest points, of photos that are near ones
+    span: int | None = None  # degrees, of frames that are panoramas
 
     @classmethod
-    def of(cls, scene: Scene) -> Seen:
+    def of(cls, scene: Scene, camera_type: str = "perspective") -> Seen:
         poses = photo_poses(scene)
         chosen = _evenly(len(poses), MOST_PHOTOS)
         width, height = photo_size(scene)
@@ -72,20 +78,42 @@ class Seen:
         usual = own * (filled / max(typical / 2, 1e-9)).clamp_max(1)
         lowest = LOWEST * float(usual.quantile(0.1)) if len(points) else 0.0
         clear = float(raw._clearance(cameras).quantile(0.05))
-        return replace(raw, lowest=lowest, filled=typical, clear=clear)
+        return replace(raw, lowest=lowest, filled=typical, clear=clear, span=SPANS.get(camera_type))
 
     def scores(self, cameras: Cameras) -> Tensor:
         """How well the photos saw what each of the cameras [F] sees, 0 to 1."""
+        if self.span is None:
+            return self._flat(cameras)
+        return torch.stack([self._flat(shown) * there for shown, there in self._within(cameras)]).amax(0)
+
+    def _within(self, panoramas: Cameras) -> Iterator[tuple[Cameras, Tensor]]:
+        """Flat pictures [F] within panoramas, as the photos nearest to each are; and whether [F] it shows them."""
+        poses = panoramas.world_from_cam.double()
+        away = torch.cdist(poses[:, :3, 3], self.poses[:, :3, 3])
+        (columns, rows), count = CELLS, len(poses)
+        focal = rows / 2 / math.tan(self.fov / 2)
+        intrinsics = torch.tensor([[focal, focal, columns / 2, rows / 2]], dtype=torch.float64).expand(count, 4)
+        for nearest in away.topk(min(NEAREST, len(self.poses)), dim=1, largest=False).indices.unbind(1):
+            turned = poses.clone()
+            turned[:, :3, :3] = self.poses[nearest, :3, :3]
+            ahead = (turned[:, :3, 2] * poses[:, :3, 2]).sum(1) > 0
+            yield Cameras(turned, intrinsics, columns, rows), ahead | (self.span == 360)
+
+    def _flat(self, cameras: Cameras) -> Tensor:
         filled, good = self._scores(cameras)
         clear = self._clearance(cameras) / max(CLEAR * self.clear, 1e-9)
         return good * (filled / max(self.filled / 2, 1e-9)).clamp_max(1) * clear.clamp_max(1)
 
     def leaves(self, cameras: Cameras) -> list[tuple[int, int]]:
         """The ranges of frames (first, last) that leave the well-seen region."""
-        at = _evenly(len(cameras), MOST_FRAMES)
-        stride = math.ceil(len(cameras) / len(at))
+        at = self._judged(cameras)
+        stride = int(at[1] - at[0]) if len(at) > 1 else 1
         left = (self.scores(cameras[at.tolist()]) < self.lowest).repeat_interleave(stride)
         return _ranges(left[: len(cameras)].tolist())
+
+    def _judged(self, cameras: Cameras) -> Tensor:
+        """The indices of frames that are enough to judge a path by."""
+        return _evenly(len(cameras), MOST_FRAMES if self.span is None else MOST_FRAMES // NEAREST)
 
     def _clearance(self, cameras: Cameras) -> Tensor:
         """The distance [F] of the cameras to the nearest points."""
@@ -137,6 +165,36 @@ class Seen:
         quats /= np.linalg.norm(quats, axis=1, keepdims=True)  # on the side of the camera's own quaternion
         return np.concatenate([weight @ poses[:, :3], quats], 1)
 
+    def pull_in(self, cameras: Cameras, loop: bool = False) -> Cameras:
+        """The path [F], brought back smoothly to the photos where it leaves the well-seen region.
+
+        Each frame that leaves goes as far towards the mean pose (and field of view) of the photos near it as it needs
+        to be well seen; the frames before and behind it come along. Frames far from a leave stay as they are. Where a
+        path crosses a wide gap between photos, it may still leave in the middle of it.
+        """
+        from scipy.interpolate import CubicSpline, PchipInterpolator
+
+        at = self._judged(cameras).numpy()
+        judged = _packed(cameras)[at]
+        anchor = np.concatenate([self.anchors(judged), np.full((len(at), 1), -math.log(math.tan(self.fov / 2)))], 1)
+        anchor = _smoothed(anchor, loop)
+        needed = np.zeros(len(at))
+        left = (self.scores(cameras[at.tolist()]) < self.lowest).numpy()
+        for step in range(1, STEPS + 1):
+            bad = left.nonzero()[0]
+            if not len(bad):
+                break
+            needed[bad] = step / STEPS
+            tried = _unpacked(_blend(judged[bad], anchor[bad], needed[bad]), cameras)
+            left[bad] = (self.scores(tried) < self.lowest).numpy()
+        if not needed.any():
+            return cameras
+        share = _softened(needed, loop)
+        if len(at) < len(cameras):
+            frames = np.minimum(np.arange(len(cameras)), at[-1])
+            anchor, share = CubicSpline(at, anchor)(frames), PchipInterpolator(at, share)(frames)
+        return _unpacked(_blend(_packed(cameras), anchor, share), cameras)
+
 
 def leaves(cameras: Cameras, scene: Scene) -> list[tuple[int, int]]:
     """The ranges of frames (first, last) in which a path [F] leaves the well-seen region."""
@@ -152,35 +210,8 @@ def warning(ranges: list[tuple[int, int]], pulled_in: bool = False) -> str:
 
 
 def pull_in(cameras: Cameras, scene: Scene, loop: bool = False) -> Cameras:
-    """The path [F], brought back smoothly to the photos where it leaves the well-seen region.
-
-    Each frame that leaves goes as far towards the mean pose (and field of view) of the photos near it as it needs to
-    be well seen; the frames before and behind it come along. Frames far from a leave stay as they are. Where a path
-    crosses a wide gap between photos, it may still leave in the middle of it.
-    """
-    from scipy.interpolate import CubicSpline, PchipInterpolator
-
-    seen = Seen.of(scene)
-    at = _evenly(len(cameras), MOST_FRAMES).numpy()
-    judged = _packed(cameras)[at]
-    anchor = np.concatenate([seen.anchors(judged), np.full((len(at), 1), -math.log(math.tan(seen.fov / 2)))], 1)
-    anchor = _smoothed(anchor, loop)
-    needed = np.zeros(len(at))
-    left = (seen.scores(cameras[at.tolist()]) < seen.lowest).numpy()
-    for step in range(1, STEPS + 1):
-        bad = left.nonzero()[0]
-        if not len(bad):
-            break
-        needed[bad] = step / STEPS
-        tried = _unpacked(_blend(judged[bad], anchor[bad], needed[bad]), cameras)
-        left[bad] = (seen.scores(tried) < seen.lowest).numpy()
-    if not needed.any():
-        return cameras
-    share = _softened(needed, loop)
-    if len(at) < len(cameras):
-        frames = np.minimum(np.arange(len(cameras)), at[-1])
-        anchor, share = CubicSpline(at, anchor)(frames), PchipInterpolator(at, share)(frames)
-    return _unpacked(_blend(_packed(cameras), anchor, share), cameras)
+    """The path [F] brought back, see :meth:`Seen.pull_in`."""
+    return Seen.of(scene).pull_in(cameras, loop)
 
 
 def _softened(needed: Array, loop: bool) -> Array:

@@ -51,8 +51,12 @@ def write_path(
         size: of the frames; by default the path's own, or the photos'.
 
     Raises:
-        NerfkitError: the file can't be written.
+        NerfkitError: the file can't be written, or the path is too long.
     """
+    if path.frames > checks.MOST:
+        raise NerfkitError(
+            f"{file}: {path.seconds:g} s at {path.fps:g} frames/s are {path.frames} frames; {checks.MOST} may be"
+        )
     file_from_scene = scene_from_file(file, "nerfstudio", scene, frame).inverse()
     size = size or path.size or ((1280, 720) if scene is None else even_size(scene))
     data = nerfstudio.build(path, size, frame, file_from_scene)

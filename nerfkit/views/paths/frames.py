@@ -96,6 +96,10 @@ def _usual(file: Path, kind: Kind) -> str:
 
 def _by_file(file: Path, scene_from_world: Similarity) -> Similarity:
     """By nerfstudio's ``dataparser_transforms.json`` or by the description beside a mesh."""
+    if not file.name:  # "", "." or "/"
+        raise NerfkitError(
+            f"--path-frame {file}: no such frame; use auto, {', '.join(NAMES)}, or a file that describes one"
+        )
     described = file if file.suffix.lower() == ".json" else file.with_suffix(".json")
     data = _json(described, file)
     try:

@@ -10,9 +10,9 @@ from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.views.paths import around, photos
-from nerfkit.views.paths.camera_path import CameraPath
+from nerfkit.views.paths.camera_path import CameraPath, CameraType
 from nerfkit.views.paths.checks import MOST
-from nerfkit.views.paths.coverage import Seen, pull_in, warning
+from nerfkit.views.paths.coverage import Seen, warning
 from nerfkit.views.paths.files import read_path
 from nerfkit.views.paths.framing import Size, even_size
 
@@ -36,6 +36,7 @@ class PathOptions:
     constant_speed: bool | None = None
     ease: bool | None = None  # set off and arrive slowly
     pull_in: bool = False  # bring the path back where it leaves what the photos saw
+    camera_type: CameraType | None = None  # that it is drawn for
     frame: str = "auto"  # of a file's coordinates: nerfkit.views.paths.frames.scene_from_file
 
 
@@ -87,18 +88,25 @@ def make(scene: Scene, name: str, size: Size | None = None, options: PathOptions
     else:
         loop = True
         cameras = LOOPS[name](scene, frames, size, bool(options.ease))
+    kind = options.camera_type or (path.camera_type if path else "perspective")
+    seen = Seen.of(scene, kind)
     if options.pull_in:
-        cameras = pull_in(cameras, scene, loop)
-    left = Seen.of(scene).leaves(cameras)
+        cameras = seen.pull_in(cameras, loop)
+    left = seen.leaves(cameras)
     if left:
         warnings.append(f"{name}: {warning(left, options.pull_in)}")
         lost = sum(last - first + 1 for first, last in left) > frames / 2
         if path is not None and options.frame == "auto" and lost:
             warnings.append(f"{name}: its coordinates may belong to another frame; --path-frame says to which")
-    if path is None or options.pull_in:
-        kind = path.camera_type if path else "perspective"
-        path = replace(CameraPath.of_frames(cameras, loop, fps), camera_type=kind)
-    return Made(cameras, fps, path, warnings)
+    return Made(cameras, fps, _path_of(cameras, path, options, loop, fps), warnings)
+
+
+def _path_of(cameras: Cameras, path: CameraPath | None, options: PathOptions, loop: bool, fps: float) -> CameraPath:
+    """The path that was made, to be kept: a file's own with the length and the speed that were asked for."""
+    if path is not None and not options.pull_in:
+        return replace(path if options.seconds is None else path.lasting(options.seconds), fps=fps)
+    kind = path.camera_type if path else "perspective"
+    return replace(CameraPath.of_frames(cameras, loop, fps), camera_type=kind)
 
 
 def _asked(path: CameraPath, options: PathOptions) -> CameraPath:

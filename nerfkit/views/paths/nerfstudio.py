@@ -29,6 +29,7 @@ from nerfkit.views.paths.framing import Size
 
 FRAMES = ("scene", "world", "nerfstudio")
 VERSION = 1
+LARGEST = 1 << 14  # pixels: more than any video has
 TRANSITION = 0.5  # seconds: nerfstudio's default
 
 
@@ -184,7 +185,7 @@ def _easings(file: Path, extras: dict[str, Any] | None, count: int) -> list[Easi
 def _size(file: Path, data: dict[str, Any]) -> Size | None:
     if data.get("render_width") is None or data.get("render_height") is None:
         return None
-    width, height = (checks.number(file, key, data[key], 0, 1 << 16) for key in ("render_width", "render_height"))
+    width, height = (checks.number(file, key, data[key], 0, LARGEST) for key in ("render_width", "render_height"))
     return max(1, round(width)), max(1, round(height))
 
 

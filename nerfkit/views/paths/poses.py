@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def parse_text(file: Path, text: str, fov: float) -> CameraPath:
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if lines and len(lines[0]) == 8:
         return _path(file, [_tum(file, index, words, fov) for index, words in enumerate(lines)])
-    images = [words for words in lines if len(words) == 10 and not _is_number(words[9])]
+    images = [[*words[:9], " ".join(words[9:])] for words in lines if _is_image(words)]
     if not images:
         raise NerfkitError(
             f"{file}: no camera path of a known format; expected nerfstudio's camera-path JSON, a glTF or GLB with a "
@@ -125,6 +126,11 @@ def _path(file: Path, keys: list[tuple[torch.Tensor, float, float]]) -> CameraPa
     if 1 / step < SLOWEST * (1 - 1e-6):
         return CameraPath(made, after=1 / FPS, fps=FPS)
     return CameraPath(made, after=step, fps=min(1 / step, FASTEST))
+
+
+def _is_image(words: Sequence[str]) -> bool:
+    """Whether a line of COLMAP's is that of an image: its points' come in threes, and names may have spaces."""
+    return len(words) > 9 and (len(words) % 3 != 0 or not all(_is_number(word) for word in words))
 
 
 def _is_number(word: str) -> bool:
