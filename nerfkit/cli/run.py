@@ -148,5 +148,5 @@ def _tell(out: Path, result: dict[str, Any], console: Console) -> None:
         console.say(f"held-out photos: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
     files = [file for stage in ("render", "mesh", "export") for file in result[stage]["files"]]
     for file in [*files, out / "report.html"]:
-        size = Path(file).stat().st_size / 2**20 if Path(file).is_file() else 0
+        size = Path(file).stat().st_size / 1e6 if Path(file).is_file() else 0
         console.say(f"  {file}  [dim]{size:.1f} MB[/]")

@@ -98,10 +98,15 @@ def write(
 
 
 def check_written(path: Path) -> str:
-    """The suffix. Raises NerfkitError: an unknown one, or one of a format that is only read."""
-    suffix = suffix_of(path)
+    """The suffix. Raises NerfkitError: an unknown one, one of a format that is only read, or a folder."""
+    choose = f"choose one of {', '.join(WRITTEN)}, .html"
+    if path.is_dir():
+        raise NerfkitError(f"{path}: is a folder; name the file to write, such as {path / 'splats.spz'}")
+    suffix = next((known for known in MODULES if path.name.lower().endswith(known)), None)
+    if suffix is None:
+        raise NerfkitError(f"{path}: no splat format has this suffix; {choose} (nerfkit mesh writes meshes)")
     if suffix not in WRITTEN:
-        raise NerfkitError(f"{path}: {suffix} files are read but not written; choose one of {', '.join(WRITTEN)}")
+        raise NerfkitError(f"{path}: {suffix} files are read but not written; {choose}")
     return suffix
 
 

@@ -79,7 +79,8 @@ class SplatOptions:
             kept, floaters = edit.clean(kept)
             taken |= floaters
         if not kept.most:
-            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({taken}); choose a larger crop")
+            ways = ", ".join(f"{what} {count:,}" for what, count in taken.items() if count)
+            raise NerfkitError(f"none of {splats.most:,} Gaussians is left ({ways}); choose a larger crop")
         return (kept if self.sh_degree is None else of_degree(kept, self.sh_degree)), taken
 
     def moved(self, splats: Splats) -> Splats:

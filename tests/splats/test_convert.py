@@ -71,9 +71,10 @@ def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
         (["a.ply"], "give at least two files"),
         (["a.ply", "b.obj"], "no splat format has this suffix"),
         (["a.ply", "b.ksplat"], "read but not written"),
+        (["a.ply", "."], "is a folder; name the file to write, such as splats.spz"),
         (["none.ply", "b.spz"], "no such file"),
         (["a.ply", "b.spz", "--sh-degree", "7"], "must be 0 to 3"),
-        (["a.ply", "b.spz", "--crop-sphere", "99", "0", "0", "1"], "none of 30 Gaussians is left"),
+        (["a.ply", "b.spz", "--crop-sphere", "99", "0", "0", "1"], "none of 30 Gaussians is left (cropped 30)"),
     ],
 )
 def test_mistakes(

@@ -77,7 +77,7 @@ def make_run(folder: Path, names: tuple[str, ...] = ("0001", "0009"), size: tupl
         iio.imwrite(run.eval / f"{name}.png", truth + np.uint8(2 * (index + 1)))
     metrics = {
         "model": "gaussians", "backend": "nerfkit", "device": "cpu", "steps": 300, "seconds": 30.5,
-        "parameters": 59_000, "file_bytes": 3 << 20, "peak_memory_bytes": 3 << 29, "gaussians": 1300,
+        "parameters": 59_000, "file_bytes": 3_000_000, "peak_memory_bytes": 1_500_000_000, "gaussians": 1300,
         "eval": {"views": len(names), "psnr": 31.4159, "ssim": 0.9512, "lpips": None},
     }  # fmt: skip
     run.metrics.write_text(json.dumps(metrics))
@@ -89,7 +89,7 @@ def test_everything_is_there_and_nothing_is_elsewhere(tmp_path: Path) -> None:
     path = report.write(run)
     page = Page(path)
     assert path == run.report
-    for words in ("31.42", "dB", "0.9512", "30.5", "1.50", "GiB", "3.0", "MiB", "1,300", "my photos", "0001", "0009",
+    for words in ("31.42", "dB", "0.9512", "30.5", "1.50", "GB", "3.0", "MB", "1,300", "my photos", "0001", "0009",
                   "photo", "render", "error", "64/255", "training time, s", "steps", "cap", "ssim weight"):  # fmt: skip
         assert words in page, words
     assert "LPIPS" not in page  # not measured
@@ -108,7 +108,7 @@ def make_results(run: Run) -> None:
     frames[..., 0] = 200
     iio.imwrite(run.renders / "a #1.mp4", frames, fps=2, codec="libx264")
     iio.imwrite(run.exports / "chair_turntable.png", frames[0])
-    (run.exports / "chair.glb").write_bytes(bytes(3 << 20))
+    (run.exports / "chair.glb").write_bytes(bytes(3_000_000))
     (run.exports / "splats.ply").write_bytes(b"")
     card = {
         "faces": 6543, "levels": [6543, 1600], "bounds": [[0, 0, 0], [1, 2.5, 0.5]], "metric": True, "holes": 3,
