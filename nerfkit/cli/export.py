@@ -106,7 +106,7 @@ def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
     out = options.out or source.exports / "splats.html"
     if not splat_page.is_page(out):
         raise NerfkitError(f"{out}: a page needs the suffix .html")
-    result = write(path, out, options, options.title or path.resolve().name, console)[0]
+    result = write(path, out, options, options.title or source.title, console)[0]
     report.refresh(source, [out])
     return result
 

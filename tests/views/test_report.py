@@ -186,7 +186,7 @@ def test_a_diverged_run(tmp_path: Path) -> None:
 
 def test_a_run_of_photos_without_poses_is_not_called_poses(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "fox" / "gaussians", TrainConfig(tmp_path / "fox" / "gaussians" / "poses"))
-    assert "<h1>fox/gaussians</h1>" in report.write(run).read_text()
+    assert "<h1>fox</h1>" in report.write(run).read_text()
 
 
 def test_many_large_views_stay_small(tmp_path: Path) -> None:
@@ -271,3 +271,14 @@ def test_a_browser_shows_it_without_scrolling_sideways(tmp_path: Path, width: in
     assert window == width
     assert content <= width
     assert pictures == 6 + 1
+
+
+def test_a_run_is_called_by_its_folder_or_by_its_scene(tmp_path: Path) -> None:
+    def names(folder: str, scene: str) -> tuple[str, str]:
+        run = Run(tmp_path / folder, TrainConfig(scene=tmp_path / scene, model="gaussians"))
+        return run.scene_name, run.title
+
+    assert names("runs/fox/gaussians", "data/fox") == ("fox", "fox")
+    assert names("runs/fox/gaussians", "runs/fox/gaussians/poses") == ("fox", "fox")
+    assert names("runs/try 2", "data/fox/transforms.json") == ("fox", "try 2")
+    assert names("runs/try 2", "runs/try 2/poses") == ("try 2", "try 2")
