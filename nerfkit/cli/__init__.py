@@ -10,7 +10,7 @@ import os
 import sys
 
 VERBS = {
-    "run": "photos to splats, video, mesh and report, in one go",
+    "run": "photos to splats, web page, video, mesh and report, in one go",
     "poses": "camera poses and sparse points from photos",
     "train": "fit a scene model to posed photos",
     "eval": "measure a run on its held-out photos",

@@ -110,6 +110,7 @@ def make_results(run: Run) -> None:
     iio.imwrite(run.exports / "chair_turntable.png", frames[0])
     (run.exports / "chair.glb").write_bytes(bytes(3_000_000))
     (run.exports / "splats.ply").write_bytes(b"")
+    (run.exports / "splats.html").write_text("<!doctype html>")
     card = {
         "faces": 6543, "levels": [6543, 1600], "bounds": [[0, 0, 0], [1, 2.5, 0.5]], "metric": True, "holes": 3,
         "watertight": False, "texture_size": 1024, "distance_to_dense_percent": 0.0321, "collision_shapes": 0,
@@ -131,6 +132,9 @@ def test_what_was_made_from_the_run_is_shown(tmp_path: Path) -> None:
     }
     assert linked == files - {"exports/chair.json"}
     assert page.links.count("renders/a%20%231.mp4") == 3  # the video itself, below it, and in the list
+    listed = [link for link in page.links if link.startswith("exports/")]
+    assert listed.index("exports/splats.html") < listed.index("exports/chair.glb")  # what needs no program comes first
+    assert "look around" in page
 
 
 def test_other_files_beside_the_results_do_no_harm(tmp_path: Path) -> None:
