@@ -82,7 +82,8 @@ def _files(run: Run) -> Iterator[str]:
     found = [path for folder in (run.renders, run.exports) for path in sorted(folder.glob("*"))]
     found.sort(key=lambda path: path.suffix != ".html")
     rows = "".join(
-        f"<tr><th>{_link(run, path)}{' · look around' * (path.suffix == '.html')}</th><td>{text(' '.join(tables.data_size(path.stat().st_size)))}</td></tr>"
+        f"<tr><th>{_link(run, path)}{' · look around' * (path.suffix == '.html')}</th>"
+        f"<td>{text(' '.join(tables.data_size(path.stat().st_size)))}</td></tr>"
         for path in found
         if path.is_file() and path.suffix != ".json" and not path.name.startswith(".")
     )
