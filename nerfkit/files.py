@@ -59,6 +59,6 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, named: Path | None = None) -> None:
-    """Writes a text file as :func:`atomic` does, in UTF-8 whatever the locale's encoding: TOML and our pages are that."""
+    """Writes a text file as :func:`atomic` does, in UTF-8 whatever the locale: TOML and our pages are that."""
     with atomic(path, named) as partial:
         partial.write_text(text, encoding="utf-8")

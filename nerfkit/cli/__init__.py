@@ -6,10 +6,11 @@ before a verb is known, so that ``nerfkit --help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 
 VERBS = {
-    "run": "photos to splats, video, mesh and report, in one go",
+    "run": "photos to splats, web page, video, mesh and report, in one go",
     "poses": "camera poses and sparse points from photos",
     "train": "fit a scene model to posed photos",
     "eval": "measure a run on its held-out photos",
@@ -34,7 +35,16 @@ def usage() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _command(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough, as in `nerfkit train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+        return 141  # as a shell tells SIGPIPE
+    return status
+
+
+def _command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

@@ -24,7 +24,7 @@ WIDEST = 3840  # pixels: wider videos don't play everywhere
 
 @dataclass
 class Options:
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Run folders, as `nerfkit train` leaves them."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Sheet to write (.png, .jpg: held-out photos beside each run's render), or video (.mp4, .webm, .gif: the runs

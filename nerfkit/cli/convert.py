@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from nerfkit.splats.judge import Judge
 
 
+_UPRIGHT = (".glb", ".gltf", ".html", ".htm")  # that say which way is up
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
     """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf, or a folder of SOG's files;
     several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that
     shows them in any browser)."""
-    up: Literal["z", "y", "-y"] = "-y"
+    up: Literal["z", "y", "-y"] | None = None
     """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
-    for most other PLY files, as viewers take them."""
+    for most other PLY files, as viewers take them (default: -y)."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -42,25 +45,28 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         splat_page.check_written(out)
     else:
         formats.check_written(out)
-    opened = [formats.open_file(source, up=options.up) for source in sources]
+    up = options.up or "-y"
+    opened = [formats.open_file(source, up=up) for source in sources]
     splats = opened[0] if len(opened) == 1 else Joined(opened)
     told = ", ".join(map(str, sources))
     if not splats.most:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")
+    if options.up is None and any(file.suffix.lower() in _UPRIGHT for file in options.files):
+        console.say("up is taken to be -y, as in most splat files; --up z for what nerfkit exports")
 
     def judge(kept: Gaussians) -> Judge:
         from nerfkit.splats.judge import Judge
         from nerfkit.train.device import choose
 
-        return Judge.around(choose("cpu")[1], kept, options.up)
+        return Judge.around(choose("cpu")[1], kept, up)
 
     if splat_page.is_page(out):
         from nerfkit.splats.page import Shown
 
         def shown(kept: Gaussians) -> Shown:
-            return Shown.around(kept, options.up)
+            return Shown.around(kept, up)
 
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
         return splat_page.save(out, splats, options, shown, judge, name, console)
-    return save(out, splats, options, options.up, judge, console)
+    return save(out, splats, options, up, judge, console)

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from nerfkit.cli.console import Console
+from nerfkit.cli.parse import parse
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import keep_freed_memory, share_the_cores
 
@@ -37,12 +36,9 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     as_json, quiet = (flag in arguments for flag in _OWN_FLAGS)
     module = importlib.import_module(f"nerfkit.cli.{verb}")
     try:
-        options = tyro.cli(
-            module.Options, prog=f"nerfkit {verb}", description=module.__doc__,
-            args=[word for word in arguments if word not in _OWN_FLAGS],
-        )  # fmt: skip
-    except SystemExit as stop:  # tyro has said why
-        return 0 if stop.code in (0, None) else 2
+        options = parse(module.Options, verb, module.__doc__ or "", [w for w in arguments if w not in _OWN_FLAGS])
+    except SystemExit as stop:  # it has been said why
+        return int(stop.code or 0)
     console = Console(quiet, as_json)
     logging.getLogger("nerfkit").addHandler(console.log_handler())
     logging.getLogger("nerfkit").setLevel(logging.INFO)
@@ -56,6 +52,8 @@ def dispatch(verb: str, arguments: list[str]) -> int:
         console.error("interrupted")
         _end_helpers()
         return 130
+    except BrokenPipeError:
+        raise  # main knows
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             console.error(f"{error.filename}: is too long for the name of a file; give a shorter one")

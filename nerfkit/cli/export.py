@@ -102,7 +102,7 @@ def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
 
     source = Run.open(path)
     out = options.out or source.exports / "splats.html"
-    result = write(path, out, options, options.title or path.resolve().name, console)[0]
+    result = write(path, out, options, options.title or source.title, console)[0]
     report.refresh(source, [out])
     return result
 

@@ -1,4 +1,4 @@
-"""``nerfkit run``: photos or a video to splats, video, mesh and report, in one run folder."""
+"""``nerfkit run``: photos or a video to splats, web page, video, mesh and report, in one run folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Options:
 def run(options: Options, console: Console) -> dict[str, Any]:
     out = _train(options, console)
     result: dict[str, Any] = {"run": str(out), "metrics": json.loads((out / "metrics.json").read_text())}
-    for name, stage in (("render", _render), ("mesh", _mesh), ("export", _export)):
+    for name, stage in (("render", _render), ("mesh", _mesh), ("export", _export), ("page", _page)):
         result[name] = _once(out, name, options, stage, console)
     _tell(out, result, console)
     return result
@@ -133,20 +133,32 @@ def _mesh(options: Options, out: Path, console: Console) -> dict[str, Any]:
 
 def _export(options: Options, out: Path, console: Console) -> dict[str, Any]:
     """Splats, of a model that has any."""
-    from nerfkit import models
     from nerfkit.cli import export
+
+    return export.run(export.Options(runs=(out,)), console) if _has_gaussians(options) else {"files": []}
+
+
+def _page(options: Options, out: Path, console: Console) -> dict[str, Any]:
+    """The splats as a page to look around in, where nothing else is at hand to open them with."""
+    from nerfkit.cli import export
+
+    if not _has_gaussians(options):
+        return {"files": []}
+    return export.run(export.Options(runs=(out,), format="html"), console)
+
+
+def _has_gaussians(options: Options) -> bool:
+    from nerfkit import models
     from nerfkit.contracts import HasGaussians
 
-    if not issubclass(models.model_class(options.model), HasGaussians):
-        return {"files": []}
-    return export.run(export.Options(runs=(out,)), console)
+    return issubclass(models.model_class(options.model), HasGaussians)
 
 
 def _tell(out: Path, result: dict[str, Any], console: Console) -> None:
     scores = result["metrics"]["eval"]
     if scores["views"]:
         console.say(f"held-out photos: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
-    files = [file for stage in ("render", "mesh", "export") for file in result[stage]["files"]]
+    files = [file for stage in ("render", "mesh", "export", "page") for file in result[stage]["files"]]
     for file in [*files, out / "report.html"]:
-        size = Path(file).stat().st_size / 2**20 if Path(file).is_file() else 0
+        size = Path(file).stat().st_size / 1e6 if Path(file).is_file() else 0
         console.say(f"  {file}  [dim]{size:.1f} MB[/]")

@@ -79,11 +79,9 @@ def gallery(options: Options, console: Console) -> dict[str, Any]:
     if options.out is None:
         raise NerfkitError("several runs become a gallery: give its folder with --out")
     options.check()
-    titles = [path.resolve().name for path in options.runs]
+    titles = [Run.open(path).title for path in options.runs]
     files = pages.file_names(titles)
     pages.check_free(options.out, files)
-    for path in options.runs:
-        Run.open(path)
     entries, results = [], []
     for path, title, file in zip(options.runs, titles, files):
         result, page = write(path, options.out / file, options, title, console)

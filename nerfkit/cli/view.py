@@ -25,7 +25,7 @@ class Options:
     port: int | None = None
     """Port to listen at (default: the first free one from 7007 on)."""
     up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] = "+z"
-    """The axis that points up; splats of other programs often have -y."""
+    """The axis that points up; splats of other programs often have -y. The page has it, too."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"

@@ -100,16 +100,21 @@ def write(
 def check_written(path: Path) -> str:
     """The suffix. Raises NerfkitError: an unknown one, one of a format that is only read, or a folder."""
     check_no_folder(path)
-    suffix = suffix_of(path)
-    if suffix not in WRITTEN or not path.name.lower().endswith(suffix):  # SOG is read as a folder too
-        raise NerfkitError(f"{path}: {suffix} files are read but not written; choose one of {', '.join(WRITTEN)}")
+    choose = f"choose one of {', '.join(WRITTEN)}, .html"
+    suffix = next((known for known in MODULES if path.name.lower().endswith(known)), None)
+    if path.name.lower() == "meta.json":
+        raise NerfkitError(f"{path}: SOG is read but not written as a folder; {choose}")
+    if suffix is None:
+        raise NerfkitError(f"{path}: no splat format has this suffix; {choose} (nerfkit mesh writes meshes)")
+    if suffix not in WRITTEN:
+        raise NerfkitError(f"{path}: {suffix} files are read but not written; {choose}")
     return suffix
 
 
 def check_no_folder(path: Path) -> None:
     """Raises NerfkitError: a file that is to be written is a folder."""
     if path.is_dir():
-        raise NerfkitError(f"{path}: is a folder; name a file that is to be written")
+        raise NerfkitError(f"{path}: is a folder; name the file to write, such as {path / 'splats.spz'}")
 
 
 def max_degree(suffix: str) -> int:

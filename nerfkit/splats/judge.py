@@ -15,14 +15,14 @@ from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.data.similarity import Similarity
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats.formats import Up
+from nerfkit.splats.vantage import middle, vantage
 from nerfkit.train.metrics import psnr
 from nerfkit.value_transforms import SH_C0
 
 NEAR = 0.01  # of a scene's unit: what is nearer to a camera isn't drawn
 COARSE = 480  # pixels of the longer side, where many candidates are compared
 MOST_DB = 100.0  # equal pictures
-_MIDDLE = 0.5  # of the Gaussians are what a scene is about; the others are around it, and behind the cameras
-_RINGS = ((1.3, 25.0), (2.6, 40.0))  # distances in radii of that middle, and elevations in degrees
+_RINGS = ((1.0, 25.0), (2.0, 40.0))  # distances in those of the vantage, and elevations in degrees
 _ORBIT_SIZE = (640, 480)
 _ORBIT_ANGLE = 60.0  # degrees that a camera of the orbit sees across
 _UP_AXES = {"z": (0.0, 0.0, 1.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0)}
@@ -116,16 +116,9 @@ def contributions(
     return most
 
 
-def middle(gaussians: Gaussians) -> tuple[Tensor, float]:
-    """Where the middle of the Gaussians is [3], and the radius about it that half of them are within."""
-    center = gaussians.means.double().median(0).values
-    distance = (gaussians.means - center).norm(dim=1)
-    return center, float(distance.kthvalue(max(1, math.ceil(_MIDDLE * len(distance)))).values) or 1.0
-
-
 def near_of(gaussians: Gaussians) -> float:
     """What is nearer to a camera of :func:`orbit` isn't drawn: a share of the scene, whatever its units."""
-    return NEAR * middle(gaussians)[1]
+    return NEAR * middle(gaussians.means)[1]
 
 
 def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float = 0.0) -> list[Cameras]:
@@ -134,11 +127,11 @@ def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float
     Args:
         turn: of both rings, in steps between their cameras: 0.5 looks from between those of 0.
     """
-    center, radius = middle(gaussians)
-    axis = torch.tensor(_UP_AXES[up], dtype=torch.float64)
-    side = torch.linalg.cross(axis, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     width, height = _ORBIT_SIZE
     focal = width / 2 / math.tan(math.radians(_ORBIT_ANGLE / 2))
+    center, distance = vantage(gaussians.means, math.atan(min(width, height) / 2 / focal))
+    axis = torch.tensor(_UP_AXES[up], dtype=torch.float64)
+    side = torch.linalg.cross(axis, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]])
     cameras = []
     for far, elevation in _RINGS:
@@ -146,7 +139,7 @@ def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float
             azimuth = 2 * math.pi * (index + turn) / per_ring
             flat = math.cos(azimuth) * side + math.sin(azimuth) * torch.linalg.cross(side, axis)
             steep = math.radians(elevation)
-            eye = center + far * radius * (math.cos(steep) * flat + math.sin(steep) * axis)
+            eye = center + far * distance * (math.cos(steep) * flat + math.sin(steep) * axis)
             pose = look_at(eye, center, axis).float()[None]
             cameras.append(Cameras(pose, intrinsics, width, height))
     return cameras

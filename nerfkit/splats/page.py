@@ -19,7 +19,8 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import formats
 from nerfkit.splats.formats import Up
-from nerfkit.splats.judge import NEAR, draw, middle, near_of, orbit
+from nerfkit.splats.judge import NEAR, draw, near_of, orbit
+from nerfkit.splats.vantage import middle
 from nerfkit.webpage.scene import Look, ScenePage
 
 FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/benchmarks.md
@@ -46,7 +47,7 @@ class Shown:
         poses = torch.cat([camera.world_from_cam for camera in ring])
         intrinsics = torch.cat([camera.intrinsics for camera in ring])
         path = Cameras(poses, intrinsics, ring[0].width, ring[0].height)
-        return cls(path, middle(gaussians)[0], torch.zeros(3), up, near_of(gaussians))
+        return cls(path, middle(gaussians.means)[0], torch.zeros(3), up, near_of(gaussians))
 
 
 def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str, *, plays: bool = False) -> ScenePage:

@@ -92,7 +92,7 @@ def row(one: Compared) -> dict[str, Any]:
     return {
         "label": one.label,
         "run": str(one.run.path),
-        "scene": one.scene.name,
+        "scene": one.run.scene_name,
         "model": one.run.config.model,
         "device": metrics.get("device"),
         "width": camera.width,

@@ -60,6 +60,21 @@ class Run:
                 f"{path}: exists and is not a run (it holds {min(names - {POSES})}); choose another --out"
             )
 
+    @property
+    def scene_name(self) -> str:
+        """That of the scene's folder; for poses made within the run, of runs/SCENE/MODEL or else of the run."""
+        scene, folder = self.config.scene.resolve(), self.path.resolve()
+        if scene.is_relative_to(folder):
+            scene = folder.parent if folder.name == self.config.model else folder
+        generic = scene.suffix == ".json" or scene.name in ("images", "photos", "input")
+        return (scene.parent if generic else scene).name or str(scene)
+
+    @property
+    def title(self) -> str:
+        """What people call the run: by its folder, unless that has the model's name only, as by default."""
+        name = self.path.resolve().name
+        return self.scene_name if name == self.config.model else name
+
     @classmethod
     def open(cls, path: Path) -> Run:
         """Raises NerfkitError: no such folder, no run, or an unreadable ``config.toml``."""

@@ -73,7 +73,7 @@ class LiveViewer:
 
     def begin(self, run: Run, scene: Scene, model: SceneModel) -> None:
         """Raises NerfkitError: the server can't listen there."""
-        name = run.path.resolve().name
+        name = run.title
         subject = Subject(name, scene, model, run.path / "paths", run.path)
         self._viewer = Viewer(subject, *self._address, worker=False, longest=LONGEST, pause=PHOTO_PAUSE)
         self._score = Score(model, scene)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from nerfkit.contracts import HasGaussians
+from nerfkit.splats.vantage import vantage
 from nerfkit.viewer.camera import position, turning_axis
 from nerfkit.viewer.subject import Subject
 from nerfkit.views.paths.framing import photo_fov
@@ -40,7 +41,9 @@ class Stage:
             low, middle, high = np.quantile(means, [0.1, 0.5, 0.9], axis=0)
             self.center, self.reach = middle, np.maximum(high - low, 1e-3)
             axis = axis_of(self.up)
-            eye, look_at = middle + 1.5 * self.size * _away(axis), middle
+            seen_from, distance = vantage(torch.from_numpy(means), self.fov / 2)
+            look_at = seen_from.numpy()
+            eye = look_at + distance * _away(axis)
         server.scene.set_up_direction(self.up)
         camera = server.initial_camera
         camera.fov, camera.position, camera.look_at, camera.up = self.fov, tuple(eye), tuple(look_at), tuple(axis)

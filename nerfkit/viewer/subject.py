@@ -110,7 +110,7 @@ def _of_run(path: Path, device: str, backend: str, up: str) -> Subject:
 
     run = Run.open(path)
     scene = run.scene()
-    return Subject(path.resolve().name, scene, run.model(device, backend, scene), path / "paths", path, up)
+    return Subject(run.title, scene, run.model(device, backend, scene), path / "paths", path, up)
 
 
 def _of_splats(path: Path, device: str, backend: str, up: str) -> Subject:

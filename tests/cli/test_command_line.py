@@ -126,3 +126,39 @@ def test_scenes_are_listed_and_found() -> None:
     missing = nerfkit_run("scenes", "--path", "castle")
     assert missing.returncode == 2
     assert "there is no scene 'castle'" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["render"], "missing from nerfkit render: PATH: Run folder"),
+        (["render", "run", "--szie", "3"], "unrecognized options: --szie, 3 (did you mean --size?)"),
+        (["render", "run", "--fps", "fast"], "--fps: could not convert string to float: 'fast'"),
+        (["mesh", "run", "--engine", "maya"], "Expected one of ('unity', 'unreal', 'godot', 'blender')"),
+        (["convert", "a.ply", "b.ply", "--rotate", "10"], "'--rotate'. Expected 3 values"),
+    ],
+)
+def test_a_mistaken_option_is_told_in_one_line(arguments: list[str], words: str) -> None:
+    result = nerfkit_run(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.endswith(f"; see nerfkit {arguments[0]} --help\n")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_help_tells_no_internals_and_each_default_once(verb: str) -> None:
+    help_text = " ".join(nerfkit_run(verb, "--help", COLUMNS="1000").stdout.split())
+    for internal in ("None", "``", "(default: )"):
+        assert internal not in help_text
+    assert help_text.count("(default: the photos' size)") == (verb == "render")
+    assert "--json" in help_text
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    code = f"{sys.executable} -m nerfkit.cli train --help | head -n 1"
+    result = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout == "usage: nerfkit train [-h] [OPTIONS] PATH\n"
+    assert result.stderr == ""

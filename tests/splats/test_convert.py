@@ -113,3 +113,15 @@ def test_the_glb_is_valid(tmp_path: Path) -> None:
     problems = [m for m in report["issues"]["messages"] if "KHR_gaussian_splatting" not in m["message"] + m["pointer"]]
     assert problems == []  # the validator does not know the extension's attributes, and says so of each
     assert report["info"]["totalVertexCount"] == 100
+
+
+def test_which_way_is_up_is_said_where_it_was_not_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ply.write(Path("a.ply"), some_gaussians(30))
+    told = []
+    for words in (["b.glb"], ["b.glb", "--up", "z"], ["b.spz"]):
+        assert main(["convert", "a.ply", *words]) == 0
+        told.append("up is taken to be -y" in " ".join(capsys.readouterr().err.split()))
+    assert told == [True, False, False]

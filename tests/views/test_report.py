@@ -77,7 +77,7 @@ def make_run(folder: Path, names: tuple[str, ...] = ("0001", "0009"), size: tupl
         iio.imwrite(run.eval / f"{name}.png", truth + np.uint8(2 * (index + 1)))
     metrics = {
         "model": "gaussians", "backend": "nerfkit", "device": "cpu", "steps": 300, "seconds": 30.5,
-        "parameters": 59_000, "file_bytes": 3 << 20, "peak_memory_bytes": 3 << 29, "gaussians": 1300,
+        "parameters": 59_000, "file_bytes": 3_000_000, "peak_memory_bytes": 1_500_000_000, "gaussians": 1300,
         "eval": {"views": len(names), "psnr": 31.4159, "ssim": 0.9512, "lpips": None},
     }  # fmt: skip
     run.metrics.write_text(json.dumps(metrics))
@@ -89,7 +89,7 @@ def test_everything_is_there_and_nothing_is_elsewhere(tmp_path: Path) -> None:
     path = report.write(run)
     page = Page(path)
     assert path == run.report
-    for words in ("31.42", "dB", "0.9512", "30.5", "1.50", "GiB", "3.0", "MiB", "1,300", "my photos", "0001", "0009",
+    for words in ("31.42", "dB", "0.9512", "30.5", "1.50", "GB", "3.0", "MB", "1,300", "my photos", "0001", "0009",
                   "photo", "render", "error", "64/255", "training time, s", "steps", "cap", "ssim weight"):  # fmt: skip
         assert words in page, words
     assert "LPIPS" not in page  # not measured
@@ -108,8 +108,9 @@ def make_results(run: Run) -> None:
     frames[..., 0] = 200
     iio.imwrite(run.renders / "a #1.mp4", frames, fps=2, codec="libx264")
     iio.imwrite(run.exports / "chair_turntable.png", frames[0])
-    (run.exports / "chair.glb").write_bytes(bytes(3 << 20))
+    (run.exports / "chair.glb").write_bytes(bytes(3_000_000))
     (run.exports / "splats.ply").write_bytes(b"")
+    (run.exports / "splats.html").write_text("<!doctype html>")
     card = {
         "faces": 6543, "levels": [6543, 1600], "bounds": [[0, 0, 0], [1, 2.5, 0.5]], "metric": True, "holes": 3,
         "watertight": False, "texture_size": 1024, "distance_to_dense_percent": 0.0321, "collision_shapes": 0,
@@ -131,6 +132,9 @@ def test_what_was_made_from_the_run_is_shown(tmp_path: Path) -> None:
     }
     assert linked == files - {"exports/chair.json"}
     assert page.links.count("renders/a%20%231.mp4") == 3  # the video itself, below it, and in the list
+    listed = [link for link in page.links if link.startswith("exports/")]
+    assert listed.index("exports/splats.html") < listed.index("exports/chair.glb")  # what needs no program comes first
+    assert "look around" in page
 
 
 def test_other_files_beside_the_results_do_no_harm(tmp_path: Path) -> None:
@@ -186,7 +190,7 @@ def test_a_diverged_run(tmp_path: Path) -> None:
 
 def test_a_run_of_photos_without_poses_is_not_called_poses(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "fox" / "gaussians", TrainConfig(tmp_path / "fox" / "gaussians" / "poses"))
-    assert "<h1>fox/gaussians</h1>" in report.write(run).read_text()
+    assert "<h1>fox</h1>" in report.write(run).read_text()
 
 
 def test_many_large_views_stay_small(tmp_path: Path) -> None:
@@ -271,3 +275,14 @@ def test_a_browser_shows_it_without_scrolling_sideways(tmp_path: Path, width: in
     assert window == width
     assert content <= width
     assert pictures == 6 + 1
+
+
+def test_a_run_is_called_by_its_folder_or_by_its_scene(tmp_path: Path) -> None:
+    def names(folder: str, scene: str) -> tuple[str, str]:
+        run = Run(tmp_path / folder, TrainConfig(scene=tmp_path / scene, model="gaussians"))
+        return run.scene_name, run.title
+
+    assert names("runs/fox/gaussians", "data/fox") == ("fox", "fox")
+    assert names("runs/fox/gaussians", "runs/fox/gaussians/poses") == ("fox", "fox")
+    assert names("runs/try 2", "data/fox/transforms.json") == ("fox", "try 2")
+    assert names("runs/try 2", "runs/try 2/poses") == ("try 2", "try 2")

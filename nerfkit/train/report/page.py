@@ -31,7 +31,7 @@ def write(run: Run) -> Path:
     metrics = _json(run.metrics)
     lines = [line for line in run.log_lines() if isinstance(line, dict)]
     views = images.measure(run.eval)
-    title = _title(run)
+    title = run.scene_name
     body = [
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(run, metrics))}</p></header>",
         _tiles(metrics),
@@ -50,15 +50,6 @@ def refresh(run: Run, made: Iterable[Path]) -> None:
     """Writes the report again if something was made that it shows: files in the folder of a run that is done."""
     if run.metrics.is_file() and any(path.resolve().is_relative_to(run.path.resolve()) for path in made):
         write(run)
-
-
-def _title(run: Run) -> str:
-    """The scene's name: that of its folder, and for poses made within the run the end of the run's own path."""
-    scene, folder = run.config.scene.resolve(), run.path.resolve()
-    if scene.is_relative_to(folder):
-        return "/".join(folder.parts[-2:])
-    generic = scene.suffix == ".json" or scene.name in ("images", "photos", "input")
-    return (scene.parent if generic else scene).name or str(scene)
 
 
 def _subtitle(run: Run, metrics: Line) -> str:

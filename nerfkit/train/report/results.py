@@ -78,10 +78,12 @@ def _card(path: Path) -> dict[str, Any] | None:
 
 
 def _files(run: Run) -> Iterator[str]:
-    """Links to all files for other programs."""
+    """Links to all files for other programs, and first to pages, for which the browser is enough."""
     found = [path for folder in (run.renders, run.exports) for path in sorted(folder.glob("*"))]
+    found.sort(key=lambda path: path.suffix != ".html")
     rows = "".join(
-        f"<tr><th>{_link(run, path)}</th><td>{text(' '.join(tables.data_size(path.stat().st_size)))}</td></tr>"
+        f"<tr><th>{_link(run, path)}{' · look around' * (path.suffix == '.html')}</th>"
+        f"<td>{text(' '.join(tables.data_size(path.stat().st_size)))}</td></tr>"
         for path in found
         if path.is_file() and path.suffix != ".json" and not path.name.startswith(".")
     )

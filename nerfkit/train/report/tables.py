@@ -61,7 +61,7 @@ def words(key: str) -> str:
 
 def data_size(size: float) -> tuple[str, str]:
     """Bytes as a number and its unit for people."""
-    return (f"{size / 2**30:.2f}", "GiB") if size >= 2**30 else (f"{size / 2**20:.1f}", "MiB")
+    return (f"{size / 1e9:.2f}", "GB") if size >= 1e9 else (f"{size / 1e6:.1f}", "MB")
 
 
 def _scores(views: Sequence[HeldOut]) -> str:

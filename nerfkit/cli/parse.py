@@ -1,0 +1,143 @@
+"""Reads a verb's options with tyro, in the words of nerfkit: what may be left out is not called None, defaults that the
+text explains are not told twice, and a mistake is one line."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import io
+import os
+import re
+import sys
+import textwrap
+import types
+import typing
+from contextlib import redirect_stderr
+from functools import cache
+from typing import Annotated, Any
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
+
+_EVERY_VERB = "--json prints the result as one JSON object on stdout; --quiet prints warnings and errors only."
+
+
+def parse(options: Any, verb: str, description: str, arguments: list[str]) -> Any:
+    """The options of a verb, an instance of the dataclass ``options``.
+
+    Raises SystemExit: 0 after ``--help``, 2 after a mistake, which has been told on stderr in one line.
+    """
+    heard = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    helping = any(word in ("-h", "--help") for word in arguments)
+    if not helping:
+        os.environ["COLUMNS"] = "10000"  # tyro wraps what it says to this width, in the middle of words too
+    try:
+        with redirect_stderr(heard):
+            return tyro.cli(
+                options, prog=f"nerfkit {verb}", description=description.replace("``", ""), args=arguments,
+                registry=_registry(),
+            )  # fmt: skip
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            print(_EVERY_VERB)
+            raise SystemExit(0) from None
+        print(f"error: {_in_one_line(heard.getvalue())}; see nerfkit {verb} --help", file=sys.stderr)
+        raise SystemExit(2) from None
+    finally:
+        if not helping:
+            os.environ.pop("COLUMNS")
+            if columns is not None:
+                os.environ["COLUMNS"] = columns
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro says in a box, without the box, its title and where the help is to be found."""
+    parts: list[list[str]] = [[]]
+    for line in box.splitlines():
+        if re.match(r"│\s*─{5}", line):
+            parts.append([])
+        elif not re.match(r"[╭╰]", line):
+            parts[-1].append(line.strip("│ "))
+    mistake = ": ".join(line.rstrip(":.") for line in parts[0] if line).removesuffix(" (required)").rstrip(".")
+    close = [line.split()[0].rstrip(",") for part in parts[1:] for line in part if line.startswith("--")]
+    close = [option for option in close if option not in mistake]
+    text = mistake[:1].lower() + mistake[1:]
+    return f"{text} (did you mean {close[0]}?)" if close else text or "these options make no sense"
+
+
+@cache
+def _registry() -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_optional)
+    registry.struct_rule(_dataclass)
+    return registry
+
+
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
+    """``T | None`` is read as T: None is what stands where an option isn't given."""
+    kinds = typing.get_args(info.type)
+    if info.type_origin not in (typing.Union, types.UnionType) or len(kinds) != 2 or type(None) not in kinds:
+        return None
+    (kind,) = (kind for kind in kinds if kind is not type(None))
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
+    if isinstance(spec, UnsupportedTypeAnnotationError):
+        return spec
+    inner = spec
+    return dataclasses.replace(
+        spec,
+        is_instance=lambda value: value is None or inner.is_instance(value),
+        str_from_instance=lambda value: [] if value is None else inner.str_from_instance(value),
+    )
+
+
+def _dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
+    if not dataclasses.is_dataclass(info.type):
+        return None
+    hints = typing.get_type_hints(info.type, include_extras=True)
+    words = _words(info.type)
+    fields = []
+    for field in dataclasses.fields(info.type):
+        default = _default(field, info.default)
+        kind = hints[field.name]
+        if default is None or default == ():
+            kind = Annotated[kind, tyro.conf.arg(help_behavior_hint="")]
+        fields.append(StructFieldSpec(field.name, kind, default, words.get(field.name)))
+    return StructConstructorSpec(info.type, tuple(fields))
+
+
+def _default(field: dataclasses.Field[Any], whole: Any) -> Any:
+    if hasattr(whole, field.name):
+        return getattr(whole, field.name)
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return tyro.MISSING
+
+
+def _words(kind: type) -> dict[str, str]:
+    """What stands below each field of a dataclass and of those it comes from, as one paragraph each."""
+    words: dict[str, str] = {}
+    for owner in reversed(kind.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        except (OSError, TypeError):
+            continue  # builtins, and what make_dataclass has made
+        if not isinstance(body, ast.ClassDef):
+            continue
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                value = text.value if isinstance(text, ast.Expr) else None
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    words[field.target.id] = " ".join(value.value.split())
+    return words

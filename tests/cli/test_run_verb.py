@@ -1,0 +1,34 @@
+"""``nerfkit run``, on a scene that is trained already: what it makes of it, and that it makes nothing twice."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
+import little
+
+from nerfkit.cli import main
+
+
+def test_what_a_run_ends_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = little.make_vivid(little.make_run(tmp_path), tmp_path / "vivid")
+    mesh = run.path / ".stages" / "mesh.json"  # as if made before: a mesh takes half a minute
+    mesh.parent.mkdir()
+    mesh.write_text(json.dumps({"asked": {"faces": None, "engine": None}, "result": {"files": []}}))
+    words = ["run", str(run.config.scene), "--out", str(run.path), "--downscale", "1", "--no-geometry", "--json"]
+    assert main(words) == 0
+    made = json.loads(capsys.readouterr().out)
+    files = [Path(name) for stage in ("render", "mesh", "export", "page") for name in made[stage]["files"]]
+    assert [path.name for path in files] == ["orbit.mp4", "splats.ply", "splats.html"]
+    page = files[2].read_text(encoding="utf-8")
+    assert page.startswith("<!") and "<title>vivid" in page
+    for path in files:
+        assert path.relative_to(run.path).as_posix() in run.report.read_text(encoding="utf-8")
+
+    before = [path.stat().st_mtime_ns for path in files]
+    assert main(words) == 0
+    assert [path.stat().st_mtime_ns for path in files] == before
