@@ -133,11 +133,18 @@ class AimedCurve(Curve):
 
     @staticmethod
     def fits(keys: Array) -> bool:
-        """Whether all cameras [K, 8] look at what is around the origin, from outside, and none stays where it is."""
-        place, axis = keys[:, :3], _axes(keys)[:, :, 2]
+        """Whether all cameras [K, 8] look at what is around the origin, from outside, and none only turns or zooms.
+
+        Nor may any turn about its axis by a right angle near the zenith, where an up vector would flip at once.
+        """
+        place, axes = keys[:, :3], _axes(keys)
+        axis, head = axes[:, :, 2], axes[:, :, 1]
+        if not _below_the_zenith(place, axis) and (head[1:] * head[:-1]).sum(1).min(initial=1) <= 0:
+            return False
         distance, ahead = np.linalg.norm(place, axis=1), -(place * axis).sum(1)
-        moved = np.linalg.norm(np.diff(place, axis=0), axis=1)
-        return bool((distance > STILL).all() and (ahead > AIMED * distance).all() and (moved > STILL).all())
+        moved, changed = np.linalg.norm(np.diff(place, axis=0), axis=1), np.abs(np.diff(keys, axis=0)).max(1)
+        stays = (moved <= STILL) & (changed > STILL)  # the same camera again is none of its own: Curve leaves it out
+        return bool((distance > STILL).all() and (ahead > AIMED * distance).all() and not stays.any())
 
     def _fit(self, tension: float, loop: bool) -> None:
         from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -148,7 +155,7 @@ class AimedCurve(Curve):
         distance = np.linalg.norm(place, axis=1, keepdims=True)
         target = place - (place * z).sum(1, keepdims=True) * z
         direction, up = place / distance, -y
-        self._level = bool(max(np.abs(direction[:, 2]).max(), np.abs(z[:, 2]).max()) < STEEP)
+        self._level = _below_the_zenith(place, z)
         if self._level:
             elevation = np.arcsin(direction[:, 2])
             direction = np.stack([np.unwrap(np.arctan2(direction[:, 1], direction[:, 0])), elevation], 1)
@@ -175,12 +182,19 @@ class AimedCurve(Curve):
         return np.concatenate([pack(poses), self._focal(u)[:, None]], 1)
 
 
+def _below_the_zenith(place: Array, axis: Array) -> bool:
+    """Whether none of the places [K, 3] is so steeply above or below the origin that azimuth and roll spin there."""
+    steepest = np.abs(place[:, 2] / np.linalg.norm(place, axis=1).clip(STILL)).max()
+    return bool(max(steepest, np.abs(axis[:, 2]).max()) < STEEP)
+
+
 def curve_through(keys: Array, radius: float, tension: float = 0.0, loop: bool = False) -> Curve:
     """The curve through packed cameras [K, 8] that keeps in the picture what they look at, if it is one thing.
 
     Without a tension, which says how a camera moves where it isn't that which counts.
     """
-    return (AimedCurve if tension == 0 and AimedCurve.fits(keys) else Curve)(keys, radius, tension, loop)
+    around = np.concatenate([keys, keys[:1]]) if loop else keys
+    return (AimedCurve if tension == 0 and AimedCurve.fits(around) else Curve)(keys, radius, tension, loop)
 
 
 def _axes(keys: Array) -> Array:  # [K, 3, 3], the camera's axes in its columns

@@ -84,8 +84,17 @@ def test_keyframes_around_a_subject_keep_it_in_the_middle_and_the_horizon_level(
     to_subject = torch.nn.functional.normalize(-world_from_cam[:, :3, 3], dim=1)
     off = torch.acos((to_subject * world_from_cam[:, :3, 2]).sum(1).clamp(-1, 1))
     assert float(off.max()) < math.radians(0.1) and float(world_from_cam[:, 2, 0].abs().max()) < 1e-3
+    again = CameraPath.through(poses(eyes[[0, 1, 1, 2, 3]]), [FOV] * 5).sample(200, SIZE).world_from_cam.double()
+    assert float(again[:, 2, 0].abs().max()) < 1e-3  # a keyframe twice is a stop, and no other way
     free = replace(path, tension=0.01).sample(200, SIZE).world_from_cam.double()  # goes straight, past the subject
     assert float((free[:, :3, 3] - world_from_cam[:, :3, 3]).norm(dim=1).max()) > 0.003
+
+
+def test_a_turn_about_the_axis_right_above_the_subject_is_spread() -> None:
+    eyes = torch.tensor([[1.0, 0, 0.2], [0.5, 0, 0.8], [0.02, 0, 1], [-0.5, 0.1, 0.8], [-1, 0, 0.2]])
+    rotation = CameraPath.through(poses(eyes), [FOV] * 5).sample(200, SIZE).world_from_cam[:, :3, :3].double().numpy()
+    turned = (Rotation.from_matrix(rotation[:-1]).inv() * Rotation.from_matrix(rotation[1:])).magnitude()
+    assert turned.max() < math.radians(6) and turned.sum() > math.radians(180)
 
 
 def test_rotations_have_the_velocity_of_a_spline_in_the_tangent_space() -> None:
