@@ -23,7 +23,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.appearance import Appearance
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.depth import Colorless, distance_at, refined
-from nerfkit.models.fields.draw import Drawn, middles
+from nerfkit.models.fields.draw import Drawn, composite, middles
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.occupied import OccupiedSpace
@@ -274,6 +274,19 @@ def test_rounds_of_samples_are_those_of_one_march_in_order() -> None:
         assert torch.equal(getattr(rounds.samples, name), getattr(whole.samples, name)[first]), name
     torch.testing.assert_close(rounds.weights, whole.weights[first])
     assert float((rounds.transmittance - whole.transmittance).max()) < 0.03  # what is left of the light isn't followed
+
+
+@pytest.mark.parametrize(("density", "looked_at"), [(3.0, 1.0), (200.0, 0.9)])
+def test_pictures_are_those_of_one_march_but_for_what_lies_in_the_dark(density: float, looked_at: float) -> None:
+    space, core, rays = Space(half=1.0), choose_core(), rays_at_wall(9)
+    marcher = Marcher(space, torch.ones(1, 32, 32, 32, dtype=torch.bool), core, 256, 0.02)
+    wall = Wall(density, mist=0.5)
+    ranges, jitter = space.ranges(rays, marcher.near), torch.full((9,), 0.5)
+    whole = composite(wall, rays, core.march(rays, ranges, jitter, marcher.occupied.grid, marcher.steps), core)
+    drawn = marcher.draw(wall, rays)[-1]
+    background = torch.tensor([0.2, 0.5, 0.9])
+    assert float((drawn.over(background) - whole.over(background)).abs().max()) < 0.25 / 255
+    assert drawn.looked_at <= looked_at * whole.shaded
 
 
 def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: float) -> None:

@@ -13,11 +13,13 @@ from nerfkit.core.occupancy import Steps
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
 from nerfkit.models.fields.occupied import OccupiedSpace
+from nerfkit.models.fields.rounds import in_rounds
 from nerfkit.models.fields.space import Space
 
 _LOOK_EVERY = 16  # training steps
 _FIRST_LOOK = 128  # where photos rule nothing out: earlier, what is there can't be told from the first mist
 _CELLS_AT_ONCE = 1 << 18
+_DARK = 1 / 2048  # of the light: what is behind changes no picture of 8 bits
 _CONE = 1 / 256  # step over distance, where space has no end
 
 
@@ -36,11 +38,11 @@ class Marcher:
         self.count = 0  # training steps
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
-        count, device = len(rays_local.origins), rays_local.origins.device
         if rng is None:
-            jitter = torch.full((count,), 0.5, device=device)
-        else:
-            jitter = torch.rand(count, generator=generator_on(device, rng), device=device)
+            samples, alphas = in_rounds(self, field, rays_local, _DARK)
+            return [composite(field, rays_local, self._seen(samples, alphas), self.core, len(alphas))]
+        device = rays_local.origins.device
+        jitter = torch.rand(len(rays_local.origins), generator=generator_on(device, rng), device=device)
         ranges = self.space.ranges(rays_local, self.near)
         samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
         looked_at = len(samples.t_start)
