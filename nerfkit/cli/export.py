@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nerfkit.contracts import Gaussians, SceneModel
     from nerfkit.data.scene import Scene
     from nerfkit.data.similarity import Similarity
+    from nerfkit.errors import NerfkitError
     from nerfkit.splats.judge import Judge
 
 _SPLATS = ("ply", "compressed.ply", "splat", "spz", "sog", "glb")
@@ -110,14 +111,19 @@ def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:
 def gaussians_of(model: SceneModel, path: Path) -> Gaussians:
     """Raises NerfkitError: the model of the run at that path has none."""
     from nerfkit.contracts import HasGaussians
-    from nerfkit.errors import NerfkitError
 
     if not isinstance(model, HasGaussians):
-        raise NerfkitError(
-            f"{path}: a {model.name} model has no Gaussians to export; "
-            "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
-        )
+        raise no_gaussians(path, model.name)
     return model.gaussians()
+
+
+def no_gaussians(path: Path, model: str) -> NerfkitError:
+    from nerfkit.errors import NerfkitError
+
+    return NerfkitError(
+        f"{path}: a {model} model has no Gaussians to export; "
+        "write a mesh with `nerfkit mesh`, or train with `--model gaussians`"
+    )
 
 
 def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:

@@ -28,7 +28,8 @@ class Options:
     steps: int | None = None
     """Length of the training in steps."""
     budget: str | None = None
-    """Length of the training in time, such as 60s or 3min (default without --steps: 3min)."""
+    """Length of the training in time, such as 60s or 3min (default without --steps: 3min). Video, mesh and
+    the rest take some minutes more."""
     downscale: int | None = None
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
     seed: int = 0

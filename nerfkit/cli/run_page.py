@@ -69,6 +69,9 @@ def gallery(options: Options, console: Console) -> dict[str, Any]:
     Raises:
         NerfkitError: no folder given, one that holds other pages, or what :func:`write` raises.
     """
+    from nerfkit import models
+    from nerfkit.cli.export import no_gaussians
+    from nerfkit.contracts import HasGaussians
     from nerfkit.errors import NerfkitError
     from nerfkit.files import write_text
     from nerfkit.train.run import Run
@@ -79,7 +82,11 @@ def gallery(options: Options, console: Console) -> dict[str, Any]:
     if options.out is None:
         raise NerfkitError("several runs become a gallery: give its folder with --out")
     options.check()
-    titles = [Run.open(path).title for path in options.runs]
+    runs = [Run.open(path) for path in options.runs]
+    for path, run in zip(options.runs, runs):
+        if not issubclass(models.model_class(run.config.model), HasGaussians):
+            raise no_gaussians(path, run.config.model)
+    titles = [run.title for run in runs]
     files = pages.file_names(titles)
     pages.check_free(options.out, files)
     entries, results = [], []

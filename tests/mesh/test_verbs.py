@@ -52,7 +52,7 @@ def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     run = SimpleNamespace(path=folder, checkpoints=folder / "checkpoints", config=SimpleNamespace(scene=folder))
     checkpoint.save(run.checkpoints, checkpoint.Checkpoint("analytic", 1, {}))
-    run.exports = folder / "exports"
+    run.exports, run.metrics = folder / "exports", folder / "metrics.json"
     run.scene = lambda: analytic.scene(analytic.ring(24), turned())
     run.model = lambda *_, **__: WithGaussians()
     monkeypatch.setattr(Run, "open", lambda path: run)

@@ -10,6 +10,7 @@ import pytest
 from tab import Tab
 
 from nerfkit.cli import main
+from nerfkit.train.config import TrainConfig
 from nerfkit.train.run import Run
 from nerfkit.webpage.gallery import file_names
 
@@ -73,3 +74,12 @@ def test_mistakes(
     assert sorted(str(path) for path in Path().rglob("*")) == [
         "file", "pages", "pages/my-run.html", "site", "site/index.html",
     ]  # fmt: skip
+
+
+def test_a_run_without_gaussians_is_told_before_any_page_is_made(
+    painted_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Run.create(tmp_path / "other", TrainConfig(tmp_path, model="ngp"))
+    assert main(["export", str(painted_run.path), str(other.path), "-o", str(tmp_path / "gallery")]) == 2
+    assert "a ngp model has no Gaussians to export" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "gallery").exists()
