@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nerfkit.splats.judge import Judge
 
 
-_UPRIGHT = (".glb", ".gltf", ".html", ".htm")  # that say which way is up
+_UPRIGHT = (".glb", ".gltf")  # that say which way is up, as pages do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     if not splats.most:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")
-    if options.up is None and any(file.suffix.lower() in _UPRIGHT for file in options.files):
+    if options.up is None and any(map(_says_up, options.files)):
         console.say("up is taken to be -y, as in most splat files; --up z for what nerfkit exports")
 
     def judge(kept: Gaussians) -> Judge:
@@ -70,3 +70,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
         return splat_page.save(out, splats, options, shown, judge, name, console)
     return save(out, splats, options, up, judge, console)
+
+
+def _says_up(file: Path) -> bool:
+    from nerfkit.cli.splat_page import is_page
+
+    return file.suffix.lower() in _UPRIGHT or is_page(file)

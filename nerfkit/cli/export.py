@@ -118,6 +118,7 @@ def gaussians_of(model: SceneModel, path: Path) -> Gaussians:
 
 
 def no_gaussians(path: Path, model: str) -> NerfkitError:
+    """What is wrong with the run at that path, of a kind of model without Gaussians."""
     from nerfkit.errors import NerfkitError
 
     return NerfkitError(

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("nerfkit")
 
 CHANNELS = ("rgb", "depth", "normal", "alpha")
-CAMERA_TYPES: dict[str, Any] = {  # nerfstudio's words for them
-    "pinhole": "perspective", "fisheye": "fisheye", "equirect": "equirectangular", "vr180": "vr180",
-}  # fmt: skip
 LARGEST_SIDE = 8192  # pixels
 
 
@@ -124,6 +121,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> Made:
     """The path that the options ask for; warns of what is doubtful about it."""
+    from nerfkit.cli.render_plan import camera_type
     from nerfkit.views import paths
 
     asked = paths.PathOptions(
@@ -133,7 +131,7 @@ def make_path(scene: Scene, options: Options, size: tuple[int, int] | None) -> M
         constant_speed=options.constant_speed or None,
         ease=options.ease or None,
         pull_in=options.pull_in,
-        camera_type=CAMERA_TYPES.get(options.camera),
+        camera_type=None if options.camera == "auto" else camera_type(options.camera, None),
         frame=options.path_frame,
     )
     made = paths.make(scene, options.path, size, asked)

@@ -152,7 +152,7 @@ def _has_gaussians(options: Options) -> bool:
     from nerfkit import models
     from nerfkit.contracts import HasGaussians
 
-    return issubclass(models.model_class(options.model), HasGaussians)
+    return models.offers(options.model, HasGaussians)
 
 
 def _tell(out: Path, result: dict[str, Any], console: Console) -> None:

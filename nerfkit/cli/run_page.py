@@ -84,7 +84,7 @@ def gallery(options: Options, console: Console) -> dict[str, Any]:
     options.check()
     runs = [Run.open(path) for path in options.runs]
     for path, run in zip(options.runs, runs):
-        if not issubclass(models.model_class(run.config.model), HasGaussians):
+        if not models.offers(run.config.model, HasGaussians):
             raise no_gaussians(path, run.config.model)
     titles = [run.title for run in runs]
     files = pages.file_names(titles)

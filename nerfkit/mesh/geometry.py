@@ -34,9 +34,8 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
 
 def welded_normals(mesh: Mesh) -> np.ndarray:
     """As :func:`vertex_normals`, but the same for all vertices at one place, so that no seam shows: [V, 3] float32."""
-    places, number = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    number = number.reshape(-1)
-    return vertex_normals(Mesh(places, number[mesh.faces]))[number]
+    whole, number = welded(mesh)
+    return vertex_normals(whole)[number]
 
 
 def transformed(mesh: Mesh, b_from_a: Similarity) -> Mesh:
@@ -88,3 +87,11 @@ def places(mesh: Mesh) -> tuple[np.ndarray, int]:
     _, number = np.unique(keys, axis=0, return_inverse=True)
     number = number.reshape(-1)
     return number, int(number.max()) + 1 if len(number) else 0
+
+
+def welded(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+    """The bare shape, with one vertex at each place; and the numbers [V] of the places (:func:`places`)."""
+    number, count = places(mesh)
+    points = np.empty((count, 3), mesh.vertices.dtype)
+    points[number] = mesh.vertices
+    return Mesh(points, number[mesh.faces]), number

@@ -30,6 +30,11 @@ def model_class(name: str) -> type[SceneModel]:
     return import_module(f"{_package(name)}.model").Model  # type: ignore[no-any-return]
 
 
+def offers(name: str, capability: type[Any]) -> bool:
+    """Whether models of that name have a capability of :mod:`nerfkit.contracts`."""
+    return issubclass(model_class(name), capability)
+
+
 def _package(name: str) -> str:
     if name not in MODELS:
         raise NerfkitError(f"there is no model {name!r}; choose one of: {', '.join(MODELS)}")

@@ -37,15 +37,17 @@ _TURNS = {  # glTF's frame from one whose up is that axis: half turns about Z as
 
 def suffix_of(path: Path) -> str:
     """Raises NerfkitError: a suffix of no splat format."""
-    name = path.name.lower()
-    if name == "meta.json" or (path / "meta.json").is_file():  # SOG as a folder
+    if path.name.lower() == "meta.json" or (path / "meta.json").is_file():  # SOG as a folder
         return ".sog"
-    for suffix in MODULES:
-        if name.endswith(suffix):
-            return suffix
+    if suffix := _known_suffix(path):
+        return suffix
     if path.is_dir():
         raise NerfkitError(f"{path}: is a folder without the meta.json of SOG; name a splat file")
     raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
+
+
+def _known_suffix(path: Path) -> str | None:
+    return next((known for known in MODULES if path.name.lower().endswith(known)), None)
 
 
 def open_file(path: Path, *, up: Up = "-y") -> Splats:
@@ -101,7 +103,7 @@ def check_written(path: Path) -> str:
     """The suffix. Raises NerfkitError: an unknown one, one of a format that is only read, or a folder."""
     check_no_folder(path)
     choose = f"choose one of {', '.join(WRITTEN)}, .html"
-    suffix = next((known for known in MODULES if path.name.lower().endswith(known)), None)
+    suffix = _known_suffix(path)
     if path.name.lower() == "meta.json":
         raise NerfkitError(f"{path}: SOG is read but not written as a folder; {choose}")
     if suffix is None:

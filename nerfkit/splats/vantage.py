@@ -13,8 +13,7 @@ _SPACE = 1.05  # around an object that is seen as a whole
 
 def middle(means: Tensor) -> tuple[Tensor, float]:
     """The median of the means [N, 3], [3] doubles, and the radius about it that half of them are within, above 0."""
-    center = means.double().median(0).values
-    distance = (means.double() - center).norm(dim=1)
+    center, distance = _apart(means)
     return center, float(distance.kthvalue(max(1, math.ceil(len(distance) / 2))).values) or 1.0
 
 
@@ -32,11 +31,17 @@ def vantage(means: Tensor, half_angle: float) -> tuple[Tensor, float]:
     Returns:
         the median of the means, [3] doubles, and the distance, in their unit and above 0.
     """
-    center = means.double().median(0).values
-    far = (means.double() - center).norm(dim=1).sort().values
+    center, distance = _apart(means)
+    far = distance.sort().values
     half, most, whole = (float(far[min(int(part * len(far)), len(far) - 1)]) for part in (0.5, 0.9, 0.99))
     if half <= 0:
         return center, whole / math.sin(half_angle) or 1.0
     near, outside = _NEAR * half, _SPACE * whole / math.sin(half_angle)
     share = min(max((most / half - _ALONE) / (_AROUND - _ALONE), 0.0), 1.0)
     return center, outside ** (1 - share) * near**share
+
+
+def _apart(means: Tensor) -> tuple[Tensor, Tensor]:
+    """The median of the means [3], and how far from it each of them is [N]."""
+    center = means.double().median(0).values
+    return center, (means.double() - center).norm(dim=1)

@@ -20,7 +20,7 @@ import torch
 from nerfkit.contracts import Cameras, Mesh, RenderCore
 from nerfkit.core import choose_core
 from nerfkit.mesh.draw import face_pixels, shade
-from nerfkit.mesh.geometry import vertex_normals, welded_normals
+from nerfkit.mesh.geometry import vertex_normals, welded, welded_normals
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.smooth import smooth
@@ -103,10 +103,9 @@ class _Step:
 
     def __init__(self, mesh: Mesh, core: RenderCore) -> None:
         self.mesh, self.core = mesh, core
-        self.places, number = np.unique(mesh.vertices, axis=0, return_inverse=True)
-        self.place_of = number.reshape(-1)
-        self.faces = self.place_of[mesh.faces]
-        self.normals = vertex_normals(Mesh(self.places, self.faces))
+        whole, self.place_of = welded(mesh)
+        self.places, self.faces = whole.vertices, whole.faces
+        self.normals = vertex_normals(whole)
         self.weight, self.pull = np.zeros((2, len(self.places)))
 
     def add(self, photo: Photo) -> None:

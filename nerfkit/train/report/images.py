@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ class HeldOut:
 
 def measure(folder: Path) -> list[HeldOut]:
     """The pairs ``<name>.png`` and ``<name>.truth.png`` of a folder, by name; unreadable ones are left out."""
-    return [view for truth in sorted(folder.glob("*.truth.png")) if (view := _measure(truth)) is not None]
+    pairs = [(truth, truth.with_name(f"{_name(truth)}.png")) for truth in sorted(folder.glob("*.truth.png"))]
+    found = [_measure(truth, render, _written(truth), _written(render)) for truth, render in pairs]
+    return [view for view in found if view is not None]
 
 
 def choose(views: Sequence[HeldOut], count: int = MOST_VIEWS) -> list[HeldOut]:
@@ -88,13 +91,24 @@ def uri(image: Image, longest: int = LONGEST_SIDE) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _measure(truth_path: Path) -> HeldOut | None:
-    name = truth_path.name.removesuffix(".truth.png")
-    render_path = truth_path.with_name(f"{name}.png")
+@functools.lru_cache(maxsize=1024)  # a report is renewed after each thing that is made from a run
+def _measure(truth_path: Path, render_path: Path, truth_written: int, render_written: int) -> HeldOut | None:
     truth, render = read(truth_path), read(render_path)
     if truth is None or render is None or truth.shape != render.shape:
         return None
     a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
     height, width = truth.shape[:2]
     similarity = ssim(a, b) if min(height, width) >= 11 else None
-    return HeldOut(name, truth_path, render_path, min(psnr(a, b), 100.0), similarity, width, height)
+    return HeldOut(_name(truth_path), truth_path, render_path, min(psnr(a, b), 100.0), similarity, width, height)
+
+
+def _name(truth: Path) -> str:
+    return truth.name.removesuffix(".truth.png")
+
+
+def _written(path: Path) -> int:
+    """When a file was written, nanoseconds; 0 where it can't be told."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
