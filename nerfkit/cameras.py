@@ -106,7 +106,9 @@ def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:
         per_ray = Cameras(world_from_cam, k, cameras.width, cameras.height, cameras.model, distortion)
         direction = _directions(per_ray, ((pixels - k[:, 2:]) / k[:, :2])[:, None])[:, 0]
         direction = torch.nn.functional.normalize(direction, dim=-1)
-        radii = (CONE / k[:, 0] * direction[:, 2].abs()).detach()  # z is 1 / |(x, y, 1)|
+        # A fisheye's pixels are steps of an angle, like a panorama's; else z is 1 / |(x, y, 1)|.
+        narrower = 1.0 if cameras.model == "fisheye" else direction[:, 2].abs()
+        radii = (CONE / k[:, 0] * narrower).detach()
     direction = (world_from_cam[:, :3, :3] @ direction[:, :, None])[:, :, 0]
     return Rays(world_from_cam[:, :3, 3], direction, camera_index, radii)
 

@@ -233,11 +233,13 @@ NK_HD void camera_ray_vjp(int model, const Lens<F> &lens, const Mat3<F> &rotatio
 }
 
 // The radius at distance 1 of the cone that stands for a pixel: 2 / sqrt(12) of the pixel's side there (Barron et al.
-// 2021, section 3.1). At distance 1 from a camera other than a panorama the pixel is 1 / (fx |n|) wide.
+// 2021, section 3.1). The pixels of panoramas and fisheyes are steps of an angle, 2 pi / width and 1 / fx; those of other
+// cameras are 1 / (fx |n|) wide at distance 1.
 template <class F>
 NK_HD F cone_radius(int model, const Lens<F> &lens, int width, const PixelRay<F> &ray) {
   constexpr float kShare = 0.577350269f;
   if (model == NK_CAMERA_EQUIRECT) return F{} + kShare * 6.28318531f / width;
+  if (model == NK_CAMERA_FISHEYE) return kShare / lens.fx;
   return kShare * abs(ray.direction.z) / lens.fx;
 }
 

@@ -72,14 +72,15 @@ class Fisheye:
     """
 
     def rays(self, camera: Cameras, pixels: Tensor) -> Rays:
-        pose, (fx, fy, cx, cy) = camera.world_from_cam[0].to(pixels), camera.intrinsics[0].to(pixels)
-        xy = (pixels - torch.stack([cx, cy])) / torch.stack([fx, fy])
-        radius = xy.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        angle = radius.clamp_max(math.pi)
-        directions = torch.cat([xy * (angle.sin() / radius), angle.cos()], 1) @ pose[:3, :3].T
-        index = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
-        radii = (cameras.CONE / fx).expand(len(pixels))
-        return Rays(pose[:3, 3].expand(len(pixels), 3), directions, index, radii)
+        middle, focal = camera.intrinsics[:, 2:].to(pixels), camera.intrinsics[:, :2].to(pixels)
+        aside = pixels - middle
+        angle = (aside / focal).norm(dim=1, keepdim=True).clamp_min(1e-12)
+        within = middle + aside * (math.pi / angle).clamp_max(1)  # beyond 180 degrees the circle would begin anew
+        undistorted = camera.intrinsics.new_zeros(1, 4)
+        fisheye = Cameras(
+            camera.world_from_cam, camera.intrinsics, camera.width, camera.height, "fisheye", undistorted
+        )  # fmt: skip
+        return cameras.rays(fisheye, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device), within)
 
     def finest(self, width: int, height: int, focal: float) -> float:
         return focal

@@ -119,6 +119,17 @@ def test_a_fisheye_sees_behind_itself() -> None:
         assert torch.allclose(rays(c, index, pixels).directions, expected, atol=1e-6)
 
 
+def test_a_fisheyes_cones_are_as_wide_as_its_pixels_are_apart() -> None:
+    """Also at the rim and behind the camera, where those of a plane would vanish."""
+    c = Cameras(torch.eye(4)[None], torch.tensor([[1000.0, 1000, 0, 0]]), 9000, 9000, "fisheye", torch.zeros(1, 4))
+    at = torch.tensor([300.0, 1500, 1571, 2500])
+    index = torch.zeros(4, dtype=torch.int64)
+    for rays in (reference.rays, NativeCore().rays):
+        here, next_one = (rays(c, index, torch.stack([x, torch.zeros(4)], 1)) for x in (at, at + 1))
+        apart = (here.directions - next_one.directions).norm(dim=1)
+        assert here.radii is not None and torch.allclose(here.radii, apart * 2 / 12**0.5, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("model", "values", "rim"),
     [
