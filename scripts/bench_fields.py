@@ -125,7 +125,7 @@ def ngp_sides(samples: int, of_ray: int, **options: Any) -> dict[str, Side]:
     around = Rays(origins, torch.nn.functional.normalize(-origins, dim=1), torch.zeros(rays, dtype=torch.int64))
 
     def side(core: Any) -> Side:
-        field = NgpField(Config(**options), Space(), 1, core, torch.Generator().manual_seed(0))
+        field = NgpField(Config(**options).for_device("cpu"), Space(), 1, core, torch.Generator().manual_seed(0))
 
         def work() -> None:
             drawn = composite(field, around, picked, core)
@@ -135,7 +135,7 @@ def ngp_sides(samples: int, of_ray: int, **options: Any) -> dict[str, Side]:
 
     sides = {"nerfkit": side(choose_core()), "reference": side(PlainCore())}
     if importlib.util.find_spec("fast_ngp"):
-        sides["fast-ngp"] = fast_ngp_side(Config(**options), around, picked)
+        sides["fast-ngp"] = fast_ngp_side(Config(**options).for_device("cpu"), around, picked)
     return sides
 
 
@@ -144,7 +144,7 @@ def fast_ngp_side(config: Config, rays: Rays, samples: Samples) -> Side:
     from fast_ngp.encoding.multi_hash_enc import MultiresHashEncoding
     from fast_ngp.models.fast_mlp import FastMLP
 
-    assert config.log2_size is not None
+    assert config.log2_size is not None and config.finest is not None and config.width is not None
     encoding = MultiresHashEncoding(
         config.levels, config.features, config.log2_size, config.coarsest, config.finest
     )  # fmt: skip

@@ -36,12 +36,25 @@ def test_a_level_of_the_hash_grid_stays_in_it(
     cache: int, features: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ngp, "level_2_cache", lambda: cache << 10)
-    assert ngp.Config(features=features).log2_size == size
-    assert ngp.Config(features=features, log2_size=8).log2_size == 8
+    assert ngp.Config(features=features).for_device("cpu").log2_size == size
+    assert ngp.Config(features=features, log2_size=8).for_device("cpu").log2_size == 8
+
+
+def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nerfkit.models.fields import config as fields
+
+    monkeypatch.setattr(fields, "free_memory", lambda device: {"cpu": 4, "cuda:1": 80}[device] << 30)
+    small, large = (ngp.Config(levels=4).for_device(device) for device in ("cpu", "cuda:1"))
+    assert (small.memory, large.memory) == (2.0, 40.0)
+    for option in ("batch", "log2_size", "finest", "width"):
+        assert getattr(small, option) < getattr(large, option)
+    assert large.for_device("cpu") == large  # a run goes on as it began
+    assert ngp.Config(width=16).for_device("cuda:1").width == 16
 
 
 def test_a_run_keeps_the_size_of_the_machine_it_began_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngp, "level_2_cache", lambda: 2 << 20)
-    TrainConfig(tmp_path, model="ngp", steps=1, model_options=models.config_class("ngp")()).save(tmp_path / "c.toml")
+    config = TrainConfig(tmp_path, model="ngp", steps=1, model_options=models.config_class("ngp")())
+    config.for_device("cpu").save(tmp_path / "c.toml")
     monkeypatch.setattr(ngp, "level_2_cache", lambda: 512 << 10)
     assert TrainConfig.open(tmp_path / "c.toml").model_options.log2_size == 17

@@ -74,11 +74,12 @@ class TrainConfig:
         if self.budget is not None:
             parse_duration(self.budget)
 
-    def with_length(self, device_type: str) -> TrainConfig:
-        """The same config with a length: the device's default number of steps where none was given."""
-        if self.steps is not None or self.budget is not None:
-            return self
-        return dataclasses.replace(self, steps=DEFAULT_STEPS.get(device_type, DEFAULT_STEPS["cuda"]))
+    def for_device(self, device: str) -> TrainConfig:
+        """The same config with what the device (``cpu``, ``cuda`` or ``cuda:N``) decides on where it wasn't given."""
+        steps = self.steps
+        if steps is None and self.budget is None:
+            steps = DEFAULT_STEPS[device.partition(":")[0]]
+        return dataclasses.replace(self, steps=steps, model_options=self.model_options.for_device(device))
 
     def save(self, path: Path) -> None:
         write_text(path, to_toml(self))

@@ -55,7 +55,7 @@ def fit(
         Run.check_free(path, overwrite=overwrite)
         run = Run(path, config)
     device, core = choose(run.config.device, run.config.backend)
-    run = Run(path, run.config.with_length(device.type))
+    run = Run(path, run.config.for_device(str(device)))
     if run.config.threads is not None:
         torch.set_num_threads(run.config.threads)
     scene = open_scene(run, resume)

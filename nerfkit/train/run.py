@@ -94,6 +94,8 @@ class Run:
         defaults = TrainConfig(given.scene, model=given.model)
         asked = {field.name: getattr(given, field.name) for field in fields(given)}
         asked = {k: v for k, v in asked.items() if v != getattr(defaults, k) and k not in ("scene", "images")}
+        if "model_options" in asked and given.model == self.config.model:  # the device chose what wasn't given
+            asked["model_options"] = given.model_options.filled(vars(self.config.model_options))
         for name, value in asked.items():
             if name not in CHANGEABLE and value != getattr(self.config, name):
                 option = f"--{given.model} options" if name == "model_options" else f"--{name.replace('_', '-')}"

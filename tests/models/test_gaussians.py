@@ -180,7 +180,11 @@ def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected:
     assert planes[:, :, -camera.width // 2 + 1 :].min() > 0.99
 
 
-@pytest.mark.parametrize(("side", "cap"), [(64, 60_000), (500, 83_333), (4000, 100_000)])
-def test_default_cap_follows_the_photos(side: int, cap: int) -> None:
+@pytest.mark.parametrize(
+    ("side", "on_cpu", "on_gpu"),
+    [(64, 60_000, 200_000), (500, 83_333, 200_000), (1000, 100_000, 500_000), (4000, 100_000, 2_000_000)],
+)
+def test_default_cap_follows_the_photos_and_the_device(side: int, on_cpu: int, on_gpu: int) -> None:
     scene = SimpleNamespace(views=[Photo(64, 64), SimpleNamespace(camera=SimpleNamespace(width=side, height=side))])
-    assert default_cap(scene) == cap  # type: ignore[arg-type]
+    assert default_cap(scene, torch.device("cpu")) == on_cpu  # type: ignore[arg-type]
+    assert default_cap(scene, torch.device("cuda", 1)) == on_gpu  # type: ignore[arg-type]

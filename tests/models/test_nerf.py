@@ -73,7 +73,7 @@ def test_it_learns_what_the_photos_show(config: Config, ball: Scene) -> None:
 
 
 def test_the_paper_preset_is_the_published_network() -> None:
-    network = WideNetwork(63, 27, Config(preset="paper").with_preset(), torch.Generator().manual_seed(0))
+    network = WideNetwork(63, 27, Config(preset="paper").for_device("cpu"), torch.Generator().manual_seed(0))
     count = sum(param.numel() for param in network.params.values())
     assert count == 595_844  # of the original code's figure 7 network
     assert network.params["layer_5.weight"].shape == (256, 256 + 63)
@@ -93,7 +93,7 @@ def test_bfloat16_is_near_float32() -> None:
 
 def test_wide_products_come_in_few_sizes() -> None:
     network = WideNetwork(
-        9, 9, Config(preset="paper", depth=2, width=8).with_preset(), torch.Generator().manual_seed(0)
+        9, 9, Config(preset="paper", depth=2, width=8).for_device("cpu"), torch.Generator().manual_seed(0)
     )
     points, of_ray = torch.randn(3000, 9), torch.randn(2, 9)
     sizes = set()
@@ -110,7 +110,7 @@ def test_wide_products_come_in_few_sizes() -> None:
 
 
 def test_options_that_are_given_win_over_the_preset() -> None:
-    config = Config(preset="paper", depth=3, lr=0.1).with_preset()
+    config = Config(preset="paper", depth=3, lr=0.1).for_device("cpu")
     assert (config.depth, config.lr, config.width, config.loss) == (3, 0.1, 256, "l2")
 
 

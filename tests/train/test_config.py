@@ -61,9 +61,9 @@ def test_impossible_values(changes: dict[str, object], message: str) -> None:
 
 def test_default_length_depends_on_the_device() -> None:
     config = TrainConfig(Path("scene"), model="toy")
-    assert config.with_length("cpu").steps == 3000
-    assert config.with_length("cuda").steps == 30000
-    assert replace(config, budget="1s").with_length("cpu").steps is None
+    assert config.for_device("cpu").steps == 3000
+    assert config.for_device("cuda").steps == 30000
+    assert replace(config, budget="1s").for_device("cpu").steps is None
 
 
 def test_unknown_model() -> None:

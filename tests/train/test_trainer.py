@@ -146,6 +146,7 @@ def test_a_finished_run_resumes_to_more_steps(scene_folder: Path, tmp_path: Path
 
 def test_a_resumed_run_keeps_what_it_is(scene_folder: Path, tmp_path: Path) -> None:
     fit(tmp_path / "run", config(scene_folder, seed=3))
+    fit(tmp_path / "run", config(scene_folder, seed=3), resume=True)
     for changes, option in (
         ({"seed": 4}, "--seed"),
         ({"hold_out_every": 5}, "--hold-out-every"),

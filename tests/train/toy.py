@@ -21,11 +21,12 @@ from torch import Tensor
 from nerfkit import models
 from nerfkit.cameras import pixel_centers
 from nerfkit.contracts import Cameras, Channel, Rendering
+from nerfkit.models.options import ModelOptions
 from nerfkit.progress import ProgressSink, quiet
 
 
 @dataclass
-class Config:
+class Config(ModelOptions):
     learning_rate: float = 0.05
     """Step size."""
     pause: float = 0.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nerfkit.machine import free_memory
+from nerfkit.models.options import ModelOptions
 
 
 @dataclass
-class FieldConfig:
+class FieldConfig(ModelOptions):
     """Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
     space: Literal["auto", "box", "contracted", "ndc"] = "auto"
@@ -24,11 +25,11 @@ class FieldConfig:
     appearance: int = 0
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
     renders see their mean."""
-    batch: int = 1 << 16
-    """Samples of a training step; the number of rays follows."""
+    batch: int | None = None
+    """Samples of a training step; the number of rays follows (default: 65536 on a CPU, 262144 on a GPU)."""
     memory: float | None = None
     """Most GiB that a training step's samples, or those of a picture's part, may take: the batch shrinks to fit
-    (default: half of what is free; a run keeps its own)."""
+    (default: half of what is free on the device; a run keeps its own)."""
     samples: int | None = None
     """Steps along the diagonal of the (inner) cube, where rays are marched (default: 512 in a box, 256 in a contracted
     space)."""
@@ -43,6 +44,6 @@ class FieldConfig:
     lr_from: float = 0.3
     """Progress at which the learning rate begins to fall."""
 
-    def __post_init__(self) -> None:
-        if self.memory is None:  # now, so that a resumed run takes the same batches
-            self.memory = round(free_memory() / 2**31, 2)
+    def chosen(self, device: str) -> dict[str, Any]:
+        batch = 1 << 18 if device.startswith("cuda") else 1 << 16
+        return {"batch": batch, "memory": round(free_memory(device) / 2**31, 2)}

@@ -70,11 +70,11 @@ class FieldModel:
 
     def _fitting_batch(self) -> int:
         """Samples of a training step: as many as are asked for, or fit into the memory."""
-        assert self.config.memory is not None
+        assert self.config.memory is not None and self.config.batch is not None
         ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
         of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
         memory = self.config.memory
-        if self.device.type == "cuda":  # the option's default knows the CPU's memory only
+        if self.device.type == "cuda":  # a run that began elsewhere knows that device's memory only
             memory = min(memory, free_memory(str(self.device)) / 2**31)
         most = int(memory * 2**30 / of_sample)
         if most < _FEWEST_SAMPLES:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nerfkit.models.options import ModelOptions
+
 
 @dataclass
-class Config:
+class Config(ModelOptions):
     """3D Gaussians. Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
     cap: int | None = None
-    """Most Gaussians the model may have (default: a third of a photo's pixels, from 60,000 to 100,000)."""
+    """Most Gaussians the model may have (default: a third of a photo's pixels, from 60,000 to 100,000; on a GPU half of
+    them, from 200,000 to 2,000,000)."""
     sh_degree: int = 3
     """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
     density: Literal["split", "mcmc"] = "split"

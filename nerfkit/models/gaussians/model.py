@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
-_FEWEST_CAP, _MOST_CAP = 60_000, 100_000
+_CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _TIDY_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
@@ -61,7 +61,7 @@ class Model:
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
         self.stats = SplatStats.zeros(len(self), self.device)
-        self.cap = config.cap or default_cap(scene)
+        self.cap = config.cap or default_cap(scene, self.device)
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
@@ -86,7 +86,7 @@ class Model:
             raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
         rng = torch.Generator().manual_seed(1)
         points, colors = scene.points, scene.point_colors
-        cap = config.cap or default_cap(scene)
+        cap = config.cap or default_cap(scene, device)
         if len(points) > cap:
             chosen = torch.randperm(len(points), generator=rng)[:cap].sort().values
             points, colors = points[chosen], colors[chosen]
@@ -272,6 +272,7 @@ class Model:
             "moments": moments,
             "rates": {group["name"]: group["lr"] for group in self.optimizer.param_groups},
             "stats": vars(self.stats),
+            "cap": self.cap,
             "first_count": self.first_count,
             "events": self.events,
             "queue": self.queue,
@@ -292,14 +293,16 @@ class Model:
                 }  # fmt: skip
         self._set_sh_columns()
         self.stats = SplatStats(**{name: tensor.to(self.device, copy=True) for name, tensor in state["stats"].items()})
+        self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
 
 
-def default_cap(scene: Scene) -> int:
-    """As many Gaussians as show a photo's detail, but not so many that each step takes long."""
+def default_cap(scene: Scene, device: torch.device) -> int:
+    """As many Gaussians as show a photo's detail, but not so many that each step takes long there."""
     pixels = max(view.camera.width * view.camera.height for view in scene.views)
-    return min(max(pixels // 3, _FEWEST_CAP), _MOST_CAP)
+    share, least, most = _CAPS[device.type]
+    return min(max(int(share * pixels), least), most)
 
 
 def _halved(camera: Cameras, level: int) -> Cameras:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,8 +44,9 @@ class Config(FieldConfig):
     """Run the wide network in bfloat16 (default: where the CPU computes in it)."""
     loss: Literal["huber", "l2"] | None = None  # type: ignore[assignment]
     """How differences in colour are weighed (paper l2, fast huber)."""
-    batch: int | None = None  # type: ignore[assignment]
-    """Samples of a training step; the number of rays follows (paper 1024 rays, fast 16384 samples)."""
+    batch: int | None = None
+    """Samples of a training step; the number of rays follows (paper 1024 rays, fast 16384 samples, or 131072 on a
+    GPU)."""
     lr: float | None = None  # type: ignore[assignment]
     """First learning rate (paper 0.0005, fast 0.01)."""
     final_lr: float | None = None  # type: ignore[assignment]
@@ -54,19 +54,14 @@ class Config(FieldConfig):
     lr_from: float | None = None  # type: ignore[assignment]
     """Progress at which the learning rate begins to fall (paper 0, fast 0.3)."""
 
-    def with_preset(self) -> Config:
-        """The same with the preset's values where none were given."""
-        preset = self._preset()
-        missing = {name: value for name, value in preset.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **missing)
-
-    def _preset(self) -> dict[str, Any]:
+    def chosen(self, device: str) -> dict[str, Any]:
+        """And what the preset decides on."""
         if self.preset == "paper":
-            return {
+            return super().chosen(device) | {
                 "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
                 "batch": _RAYS * (2 * self.coarse + self.fine), "lr": 5e-4, "final_lr": 0.1, "lr_from": 0.0,
             }  # fmt: skip
-        return {
+        return super().chosen(device) | {
             "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
-            "batch": 1 << 14, "lr": 1e-2, "final_lr": 0.03, "lr_from": 0.3,
+            "batch": 1 << 17 if device.startswith("cuda") else 1 << 14, "lr": 1e-2, "final_lr": 0.03, "lr_from": 0.3,
         }  # fmt: skip

@@ -33,7 +33,7 @@ class Model(FieldModel):
             NerfkitError: the scene has no training views, or the options make no sense.
         """
         _check(config)
-        config = config.with_preset()
+        config = config.for_device(str(device))
         check(config, scene, cls.name)
         space, possible = space_of(scene, config, cones=config.antialias)
         rng = torch.Generator().manual_seed(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from nerfkit.machine import level_2_cache
 from nerfkit.models.fields.config import FieldConfig
@@ -20,20 +21,22 @@ class Config(FieldConfig):
     """Features of an entry: 1, 2, 4 or 8."""
     log2_size: int | None = None
     """Entries of a level, as a power of two (default: the largest, from 14 to 19, of which a level stays in a core's
-    second-level cache; a run keeps its own)."""
+    second-level cache; 19 on a GPU; a run keeps its own)."""
     coarsest: int = 16
     """Cells along the first level's side."""
-    finest: int = 1024
-    """Cells along the last level's side."""
-    width: int = 32
-    """Width of the networks' hidden layers."""
+    finest: int | None = None
+    """Cells along the last level's side (default: 1024 on a CPU, 2048 on a GPU)."""
+    width: int | None = None
+    """Width of the networks' hidden layers (default: 32 on a CPU, 64 on a GPU)."""
     color_layers: int = 2
     """Hidden layers of the colour network; the density network has one."""
     sh_degree: int = 3
     """Degree of the spherical harmonics that directions are given as, 0 to 3."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.log2_size is None:  # now, so that the run's config.toml tells what its checkpoints hold
-            entries = level_2_cache() // (4 * max(1, self.features))
-            self.log2_size = min(max(entries.bit_length() - 1, _SIZES[0]), _SIZES[1])
+    def chosen(self, device: str) -> dict[str, Any]:
+        """On a GPU what instant-ngp takes, whose tables of halfs fit into its second-level cache."""
+        if device.startswith("cuda"):
+            return super().chosen(device) | {"log2_size": _SIZES[1], "finest": 2048, "width": 64}
+        entries = level_2_cache() // (4 * max(1, self.features))
+        log2_size = min(max(entries.bit_length() - 1, _SIZES[0]), _SIZES[1])
+        return super().chosen(device) | {"log2_size": log2_size, "finest": 1024, "width": 32}

@@ -29,12 +29,13 @@ class NgpField:
     ):  # fmt: skip
         """Args: photos: that are trained on."""
         self.space, self.core, self.sh_degree = space, core, config.sh_degree
-        assert config.log2_size is not None
+        assert config.log2_size is not None and config.finest is not None and config.width is not None
+        width = config.width
         self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
         self.appearance = Appearance(photos, config.appearance, device)
         directions = (config.sh_degree + 1) ** 2 + config.appearance
-        self.density_widths = (self.grid.width, config.width, _GEOMETRY)
-        self.color_widths = (_GEOMETRY + directions, *[config.width] * config.color_layers, 3)
+        self.density_widths = (self.grid.width, width, _GEOMETRY)
+        self.color_widths = (_GEOMETRY + directions, *[width] * config.color_layers, 3)
         self.sample_bytes = 4 * (2 * self.grid.width + 3 * _GEOMETRY)
         table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
         self.params = {

@@ -30,6 +30,7 @@ class Model(FieldModel):
         Raises:
             NerfkitError: the scene has no training views, or the options make no sense.
         """
+        config = config.for_device(str(device))
         check(config, scene, cls.name)
         _check(config)
         space, possible = space_of(scene, config)
@@ -48,5 +49,5 @@ def _check(config: Config) -> None:
         if not least <= getattr(config, name) <= most:
             option = f"--ngp.{name.replace('_', '-')} {getattr(config, name)}"
             raise NerfkitError(f"{option}: must be from {least} to {most}")
-    if not 1 <= config.coarsest <= config.finest:
+    if config.finest is None or not 1 <= config.coarsest <= config.finest:
         raise NerfkitError(f"--ngp.coarsest {config.coarsest}: must be from 1 to --ngp.finest {config.finest}")
