@@ -25,11 +25,15 @@ demo: setup
 	$(BIN)/nerfkit run "$$($(BIN)/nerfkit scenes --path still_life)/photos" --out runs/demo --budget 3min
 	@echo 'Look at runs/demo/report.html, runs/demo/renders/orbit.mp4 and runs/demo/exports/.'
 
+# A process a core, four at most, which need about 4 GiB each; the tests of a file stay together. Their threads, more
+# than there are cores, are not to spin while they wait for each other.
+PARALLEL := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: setup clients
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PARALLEL) -m "not gpu"
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not gpu and not slow"
+	$(PARALLEL) -m "not gpu and not slow"
 
 # 10,000 damaged splat files of all formats, a minute: each is read, or refused in one line. `make test` tries 360.
 fuzz: setup

@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from chromium import chromium
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +30,13 @@ def shared_data() -> Path:
 def still_life() -> Path:
     """The bundled scene: photos and ground truth."""
     return ROOT / "scenes" / "still_life"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The one Chromium of this process: Playwright can't be started a second time beside itself."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,6 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from chromium import chromium
 from pages import NOTE, PANEL, Serving, psnr, share_like, wait_until
 
 from nerfkit.cameras import look_at
@@ -35,12 +34,6 @@ pytestmark = pytest.mark.browser
 SIZE = {"width": 660, "height": 360}
 UP = torch.tensor([0.0, 0.0, 1.0])
 RED = (0.9, 0.1, 0.1)  # a ball
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,26 +1,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chromium import chromium
 from painted import write_photos
 
 from nerfkit import models
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
 from nerfkit.train.run import Run
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
