@@ -24,7 +24,7 @@ _ALPHA_CUT, _ALPHA_MOST, _LEFT_LEAST, _SIGMAS = 1 / 255, 0.999, 1e-4, 3.33
 
 
 class GsplatKernels:
-    """The kernels that gsplat's Python calls, for one pinhole camera, by its own PyTorch versions of them where it has some.
+    """The kernels that gsplat's Python calls, for one pinhole camera: by its own PyTorch versions where it has some.
 
     What the kernels leave unwritten is NaN here. They take contiguous arrays in single precision, as checked.
     """
