@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def _ours(alpha: Tensor, reached: Tensor, inside: Tensor) -> dict[str, int]:
     is_open = before > NEARLY  # [n, 256]
     drawn = reached & is_open
     groups = torch.arange(0, len(alpha), GROUP)
-    for name, parts in (("", _parts(8, 4)), (" of 8x8", _parts(8, 8)), (" of 4x8", _parts(4, 8))):
+    for name, parts in (("", _parts(8, 4)), (" in parts of 8x8", _parts(8, 8))):
         at_start = parts(is_open[groups]).any(2).repeat_interleave(GROUP, 0)[: len(alpha)]
         found[f"nerfkit: evaluated{name}"] = int((parts(reached).any(2) & at_start).sum())
         found[f"nerfkit: drawn{name}"] = int(parts(drawn).any(2).sum())
@@ -156,7 +157,7 @@ def _gsplat(alpha: Tensor, reached: Tensor, inside: Tensor) -> dict[str, int]:
     }
 
 
-def _parts(width: int, height: int):
+def _parts(width: int, height: int) -> Callable[[Tensor], Tensor]:
     """From pixels [n, 256] of a tile to its parts [n, P, pixels]."""
 
     def split(values: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 # The peers that nerfkit is measured against, gsplat and nerfacc, with their kernels compiled for one GPU generation, one
 # torch and one Python: for a machine that has a GPU and torch, but no network, or no minutes to spare for compiling.
 #
-#   sh scripts/gpu_peers.sh build/peers      # where there is a network, nvcc and g++; no GPU is needed
-#   PYTHONPATH=build/peers make gpu-bench    # there, with that folder copied
+#   sh scripts/gpu_peers.sh build/peers           # where there is a network, nvcc and g++; no GPU is needed
+#   PYTHONPATH=$PWD/build/peers make gpu-bench    # there, with that folder copied
 #
 # What can be set, and what is taken if not:
 #   PYTHON=python3.12  an interpreter of the version that there is there, with its headers
@@ -50,7 +50,7 @@ build() {
       test "$object" -nt "$source" && exit 0
       echo "  $(basename "$source")" >&2
       "$@" -c "$source" -o "$object.part" && mv "$object.part" "$object"' one {} "$objects" \
-      nvcc -O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler -fPIC,-Wno-attributes \
+      nvcc -O3 -std=c++17 -w --expt-relaxed-constexpr -Xcompiler -fPIC \
       "-gencode=arch=compute_$ARCHITECTURE,code=sm_$ARCHITECTURE" -DTORCH_EXTENSION_NAME=csrc -DTORCH_API_INCLUDE_EXTENSION_H \
       -D__CUDA_NO_HALF_OPERATORS__ -D__CUDA_NO_HALF_CONVERSIONS__ -D__CUDA_NO_BFLOAT16_CONVERSIONS__ -D__CUDA_NO_HALF2_OPERATORS__ \
       -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include" -isystem "$headers" \
