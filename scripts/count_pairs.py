@@ -54,7 +54,7 @@ def main() -> None:
         counts = count(Projection(gaussians, camera))
     print(f"{len(gaussians):,} Gaussians, {width}x{height}")
     for name, value in counts.items():
-        print(f"{name:32} {value:15,}")
+        print(f"{name:36} {value:15,}")
 
 
 def of_run(path: Path, view: int, width: int, height: int) -> tuple[Gaussians, Cameras]:
