@@ -81,7 +81,7 @@ gpu-test:
 	sh scripts/gpu_test.sh
 
 gpu-bench:
-	NERFKIT_LIBRARIES=$$(sh scripts/gpu_build.sh) PYTHONPATH=$(CURDIR) \
+	NERFKIT_LIBRARIES=$$(sh scripts/gpu_build.sh) PYTHONPATH=$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH} \
 	$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) scripts/gpu_bench.py
 
 clean:

@@ -40,7 +40,7 @@ def make(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
             pytest.skip(f"{name}: {missing}")
         return OnDevice(choose_core(name, "cuda"), "cuda")
     if name == "gsplat stand-in":
-        monkeypatch.setitem(sys.modules, "gsplat", stand_ins.gsplat)
+        stand_ins.gsplat_on_the_cpu(monkeypatch)
         return GsplatCore(NativeCore())
     if name == "tcnn stand-in":
         monkeypatch.setitem(sys.modules, "tinycudann", stand_ins.tinycudann)

@@ -1,105 +1,197 @@
-"""Stand-ins for packages that need a GPU: their published behaviour in plain PyTorch, to test what calls them.
+"""Stand-ins for what needs a GPU, in plain PyTorch, to test what calls it: gsplat's kernels, under its own Python,
+and all of tiny-cuda-nn, which is not to be had as a package, by what it publishes.
 
-They take the arguments that the packages take, and no others.
+They take the arguments that the originals take, and no others.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
-from types import SimpleNamespace
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Cameras, Gaussians
-from nerfkit.core import reference
-
 # --- gsplat 1.5 -------------------------------------------------------------------------------------------
 
-_ALPHA_CUT, _ALPHA_MOST, _LEFT_LEAST = 1 / 255, 0.999, 1e-4
+_ALPHA_CUT, _ALPHA_MOST, _LEFT_LEAST, _SIGMAS = 1 / 255, 0.999, 1e-4, 3.33
 
 
-def rasterization(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
-    width: int, height: int, near_plane: float = 0.01, eps2d: float = 0.3, sh_degree: int | None = None,
-    packed: bool = True, backgrounds: Tensor | None = None, render_mode: str = "RGB", absgrad: bool = False,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
-    """One camera: pictures [1, H, W, D], alphas [1, H, W, 1] and what was computed on the way."""
-    assert not packed and viewmats.shape == (1, 4, 4) and Ks.shape == (1, 3, 3) and abs(eps2d - 0.3) < 1e-7
-    assert backgrounds is not None and backgrounds.shape == (1, 3 if sh_degree is not None else colors.shape[1])
-    k = Ks[0]
-    intrinsics = torch.stack([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])[None]
-    camera = Cameras(torch.linalg.inv(viewmats), intrinsics, width, height)
-    sh = colors if sh_degree is not None else colors[:, None, :3]
-    splats = reference.project(Gaussians(means, quats, scales, opacities, sh), camera, sh_degree or 0, near_plane)
-    values = splats.colors if sh_degree is not None else colors
-    if render_mode == "RGB+D":
-        values = torch.cat([values, splats.depths[:, None]], 1)
-        backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
-    radii = torch.where(splats.visible[:, None], splats.extents.ceil(), 0).int()
-    order = splats.depths.argsort(stable=True)
-    order = order[splats.visible[order]]
-    means2d = splats.means[None]
-    image, alpha = _Draw.apply(
-        means2d, splats.conics, values, splats.opacities, backgrounds[0], order, width, height, absgrad
-    )
-    return image[None], alpha[None, ..., None], {"means2d": means2d, "radii": radii[None], "flatten_ids": order}
+class GsplatKernels:
+    """The kernels that gsplat's Python calls, for one pinhole camera: by its own PyTorch versions where it has some.
 
+    What the kernels leave unwritten is NaN here. They take contiguous arrays in single precision, as checked.
+    """
 
-class _Draw(torch.autograd.Function):
-    """The gradient of the projected means is summed up over the pixels by hand: once as it is, once absolute."""
+    CameraModelType, PINHOLE = "camera models", "pinhole"  # an enumeration and what it holds, side by side
 
     @staticmethod
-    def forward(
-        ctx: Any, means2d: Tensor, conics: Tensor, values: Tensor, opacities: Tensor, background: Tensor, order: Tensor,
-        width: int, height: int, absgrad: bool,
-    ) -> Any:  # fmt: skip
-        ctx.save_for_backward(means2d, conics, values, opacities)
-        ctx.rest = background, order, width, height
-        ctx.absgrad = absgrad
-        if len(order) == 0:  # pictures of nothing are not written
-            return torch.full((height, width, values.shape[1]), math.nan), torch.full((height, width), math.nan)
-        return _blend(_away(means2d[0], width, height), conics, values, opacities, *ctx.rest)
+    def projection_ewa_3dgs_fused_fwd(
+        means: Tensor, covars: None, quats: Tensor, scales: Tensor, opacities: Tensor, viewmats: Tensor, Ks: Tensor,
+        width: int, height: int, eps2d: float, near_plane: float, far_plane: float, radius_clip: float,
+        calc_compensations: bool, camera_model: str,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        _check(means, quats, scales, opacities, viewmats, Ks)
+        assert covars is None and not calc_compensations and radius_clip == 0
+        size, depth_range = (width, height), (near_plane, far_plane)
+        _, means2d, depths, conics = _projected(means, quats, scales, viewmats, Ks, size, eps2d, depth_range)
+        a, b, c = conics.unbind(-1)
+        variances = torch.stack([c, a], -1) / (a * c - b * b)[..., None]
+        sigmas = (2 * (opacities / _ALPHA_CUT).log()).sqrt().clamp_max(_SIGMAS)  # NaN where nothing is to be seen
+        radii = (sigmas[:, None] * variances.sqrt()).ceil()
+        inside = ((means2d + radii > 0) & (means2d - radii < torch.tensor(size))).all(-1)
+        seen = inside & (depths > near_plane) & (depths < far_plane) & (opacities >= _ALPHA_CUT)
+        unwritten = torch.where(seen, 0.0, math.nan)
+        radii = torch.where(seen[..., None], radii, 0).int()
+        return radii, means2d + unwritten[..., None], depths + unwritten, conics + unwritten[..., None], None
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        means2d, *others = ctx.saved_tensors
-        _, order, width, height = ctx.rest
-        if len(order) == 0:
-            return torch.zeros_like(means2d), *(torch.zeros_like(other) for other in others), *(None,) * 5
+    def projection_ewa_3dgs_fused_bwd(
+        means: Tensor, covars: None, quats: Tensor, scales: Tensor, viewmats: Tensor, Ks: Tensor, width: int,
+        height: int, eps2d: float, camera_model: str, radii: Tensor, conics: Tensor, compensations: None,
+        v_means2d: Tensor, v_depths: Tensor, v_conics: Tensor, v_compensations: None, v_viewmats: bool,
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        _check(v_means2d, v_depths, v_conics)
+        assert not v_viewmats
+        seen = (radii[0] > 0).all(-1)
+        given = [leaf.detach()[seen].requires_grad_() for leaf in (means, quats, scales)]
         with torch.enable_grad():
-            away = _away(means2d.detach()[0], width, height).requires_grad_()
-            leaves = [other.detach().requires_grad_() for other in others]
-            drawn = _blend(away, *leaves, *ctx.rest)
-            of_away, *of_others = torch.autograd.grad(drawn, [away, *leaves], grads)
-        if ctx.absgrad:
-            means2d.absgrad = of_away.abs().sum(0)[None]
-        return -of_away.sum(0)[None], *of_others, *(None,) * 5
+            _, *results = _projected(*given, viewmats, Ks, (width, height), eps2d)
+            found = torch.autograd.grad(results, given, [v[:, seen] for v in (v_means2d, v_depths, v_conics)])
+        v_means, v_quats, v_scales = (_spread(v, seen) for v in found)
+        return v_means, None, v_quats, v_scales, None
+
+    @staticmethod
+    def spherical_harmonics_fwd(degree: int, dirs: Tensor, coeffs: Tensor, masks: Tensor) -> Tensor:
+        _check(dirs, coeffs)
+        colors = _torch_impl()._spherical_harmonics(degree, dirs, coeffs)
+        return torch.where(masks[..., None], colors, math.nan)
+
+    @staticmethod
+    def spherical_harmonics_bwd(
+        num_bases: int, degree: int, dirs: Tensor, coeffs: Tensor, masks: Tensor, v_colors: Tensor, v_dirs: bool
+    ) -> tuple[Tensor, Tensor]:
+        _check(v_colors)
+        assert num_bases == coeffs.shape[-2] and v_dirs
+        given = [leaf.detach()[masks].requires_grad_() for leaf in (coeffs, dirs)]
+        with torch.enable_grad():
+            colors = _torch_impl()._spherical_harmonics(degree, given[1], given[0])
+            found = torch.autograd.grad(colors, given, v_colors[masks])
+        return _spread(found[0], masks), _spread(found[1], masks)
+
+    @staticmethod
+    def intersect_tile(
+        means2d: Tensor, radii: Tensor, depths: Tensor, image_ids: None, gaussian_ids: None, images: int,
+        tile_size: int, tile_width: int, tile_height: int, sort: bool, segmented: bool,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        _check(means2d, depths)
+        assert images == 1 and sort and not segmented
+        return _torch_impl()._isect_tiles(means2d.nan_to_num(), radii, depths, tile_size, tile_width, tile_height)
+
+    @staticmethod
+    def intersect_offset(isect_ids: Tensor, images: int, tile_width: int, tile_height: int) -> Tensor:
+        return _torch_impl()._isect_offset_encode(isect_ids, images, tile_width, tile_height)
+
+    @staticmethod
+    def rasterize_to_pixels_3dgs_fwd(
+        means2d: Tensor, conics: Tensor, colors: Tensor, opacities: Tensor, backgrounds: Tensor | None,
+        masks: None, width: int, height: int, tile_size: int, offsets: Tensor, flatten_ids: Tensor,
+    ) -> tuple[Tensor, Tensor, None]:  # fmt: skip
+        _check(means2d, conics, colors, opacities)
+        image = torch.full((1, height, width, colors.shape[-1]), math.nan)
+        alpha = torch.full((1, height, width, 1), math.nan)
+        for pixels, listed in _tiles(width, height, tile_size, offsets, flatten_ids):
+            away = pixels[:, None] + 0.5 - means2d[0, listed]
+            values = (array[0, listed] for array in (conics, colors, opacities))
+            x, y = pixels.long().unbind(1)
+            image[0, y, x], alpha[0, y, x, 0] = _blend(away, *values, backgrounds[0])
+        return image, alpha, None
+
+    @staticmethod
+    def rasterize_to_pixels_3dgs_bwd(
+        means2d: Tensor, conics: Tensor, colors: Tensor, opacities: Tensor, backgrounds: Tensor | None,
+        masks: None, width: int, height: int, tile_size: int, offsets: Tensor, flatten_ids: Tensor,
+        render_alphas: Tensor, last_ids: None, v_colors: Tensor, v_alphas: Tensor, absgrad: bool,
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        """The gradient of the projected means is summed up over the pixels: once as it is, once absolute."""
+        _check(v_colors, v_alphas)
+        v_abs, *sums = (torch.zeros_like(array) for array in (means2d, means2d, conics, colors, opacities))
+        for pixels, listed in _tiles(width, height, tile_size, offsets, flatten_ids):
+            away = (pixels[:, None] + 0.5 - means2d[0, listed]).requires_grad_()
+            leaves = [array.detach()[0, listed].requires_grad_() for array in (conics, colors, opacities)]
+            x, y = pixels.long().unbind(1)
+            with torch.enable_grad():
+                drawn = _blend(away, *leaves, backgrounds[0])
+            v_drawn = v_colors[0, y, x], v_alphas[0, y, x, 0]
+            v_away, *others = torch.autograd.grad(drawn, [away, *leaves], v_drawn)
+            v_abs[0].index_add_(0, listed, v_away.abs().sum(0))
+            for total, found in zip(sums, [-v_away.sum(0), *others], strict=True):
+                total[0].index_add_(0, listed, found)
+        return v_abs if absgrad else None, *sums
 
 
-def _away(means: Tensor, width: int, height: int) -> Tensor:
-    """From means [N, 2] to the pixels' centres: [H W, N, 2]."""
-    pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).flip(1).to(means) + 0.5
-    return pixels[:, None] - means
+def gsplat_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets gsplat's own Python call what is above in place of its kernels; skips a test where gsplat is missing."""
+    if importlib.util.find_spec("gsplat") is None:
+        pytest.skip("gsplat is not installed: pip install gsplat==1.5.3, which needs no GPU to be imported")
+    backend = ModuleType("gsplat.cuda._backend")
+    backend._C = GsplatKernels  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, backend.__name__, backend)
+
+
+def _torch_impl() -> Any:
+    return importlib.import_module("gsplat.cuda._torch_impl")
+
+
+def _check(*arrays: Tensor) -> None:
+    assert all(array.dtype == torch.float32 and array.is_contiguous() for array in arrays)
+
+
+def _projected(
+    means: Tensor, quats: Tensor, scales: Tensor, viewmats: Tensor, Ks: Tensor, size: tuple[int, int], eps2d: float,
+    depth_range: tuple[float, float] = (0.0, math.inf),
+) -> tuple[Tensor, ...]:  # fmt: skip
+    impl = _torch_impl()
+    covars, _ = impl._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
+    return impl._fully_fused_projection(means, covars, viewmats, Ks, *size, eps2d, *depth_range)[:4]
+
+
+def _spread(values: Tensor, where: Tensor) -> Tensor:
+    """Values back at the places that a mask has them from; zero elsewhere."""
+    whole = values.new_zeros(where.shape + values.shape[1:])
+    whole[where] = values
+    return whole
+
+
+def _tiles(width: int, height: int, size: int, offsets: Tensor, flatten_ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pixels [P, 2] x y and Gaussians of each tile; no tile at all, not even an empty one, where nothing is listed."""
+    ends = torch.cat([offsets.flatten()[1:], torch.tensor([len(flatten_ids)])])
+    for tile, (first, end) in enumerate(zip(offsets.flatten().tolist(), ends.tolist(), strict=True)):
+        top, left = (size * place for place in divmod(tile, offsets.shape[-1]))
+        rows, columns = torch.arange(top, min(top + size, height)), torch.arange(left, min(left + size, width))
+        if len(flatten_ids):
+            yield torch.cartesian_prod(rows, columns).flip(1).float(), flatten_ids[first:end].long()
 
 
 def _blend(
-    away: Tensor, conics: Tensor, values: Tensor, opacities: Tensor, background: Tensor, order: Tensor, width: int,
-    height: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    x, y = away[:, order].unbind(-1)
-    a, b, c = conics[order].unbind(-1)
-    alphas = (opacities[order] * (-(a * x * x + c * y * y) / 2 - b * x * y).exp()).clamp_max(_ALPHA_MOST)
+    away: Tensor, conics: Tensor, values: Tensor, opacities: Tensor, background: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Pictures [P, D] and alphas [P] of Gaussians, near to far, that pixels are `away` [P, G, 2] from."""
+    x, y = away.unbind(-1)
+    a, b, c = conics.unbind(-1)
+    alphas = (opacities * (-(a * x * x + c * y * y) / 2 - b * x * y).exp()).clamp_max(_ALPHA_MOST)
     alphas = torch.where(alphas < _ALPHA_CUT, 0, alphas)
     alphas = torch.where((1 - alphas).cumprod(1) <= _LEFT_LEAST, 0, alphas)  # and all behind the one that fills
-    after = (1 - alphas).cumprod(1)
-    before = torch.cat([torch.ones_like(after[:, :1]), after[:, :-1]], 1)
-    image = (alphas * before) @ values[order] + after[:, -1:] * background
-    return image.view(height, width, -1), 1 - after[:, -1].view(height, width)
+    after = torch.cat([torch.ones(len(away), 1), (1 - alphas).cumprod(1)], 1)
+    image = (alphas * after[:, :-1]) @ values + after[:, -1:] * background
+    return image, 1 - after[:, -1]
 
-
-gsplat = SimpleNamespace(rasterization=rasterization)
 
 # --- tiny-cuda-nn -----------------------------------------------------------------------------------------
 
