@@ -30,7 +30,7 @@ class Sizes:
 
 
 LARGE = Sizes(1_000_000, 1920, 1080, 1 << 20, 1 << 16, 19, 2 << 30, 8192, None)
-SMALL = Sizes(2_000, 96, 64, 1 << 10, 1 << 6, 10, 1 << 22, 128, 8)
+SMALL = Sizes(2_000, 96, 64, 1 << 10, 1 << 6, 10, 1 << 22, 128, 20)
 
 
 @dataclasses.dataclass(frozen=True)

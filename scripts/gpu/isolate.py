@@ -34,7 +34,7 @@ def run(cases: dict[str, Case], names: Sequence[str], context: Context, seconds:
         try:
             yield from _listen(here, left, seconds)
         finally:
-            if left or not process.join(10) and process.is_alive():
+            if left or (not process.join(10) and process.is_alive()):
                 process.kill()
             process.join()
 

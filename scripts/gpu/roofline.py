@@ -101,7 +101,9 @@ def _read_only() -> dict[str, frozenset[str]]:
     text = _library.header_path().read_text()
     structs = dict(re.findall(r"typedef struct (nk_\w+_params) \{(.*?)\} \1;", text, re.DOTALL))
     of_struct = {name: frozenset(re.findall(r"const \w+ \*(\w+);", body)) for name, body in structs.items()}
-    return {name: of_struct[struct] for name, struct in re.findall(r"NK_API int (nk_\w+)\((?:const )?(\w+) \*p\)", text)}
+    return {
+        name: of_struct[struct] for name, struct in re.findall(r"NK_API int (nk_\w+)\((?:const )?(\w+) \*p\)", text)
+    }
 
 
 def fewest_bytes(operator: str, arguments: Arguments) -> float:

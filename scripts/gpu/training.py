@@ -29,7 +29,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "nerf": {},
 }
 EVALUATIONS = 10
-SMALL_STEPS = 12  # of a CPU, to see that it works
+# Of a training that only has to work.
+SMALL_STEPS, SMALL_HOLD_OUT = 6, 40
+SMALL_OPTIONS: dict[str, dict[str, Any]] = {
+    "gaussians": {"cap": 2000},
+    "ngp": {"batch": 1024, "grid_cells": 32, "samples": 32, "log2_size": 10},
+    "nerf": {"batch": 1024, "grid_cells": 32, "samples": 32, "depth": 2, "width": 16},
+}
 
 
 def bundled(context: Context, model: str) -> Rows:
@@ -71,7 +77,7 @@ def name_of(scene: Path) -> str:
 
 
 def context_options(context: Context, model: str) -> dict[str, Any]:
-    return {} if context.small else OPTIONS[model]
+    return (SMALL_OPTIONS if context.small else OPTIONS)[model]
 
 
 def trained(context: Context, scene: Path, model: str, seconds: float) -> Run:
@@ -80,7 +86,9 @@ def trained(context: Context, scene: Path, model: str, seconds: float) -> Run:
     if (out / "metrics.json").is_file():
         return Run.open(out)
     options = dataclasses.replace(models.config_class(model)(), **context_options(context, model))
-    length: dict[str, Any] = {"steps": SMALL_STEPS} if context.small else {"budget": f"{seconds:g}s"}
+    length: dict[str, Any] = {"budget": f"{seconds:g}s"}
+    if context.small:
+        length = {"steps": SMALL_STEPS, "hold_out_every": SMALL_HOLD_OUT}
     config = TrainConfig(
         scene, model=model, device=context.device_name, downscale=context.sizes.downscale,
         eval_every=1 / EVALUATIONS if not context.small else 0.5, checkpoint_every=0.5, model_options=options, **length,
