@@ -2,8 +2,8 @@
 
     python3 scripts/gpu_all.py --out folder [--minutes 9] [--scene photos/lego] [--skip memcheck]
 
-First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark, with
-the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
+First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark,
+with the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
 stage, the benchmark's tables as bench.md and bench.json, and summary.txt, which is printed too. Needs nothing but a
 Python with torch and pytest, nvcc and cmake; runs on Python's own library alone.
 """
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = ("operators", "runs", "memcheck", "racecheck")
 LEFT_TO_SUM_UP = 5  # seconds
 BUILD_SHARE, TESTS_SHARE = 0.35, 0.35  # of all the time, at most
-TAIL = 12  # lines of a failed stage's log that the summary shows
+TAIL = 12  # lines of the log of the build, and of what failed, that the summary shows
 
 
 @dataclasses.dataclass
@@ -127,7 +127,7 @@ def summary(stages: Sequence[Stage], out: Path, seconds: float) -> str:
     for stage in stages:
         log = out / f"{stage.name}.log"
         if log.is_file() and stage.name != "bench":
-            count = TAIL if not stage.passed else 2
+            count = TAIL if stage.name == "build" or not stage.passed else 2
             tail = log.read_text(errors="replace").rstrip().splitlines()[-count:]
             lines += ["", f"--- the end of {log.name}", *(line[:400] for line in tail)]
     return "\n".join(lines) + "\n"

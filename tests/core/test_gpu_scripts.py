@@ -112,7 +112,8 @@ def test_splats_are_counted_at_the_pixels_they_reach(work: Path) -> None:
 
 def test_a_trace_tells_how_long_a_gpu_was_busy() -> None:
     trace = {"traceEvents": [
-        _event("void nk::draw<(int)3>(nk_params, float*)", 0, 10), _event("void nk::draw<(int)3>(nk_params, int)", 5, 10),
+        _event("void nk::draw<(int)3>(nk_params, float*)", 0, 10),
+        _event("void nk::draw<(int)3>(nk_params, int)", 5, 10),
         _event("gap", 100, 5), {"ph": "X", "cat": "cpu_op", "name": "aten::add", "ts": 0, "dur": 1e6},
     ]}  # fmt: skip
     events = kernels.device_events(trace, "cuda")
@@ -199,7 +200,7 @@ sys.meta_path.insert(0, Missing())
 
 
 def test_nothing_but_a_few_packages_is_needed(tmp_path: Path) -> None:
-    """Imported and trained with nothing but PyTorch and what images take, as on a machine without the other packages."""
+    """Imported and trained with nothing but PyTorch and what reads and writes pictures."""
     script = tmp_path / "bare.py"
     script.write_text(
         BARE.format(missing=sorted(missing_packages()))
@@ -208,8 +209,9 @@ sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}, {str(ROOT / "tests")!r
 import conftest, pretend_gpu, gpu_bench
 from gpu.context import Context
 from pathlib import Path
+context = Context("cpu", True, 1, Path({str(tmp_path)!r}), None, 1, {{}})
 for model in gpu_bench.MODELS:
-    rows = dict(gpu_bench.CASES[f"training {{model}}"][0](Context("cpu", True, 1, Path({str(tmp_path)!r}), None, 1, {{}})))
+    rows = dict(gpu_bench.CASES[f"training {{model}}"][0](context))
     assert rows["Trainings"]["PSNR"] > 5
 """
     )
