@@ -4,8 +4,8 @@
 
 First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark,
 with the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
-stage, the benchmark's tables as bench.md and bench.json, and summary.txt, which is printed too. Needs nothing but a
-Python with torch and pytest, nvcc and cmake; runs on Python's own library alone.
+stage, bench.json, and summary.txt with the benchmark's tables, which is printed too. Needs nothing but a Python with
+torch and pytest, nvcc and cmake.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ class Stage:
                 stdout=output if self.output else log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def wait(self, until: float) -> None:
-        """Until it ends, or has to: with all the processes it has started."""
+    def has_ended(self, until: float) -> bool:
+        """Whether it is over: of itself, or now that its time is, with all the processes it has started."""
         assert self.process is not None
-        try:
-            status = self.process.wait(max(0.1, until - time.monotonic()))
-            self.result = "passed" if status == 0 else f"failed with status {status}"
-        except subprocess.TimeoutExpired:
-            self.result = "took too long"
+        status = self.process.poll()
+        if status is None and time.monotonic() < until:
+            return False
+        self.result = "took too long" if status is None else "passed" if status == 0 else f"failed with status {status}"
         self.seconds = time.monotonic() - self._started
         end(self.process)
+        return True
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -113,12 +113,15 @@ def main() -> int:
 
 def together(stages: Sequence[Stage], out: Path, until: float, report: Callable[[str], None]) -> None:
     """Runs stages beside each other."""
-    for stage in stages:
+    left = list(stages)
+    for stage in left:
         report(f"{stage.name} begins")
         stage.start(out)
-    for stage in stages:
-        stage.wait(until)
-        report(f"{stage.name}: {stage.result}, {stage.seconds:.0f} s")
+    while left:
+        for stage in [stage for stage in left if stage.has_ended(until)]:
+            left.remove(stage)
+            report(f"{stage.name}: {stage.result}, {stage.seconds:.0f} s")
+        time.sleep(0.1)
 
 
 def summary(stages: Sequence[Stage], out: Path, seconds: float) -> str:
@@ -130,6 +133,10 @@ def summary(stages: Sequence[Stage], out: Path, seconds: float) -> str:
             count = TAIL if stage.name == "build" or not stage.passed else 2
             tail = log.read_text(errors="replace").rstrip().splitlines()[-count:]
             lines += ["", f"--- the end of {log.name}", *(line[:400] for line in tail)]
+    tables = out / "bench.md"
+    if tables.is_file():
+        lines += ["", "--- measured", tables.read_text()]
+        tables.unlink()
     return "\n".join(lines) + "\n"
 
 

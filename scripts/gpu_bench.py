@@ -67,8 +67,6 @@ def main() -> int:
                 print(f"({name}: {what:.1f} s)", file=sys.stderr, flush=True)
     rows = [row for table in tables.rows.values() for row in table]
     failed = sorted({*faults, *(f"{row['case']}, {row['side']}" for row in rows if row.get("side") and row["fault"])})
-    if options.out is not None:
-        (options.out / "bench.md").write_text(tables.whole())
     print(f"\n{len(names)} cases in {time.monotonic() - start:.0f} s; failed: {'; '.join(failed) or 'none'}")
     return 1 if failed else 0
 

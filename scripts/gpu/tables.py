@@ -32,6 +32,7 @@ class Tables:
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "bench.json").write_text(json.dumps({**self.about, "tables": self.rows}, indent=1) + "\n")
+            (self.out / "bench.md").write_text(self.whole())
 
     def whole(self) -> str:
         """All rows, each table once."""

@@ -181,8 +181,10 @@ def test_stages_end_in_time_and_alone(tmp_path: Path) -> None:
     gpu_all.together(stages, tmp_path, time.monotonic() + 1, lambda note: None)
     assert [stage.result for stage in stages] == ["passed", "failed with status 3", "took too long"]
     assert (tmp_path / "bad.log").read_text() == "wrong\n"
+    assert stages[0].seconds < stages[2].seconds
+    (tmp_path / "bench.md").write_text("| some | table |")
     text = gpu_all.summary([*stages, stage("never", "")], tmp_path, 12)
-    assert "no time was left" in text and "--- the end of bad.log\nwrong" in text
+    assert "no time was left" in text and "| some | table |" in text and "--- the end of bad.log\nwrong" in text
 
 
 # --- what there may not be ----------------------------------------------------------------------------------
