@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated gpu-test gpu-bench clients clean
+.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated gpu-test gpu-bench gpu-all clients clean
 
 setup: $(VENV)/.installed
 
@@ -82,7 +82,11 @@ gpu-test:
 
 gpu-bench:
 	NERFKIT_LIBRARIES=$$(sh scripts/gpu_build.sh) PYTHONPATH=$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH} \
-	$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) scripts/gpu_bench.py
+	$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) scripts/gpu_bench.py $(if $(SCENE),--scene $(SCENE))
+
+# All of it within MINUTES (9), with logs and tables in OUT; SCENE is one to train on, beside the bundled one.
+gpu-all:
+	$(PYTHON) scripts/gpu_all.py --out $(or $(OUT),build/gpu/results) --minutes $(or $(MINUTES),9) $(if $(SCENE),--scene $(SCENE))
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

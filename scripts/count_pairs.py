@@ -22,7 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from gpu_bench import LARGE, scene
+from gpu.context import LARGE
+from gpu.operators import scene
 from torch import Tensor
 
 from nerfkit.cli.render import parse_size

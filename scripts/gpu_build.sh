@@ -1,10 +1,19 @@
 #!/bin/sh
 # Builds nerfkit's libraries, the CUDA one for the GPU that is here, into build/gpu, with cmake and nvcc alone: no
-# package is installed. Prints the folder that NERFKIT_LIBRARIES is to name.
+# package is installed. Prints the folder that NERFKIT_LIBRARIES is to name; what took longest is told on stderr.
 set -eu
 cd "$(dirname "$0")/.."
 architectures=${NERFKIT_GPU_ARCHITECTURES:-native}
-cmake -S . -B build/gpu/cmake -DCMAKE_BUILD_TYPE=Release -DNERFKIT_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$architectures" >&2
-cmake --build build/gpu/cmake --parallel >&2
-cmake --install build/gpu/cmake --prefix build/gpu/installed >&2
+command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+generator='Unix Makefiles'
+command -v ninja >/dev/null && generator=Ninja
+folder=build/gpu/$(echo "$generator" | tr 'A-Z ' 'a-z_')
+cmake -S . -B "$folder" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DNERFKIT_CUDA=ON \
+  -DCMAKE_CUDA_ARCHITECTURES="$architectures" >&2
+cmake --build "$folder" --parallel "$(nproc)" >&2
+cmake --install "$folder" --prefix build/gpu/installed >&2
+if [ -f "$folder/.ninja_log" ]; then # its columns: start and end in milliseconds, a time, the file, a hash
+  echo 'seconds  file, of those that took longest' >&2
+  awk 'NF >= 5 && $1 ~ /^[0-9]+$/ { printf "%7.1f  %s\n", ($2 - $1) / 1000, $4 }' "$folder/.ninja_log" | sort -rn | head -n 8 >&2
+fi
 echo "$PWD/build/gpu/installed/nerfkit/core"

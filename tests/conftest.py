@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,38 @@ def browser() -> Iterator[Any]:
     """The one Chromium of this process: Playwright can't be started a second time beside itself."""
     with chromium() as started:
         yield started
+
+
+_failed: set[str] = set()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        _failed.add(report.nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Ends a process in which a kernel's fault has broken CUDA: every test after it would fail too.
+
+    One of pytest-xdist's is replaced by a new one, which goes on with the rest.
+    """
+    if nodeid not in _failed or "torch" not in sys.modules or not cuda_is_broken():
+        return
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os._exit(1)
+    pytest.exit(f"{nodeid} has broken CUDA: nothing after it can be tested in this process", returncode=1)
+
+
+def cuda_is_broken() -> bool:
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 @pytest.fixture(autouse=True)

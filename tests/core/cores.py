@@ -29,8 +29,9 @@ PEERS = ("gsplat", "tcnn")  # on a GPU; "… stand-in" is the adapter on the CPU
 
 
 def cores(*names: str) -> pytest.MarkDecorator:
-    marked = [pytest.param(name, marks=pytest.mark.gpu if name in PEERS else ()) for name in names]
-    return pytest.mark.parametrize("core", marked, indirect=True)
+    """Cores whose kernels run on no GPU are left out where kernels are what is tested."""
+    marks = dict.fromkeys(names, pytest.mark.cpu_only) | dict.fromkeys(PEERS, pytest.mark.gpu) | {"nerfkit": ()}
+    return pytest.mark.parametrize("core", [pytest.param(name, marks=marks[name]) for name in names], indirect=True)
 
 
 def make(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:

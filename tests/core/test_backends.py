@@ -227,6 +227,7 @@ def _single(view: Cameras) -> Cameras:
     return dataclasses.replace(view, world_from_cam=view.world_from_cam.float(), intrinsics=view.intrinsics.float())
 
 
+@pytest.mark.cpu_only
 def test_what_gsplat_lacks_is_left_to_the_other_core(monkeypatch: pytest.MonkeyPatch) -> None:
     core = make("gsplat stand-in", monkeypatch)
     assert core.name == "gsplat"
@@ -239,6 +240,7 @@ def test_what_gsplat_lacks_is_left_to_the_other_core(monkeypatch: pytest.MonkeyP
     assert torch.equal(drawn.image, NativeCore().rasterize(g, view, torch.zeros(3), layers="rgb+depth").image)
 
 
+@pytest.mark.cpu_only
 def test_statistics_of_gsplat_let_go_of_what_was_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tensor's hook that holds the tensor keeps its whole graph, until a collection of garbage at best."""
     core = make("gsplat stand-in", monkeypatch)
@@ -296,6 +298,7 @@ def test_networks_of_tcnn_are_ours_in_half_precision(core: RenderCore, widths: t
         assert (have.grad - want.grad).norm() <= 5 * HALF * want.grad.norm()  # values near zero: either side of ReLU
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("widths", [(8, 3), (8, 24, 3), (8, 32, 64, 3), (8, 256, 3)], ids=str)
 def test_networks_that_tcnn_has_no_kernel_for_are_left_to_the_other_core(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, widths: tuple[int, ...]
@@ -309,6 +312,7 @@ def test_networks_that_tcnn_has_no_kernel_for_are_left_to_the_other_core(
     assert len([r for r in caplog.records if "-".join(map(str, widths)) in r.getMessage()]) == 1
 
 
+@pytest.mark.cpu_only
 def test_a_tcnn_of_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     core = make("tcnn stand-in", monkeypatch)
     network = core._tcnn.Network
@@ -363,6 +367,7 @@ def test_gsplat_without_compiled_kernels_needs_nvcc(monkeypatch: pytest.MonkeyPa
     assert backends.obstacle("gsplat") is None
 
 
+@pytest.mark.cpu_only
 def test_adapters_have_every_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [name for name in vars(RenderCore) if not name.startswith("_")]
     for name, kind in (("gsplat stand-in", GsplatCore), ("tcnn stand-in", TcnnCore)):

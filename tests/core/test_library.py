@@ -85,6 +85,7 @@ def test_arrays_are_checked_before_the_call() -> None:
         library().call("nk_ssim_target", **{**arguments, "sigma": 2})
 
 
+@pytest.mark.cpu_only
 def test_arrays_of_a_gpu_lie_on_one_device() -> None:
     """But for those that the header leaves on the host. "meta" stands for the GPU."""
     text = """typedef struct nk_some_params {

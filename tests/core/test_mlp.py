@@ -118,6 +118,7 @@ def test_outputs_stay_finite(output: Output) -> None:
     assert float(got[1]) == 1 if output == "sigmoid" else float(got[1]) > 1e38
 
 
+@pytest.mark.cpu_only
 def test_shared_rows_out_of_range_are_refused() -> None:
     x, weights = (tensor.float() for tensor in network(5, (4, 8, 3)))
     with pytest.raises(TypeError, match="together"):

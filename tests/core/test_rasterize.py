@@ -131,7 +131,7 @@ def test_a_tile_lists_all_that_is_drawn_in_it(seed: int, monkeypatch: pytest.Mon
     found = {}
     monkeypatch.setattr(native_rasterize, "list_by_tile", lambda *args: found.setdefault("lists", list_by_tile(*args)))
     drawn = NativeCore().rasterize(leaves(g, torch.float32), view, BACKGROUND)
-    arrays = found["lists"].arrays
+    arrays = {name: array.cpu() for name, array in found["lists"].arrays.items()}
     splats, tile, offsets = arrays["splats"], library().tile, arrays["tile_offsets"].tolist()
     across = -(-width // tile)
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")

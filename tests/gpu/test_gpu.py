@@ -43,7 +43,7 @@ def run(request: pytest.FixtureRequest, still_life: Path, tmp_path_factory: pyte
         pytest.skip("needs an NVIDIA GPU")
     model = request.param
     config = TrainConfig(
-        still_life, model=model, steps=STEPS, downscale=2, device="cuda", eval_every=0,
+        still_life / "truth", model=model, steps=STEPS, downscale=2, device="cuda", eval_every=0,
         model_options=models.config_class(model)(),
     )  # fmt: skip
     return fit(tmp_path_factory.mktemp(model) / "run", config)
@@ -66,7 +66,7 @@ def test_what_was_trained_there_is_drawn_alike_here(run: Run) -> None:
 
 
 def test_a_run_goes_on_on_the_cpu(run: Run, tmp_path: Path, still_life: Path) -> None:
-    longer = TrainConfig(still_life, model=run.config.model, steps=STEPS + 2, device="cpu")
+    longer = TrainConfig(run.config.scene, model=run.config.model, steps=STEPS + 2, device="cpu")
     resumed = fit(run.path, longer, resume=True)
     assert json.loads(resumed.metrics.read_text())["device"] == "cpu"
 

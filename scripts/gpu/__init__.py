@@ -1,0 +1,1 @@
+"""What `scripts/gpu_bench.py` measures, a module for each kind of case."""
