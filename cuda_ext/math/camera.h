@@ -233,8 +233,8 @@ NK_HD void camera_ray_vjp(int model, const Lens<F> &lens, const Mat3<F> &rotatio
 }
 
 // The radius at distance 1 of the cone that stands for a pixel: 2 / sqrt(12) of the pixel's side there (Barron et al.
-// 2021, section 3.1). The pixels of panoramas and fisheyes are steps of an angle, 2 pi / width and 1 / fx; those of other
-// cameras are 1 / (fx |n|) wide at distance 1.
+// 2021, section 3.1). The pixels of panoramas and fisheyes are steps of an angle, 2 pi / width and 1 / fx; those of
+// other cameras are 1 / (fx |n|) wide at distance 1.
 template <class F>
 NK_HD F cone_radius(int model, const Lens<F> &lens, int width, const PixelRay<F> &ray) {
   constexpr float kShare = 0.577350269f;
