@@ -74,10 +74,12 @@ struct MlpPlan {
   int64_t bytes;
 };
 
+constexpr int64_t kReservedShared = 1024;  // of every block, by CUDA: a processor has that much more than a block may
+
 // As many samples at a time as still let two blocks run beside each other; fewer where one alone has no room.
 inline MlpPlan plan_for(const MlpLayout &net) {
   const int64_t most = most_shared_bytes(), matrices = int64_t(sizeof(half)) * net.matrix_size();
-  for (const int64_t budget : {most / 2, most})
+  for (const int64_t budget : {(most - kReservedShared) / 2, most})
     for (int rows = kMostRows; rows >= kTile; rows /= 2) {
       const int64_t bytes = int64_t(sizeof(float)) * (kLargestSize + kMlpWarps * kStagingSize) +
                             int64_t(sizeof(half)) * rows * net.row_size;
