@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
 }
 
 template <int C, bool kAbsolute>
-__global__ void __launch_bounds__(kTileThreads, C < 7 ? 4 : 3) draw_tiles_vjp(nk_rasterize_grad_params p) {
+__global__ void __launch_bounds__(kTileThreads, C < 7 ? kBlocksAtLeast : 3) draw_tiles_vjp(nk_rasterize_grad_params p) {
   NK_SHARED(float4, planes, Staged<C>::kPlanes * kBatch);
   NK_SHARED(uint8_t, reach, kBatch);
   NK_SHARED(int, indices, kBatch);

@@ -22,6 +22,7 @@ class SplatSums {
   static constexpr int kMomentsWanted = kChannels + C + (kAbsolute ? 2 : 0);
   static constexpr int kCount = kMomentsWanted + slopes_of(C);
   static constexpr int kRowPitch = kCount | 1;           // odd: lanes write to different banks
+  static constexpr int kAtOnce = C < 7 ? 4 : 1;          // pixels of a row
   static constexpr int kLanes = kCount <= 16 ? 16 : 32;  // that add to a splat's gradient
 
  public:
@@ -33,9 +34,7 @@ class SplatSums {
 
   // For all lanes of a warp: each brings its pixel's centre and the gradient of its channels.
   NK_DEVICE SplatSums(float2 *pairs, float4 *gradients, float center_x, float center_y, const float (&gradient)[C])
-      : pairs_(pairs), next_(pairs + own_place()), gradients_(gradients), lane_(threadIdx.x % 32) {
-    left_ = center_x - static_cast<float>(lane_ % kPartWidth);
-    row_ = center_y + static_cast<float>(lane_ % kPartHeight - lane_ / kPartWidth);
+      : next_(pairs + own_place()), gradients_(gradients), lane_(threadIdx.x % 32), x_(center_x), y_(center_y) {
     for (int plane = 0; plane < kPlanes; ++plane) {
       float v[4] = {};
       for (int i = 0; i < 4; ++i)
@@ -61,11 +60,13 @@ class SplatSums {
     if (filled_ == 0) return;
     if (lane_ / kPartHeight >= filled_) slot_ = 0;  // of no use, but there
     const unsigned index = indices[slot_];
+    next_ -= filled_ * kPitch;
+    float2 *const pairs = next_ - own_place();  // [kGroup][kPitch]
     float sums[kCount];
     __syncwarp();
-    add_up_row(staged.get(slot_), sums);
+    add_up_row(staged.get(slot_), pairs, sums);
     __syncwarp();
-    float *rows = reinterpret_cast<float *>(pairs_);
+    float *rows = reinterpret_cast<float *>(pairs);
     for (int k = 0; k < kCount; ++k) rows[lane_ * kRowPitch + k] = sums[k];
     __syncwarp();
     const int number = min(lane_ % kLanes, kCount - 1);
@@ -82,7 +83,6 @@ class SplatSums {
         atomicAdd(reinterpret_cast<float *>(to + uint64_t(at) * stride), sum);
     }
     __syncwarp();
-    next_ -= filled_ * kPitch;
     filled_ = 0;
   }
 
@@ -91,16 +91,20 @@ class SplatSums {
   NK_DEVICE static int place(int row, int column) { return column * kPartHeight + row; }
   NK_DEVICE static int own_place() { return place(threadIdx.x % 32 / kPartWidth, threadIdx.x % kPartWidth); }
 
-  NK_DEVICE void add_up_row(const TileSplat<C> &s, float *sums) const {
+  NK_DEVICE void add_up_row(const TileSplat<C> &s, const float2 *pairs, float *sums) const {
     const int splat = lane_ / kPartHeight, row = lane_ % kPartHeight;
-    const float dx = left_ - s.x, dy = row_ - s.y;                                           // of the row's first pixel
+    // From the splat's mean to the row's first pixel; this lane's own pixel is another one of the part.
+    const float dx = x_ - static_cast<float>(lane_ % kPartWidth) - s.x;
+    const float dy = y_ + static_cast<float>(row - lane_ / kPartWidth) - s.y;
     const float slope_x = 2.0f * s.a * dx + s.b * dy, slope_y = s.b * dx + 2.0f * s.c * dy;  // of the power
     float one = 0.0f, x = 0.0f, xx = 0.0f /* of k^2 - k */, depth_x = 0.0f, channels[C] = {}, absolute_x = 0.0f,
           absolute_y = 0.0f;
 #pragma unroll
     for (int column = 0; column < kPartWidth; ++column) {
       const float k = static_cast<float>(column);
-      const float2 pair = pairs_[splat * kPitch + place(row, column)];
+      // Keeps the compiler from loading a whole row at once, which it lacks registers for.
+      if (column % kAtOnce == 0 && column > 0) __syncwarp();
+      const float2 pair = pairs[splat * kPitch + place(row, column)];
       const float v = pair.x, weight = pair.y;
       float gradient[4 * kPlanes];
       for (int plane = 0; plane < kPlanes; ++plane) {
@@ -149,11 +153,10 @@ class SplatSums {
     return reinterpret_cast<char *>(to);
   }
 
-  float2 *pairs_;      // [kGroup][kPitch]
   float2 *next_;       // this lane's pair of the next splat
   float4 *gradients_;  // [kPlanes][32]
   int lane_;
-  float left_, row_;  // centres: of the part's first column, and of the row that this lane adds up
+  float x_, y_;  // centre of this lane's pixel
   int filled_ = 0;
   int slot_ = 0;  // of the splat whose row this lane adds up
 };

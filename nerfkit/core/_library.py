@@ -220,7 +220,7 @@ class Library:
             with torch.cuda.device(device):
                 return self._run_on_gpu(operator, params, device)
         stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-        with self._launching:  # threads share a stream and its scratch memory, which is an operator's for all its kernels
+        with self._launching:  # threads share a stream's scratch memory, which is an operator's from kernel to kernel
             return self._launch(operator, params, device, stream)
 
     def _launch(self, operator: _Operator, params: Any, device: torch.device, stream: int) -> int:

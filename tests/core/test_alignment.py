@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.scenes import camera, gaussians, leaves
+from nerfkit.core._library import library
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.native import NativeCore
 
@@ -53,20 +54,24 @@ OPERATORS: dict[str, tuple[Callable[[], Tensor], Callable[[Tensor], Tensor]]] = 
 }  # fmt: skip
 
 
+ON_GPU = library().lanes == 1  # kernels of a GPU, or their emulation
+BY_SIXTEEN_BYTES = ("quats", "sh", "table")
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_views_are_taken_or_refused(name: str) -> None:
     make, run = OPERATORS[name]
     array = make().detach()
     view = torch.cat([torch.zeros(1), array.flatten()])[1:].view(array.shape).requires_grad_()
     assert view.data_ptr() % 16 == 4
+    if ON_GPU and name in BY_SIXTEEN_BYTES:
+        with pytest.raises(RuntimeError, match="must begin at multiples of 16 bytes"):
+            run(view)
+        return
     torch.manual_seed(0)
     expected = run(array)
     torch.manual_seed(0)
-    try:
-        got = run(view)
-    except RuntimeError as error:
-        assert "begin at multiples of 16 bytes" in str(error)
-        return
+    got = run(view)
     assert torch.equal(got, expected)
     if got.requires_grad:
         got.sum().backward()
