@@ -24,11 +24,12 @@ NK_DEVICE void share(const Rates &rates, int count, float *shared) {
 class Walk {
  public:
   NK_DEVICE Walk(const nk_adam_params &p, const float *rates, int64_t i)
-      : drawn_(p.drawn), rates_(rates), count_(p.L), rate_(remainder(p.P, i, p.L)) {
+      : drawn_(p.drawn), rates_(rates), count_(p.L), rate_(static_cast<int>(i - quotient(p.P, i, p.L) * p.L)) {
     if (!drawn_) return;
     width_ = quotient(p.P, p.P, p.R);
-    column_ = remainder(p.P, i, width_);
-    drawn_ += quotient(p.P, i, width_);
+    const int64_t row = quotient(p.P, i, width_);
+    column_ = i - row * width_;
+    drawn_ += row;
   }
 
   NK_DEVICE float rate() const { return rates_[rate_]; }
@@ -42,14 +43,6 @@ class Walk {
   }
 
  private:
-  // Of i, which is at most `all`: a division of 64 bits costs more than the update.
-  NK_DEVICE static int64_t quotient(int64_t all, int64_t i, int64_t by) {
-    return all <= 0xffffffff ? uint32_t(i) / uint32_t(by) : i / by;
-  }
-  NK_DEVICE static int remainder(int64_t all, int64_t i, int64_t by) {
-    return static_cast<int>(all <= 0xffffffff ? uint32_t(i) % uint32_t(by) : i % by);
-  }
-
   const uint8_t *drawn_;
   const float *rates_;
   int count_, rate_;
@@ -91,8 +84,6 @@ __global__ void __launch_bounds__(kBlock) adam_by_fours(nk_adam_params p, AdamSt
   v = new_v;
 }
 
-bool aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % sizeof(float4) == 0; }
-
 }  // namespace
 }  // namespace nk
 
@@ -104,7 +95,7 @@ extern "C" int nk_adam(const nk_adam_params *p) {
     Rates rates = {};
     for (int i = 0; i < p->L; ++i) rates.of[i] = p->lr[i];
     int64_t done = 0;
-    if (aligned(p->grad) && aligned(p->param) && aligned(p->m) && aligned(p->v)) {
+    if (is_aligned(p->grad) && is_aligned(p->param) && is_aligned(p->m) && is_aligned(p->v)) {
       NK_LAUNCH(adam_by_fours, blocks(p->P / 4, kBlock), kBlock, 0, *p, s, rates);
       done = p->P / 4 * 4;
     }

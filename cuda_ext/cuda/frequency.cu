@@ -10,9 +10,9 @@ namespace {
 constexpr int kBlock = 256;
 
 __global__ void __launch_bounds__(kBlock) frequency_encode(nk_frequency_encode_params p) {
-  const int64_t i = thread_number();
-  if (i >= int64_t(p.S) * p.W) return;
-  const int64_t sample = i / p.W;
+  const int64_t i = thread_number(), all = int64_t(p.S) * p.W;
+  if (i >= all) return;
+  const int64_t sample = quotient(all, i, p.W);
   const int column = static_cast<int>(i - sample * p.W), axis = column % 3;
   const float x = p.positions[3 * sample + axis];
   if (column < 3) {

@@ -1,4 +1,5 @@
-// 16-bit floats under one name: CUDA's __half, or a struct of the same layout in the emulation.
+// 16-bit floats under one name: CUDA's __half, or a struct of the same layout in the emulation. At the end, what both
+// share.
 #pragma once
 
 #include "device.h"
@@ -39,3 +40,25 @@ NK_ATOMIC nk::half2 atomicAdd(nk::half2 *p, nk::half2 v) {
 }
 
 #endif
+
+namespace nk {
+
+constexpr float kLargestHalf = 65504.0f;
+
+// What overflows stays the largest half there is, NaN stays NaN.
+NK_DEVICE half to_finite_half(float x) {
+  return to_half(x > kLargestHalf ? kLargestHalf : x < -kLargestHalf ? -kLargestHalf : x);
+}
+
+// Two at once: one instruction in the place of nine where there is that, from sm_80 on and for nvcc 12.1 and newer.
+NK_DEVICE half2 to_finite_half2(float x, float y) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 && __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ >= 1201
+  unsigned bits;
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(y), "f"(x));
+  return *reinterpret_cast<half2 *>(&bits);
+#else
+  return {to_finite_half(x), to_finite_half(y)};
+#endif
+}
+
+}  // namespace nk

@@ -57,9 +57,12 @@ struct GridLevels {
   GridLevel level[NK_GRID_MOST_LEVELS];
 };
 
+// `features` are an operator's own, or their gradient.
 template <class Params>
-GridLevels levels_of(const Params *p) {
+GridLevels levels_of(const Params *p, const float *features) {
   check_hash_encode(p);
+  require(is_aligned(p->table) && is_aligned(p->half_table) && is_aligned(features),
+          "the table and the features must begin at multiples of 16 bytes");
   if (p->L > NK_GRID_MOST_LEVELS)
     throw std::invalid_argument("a GPU's kernel takes at most " + std::to_string(NK_GRID_MOST_LEVELS) + " levels");
   GridLevels out = {};
@@ -147,7 +150,7 @@ void with_table(const Params *p, Work work) {
 extern "C" int nk_hash_encode_fwd(const nk_hash_encode_params *p) {
   using namespace nk;
   return on_device("nk_hash_encode_fwd", [&] {
-    const GridLevels levels = levels_of(p);
+    const GridLevels levels = levels_of(p, p->features);
     with_features(p->F, [&](auto features) {
       with_table(p, [&](auto table) {
         const dim3 grid(blocks(p->S, kBlock), p->L);
@@ -161,7 +164,8 @@ extern "C" int nk_hash_encode_fwd(const nk_hash_encode_params *p) {
 extern "C" int nk_hash_encode_bwd(const nk_hash_encode_grad_params *p) {
   using namespace nk;
   return on_device("nk_hash_encode_bwd", [&] {
-    const GridLevels levels = levels_of(p);
+    const GridLevels levels = levels_of(p, p->grad_features);
+    require(is_aligned(p->grad_table), "the table's gradient must begin at a multiple of 16 bytes");
     with_features(p->F, [&](auto features) {
       constexpr int kFeatures = decltype(features)::value;
       const dim3 grid(blocks(p->S, kBlock), p->L);

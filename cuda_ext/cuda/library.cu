@@ -119,7 +119,7 @@ void after_launch(const char *name) {
 
 void fill_zero(void *to, int64_t bytes) {
   require_scratch();
-  check_cuda(cudaMemsetAsync(to, 0, bytes, stream), "cudaMemsetAsync");
+  if (bytes) check_cuda(cudaMemsetAsync(to, 0, bytes, stream), "cudaMemsetAsync");  // an empty tensor's address is null
 }
 
 void copy_on_device(void *to, const void *from, int64_t bytes) {

@@ -62,8 +62,9 @@ NK_DEVICE void output_gradients(const nk_mlp_grad_params &p, const MlpLayout &ne
     use(row, column, values);
   };
   if (p.activation != NK_OUTPUT_LINEAR) return multiply_layer(net, net.layers - 1, rows, block, matrices, of);
-  const int width = net.padded[net.layers];  // what a linear layer puts out is of no use to its gradient
-  for (int i = 8 * threadIdx.x; i < rows * width; i += 8 * kMlpBlock) of(i / width, i % width, {});
+  // What a linear layer puts out is of no use to its gradient.
+  for (int row = threadIdx.x / 2; row < rows; row += kMlpBlock / 2)
+    for (int column = threadIdx.x % 2 * 8; column < net.padded[net.layers]; column += kTile) of(row, column, {});
 }
 
 // A power of two and its inverse.

@@ -21,7 +21,6 @@ constexpr int kMostRows = 128;       // samples of a batch
 constexpr int kStagingLeading = 20;  // floats: a tile on its way from the tensor cores to halfs
 constexpr int kStagingSize = kTile * kStagingLeading;
 constexpr int kLargestSize = 32;  // floats, of which one is used: what follows stays aligned
-constexpr float kLargestHalf = 65504.0f;
 
 NK_HD int tiles_of(int width) { return (width + kTile - 1) / kTile; }
 
@@ -74,10 +73,12 @@ struct MlpPlan {
   int64_t bytes;
 };
 
+constexpr int64_t kReservedShared = 1024;  // of every block, by CUDA: a processor has that much more than a block may
+
 // As many samples at a time as still let two blocks run beside each other; fewer where one alone has no room.
 inline MlpPlan plan_for(const MlpLayout &net) {
   const int64_t most = most_shared_bytes(), matrices = int64_t(sizeof(half)) * net.matrix_size();
-  for (const int64_t budget : {most / 2, most})
+  for (const int64_t budget : {(most - kReservedShared) / 2, most})
     for (int rows = kMostRows; rows >= kTile; rows /= 2) {
       const int64_t bytes = int64_t(sizeof(float)) * (kLargestSize + kMlpWarps * kStagingSize) +
                             int64_t(sizeof(half)) * rows * net.row_size;
@@ -86,11 +87,6 @@ inline MlpPlan plan_for(const MlpLayout &net) {
       return {rows, staged, bytes + (staged ? matrices : 0)};
     }
   throw std::invalid_argument("the activations of 16 samples do not fit into this GPU's shared memory");
-}
-
-// What overflows stays the largest half there is, NaN stays NaN.
-NK_DEVICE half to_finite_half(float x) {
-  return to_half(x > kLargestHalf ? kLargestHalf : x < -kLargestHalf ? -kLargestHalf : x);
 }
 
 // What a lane has of a row. Where a loop over them is long it is told to unroll, or they'd lie in local memory.
@@ -103,7 +99,11 @@ struct alignas(16) EightFloats {
 
 NK_DEVICE void store_halfs(half *to, const EightFloats &values) {
   EightHalfs out;
-  for (int i = 0; i < 8; ++i) out.h[i] = to_finite_half(values.f[i]);
+  for (int i = 0; i < 8; i += 2) {
+    const half2 pair = to_finite_half2(values.f[i], values.f[i + 1]);
+    out.h[i] = pair.x;
+    out.h[i + 1] = pair.y;
+  }
   *reinterpret_cast<EightHalfs *>(to) = out;
 }
 
@@ -148,13 +148,12 @@ NK_DEVICE float input_at(const Params &p, int64_t sample, int column, Fault *not
 // The input of the samples from `first` on as rows of halfs, with zeros where there is nothing.
 template <class Params>
 NK_DEVICE void load_input(const Params &p, const MlpLayout &net, int64_t first, int rows, half *x, Fault *note) {
-  const int width = net.padded[0], leading = net.leading(0);
-  for (int i = 2 * threadIdx.x; i < rows * width; i += 2 * kMlpBlock) {
-    const int row = i / width, column = i - row * width;
-    half *to = x + row * leading + column;
-    *reinterpret_cast<half2 *>(to) = {to_finite_half(input_at(p, first + row, column, note)),
-                                      to_finite_half(input_at(p, first + row, column + 1, note))};
-  }
+  constexpr int kPairs = kTile / 2;  // threads of a row, for a tile's columns at a time: no division by the width
+  const int first_column = 2 * (threadIdx.x % kPairs);
+  for (int row = threadIdx.x / kPairs; row < rows; row += kMlpBlock / kPairs)
+    for (int column = first_column; column < net.padded[0]; column += kTile)
+      *reinterpret_cast<half2 *>(x + row * net.leading(0) + column) =
+          to_finite_half2(input_at(p, first + row, column, note), input_at(p, first + row, column + 1, note));
 }
 
 // Some rows of halfs in shared or global memory.

@@ -31,6 +31,17 @@ NK_HD float max(float a, float b) { return a > b ? a : b; }
 NK_HD bool both(bool a, bool b) { return a && b; }
 NK_HD float sqrt(float a) { return __builtin_sqrtf(a); }
 
+// a b + c, on a GPU always rounded once. Where two kernels must agree to the last bit (one counts what the other
+// writes), every product that is added to something goes through here: which ones a compiler fuses by itself may depend
+// on what is around them.
+NK_HD float fused(float a, float b, float c) {
+#ifdef __CUDA_ARCH__
+  return __fmaf_rn(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 NK_HD int bits_of(float a) {
 #ifdef __CUDA_ARCH__
   return __float_as_int(a);
@@ -335,6 +346,17 @@ NK_HD float reciprocal(float x) {
 #endif
 }
 #endif
+
+// The square root of x >= 0, on a GPU to the last bit or two.
+NK_HD float quick_sqrt(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return sqrt(x);
+#endif
+}
 
 // log2(x) for normal x > 0: exponent bits, and log2(m) = (2 / ln 2) atanh((m - 1) / (m + 1)) for the mantissa
 // m in [sqrt(1/2), sqrt(2)) by its series to the ninth power (absolute error 1e-7).

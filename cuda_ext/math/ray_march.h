@@ -47,16 +47,16 @@ NK_HD float cell_exit(float p, float direction, float corner, float cell) {
   return (border - p) / direction;
 }
 
-// Whether the point at distance t + step / 2 is occupied. If not, *skip is how far from t the ray may go: out of the
-// cell, in whole steps.
+// Whether the point at distance t + step / 2 is occupied. *skip is by how many steps the ray may go on from t: by one,
+// or if it isn't occupied out of the cell.
 NK_HD bool march_is_occupied(const OccupancyGrid &grid, const Vec3<float> &origin, const Vec3<float> &direction,
                              float t, float step, float *skip) {
-  const float middle = t + 0.5f * step;
-  const float p[3] = {origin.x + middle * direction.x, origin.y + middle * direction.y,
-                      origin.z + middle * direction.z};
+  const float middle = fused(0.5f, step, t);
+  const float p[3] = {fused(middle, direction.x, origin.x), fused(middle, direction.y, origin.y),
+                      fused(middle, direction.z, origin.z)};
   const float d[3] = {direction.x, direction.y, direction.z};
   const int level = march_level(grid, max(max(abs(p[0]), abs(p[1])), abs(p[2])), step);
-  *skip = step;
+  *skip = 1.0f;
   if (level >= grid.levels) return false;
   const float half = grid.half * static_cast<float>(1 << level);
   const float cell = 2.0f * half / static_cast<float>(grid.cells);
@@ -65,30 +65,31 @@ NK_HD bool march_is_occupied(const OccupancyGrid &grid, const Vec3<float> &origi
   for (int axis = 0; axis < 3; ++axis) {
     const int i = to_int((p[axis] + half) / cell);
     index[axis] = i < 0 ? 0 : i >= grid.cells ? grid.cells - 1 : i;
-    exit = min(exit, cell_exit(p[axis], d[axis], static_cast<float>(index[axis]) * cell - half, cell));
+    exit = min(exit, cell_exit(p[axis], d[axis], fused(static_cast<float>(index[axis]), cell, -half), cell));
   }
   const int64_t bit = ((int64_t(level) * grid.cells + index[2]) * grid.cells + index[1]) * grid.cells + index[0];
   if (grid.bits[bit >> 3] >> (bit & 7) & 1) return true;
   // From the middle of this step to the middle of the first one beyond the cell.
-  *skip = step * max(1.0f, static_cast<float>(to_int(min(exit / step, 1e6f))) + 1.0f);
+  *skip = max(1.0f, static_cast<float>(to_int(min(exit / step, 1e6f))) + 1.0f);
   return false;
 }
 
-// Calls visit(t, t + step) for every sample, near to far: at most `most` of them between `near` and `far`. The first
-// step begins after `jitter` of a step.
+// Calls visit(number, t, t + step) for every sample, near to far: at most `most` of them between `near` and `far`. The
+// first step begins after `jitter` of a step. One kernel counts the samples that another writes, and both must find the
+// same ones: hence `fused`.
 template <class Visit>
 NK_HD int march(const OccupancyGrid &grid, const MarchSteps &steps, const Vec3<float> &origin,
                 const Vec3<float> &direction, float near, float far, float jitter, int most, Visit visit) {
   int found = 0;
-  float t = near + jitter * steps.at(near);
+  float t = fused(jitter, steps.at(near), near);
   while (t < far && found < most) {
     const float step = steps.at(t);
     float skip;
     if (march_is_occupied(grid, origin, direction, t, step, &skip)) {
       visit(found++, t, t + step);
-      skip = step;
+      skip = 1.0f;
     }
-    const float next = t + skip;
+    const float next = fused(skip, step, t);
     if (!(next > t)) break;  // NaN, or a step below the float's resolution
     t = next;
   }

@@ -16,6 +16,7 @@ import itertools
 import os
 import platform
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,7 @@ class Library:
         self.lanes: int = self._dll.nk_lanes()
         self.tile: int = self._dll.nk_tile()  # pixels along the side of the rasterizer's tiles
         self._scratch: dict[tuple[torch.device, int], Tensor] = {}  # by device and stream
+        self._launching = threading.Lock()
         version, expected = self._dll.nk_abi_version(), int(constants()["ABI_VERSION"])
         if version != expected:
             raise NerfkitError(
@@ -218,6 +220,10 @@ class Library:
             with torch.cuda.device(device):
                 return self._run_on_gpu(operator, params, device)
         stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+        with self._launching:  # threads share a stream's scratch memory, which is an operator's from kernel to kernel
+            return self._launch(operator, params, device, stream)
+
+    def _launch(self, operator: _Operator, params: Any, device: torch.device, stream: int) -> int:
         self._dll.nk_use_stream(stream)
         self._use_scratch(self._scratch.get((device, stream)))
         status = int(operator.function(ctypes.byref(params)))

@@ -23,6 +23,11 @@ __global__ void past_the_end_of_global(float *out) { out[kBlock + threadIdx.x] =
 
 __global__ void past_the_end_of_scratch(float *scratch) { scratch[threadIdx.x + 1] = 1.0f; }
 
+// Of which a GPU's fault ends the process's use of it.
+__global__ void misaligned_vector(float *out) {
+  *reinterpret_cast<float4 *>(out + 1) = make_float4(1.0f, 2.0f, 3.0f, 4.0f);
+}
+
 template <bool kBarrier>
 __global__ void reverse(float *out) {
   NK_SHARED(float, values, kBlock);
@@ -155,6 +160,7 @@ __global__ void product(const float *a, const float *b, float *c) {
 FAULT(past_the_end_of_shared, past_the_end_of_shared, 1, 0)
 FAULT(past_the_end_of_dynamic_shared, past_the_end_of_dynamic_shared, 1, 32)
 FAULT(past_the_end_of_global, past_the_end_of_global, 1, 0)
+FAULT(misaligned_vector, misaligned_vector, 1, 0)
 FAULT(missing_barrier, reverse<false>, 1, 0)
 FAULT(barrier, reverse<true>, 1, 0)
 FAULT(missing_warp_barrier, neighbours<false>, 1, 0)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +17,7 @@ from pretend_gpu import OnGpu, pretend_gpu
 
 from core.test_backends import OFFSETS, rand
 from nerfkit.core import choose_core
-from nerfkit.core._library import library
+from nerfkit.core._library import Library, library
 
 ROOT = Path(__file__).parents[2]
 TESTS = ["tests/mesh/test_tsdf.py", "tests/mesh/test_marching_cubes.py", *(f"tests/core/test_{name}.py" for name in (
@@ -61,3 +65,27 @@ def test_the_cpus_library_takes_no_other_devices_arrays() -> None:
     arrays = {name: torch.empty(3, 4, 5, device="meta") for name in ("target", "mean", "mean_square")}
     with pytest.raises(ValueError, match="nk_ssim_target: arrays on meta were given to the library libnerfkit_"):
         library().call("nk_ssim_target", threads=1, **arrays)
+
+
+def test_threads_on_one_stream_take_turns_with_its_scratch_memory() -> None:
+    """An operator's second kernel would else read what another thread's operator put there between the two."""
+    inside, most = [], []
+
+    def operator(params: Any) -> int:
+        inside.append(params)
+        most.append(len(inside))
+        time.sleep(0.01)  # a foreign function: other threads run
+        inside.pop()
+        return 0
+
+    gpus = Library.__new__(Library)
+    nothing = lambda *_: None  # noqa: E731
+    gpus._dll = SimpleNamespace(nk_use_stream=nothing, nk_use_scratch=nothing)  # type: ignore[assignment]
+    gpus._scratch, gpus._launching = {}, threading.Lock()
+    arguments = (SimpleNamespace(function=operator), library()._operators["nk_adam"].structure(), torch.device("cpu"))
+    threads = [threading.Thread(target=gpus._run_on_gpu, args=arguments) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
