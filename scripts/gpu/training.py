@@ -22,12 +22,6 @@ from nerfkit.train.trainer import Trainer
 
 BUNDLED = ROOT / "scenes" / "still_life" / "truth"
 GOALS = (20, 22, 25, 28, 30, 31, 32, 33, 34, 35)  # dB
-# Options for a GPU: the defaults of these are chosen for a CPU's caches and speed.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "gaussians": {"cap": 300_000},
-    "ngp": {"log2_size": 19, "batch": 1 << 18},
-    "nerf": {},
-}
 EVALUATIONS = 10
 # Of a training that only has to work.
 SMALL_STEPS, SMALL_HOLD_OUT = 6, 40
@@ -57,9 +51,10 @@ def training(context: Context, scene: Path, model: str, seconds: float) -> Rows:
     metrics, name = json.loads(run.metrics.read_text()), name_of(scene)
     curve = [(line["seconds"], line["step"], line["eval"]["psnr"]) for line in run.log_lines() if "eval" in line]
     curve.append((metrics["seconds"], metrics["steps"], metrics["eval"]["psnr"]))
-    options = context_options(context, model)
+    options = run.config.model_options
+    chosen = {name: getattr(options, name) for name in options.chosen(context.device_name)}
     row: Row = {
-        "scene": name, "model": model, "options": " ".join(f"{key}={value}" for key, value in options.items()),
+        "scene": name, "model": model, "options": " ".join(f"{key}={value}" for key, value in chosen.items()),
         "PSNR": metrics["eval"]["psnr"], "SSIM": metrics["eval"]["ssim"], "s": metrics["seconds"],
         "steps": metrics["steps"], "steps/s": metrics["steps"] / max(metrics["seconds"], 1e-9),
         "parameters": metrics["parameters"], "peak GiB": metrics["peak_memory_bytes"] / 2**30,
@@ -76,16 +71,12 @@ def name_of(scene: Path) -> str:
     return scene.parent.name if scene == BUNDLED else scene.name
 
 
-def context_options(context: Context, model: str) -> dict[str, Any]:
-    return (SMALL_OPTIONS if context.small else OPTIONS)[model]
-
-
 def trained(context: Context, scene: Path, model: str, seconds: float) -> Run:
     """The run of a scene and a model, trained now unless it was before."""
     out = context.work / name_of(scene) / model
     if (out / "metrics.json").is_file():
         return Run.open(out)
-    options = dataclasses.replace(models.config_class(model)(), **context_options(context, model))
+    options = models.config_class(model)(**SMALL_OPTIONS[model] if context.small else {})
     length: dict[str, Any] = {"budget": f"{seconds:g}s"}
     if context.small:
         length = {"steps": SMALL_STEPS, "hold_out_every": SMALL_HOLD_OUT}
