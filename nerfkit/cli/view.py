@@ -24,8 +24,9 @@ class Options:
     token, may look (default: this machine only)."""
     port: int | None = None
     """Port to listen at (default: the first free one from 7007 on)."""
-    up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] = "+z"
-    """The axis that points up; splats of other programs often have -y. The page has it, too."""
+    up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] | None = None
+    """The axis that points up (default: what a splat file says, as those of nerfkit do, else -y, as in most others; +z
+    of runs, scenes and glTF). The page has it, too."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"

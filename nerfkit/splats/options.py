@@ -11,6 +11,7 @@ from nerfkit.errors import NerfkitError
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
     from nerfkit.contracts import Gaussians
     from nerfkit.splats.stream import Splats
+    from nerfkit.splats.upright import Up
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
 
@@ -65,6 +66,12 @@ class SplatOptions:
 
     def moves(self) -> bool:
         return (self.rotate, self.translate, self.scale) != ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+
+    def up_after(self, up: Up | None) -> Up | None:
+        """Which axis is up of what :meth:`moved` gives; None: it isn't known, or the rotation turns it."""
+        from nerfkit.splats import edit, upright
+
+        return upright.kept(up, edit.similarity(self.rotate, self.translate, self.scale).rotation)
 
     def kept(self, splats: Splats) -> tuple[Splats, dict[str, int]]:
         """What cropping, cleaning and the SH degree leave, and how many Gaussians each took.
