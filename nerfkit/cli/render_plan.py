@@ -40,7 +40,6 @@ KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
     "omnidirectional": ("equirect", "over-under"),
     "vr180": ("vr180", "side-by-side"),
 }
-MOST_SAMPLES = 8  # along a pixel's side
 MOST_GIF_FPS = 50  # browsers show frames of less than 20 ms for 100 ms
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
@@ -60,10 +59,6 @@ class Plan:
         """Raises NerfkitError: an option that can't be, or that doesn't go with another one."""
         exr = options.out is not None and options.out.suffix.lower() == ".exr"
         channels = parse_channels(options.channels or ",".join(outputs.EXR_CHANNELS if exr else ["rgb"]))
-        for name in ("fps", "seconds"):
-            value = getattr(options, name)
-            if value is not None and not 0 < value < 1e5:
-                raise NerfkitError(f"--{name} {value:g}: must be more than 0")
         paths.check_name(options.path)
         background = parse_background(options.background or ("transparent" if exr else "scene"))
         return cls(options, channels, parse_size(options.size), style_of(options, background), exr)
@@ -189,10 +184,6 @@ def style_of(options: Options, background: Background, kind: CameraType = "persp
         NerfkitError: an option out of its range, or that doesn't go with another one.
     """
     boxes.check(options.crop)
-    if not 1 <= options.samples <= MOST_SAMPLES:
-        raise NerfkitError(f"--samples {options.samples}: must be 1 to {MOST_SAMPLES}")
-    if options.eye_distance is not None and not 0 < options.eye_distance < 1e5:
-        raise NerfkitError(f"--eye-distance {options.eye_distance:g}: must be more than 0")
     if options.camera not in ("auto", "pinhole") and options.path == "held-out":
         raise NerfkitError(f"--camera {options.camera} --path held-out: stills are as the photos are; use another path")
     projection, layout = wanted_camera(options, kind)
