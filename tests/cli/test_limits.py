@@ -97,3 +97,28 @@ def test_options_within_options_and_those_that_may_be_left_out() -> None:
     with pytest.raises(NerfkitError, match=r"^--inner\.resolution 2: must"):
         limits.check(MeshOptions(resolution=2), "inner.")
     limits.check(MeshOptions(resolution=2), leave=("resolution",))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("convert a.ply b.ply --crop-box 1 2 -3", "--crop-box 1 2 -3: takes 6 numbers, and 3 are given"),
+        ("convert a.ply b.ply --crop-box 1 2 3 4 5 6 7", "--crop-box 1 2 3 4 5 6 7: takes 6 numbers, and 7 are given"),
+        ("convert --crop_sphere 1 2 3 a.ply b.ply", "--crop-sphere 1 2 3: takes 4 numbers, and 3 are given"),
+        ("convert a.ply b.ply --crop-box 1 2 3 4 5 x", "--crop-box 1 2 3 4 5: takes 6 numbers, and 5 are given"),
+        ("render run --crop 1 2 3", "--crop 1 2 3: takes 6 numbers, or several times as many, and 3 are given"),
+        ("mesh run --bounds --faces 0", "--bounds: takes 6 numbers, and 0 are given"),
+        ("mesh run --smooth 1x", "--smooth 1x: must be {auto}|FLOAT"),
+        ("mesh run --resolution 1.5", "--resolution 1.5: must be a whole number"),
+        ("render run --fps fast", "--fps fast: must be a number"),
+    ],
+)
+def test_what_is_no_number_or_too_few_of_them(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    verb, *arguments = words.split()
+    assert main([verb, *arguments]) == 2
+    assert capsys.readouterr().err == f"error: {told}; see nerfkit {verb} --help\n"
+
+
+def test_numbers_before_a_run_with_a_number_for_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mesh", "--bounds", *"000111", "7"]) == 2
+    assert "7: no such run" in capsys.readouterr().err
