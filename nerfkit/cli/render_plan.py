@@ -18,13 +18,13 @@ from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint, compare
 from nerfkit.train.run import Run
 from nerfkit.views import boxes, outputs, paths, sequence, spherical, video, writing
-from nerfkit.views.assembly import SIZES, Projection, Source, Style, assembled, frame_size, placed
+from nerfkit.views.assembly import SIZES, Source, Style, assembled, frame_size, placed
 from nerfkit.views.beside import SWEEP
 from nerfkit.views.draw import Background, Draw
 from nerfkit.views.frames import probe_depth
+from nerfkit.views.lenses import SPANS, Projection
 from nerfkit.views.outputs import Look
-from nerfkit.views.paths.camera_path import CameraPath, CameraType
-from nerfkit.views.paths.coverage import SPANS
+from nerfkit.views.paths.camera_path import PROJECTIONS, CameraPath, CameraType
 from nerfkit.views.request import Request
 from nerfkit.views.stereo import Layout
 
@@ -33,13 +33,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
     from nerfkit.views.paths import Made
 
-KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
-    "perspective": ("pinhole", None),
-    "fisheye": ("fisheye", None),
-    "equirectangular": ("equirect", None),
-    "omnidirectional": ("equirect", "over-under"),
-    "vr180": ("vr180", "side-by-side"),
-}
+LAYOUTS: dict[CameraType, Layout] = {"omnidirectional": "over-under", "vr180": "side-by-side"}
 MOST_GIF_FPS = 50  # browsers show frames of less than 20 ms for 100 ms
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
@@ -146,7 +140,8 @@ class Plan:
         """The size of an eye's picture, where it isn't that of the path's cameras."""
         if self.size is not None or self.style.projection not in SIZES:
             return self.size
-        return path.size if path.camera_type in SPANS and path.size is not None else SIZES[self.style.projection]
+        own = path.size if PROJECTIONS[path.camera_type] in SPANS else None
+        return own or SIZES[self.style.projection]
 
     def cameras(self, made: Made, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""
@@ -204,7 +199,7 @@ def wanted_camera(options: Options, kind: CameraType) -> tuple[Projection, Layou
 
     Raises NerfkitError: VR180 over-under, which no player knows.
     """
-    own, own_layout = KINDS[kind]
+    own, own_layout = PROJECTIONS[kind], LAYOUTS.get(kind)
     projection: Projection = own if options.camera == "auto" else options.camera
     if projection == "vr180":
         if options.stereo == "over-under":
@@ -221,7 +216,7 @@ def camera_type(projection: Projection, layout: Layout | None) -> CameraType:
     """nerfstudio's word for pictures; for flat ones there is none that says that there are two of them."""
     if projection == "equirect":
         return "equirectangular" if layout is None else "omnidirectional"
-    return next(kind for kind, (own, _) in KINDS.items() if own == projection)
+    return next(kind for kind, own in PROJECTIONS.items() if own == projection)
 
 
 def labels(runs: list[Run]) -> list[str]:
