@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nerfkit.errors import NerfkitError
 
+_PARTIAL = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.partial(?P<suffix>(\.[^.]*)?)", re.DOTALL)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 # Of the output or a folder above it:
@@ -56,6 +58,17 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
         else:
             with suppress(OSError):  # there is none, nor can be
                 partial.unlink()
+
+
+def remove_partials(paths: Iterable[Path]) -> None:
+    """Removes what :func:`atomic` had begun of files when it was killed, which nothing else would ever remove."""
+    names = {(path.parent, path.stem, path.suffix) for path in paths}
+    for folder in {folder for folder, _, _ in names}:
+        for file in folder.glob(".*.partial*"):
+            found = _PARTIAL.fullmatch(file.name)
+            if found and (folder, found["stem"], found["suffix"]) in names:
+                with suppress(OSError):  # it may be gone by now
+                    file.unlink()
 
 
 def write_text(path: Path, text: str, named: Path | None = None) -> None:

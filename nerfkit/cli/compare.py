@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import tyro
 
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Count, Within
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,16 +32,16 @@ class Options:
     side by side on one camera path). Nothing by default."""
     speed: bool = True
     """Measure how many frames a second each run renders here, at its held-out views."""
-    views: int = 4
+    views: Count = 4
     """Held-out photos on a sheet."""
     path: Literal["orbit", "interpolate"] = "orbit"
     """Camera path of a video. orbit: around the scene; interpolate: through the photos' places."""
     size: str | None = None
     """Width and height of each run's picture in a video, such as 640x360 (default: the photos' size, smaller where the
     video would become wider than 3840 pixels)."""
-    fps: float = 30.0
+    fps: Annotated[float, Within(0, 1000, above=True)] = 30.0
     """Frames per second of a video."""
-    seconds: float = 6.0
+    seconds: Annotated[float, Within(0, 100_000, above=True)] = 6.0
     """Length of a video."""
     device: str = "auto"
     """Where the models are rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
@@ -74,7 +75,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 
 def check(options: Options) -> None:
-    """Raises NerfkitError: an output of no known kind, or numbers that no sheet or video has."""
+    """Raises NerfkitError: an output of no known kind, or a size that no video has."""
     from nerfkit.cli.render import parse_size
     from nerfkit.views import sheet, video
 
@@ -84,10 +85,6 @@ def check(options: Options) -> None:
     if options.out is not None:
         (video.check if is_video(options.out) else sheet.check)(options.out)
     parse_size(options.size)
-    for name, least in (("views", 1), ("fps", 0), ("seconds", 0)):
-        value = getattr(options, name)
-        if not least <= value < 1e5 or value == 0:
-            raise NerfkitError(f"--{name} {value:g}: must be {'more than 0' if least == 0 else f'{least} or more'}")
 
 
 def is_video(path: Path) -> bool:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from nerfkit.splats.judge import Judge
 
 
-_UPRIGHT = (".glb", ".gltf")  # that say which way is up, as pages do
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
@@ -27,8 +24,8 @@ class Options(PageOptions):
     several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that
     shows them in any browser)."""
     up: Literal["z", "y", "-y"] | None = None
-    """Which axis of the splats is up, where a format says so (glTF: +Y) and on pages: z for what nerfkit exports, -y
-    for most other PLY files, as viewers take them (default: -y)."""
+    """Which axis of the splats is up: glTF (+Y there) and pages are turned by it, and .ply, .compressed.ply and .sog
+    files say it (default: what the files say, as those of nerfkit do; else -y, as in most others)."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -36,6 +33,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
     from nerfkit.splats.stream import Joined
+    from nerfkit.splats.upright import USUAL
 
     if len(options.files) < 2:
         raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
@@ -45,15 +43,18 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         splat_page.check_written(out)
     else:
         formats.check_written(out)
-    up = options.up or "-y"
+    said = formats.agreed_up(sources) if options.up is None else None
+    known = options.up or said or (USUAL if all(map(formats.is_upright, sources)) else None)
+    up = known or USUAL  # glTF is turned to it, whatever it is
     opened = [formats.open_file(source, up=up) for source in sources]
     splats = opened[0] if len(opened) == 1 else Joined(opened)
     told = ", ".join(map(str, sources))
     if not splats.most:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")
-    if options.up is None and any(map(_says_up, options.files)):
-        console.say("up is taken to be -y, as in most splat files; --up z for what nerfkit exports")
+    if options.up is None and any(map(_needs_up, options.files)):
+        usual = f"up is taken to be {up}, as in most splat files; --up z for what nerfkit exports"
+        console.say(usual if said is None else f"up is {up}, by the file's own word")
 
     def judge(kept: Gaussians) -> Judge:
         from nerfkit.splats.judge import Judge
@@ -69,10 +70,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
         return splat_page.save(out, splats, options, shown, judge, name, console)
-    return save(out, splats, options, up, judge, console)
+    return save(out, splats, options, known, judge, console)
 
 
-def _says_up(file: Path) -> bool:
+def _needs_up(file: Path) -> bool:
+    """Whether a file is turned by which axis is up, or is a page, which is."""
     from nerfkit.cli.splat_page import is_page
+    from nerfkit.splats import formats
 
-    return file.suffix.lower() in _UPRIGHT or is_page(file)
+    return is_page(file) or formats.is_upright(file)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nerfkit import limits
 from nerfkit.cli.console import Console
 from nerfkit.cli.parse import parse
 from nerfkit.errors import NerfkitError
@@ -44,6 +45,7 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     logging.getLogger("nerfkit").setLevel(logging.INFO)
     try:
         with console, ended_by_sigterm():
+            limits.check(options)
             result = module.run(options, console)
     except NerfkitError as error:
         console.error(str(error))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nerfkit.data.similarity import Similarity
     from nerfkit.errors import NerfkitError
     from nerfkit.splats.judge import Judge
+    from nerfkit.splats.upright import Up
 
 _SPLATS = ("ply", "compressed.ply", "splat", "spz", "sog", "glb")
 _MOST_GUIDES = 32  # training views that say what each Gaussian does
@@ -91,9 +92,19 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
         return judge_of(model, scene, moved, kept)
 
     splats = Changed(InMemory(gaussians), lambda g: transform(g, world_from_scene), degree_of(gaussians))
-    result = save(out, splats, options, "z", judge, console)
+    result = save(out, splats, options, up_of(scene), judge, console)
     report.refresh(source, [out])
     return result
+
+
+def up_of(scene: Scene) -> Up | None:
+    """Which axis of the cameras' world is up, by the scene frame's +Z; None: it is far from those that files can say.
+
+    That world is as the poses had it: nerfkit's own have +Z up, COLMAP's often -Y.
+    """
+    from nerfkit.splats import upright
+
+    return upright.nearest(scene.scene_from_world.inverse().rotation[:, 2])
 
 
 def _page(path: Path, options: Options, console: Console) -> dict[str, Any]:

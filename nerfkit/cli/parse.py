@@ -7,12 +7,14 @@ import ast
 import dataclasses
 import inspect
 import io
+import itertools
 import os
 import re
 import sys
 import textwrap
 import types
 import typing
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from functools import cache
 from typing import Annotated, Any
@@ -28,6 +30,11 @@ from tyro.constructors import (
     UnsupportedTypeAnnotationError,
 )
 
+_NO_VALUE = (  # what tyro says of a value that it can't read, and how that is said here
+    (r"error parsing (\S+): no type matching (.+?) could be instantiated from \['(.*?)'\].*", r"\1 \3: must be \2"),
+    (r"error parsing (\S+): invalid literal for int\(\) with base 10: '(.*)'", r"\1 \2: must be a whole number"),
+    (r"error parsing (\S+): could not convert string to float: '(.*)'", r"\1 \2: must be a number"),
+)
 _EVERY_VERB = "--json prints the result as one JSON object on stdout; --quiet prints warnings and errors only."
 
 
@@ -51,7 +58,8 @@ def parse(options: Any, verb: str, description: str, arguments: list[str]) -> An
         if stop.code in (0, None):
             print(_EVERY_VERB)
             raise SystemExit(0) from None
-        print(f"error: {_in_one_line(heard.getvalue())}; see nerfkit {verb} --help", file=sys.stderr)
+        mistake = _wrong_count(options, arguments) or _in_one_line(heard.getvalue())
+        print(f"error: {mistake}; see nerfkit {verb} --help", file=sys.stderr)
         raise SystemExit(2) from None
     finally:
         if not helping:
@@ -60,18 +68,60 @@ def parse(options: Any, verb: str, description: str, arguments: list[str]) -> An
                 os.environ["COLUMNS"] = columns
 
 
+def _wrong_count(options: Any, arguments: list[str]) -> str | None:
+    """What is wrong with the first option of several numbers that has too few or too many of them; tyro is vague."""
+    widths = dict(_widths(options))
+    for index, word in enumerate(arguments):
+        name = word.replace("_", "-")
+        if name not in widths:
+            continue
+        given = list(itertools.takewhile(_is_number, arguments[index + 1 :]))
+        width, repeated = widths[name]
+        if not given or (len(given) % width if repeated else len(given) != width):
+            more = ", or several times as many" if repeated else ""
+            return f"{' '.join([name, *given])}: takes {width} numbers{more}, and {len(given)} are given"
+    return None
+
+
+def _widths(options: Any) -> Iterator[tuple[str, tuple[int, bool]]]:
+    """The options that are several numbers: how many, and whether there may be several such rows."""
+    for name, hint in typing.get_type_hints(options).items():
+        for kind in (hint, *typing.get_args(hint)):
+            row = typing.get_args(kind)
+            repeated = len(row) == 2 and row[1] is Ellipsis
+            numbers = typing.get_args(row[0]) if repeated else row
+            if len(numbers) > 1 and set(numbers) <= {int, float} and typing.get_origin(kind) is tuple:
+                yield f"--{name.replace('_', '-')}", (len(numbers), repeated)
+                break
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def _in_one_line(box: str) -> str:
-    """What tyro says in a box, without the box, its title and where the help is to be found."""
+    """What tyro says in a box, without the box, its title and where the help is to be found.
+
+    Where the output is ASCII only, the title is a line like the others, and the first rule is below it.
+    """
     parts: list[list[str]] = [[]]
     for line in box.splitlines():
-        if re.match(r"│\s*─{5}", line):
+        if re.match(r"[│ ]\s*(─{5}|-{5})", line):
             parts.append([])
         elif not re.match(r"[╭╰]", line):
             parts[-1].append(line.strip("│ "))
+    if "│" not in box and len(parts) > 1:
+        parts = parts[1:]
     mistake = ": ".join(line.rstrip(":.") for line in parts[0] if line).removesuffix(" (required)").rstrip(".")
     close = [line.split()[0].rstrip(",") for part in parts[1:] for line in part if line.startswith("--")]
     close = [option for option in close if option not in mistake]
     text = mistake[:1].lower() + mistake[1:]
+    for theirs, ours in _NO_VALUE:
+        text = re.sub(theirs, ours, text)
     return f"{text} (did you mean {close[0]}?)" if close else text or "these options make no sense"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Positive, Within
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
@@ -55,9 +56,9 @@ class Options:
     file each: out.mp4, out.depth.mp4; into one with EXR (default: rgb; all of them in EXR)."""
     size: str | None = None
     """Width and height such as 1280x720 (default: the photos' size)."""
-    fps: float | None = None
+    fps: Annotated[float, Within(0, 1000, above=True)] | None = None
     """Frames per second (default: those of the path's file, or 30)."""
-    seconds: float | None = None
+    seconds: Annotated[float, Within(0, 100_000, above=True)] | None = None
     """Length of the video (default: that of the path's file, or 6)."""
     preview: bool = False
     """A quick look: small, every second frame, one sample a pixel."""
@@ -66,9 +67,9 @@ class Options:
     transparent in EXR)."""
     crop: tuple[tuple[float, float, float, float, float, float], ...] = ()
     """Boxes of the scene frame outside of which nothing is drawn: least x y z, greatest x y z of each."""
-    samples: int = 1
+    samples: Annotated[int, Within(1, 8)] = 1
     """Samples along a pixel's side: 2 takes four a pixel, for smooth edges."""
-    bits: int | None = None
+    bits: Annotated[int, Within(8, 32)] | None = None
     """Bits a channel: 8 or 16 of PNG, 32 or 16 of EXR (default: 8, 32)."""
     show_cameras: bool = False
     """Draw the photos' cameras: orange those trained on, blue those held out."""
@@ -79,7 +80,7 @@ class Options:
     stereo: Literal["auto", "none", "on", "side-by-side", "over-under"] = "auto"
     """A picture for each eye, the left one on the left or above. on: as players expect it, over-under of equirect, else
     side-by-side. auto: what the path's file says, else none; vr180 always has two side by side."""
-    eye_distance: float | None = None
+    eye_distance: Positive | None = None
     """Between the eyes: metres where the scale of the run's poses is known, else scene units (default: 0.063 metres, or
     1/30 of the cameras' distance from the focus)."""
     with_: Annotated[Path | None, tyro.conf.arg(name="with")] = None

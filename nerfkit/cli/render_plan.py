@@ -18,13 +18,13 @@ from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint, compare
 from nerfkit.train.run import Run
 from nerfkit.views import boxes, outputs, paths, sequence, spherical, video, writing
-from nerfkit.views.assembly import SIZES, Projection, Source, Style, assembled, frame_size, placed
+from nerfkit.views.assembly import SIZES, Source, Style, assembled, frame_size, placed
 from nerfkit.views.beside import SWEEP
 from nerfkit.views.draw import Background, Draw
 from nerfkit.views.frames import probe_depth
+from nerfkit.views.lenses import SPANS, Projection
 from nerfkit.views.outputs import Look
-from nerfkit.views.paths.camera_path import CameraPath, CameraType
-from nerfkit.views.paths.coverage import SPANS
+from nerfkit.views.paths.camera_path import PROJECTIONS, CameraPath, CameraType
 from nerfkit.views.request import Request
 from nerfkit.views.stereo import Layout
 
@@ -33,14 +33,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
     from nerfkit.views.paths import Made
 
-KINDS: dict[CameraType, tuple[Projection, Layout | None]] = {
-    "perspective": ("pinhole", None),
-    "fisheye": ("fisheye", None),
-    "equirectangular": ("equirect", None),
-    "omnidirectional": ("equirect", "over-under"),
-    "vr180": ("vr180", "side-by-side"),
-}
-MOST_SAMPLES = 8  # along a pixel's side
+LAYOUTS: dict[CameraType, Layout] = {"omnidirectional": "over-under", "vr180": "side-by-side"}
 MOST_GIF_FPS = 50  # browsers show frames of less than 20 ms for 100 ms
 PREVIEW_SIDE = 480  # pixels, that the longer side of a preview has about
 
@@ -60,10 +53,6 @@ class Plan:
         """Raises NerfkitError: an option that can't be, or that doesn't go with another one."""
         exr = options.out is not None and options.out.suffix.lower() == ".exr"
         channels = parse_channels(options.channels or ",".join(outputs.EXR_CHANNELS if exr else ["rgb"]))
-        for name in ("fps", "seconds"):
-            value = getattr(options, name)
-            if value is not None and not 0 < value < 1e5:
-                raise NerfkitError(f"--{name} {value:g}: must be more than 0")
         paths.check_name(options.path)
         background = parse_background(options.background or ("transparent" if exr else "scene"))
         return cls(options, channels, parse_size(options.size), style_of(options, background), exr)
@@ -151,7 +140,8 @@ class Plan:
         """The size of an eye's picture, where it isn't that of the path's cameras."""
         if self.size is not None or self.style.projection not in SIZES:
             return self.size
-        return path.size if path.camera_type in SPANS and path.size is not None else SIZES[self.style.projection]
+        own = path.size if PROJECTIONS[path.camera_type] in SPANS else None
+        return own or SIZES[self.style.projection]
 
     def cameras(self, made: Made, style: Style) -> Cameras:
         """The path's cameras, at the size and in the number that are drawn."""
@@ -189,10 +179,6 @@ def style_of(options: Options, background: Background, kind: CameraType = "persp
         NerfkitError: an option out of its range, or that doesn't go with another one.
     """
     boxes.check(options.crop)
-    if not 1 <= options.samples <= MOST_SAMPLES:
-        raise NerfkitError(f"--samples {options.samples}: must be 1 to {MOST_SAMPLES}")
-    if options.eye_distance is not None and not 0 < options.eye_distance < 1e5:
-        raise NerfkitError(f"--eye-distance {options.eye_distance:g}: must be more than 0")
     if options.camera not in ("auto", "pinhole") and options.path == "held-out":
         raise NerfkitError(f"--camera {options.camera} --path held-out: stills are as the photos are; use another path")
     projection, layout = wanted_camera(options, kind)
@@ -213,7 +199,7 @@ def wanted_camera(options: Options, kind: CameraType) -> tuple[Projection, Layou
 
     Raises NerfkitError: VR180 over-under, which no player knows.
     """
-    own, own_layout = KINDS[kind]
+    own, own_layout = PROJECTIONS[kind], LAYOUTS.get(kind)
     projection: Projection = own if options.camera == "auto" else options.camera
     if projection == "vr180":
         if options.stereo == "over-under":
@@ -230,7 +216,7 @@ def camera_type(projection: Projection, layout: Layout | None) -> CameraType:
     """nerfstudio's word for pictures; for flat ones there is none that says that there are two of them."""
     if projection == "equirect":
         return "equirectangular" if layout is None else "omnidirectional"
-    return next(kind for kind, (own, _) in KINDS.items() if own == projection)
+    return next(kind for kind, own in PROJECTIONS.items() if own == projection)
 
 
 def labels(runs: list[Run]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Count, Faces, Frames, Seed
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
@@ -23,20 +24,20 @@ class Options:
     """Run folder (default: runs/SCENE/MODEL). The same command goes on where an earlier one stopped."""
     model: str = "gaussians"
     """The scene model to fit."""
-    frames: int | None = None
+    frames: Frames | None = None
     """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
-    steps: int | None = None
+    steps: Count | None = None
     """Length of the training in steps."""
     budget: str | None = None
     """Length of the training in time, such as 60s or 3min (default without --steps: 3min). Video, mesh and
     the rest take some minutes more."""
-    downscale: int | None = None
+    downscale: Count | None = None
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     geometry: bool = True
     """Trains for the surface too, for the mesh's sake, where the model can: a third slower, 0.2 dB less."""
-    faces: int | None = None
+    faces: Faces | None = None
     """Faces of the mesh (default: that of `nerfkit mesh`)."""
     engine: Literal["unity", "unreal", "godot", "blender"] | None = None
     """Who will load the mesh (see `nerfkit mesh`)."""

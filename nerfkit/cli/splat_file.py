@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
     from nerfkit.contracts import Gaussians
-    from nerfkit.splats.formats import Up
     from nerfkit.splats.judge import Judge
     from nerfkit.splats.options import SplatOptions
     from nerfkit.splats.stream import Splats
+    from nerfkit.splats.upright import Up
 
 _MANY = 500_000  # Gaussians: fewer are read and written before a bar is looked at
 
@@ -21,19 +21,22 @@ def save(
     out: Path,
     splats: Splats,
     options: SplatOptions,
-    up: Up,
+    up: Up | None,
     judge: Callable[[Gaussians], Judge],
     console: Console,
 ) -> dict[str, Any]:
     """Crops, cleans, moves and fits the Gaussians as the options say, writes them, and tells what came of it.
 
     Args:
+        up: which axis of the Gaussians is up, where that is known: the file says it, where its format can and no
+            rotation turns that axis.
         judge: the pictures to judge by, in the frame of the Gaussians it is given: those that are left, moved.
     """
     from nerfkit.splats import formats
     from nerfkit.splats.stream import Watched, load, stream
 
     suffix = formats.check_written(out)
+    up = options.up_after(up) if suffix in formats.SAYING else up
     if splats.most > _MANY:
         splats = Watched(splats, console.progress)
     kept, taken = edited(splats, options, console)
@@ -61,7 +64,7 @@ def edited(splats: Splats, options: SplatOptions, console: Console) -> tuple[Spl
 
 
 def fitted(
-    gaussians: Gaussians, limit: int, suffix: str, up: Up, judge: Judge, console: Console
+    gaussians: Gaussians, limit: int, suffix: str, up: Up | None, judge: Judge, console: Console
 ) -> tuple[Gaussians, Any, dict[str, Any]]:
     """The Gaussians and the format's settings of the best file of at most ``limit`` bytes, and what that costs."""
     from nerfkit.splats.blocks import degree_of

@@ -79,7 +79,7 @@ def write(
     if limit is not None:
         room = page.room(limit, empty)
         console.say(f"of {limit / 1e6:g} MB, {room / 1e6:.2f} MB are left for the splats: the viewer takes the rest")
-        turned, settings, told = fitted(turned, room, page.FORMAT, "-y", judge(kept).moved(turn), console)
+        turned, settings, told = fitted(turned, room, page.FORMAT, None, judge(kept).moved(turn), console)
         result |= told
     made = replace(empty, sog=page.packed(turned, settings))
     page.write(out, made)

@@ -13,6 +13,7 @@ import tyro
 from nerfkit import models
 from nerfkit.cli.train_bar import TrainBar
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Frames, Port
 from nerfkit.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class TrainOptions(TrainConfig):
     scene: tyro.conf.Positional[Path]
     """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos or a video, whose poses are
     found first. With --resume also the run's own folder."""
-    frames: int | None = None
+    frames: Frames | None = None
     """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
     model_options: tyro.conf.Suppress[Any] = None
     """Comes from the options of the chosen model below."""
@@ -41,7 +42,7 @@ class TrainOptions(TrainConfig):
     """Show the training live in the browser, where it can be held, and ended early."""
     host: str | None = None
     """With --viewer: address of this machine to be reached at from others (see nerfkit view)."""
-    port: int | None = None
+    port: Port | None = None
     """With --viewer: port to listen at (default: the first free one from 7007 on)."""
 
     def __post_init__(self) -> None:

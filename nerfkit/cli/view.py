@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from nerfkit.limits import Port
+
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
 
@@ -22,10 +24,11 @@ class Options:
     host: str | None = None
     """Address of this machine to be reached at from others, such as 0.0.0.0: whoever has the printed URL, with its
     token, may look (default: this machine only)."""
-    port: int | None = None
+    port: Port | None = None
     """Port to listen at (default: the first free one from 7007 on)."""
-    up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] = "+z"
-    """The axis that points up; splats of other programs often have -y. The page has it, too."""
+    up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] | None = None
+    """The axis that points up (default: what a splat file says, as those of nerfkit do, else -y, as in most others; +z
+    of runs, scenes and glTF). The page has it, too."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"

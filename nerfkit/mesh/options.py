@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from nerfkit.errors import NerfkitError
+from nerfkit.limits import Faces, Natural, NotNegative, Positive, Share, Within
 
+FEWEST_VOXELS = 16  # along the longest side of the bounds: of fewer nothing can be known again
 Bounds = tuple[float, float, float, float, float, float]
 
 
@@ -15,45 +16,45 @@ class MeshOptions:
     source: Literal["depth", "density"] = "depth"
     """What the surface comes from. depth: the depth maps that the model renders at the training views, fused. density:
     the model's density field, cut at --density-threshold; for models that have one."""
-    density_threshold: Literal["auto"] | float = "auto"
+    density_threshold: Literal["auto"] | Positive = "auto"
     """With --from density: density per scene unit from which there is something solid. auto: the one that takes half of
     the light over the edge of one voxel, ln 2 / voxel."""
-    resolution: int | None = None
+    resolution: Annotated[int, Within(FEWEST_VOXELS)] | None = None
     """Voxels along the longest side of the bounds (default: as fine as the photos' pixels and as the views agree, 128
     to 512, with --from density to 256). Memory grows with the surface: 512 takes about 0.3 GB of it, 1024 four times as
     much."""
-    voxel_size: float | None = None
+    voxel_size: Positive | None = None
     """Edge of a voxel in world units, in place of the resolution."""
-    truncation: float = 4.0
+    truncation: Annotated[float, Within(1, 100)] = 4.0
     """Distance, in voxels, behind which a depth map says nothing about what is there."""
-    offset: float = 0.5
+    offset: Annotated[float, Within(-10, 10)] = 0.5
     """How many voxels before the fused depths the surface is taken. Where a leaf is seen from both sides, what the
     views say of its two faces cancels out: at 0 it is lost."""
     bounds: Bounds | None = None
     """Box to mesh as x0 y0 z0 x1 y1 z1 in world units; by default what the cameras look at."""
     depth: Literal["auto", "median", "expected"] = "auto"
     """Depth to fuse: median (of the opacity along a ray), expected, or auto: median where the model has it."""
-    image_scale: float = 1.0
+    image_scale: Annotated[float, Within(0.01, 4)] = 1.0
     """Size of the fused depth maps as a fraction of the training photos'."""
-    min_alpha: float = 0.5
+    min_alpha: Share = 0.5
     """Pixels more transparent than this are not fused."""
-    min_cosine: float = 0.1
+    min_cosine: Share = 0.1
     """Pixels whose surface is seen at a flatter angle (cosine) are not fused: depth edges and grazing views."""
-    min_weight: float = 0.05
+    min_weight: NotNegative = 0.05
     """Voxels with less evidence stay empty; a camera that looks straight at an opaque surface counts 1."""
-    min_component: float = 0.0002
+    min_component: Share = 0.0002
     """Pieces with less than this fraction of the largest one's area are dropped; 1 keeps only the largest."""
     mode: Literal["scene", "object"] = "scene"
     """scene: all that the bounds hold. object: what the cameras look at, cut free of what is around it."""
     ground: Literal["keep", "remove"] = "keep"
     """Whether the table or ground on which an object stands is part of its mesh."""
-    fill_holes: float = 0.05
+    fill_holes: Share = 0.05
     """Holes up to this width, as a fraction of the mesh's extent, are closed, and slits as wide that are up to four
     times as long; 0 leaves all open."""
-    smooth: Literal["auto"] | float = "auto"
+    smooth: Literal["auto"] | Share = "auto"
     """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.01 where the
     depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't."""
-    faces: int = 60_000
+    faces: Faces = 60_000
     """Faces to simplify to; 0 keeps all."""
 
 
@@ -62,20 +63,15 @@ class TextureOptions:
     texture: Literal["photos", "model", "none"] = "photos"
     """photos: baked from the photos, and from the model where no photo sees the surface; model: from what the model
     shows at the photos' places; none: colours at the vertices."""
-    texture_size: int | None = None
+    texture_size: Annotated[int, Within(256, 8192)] | None = None
     """Side of the texture in pixels, 256 to 8192 (default: as fine as the photos, 1024 to 4096)."""
-    fit: int = 6
+    fit: Natural = 6
     """Passes in which the finest level's vertices are moved until the drawn mesh agrees with the photos; 0: the surface
     stays as it was fused."""
-    refine: int = 2
+    refine: Natural = 2
     """Passes over the photos in which the texture is fitted to them by rendering; 0: blended only."""
     normal_map: bool = True
     """Whether the shape that simplifying takes away is kept in a normal map."""
-
-    def check_size(self) -> None:
-        """Raises NerfkitError: a texture that would be too small or too large."""
-        if self.texture_size is not None and not 256 <= self.texture_size <= 8192:
-            raise NerfkitError(f"--texture-size {self.texture_size}: must be 256 to 8192")
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class AssetOptions:
     engine: Literal["unity", "unreal", "godot", "blender"] | None = None
     """Who will load it: sets axes, units, names of levels and collision shapes, and the pivot at the base. Without: the
     coordinates of the cameras' world."""
-    levels: int | None = None
+    levels: Annotated[int, Within(1, 4)] | None = None
     """Levels of detail, each with a quarter of the faces of the one before, 1 to 4 (default: 4 for an engine, 1 for
     Godot, which makes its own, and without --engine)."""
     collision: Literal["auto", "none", "box", "hull", "convex"] = "auto"

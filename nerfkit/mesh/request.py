@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from nerfkit import limits
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.assets.engines import engine
 from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
@@ -37,16 +39,7 @@ class Request:
 
     def check(self) -> None:
         """Raises NerfkitError: a value that makes no sense."""
-        self.texture.check_size()
-        if not 1 <= self.levels <= 4:
-            raise NerfkitError(f"--levels {self.levels}: must be 1 to 4")
-        if self.mesh.smooth != "auto" and not 0 <= self.mesh.smooth <= 1:
-            raise NerfkitError(f"--smooth {self.mesh.smooth:g}: must be 0 to 1, or auto")
-        if self.mesh.fill_holes < 0:
-            raise NerfkitError(f"--fill-holes {self.mesh.fill_holes:g}: must be 0 or more")
-        if self.texture.refine < 0:
-            raise NerfkitError(f"--refine {self.texture.refine}: must be 0 or more")
-        if self.texture.fit < 0:
-            raise NerfkitError(f"--fit {self.texture.fit}: must be 0 or more")
-        if self.mesh.faces < 0:
-            raise NerfkitError(f"--faces {self.mesh.faces}: must be 0 (all) or more")
+        for part in (self.mesh, self.texture, self.asset):
+            limits.check(part)
+        if self.mesh.bounds is not None and not all(map(math.isfinite, self.mesh.bounds)):
+            raise NerfkitError("--bounds: must be finite; give x0 y0 z0 x1 y1 z1 in world units")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Frames, Seed
 
 CameraModelName = Literal[
     "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "EQUIRECTANGULAR"
@@ -57,10 +58,10 @@ class PoseOptions:
     masks: Path | None = None
     """Folder of masks, white where the scene is: NAME.jpg.png or NAME.png for each photo, in subfolders as the photos
     lie. By default a folder masks inside or beside that of the photos."""
-    frames: int | None = None
+    frames: Frames | None = None
     """Of a video: about how many of its frames become photos, the sharpest and evenly spread over the motion (default:
     40 to 300, by how far the picture moves)."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random in matching and mapping."""
     scale_ref: tuple[str, ...] = ()
     """A known distance, which makes the unit a metre: two points marked in a photo (pixels) and how far they are apart,

@@ -19,9 +19,10 @@ from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import degree_of, select
-from nerfkit.splats.formats import Up, with_degree
+from nerfkit.splats.formats import with_degree
 from nerfkit.splats.judge import Judge, contributions, draw
 from nerfkit.splats.refit import STEPS, refit
+from nerfkit.splats.upright import USUAL, Up
 
 log = logging.getLogger("nerfkit")
 
@@ -48,7 +49,7 @@ class Fitted:
 
 
 def fit(
-    gaussians: Gaussians, limit: int, suffix: str, judge: Judge, *, up: Up = "-y", progress: ProgressSink = quiet
+    gaussians: Gaussians, limit: int, suffix: str, judge: Judge, *, up: Up | None = None, progress: ProgressSink = quiet
 ) -> Fitted:
     """The Gaussians and settings whose file of the format has at most ``limit`` bytes and the highest PSNR.
 
@@ -59,6 +60,7 @@ def fit(
     Args:
         suffix: of the format, such as ``.spz``.
         judge: the pictures that count; a few of them, made smaller, are looked at.
+        up: as for :func:`nerfkit.splats.formats.write`.
 
     Raises:
         NerfkitError: not even a tenth of a percent of the Gaussians fits.
@@ -93,7 +95,7 @@ class _Search:
     """One scene, one limit, one file that candidates are written to."""
 
     def __init__(
-        self, gaussians: Gaussians, limit: int, file: Path, judge: Judge, up: Up, progress: ProgressSink
+        self, gaussians: Gaussians, limit: int, file: Path, judge: Judge, up: Up | None, progress: ProgressSink
     ):  # fmt: skip
         self.gaussians, self.limit, self.file, self.judge, self.up, self.progress = (
             gaussians, limit, file, judge, up, progress,
@@ -120,7 +122,7 @@ class _Search:
     def stored(self, gaussians: Gaussians, settings: Mapping[str, Any]) -> Gaussians:
         """As the file gives them back."""
         self.size(gaussians, settings)
-        return formats.read(self.file, up=self.up)
+        return formats.read(self.file, up=self.up or USUAL)
 
     def pruned(self, degree: int, settings: Mapping[str, Any]) -> Gaussians | None:
         """As many Gaussians of a degree as fit; None where hardly any do."""

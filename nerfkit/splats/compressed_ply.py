@@ -22,10 +22,14 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
+from nerfkit.splats import upright
 from nerfkit.splats.order import morton_ranks
-from nerfkit.splats.ply_header import Element, columns, read_header
+from nerfkit.splats.ply_header import Element, columns, read_header, said_up
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
 from nerfkit.splats.stream import InFile, Splats, numbered, stream
+from nerfkit.splats.upright import Up
+
+__all__ = ["MAX_DEGREE", "REST_DEGREES", "fits", "open_elements", "open_file", "said_up", "write"]
 
 MAX_DEGREE = 3
 CHUNK = 256
@@ -82,8 +86,11 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
     return InFile(path, REST_DEGREES[rest], vertex.count, decoded)
 
 
-def write(path: Path, gaussians: Gaussians | Splats) -> int:
+def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) -> int:
     """Writes Gaussians in Morton order, atomically.
+
+    Args:
+        up: what the file says of which axis is up.
 
     Returns:
         how many they are. Of a stream no more is held than the file has, and what puts it into order.
@@ -105,6 +112,7 @@ def write(path: Path, gaussians: Gaussians | Splats) -> int:
     header += [f"property float {name}" for name in _BOUNDS] + [f"element vertex {n}"]
     header += [f"property uint {name}" for name in _PACKED]
     header += [f"element sh {n}", *(f"property uchar f_rest_{i}" for i in range(rest))] if rest else []
+    header += upright.comments(up)
     with atomic(path) as partial, partial.open("wb") as file:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
         for part in (bounds.numpy().astype("<f4", copy=False), words, higher):

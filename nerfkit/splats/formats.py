@@ -1,38 +1,31 @@
 """Splat files by their suffixes: which module reads and writes each, and in which frame.
 
 All formats but glTF have the coordinates of the PLY beside them, as splat-transform and the web viewers read them; glTF
-has +Y up. :data:`Up` says which axis of the Gaussians that is.
+has +Y up. :mod:`nerfkit.splats.upright` has which axis of the Gaussians that is.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import Any
 
 from nerfkit.contracts import Gaussians
-from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
+from nerfkit.splats import upright
 from nerfkit.splats.stream import Changed, Splats, load, stream
+from nerfkit.splats.upright import USUAL, Up
 
 log = logging.getLogger("nerfkit")
-
-Up = Literal["z", "y", "-y"]
 
 MODULES = {
     ".compressed.ply": "compressed_ply", ".ply": "ply", ".splat": "antimatter", ".spz": "spz", ".ksplat": "ksplat",
     ".sog": "sog", ".glb": "gltf", ".gltf": "gltf",
 }  # fmt: skip
 WRITTEN = (".ply", ".compressed.ply", ".splat", ".spz", ".sog", ".glb")
-_TURNS = {  # glTF's frame from one whose up is that axis: half turns about Z as PlayCanvas does, or a quarter about X
-    "z": [[1.0, 0, 0], [0, 0, 1], [0, -1, 0]],
-    "y": [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]],
-    "-y": [[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]],
-}
+SAYING = (".ply", ".compressed.ply", ".sog")  # that can say which axis is up
 
 
 def suffix_of(path: Path) -> str:
@@ -50,7 +43,7 @@ def _known_suffix(path: Path) -> str | None:
     return next((known for known in MODULES if path.name.lower().endswith(known)), None)
 
 
-def open_file(path: Path, *, up: Up = "-y") -> Splats:
+def open_file(path: Path, *, up: Up = USUAL) -> Splats:
     """Opens a splat file of any known format; its Gaussians are read when they are asked for.
 
     Args:
@@ -59,30 +52,63 @@ def open_file(path: Path, *, up: Up = "-y") -> Splats:
     Raises:
         NerfkitError: no such file, an unknown suffix, or files that are wrong.
     """
-    suffix = suffix_of(path)
-    if not path.is_file() and not (path / "meta.json").is_file():
-        raise NerfkitError(f"{path}: {'is a folder, not a splat file' if path.is_dir() else 'no such file'}")
-    try:
-        splats: Splats = _module(suffix).open_file(path)
-    except OSError as error:
-        raise NerfkitError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return _turned(splats, up, back=True) if MODULES[suffix] == "gltf" else splats
+    splats: Splats = _asked(path, "open_file")
+    return _turned(splats, up, back=True) if is_upright(path) else splats
 
 
-def read(path: Path, *, up: Up = "-y") -> Gaussians:
+def read(path: Path, *, up: Up = USUAL) -> Gaussians:
     """All Gaussians of a splat file: :func:`open_file`, and what it raises."""
     return load(open_file(path, up=up))
 
 
+def is_upright(path: Path) -> bool:
+    """Whether a file is of a format that has an up of its own (glTF)."""
+    return MODULES[suffix_of(path)] == "gltf"
+
+
+def said_up(path: Path) -> Up | None:
+    """Which axis is up by a splat file's own word; None: it has none, or is of a format with an up of its own.
+
+    Raises:
+        NerfkitError: as :func:`open_file`.
+    """
+    return _asked(path, "said_up") if suffix_of(path) in SAYING else None
+
+
+def agreed_up(paths: Sequence[Path]) -> Up | None:
+    """Which axis is up by the word of those files that have one; None: none has.
+
+    Raises:
+        NerfkitError: they disagree, or as :func:`open_file`.
+    """
+    said = {path: word for path in paths if (word := said_up(path)) is not None}
+    if len(set(said.values())) > 1:
+        told = ", ".join(f"{word} in {path}" for path, word in said.items())
+        raise NerfkitError(f"the files disagree about which axis is up ({told}); turn one with --rotate, or give --up")
+    return next(iter(said.values()), None)
+
+
+def _asked(path: Path, what: str) -> Any:
+    """What a function of a file's format gives for it. Raises NerfkitError: as :func:`open_file`."""
+    module = _module(suffix_of(path))
+    if not path.is_file() and not (path / "meta.json").is_file():
+        raise NerfkitError(f"{path}: {'is a folder, not a splat file' if path.is_dir() else 'no such file'}")
+    try:
+        return getattr(module, what)(path)
+    except OSError as error:
+        raise NerfkitError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
 def write(
-    path: Path, gaussians: Gaussians | Splats, *, up: Up = "-y", settings: Mapping[str, Any] | None = None
+    path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None, settings: Mapping[str, Any] | None = None
 ) -> int:
     """Writes a splat file of the format that the suffix names, atomically.
 
     SH bands that the format doesn't hold are left out, and that is said.
 
     Args:
-        up: the axis of the Gaussians that is up, for formats that say which one is (glTF).
+        up: the axis of the Gaussians that is up: files that can say it do, and glTF is turned by it. None: it isn't
+            known, and taken to be the usual one for glTF.
         settings: what the format's own ``write`` takes beside the Gaussians.
 
     Returns:
@@ -96,7 +122,10 @@ def write(
     if splats.degree > module.MAX_DEGREE:
         log.warning("%s: %s files hold no view-dependent colours: those are left out", path, suffix)
         splats = of_degree(splats, module.MAX_DEGREE)
-    return int(module.write(path, _turned(splats, up, back=False) if suffix == ".glb" else splats, **(settings or {})))
+    if suffix == ".glb":
+        splats = _turned(splats, up or USUAL, back=False)
+    word = {"up": up} if suffix in SAYING else {}
+    return int(module.write(path, splats, **word, **(settings or {})))
 
 
 def check_written(path: Path) -> str:
@@ -136,11 +165,6 @@ def of_degree(splats: Splats, degree: int) -> Splats:
     return Changed(splats, lambda g: with_degree(g, degree), min(degree, splats.degree))
 
 
-def turn(up: Up) -> Similarity:
-    """glTF's frame, +Y up, from one whose up is that axis."""
-    return Similarity(1.0, torch.tensor(_TURNS[up], dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
-
-
 def _module(suffix: str) -> Any:
     return importlib.import_module(f"nerfkit.splats.{MODULES[suffix]}")
 
@@ -148,5 +172,5 @@ def _module(suffix: str) -> Any:
 def _turned(splats: Splats, up: Up, *, back: bool) -> Splats:
     from nerfkit.splats.transform import transform
 
-    turned = turn(up).inverse() if back else turn(up)
+    turned = upright.turn(up).inverse() if back else upright.turn(up)
     return Changed(splats, lambda g: transform(g, turned), splats.degree)

@@ -14,7 +14,7 @@ from nerfkit.cameras import look_at, resize
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.data.similarity import Similarity
 from nerfkit.progress import ProgressSink, quiet
-from nerfkit.splats.formats import Up
+from nerfkit.splats.upright import AXES, USUAL, Up
 from nerfkit.splats.vantage import middle, vantage
 from nerfkit.train.metrics import psnr
 from nerfkit.value_transforms import SH_C0
@@ -25,7 +25,6 @@ MOST_DB = 100.0  # equal pictures
 _RINGS = ((1.0, 25.0), (2.0, 40.0))  # distances in those of the vantage, and elevations in degrees
 _ORBIT_SIZE = (640, 480)
 _ORBIT_ANGLE = 60.0  # degrees that a camera of the orbit sees across
-_UP_AXES = {"z": (0.0, 0.0, 1.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def near_of(gaussians: Gaussians) -> float:
     return NEAR * middle(gaussians.means)[1]
 
 
-def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float = 0.0) -> list[Cameras]:
+def orbit(gaussians: Gaussians, up: Up = USUAL, *, per_ring: int = 6, turn: float = 0.0) -> list[Cameras]:
     """Cameras on two rings around the middle of the Gaussians, for files that come without any.
 
     Args:
@@ -130,7 +129,7 @@ def orbit(gaussians: Gaussians, up: Up = "-y", *, per_ring: int = 6, turn: float
     width, height = _ORBIT_SIZE
     focal = width / 2 / math.tan(math.radians(_ORBIT_ANGLE / 2))
     center, distance = vantage(gaussians.means, math.atan(min(width, height) / 2 / focal))
-    axis = torch.tensor(_UP_AXES[up], dtype=torch.float64)
+    axis = torch.tensor(AXES[up], dtype=torch.float64)
     side = torch.linalg.cross(axis, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]])
     cameras = []

@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nerfkit import limits
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import Degree, Positive
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
     from nerfkit.contracts import Gaussians
     from nerfkit.splats.stream import Splats
+    from nerfkit.splats.upright import Up
 
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1.0, "": 1.0}
 
@@ -25,11 +28,11 @@ class SplatOptions:
     """Leave out floaters: isolated, transparent, and huge faint Gaussians."""
     rotate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Degrees about the axes x, then y, then z."""
-    scale: float = 1.0
+    scale: Positive = 1.0
     """Size, about the origin, after the rotation."""
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Move by x y z, after rotation and scale."""
-    sh_degree: int | None = None
+    sh_degree: Degree | None = None
     """Highest degree of view-dependent colours to keep, 0 to 3."""
     max_size: str | None = None
     """Largest size of the file, such as 10MB: finds the pruning, the SH degree and the quantisation that keep the most
@@ -53,8 +56,7 @@ class SplatOptions:
         """Raises NerfkitError: options that make no sense, before any work."""
         from nerfkit.splats import edit
 
-        if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
-            raise NerfkitError(f"--sh-degree {self.sh_degree}: must be 0 to 3")
+        limits.check(self)
         for name, numbers in (("box", self.crop_box), ("sphere", self.crop_sphere)):
             if numbers is not None and any(map(math.isnan, numbers)):
                 raise NerfkitError(f"--crop-{name}: has something that is no number")
@@ -65,6 +67,12 @@ class SplatOptions:
 
     def moves(self) -> bool:
         return (self.rotate, self.translate, self.scale) != ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+
+    def up_after(self, up: Up | None) -> Up | None:
+        """Which axis is up of what :meth:`moved` gives; None: it isn't known, or the rotation turns it."""
+        from nerfkit.splats import edit, upright
+
+        return upright.kept(up, edit.similarity(self.rotate, self.translate, self.scale).rotation)
 
     def kept(self, splats: Splats) -> tuple[Splats, dict[str, int]]:
         """What cropping, cleaning and the SH degree leave, and how many Gaussians each took.

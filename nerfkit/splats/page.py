@@ -17,9 +17,9 @@ from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import formats
-from nerfkit.splats.formats import Up
+from nerfkit.splats import formats, upright
 from nerfkit.splats.judge import NEAR, draw, near_of, orbit
+from nerfkit.splats.upright import Up
 from nerfkit.splats.vantage import middle
 from nerfkit.webpage.scene import Look, ScenePage
 
@@ -71,7 +71,7 @@ def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str,
 
 def file_from(up: Up) -> Similarity:
     """The frame of a page's file, whose -Y the viewer takes for up, from one whose up is that axis."""
-    return formats.turn("-y").inverse().compose(formats.turn(up))
+    return upright.turn("-y").inverse().compose(upright.turn(up))
 
 
 def packed(gaussians: Gaussians, settings: Mapping[str, Any] | None = None) -> bytes:
@@ -110,7 +110,7 @@ def room(limit: int, empty: ScenePage) -> int:
 
 def _looks(shown: Shown) -> list[Look]:
     """Each camera's place, and the point on its axis that is nearest to the middle, in the viewer's frame."""
-    turn = formats.turn(shown.up)
+    turn = upright.turn(shown.up)
     poses = shown.path.world_from_cam.double()
     eyes, axes = poses[:, :3, 3], poses[:, :3, 2]
     away = shown.middle.double() - eyes

@@ -16,30 +16,36 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import compressed_ply
+from nerfkit.splats import compressed_ply, upright
 from nerfkit.splats.compressed_ply import REST_DEGREES
-from nerfkit.splats.ply_header import columns, read_header
+from nerfkit.splats.ply_header import columns, read_header, said_up
 from nerfkit.splats.stream import InFile, Splats, load, stream
+from nerfkit.splats.upright import Up
+
+__all__ = ["MAX_DEGREE", "open_file", "read", "said_up", "write"]
 
 MAX_DEGREE = 3
 
 
-def write(path: Path, gaussians: Gaussians | Splats) -> int:
+def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) -> int:
     """Writes Gaussians atomically, and gives their number; of a stream one block at a time is held.
+
+    Args:
+        up: what the file says of which axis is up.
 
     Raises:
         NerfkitError: the file cannot be written.
     """
     splats = stream(gaussians)
     names = _field_names((splats.degree + 1) ** 2)
-    head, count = _header(names, splats.most), 0
+    head, count = _header(names, splats.most, up), 0
     with atomic(path) as partial, partial.open("w+b") as file:
         file.write(head)
         for block in splats.blocks():
             file.write(_table(block).data)
             count += len(block)
         if count < splats.most:
-            _replace_head(file, len(head), _header(names, count))
+            _replace_head(file, len(head), _header(names, count, up))
     return count
 
 
@@ -73,9 +79,10 @@ def read(path: Path) -> Gaussians:
         raise NerfkitError(f"{path}: no such file") from None
 
 
-def _header(names: list[str], count: int) -> bytes:
+def _header(names: list[str], count: int, up: Up | None) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
-    return "\n".join([*lines, *(f"property float {name}" for name in names), "end_header\n"]).encode("ascii")
+    lines += [f"property float {name}" for name in names] + upright.comments(up)
+    return "\n".join([*lines, "end_header\n"]).encode("ascii")
 
 
 def _replace_head(file: BinaryIO, length: int, head: bytes) -> None:

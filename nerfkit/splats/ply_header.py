@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from nerfkit.errors import NerfkitError
+from nerfkit.splats import upright
 from nerfkit.splats.blocks import blocks, check_size
+from nerfkit.splats.upright import Up
 
 _NUMPY_TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -82,19 +84,14 @@ def read_header(path: Path) -> dict[str, Element]:
     Raises:
         NerfkitError: no PLY, or a damaged header.
     """
-    with path.open("rb") as file:
-        begin = file.read(_LONGEST)
-    end = begin.find(b"end_header")
-    newline = begin.find(b"\n", end)
-    if not begin.startswith(b"ply") or end < 0 or newline < 0:
-        raise NerfkitError(f"{path}: is no PLY file")
-    lines = [line.split() for line in begin[:end].decode("ascii", "replace").splitlines()]
+    text, length = _text(path)
+    lines = [line.split() for line in text.splitlines()]
     kind = next((line[1] for line in lines if line[:1] == ["format"] and line[2:] == ["1.0"]), "of no format")
     if kind not in _ORDERS:
         raise NerfkitError(f"{path}: is {kind[:40]}, and only PLY files of format 1.0 can be read; save it as binary")
     is_ascii = kind == "ascii"
     elements: dict[str, Element] = {}
-    start: int | None = begin[: newline + 1].count(b"\n") if is_ascii else newline + 1
+    start: int | None = text.count("\n") + 1 if is_ascii else length
     for name, count, properties in _sections(path, lines):
         dtype = _dtype(path, properties, _ORDERS[kind])
         if name in elements:
@@ -105,6 +102,12 @@ def read_header(path: Path) -> dict[str, Element]:
         else:
             start = None if start is None or dtype is None else start + count * dtype.itemsize
     return elements
+
+
+def said_up(path: Path) -> Up | None:
+    """Which axis is up by a comment of the header; None: it doesn't say it. Raises NerfkitError: no PLY."""
+    lines = [line.partition("comment ") for line in _text(path)[0].splitlines()]
+    return upright.of_comments(said.strip() for before, _, said in lines if not before)
 
 
 def read_rows(path: Path, file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:
@@ -118,6 +121,17 @@ def columns(table: np.ndarray, names: Iterable[str]) -> Tensor:
     """Properties [N, names] of rows, as float32; what doubles say beyond that is infinite, or no number."""
     with np.errstate(over="ignore", invalid="ignore"):
         return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
+
+
+def _text(path: Path) -> tuple[str, int]:
+    """The header before its last line, and how many bytes it takes with that. Raises NerfkitError: no PLY."""
+    with path.open("rb") as file:
+        begin = file.read(_LONGEST)
+    end = begin.find(b"end_header")
+    newline = begin.find(b"\n", end)
+    if not begin.startswith(b"ply") or end < 0 or newline < 0:
+        raise NerfkitError(f"{path}: is no PLY file")
+    return begin[:end].decode("ascii", "replace"), newline + 1
 
 
 def _sections(path: Path, lines: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:

@@ -24,14 +24,16 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
+from nerfkit.splats import upright
 from nerfkit.splats.blocks import blocks, degree_of, select
 from nerfkit.splats.codebook import nearest_in, sampled, scalar_codebook, vector_codebook
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, smallest_three
-from nerfkit.splats.sog_reader import FIRST_TAG, MAX_DEGREE, META, MOST_PALETTE, PER_ROW, STEPS_16, open_file
+from nerfkit.splats.sog_reader import FIRST_TAG, MAX_DEGREE, META, MOST_PALETTE, PER_ROW, STEPS_16, open_file, said_up
 from nerfkit.splats.stream import Splats, empty, numbered, put, stream
+from nerfkit.splats.upright import Up
 
-__all__ = ["MAX_DEGREE", "open_file", "write"]
+__all__ = ["MAX_DEGREE", "open_file", "said_up", "write"]
 _LARGEST_SIDE = 16383  # of a WebP image
 
 
@@ -40,12 +42,13 @@ def _default_palette(count: int) -> int:
     return min(MOST_PALETTE, max(1024, count // 2), max(count, 1))
 
 
-def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = None) -> int:
+def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = None, up: Up | None = None) -> int:
     """Writes Gaussians in Morton order, atomically.
 
     Args:
         palette: how many different sets of higher bands there may be, up to 65,536; by default one for two
             Gaussians, 1024 at least.
+        up: what the file says of which axis is up.
 
     Returns:
         how many they are. All of them are held in this order: palettes are learned from the whole scene.
@@ -64,7 +67,7 @@ def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = No
     for rows, block in numbered(splats):
         put(g, places[rows], block)
     del places
-    meta: dict[str, Any] = {"version": 2, "asset": {"generator": "nerfkit"}, "count": n}
+    meta: dict[str, Any] = {"version": 2, "asset": {"generator": "nerfkit"} | upright.asset(up), "count": n}
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         meta["means"] = _write_means(archive, g)
         meta["scales"] = _write_scales(archive, g)

@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.data.fields import Fields
 from nerfkit.errors import NerfkitError
+from nerfkit.splats import upright
 from nerfkit.splats.blocks import SLACK, blocks, check_count
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three
 from nerfkit.splats.stream import InFile, Splats
+from nerfkit.splats.upright import Up
 
 META = "meta.json"
 MAX_DEGREE = 3
@@ -52,13 +55,27 @@ def open_file(path: Path) -> Splats:
     Raises:
         NerfkitError: no SOG of version 1 or 2, or damaged.
     """
+    with _reader(path) as reader:
+        return reader.open()
+
+
+def said_up(path: Path) -> Up | None:
+    """Which axis is up by the file's own word; None: it doesn't say it. Raises NerfkitError: no SOG, or damaged."""
+    with _reader(path) as reader:
+        return upright.of_asset(reader.meta().get("asset"))
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[_Reader]:
+    """What reads a file or folder. Raises NerfkitError: the file is no zip file, or damaged."""
     if path.is_dir() or path.name.lower() == META:
-        return _Reader(path, _Folder(path if path.is_dir() else path.parent)).open()
+        yield _Reader(path, _Folder(path if path.is_dir() else path.parent))
+        return
     try:
         with zipfile.ZipFile(path) as archive:
             if len(archive.infolist()) > _MOST_FILES:
                 raise NerfkitError(f"{path}: is no SOG file: it has {len(archive.infolist())} files")
-            return _Reader(path, _Zip(archive, path.stat().st_size)).open()
+            yield _Reader(path, _Zip(archive, path.stat().st_size))
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -126,7 +143,7 @@ class _Reader:
         self.path, self.source, self.file_bytes = path, source, source.size
 
     def open(self) -> Splats:
-        meta = Fields(self.path, self._meta(), META)
+        meta = Fields(self.path, self.meta(), META)
         version = meta.number("version", 1)
         if version not in (1, 2):
             raise NerfkitError(f"{self.path}: is of version {version:g}, and versions 1 and 2 of SOG can be read")
@@ -160,7 +177,8 @@ class _Reader:
 
         return InFile(self.path, 0 if bands is None else bands.degree, count, decoded)
 
-    def _meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Any]:
+        """What meta.json holds. Raises NerfkitError: it is missing, or damaged."""
         data = self._bytes(META, _LONGEST_META)
         try:
             meta = json.loads(data)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nerfkit import models
+from nerfkit import limits, models
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
+from nerfkit.limits import Count, Natural, Seed, Share, Threads
 
 DEFAULT_STEPS = {"cuda": 30_000, "cpu": 3_000}
 UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
@@ -28,26 +29,26 @@ class TrainConfig:
     """Folder of the photos, where the scene's own files don't say it."""
     model: str = "gaussians"
     """The scene model to fit."""
-    steps: int | None = None
+    steps: Count | None = None
     """Length of the run in optimisation steps (default: 30000 on a GPU, 3000 on a CPU)."""
     budget: str | None = None
     """Length of the run in time, such as 60s, 3min or 1h30min; evaluation and saving don't count."""
-    downscale: int | None = None
+    downscale: Count | None = None
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
-    hold_out_every: int = 8
+    hold_out_every: Natural = 8
     """Keep every n-th photo out of training, to measure quality on; 0 trains on all."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     device: str = "auto"
     """Where to train: cpu, cuda, cuda:N, or auto, which is a GPU where torch sees one and nerfkit's CUDA library is
     built, else the CPU (see nerfkit doctor)."""
     backend: str = "auto"
     """The render core to use: auto, nerfkit, gsplat, tcnn or reference (see nerfkit doctor)."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads (default: all cores). Results are equal only for an equal number of threads."""
-    eval_every: float = 0.25
+    eval_every: Share = 0.25
     """Evaluate the held-out photos each time this fraction of the run is done; 0 only at the end."""
-    checkpoint_every: float = 0.1
+    checkpoint_every: Share = 0.1
     """Save a checkpoint each time this fraction of the run is done, and at least every minute."""
     model_options: Any = None
     """The model's own options; None stands for its defaults."""
@@ -64,13 +65,8 @@ class TrainConfig:
         """Raises NerfkitError: values that no run can have."""
         if self.steps is not None and self.budget is not None:
             raise NerfkitError("--steps and --budget both set the length of the run; give one of them")
-        for name, least in (("steps", 1), ("downscale", 1), ("threads", 1), ("hold_out_every", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise NerfkitError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
-        for name in ("eval_every", "checkpoint_every"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise NerfkitError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be between 0 and 1")
+        limits.check(self, leave=("model_options",))
+        limits.check(self.model_options, f"{self.model}.")
         if self.budget is not None:
             parse_duration(self.budget)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
+from nerfkit.splats.upright import USUAL, Up
+
+log = logging.getLogger("nerfkit")
 
 MANY = 1_000_000  # Gaussians
 SENT = 32  # bytes of a Gaussian on its way to the browser
-_UPS: dict[str, formats.Up] = {"+z": "z", "+y": "y", "-y": "-y"}  # that glTF's frame can be turned to
+_UPS: dict[str, Up] = {"+z": "z", "+y": "y", "-y": "-y"}  # that glTF's frame can be turned to
 
 
 class Drawable(Protocol):
@@ -79,6 +83,9 @@ class Splats:
 def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: str | None = None) -> Subject:
     """A run's folder, a splat file, or a scene of any format that nerfkit reads.
 
+    Args:
+        up: the axis that is up, with its sign. None: +z, and of a splat file what it says, else the usual one.
+
     Raises:
         NerfkitError: nothing of these is there, or it is damaged.
     """
@@ -87,7 +94,7 @@ def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: st
     if (path / "config.toml").is_file():
         return _of_run(path, device, backend, up or "+z")
     if path.is_file() and path.name.lower().endswith(tuple(formats.MODULES)):
-        return _of_splats(path, device, backend, up or "+z")
+        return _of_splats(path, device, backend, up or _up_of_splats(path))
     scene = Scene.load(path, downscale=None)
     folder = path if path.is_dir() else path.parent
     return Subject(scene.name, scene, None, folder / "paths", up=up or "+z")
@@ -111,6 +118,16 @@ def _of_run(path: Path, device: str, backend: str, up: str) -> Subject:
     run = Run.open(path)
     scene = run.scene()
     return Subject(run.title, scene, run.model(device, backend, scene), path / "paths", path, up)
+
+
+def _up_of_splats(path: Path) -> str:
+    if formats.is_upright(path):
+        return "+z"  # it is turned to that
+    said = formats.said_up(path)
+    if said is None:
+        told = "%s doesn't say which way is up: it is taken to be %s, as in most splat files (--up or the page's menu)"
+        log.info(told, path, USUAL)
+    return next(sign for sign, up in _UPS.items() if up == (said or USUAL))
 
 
 def _of_splats(path: Path, device: str, backend: str, up: str) -> Subject:

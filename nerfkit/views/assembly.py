@@ -12,13 +12,11 @@ from nerfkit.errors import NerfkitError
 from nerfkit.views import beside, boxes, frustums, panorama
 from nerfkit.views.boxes import Box
 from nerfkit.views.draw import Background, Draw, of_model, over, supersampled
-from nerfkit.views.lenses import Equirect, Fisheye, Lens
+from nerfkit.views.lenses import SPANS, Equirect, Fisheye, Lens, Projection
 from nerfkit.views.stereo import Layout, aside, both, default_distance
 
-Projection = Literal["pinhole", "fisheye", "equirect", "vr180"]
 Comparison = Literal["wipe", "side-by-side"]
 
-SPANS = {"equirect": 360, "vr180": 180}  # degrees from left to right
 SIZES = {"equirect": (2048, 1024), "vr180": (1440, 1440)}  # of an eye's picture
 
 

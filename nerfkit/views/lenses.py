@@ -7,8 +7,9 @@ pictures is the distance from the eye.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from torch import Tensor
 from nerfkit import cameras
 from nerfkit.contracts import Cameras, Rays
 
+Projection = Literal["pinhole", "fisheye", "equirect", "vr180"]
+
+SPANS: Mapping[Projection, int] = {"equirect": 360, "vr180": 180}  # degrees of a panorama, from left to right
 FADE_FROM, FADE_TO = math.radians(60), math.radians(75)  # latitudes over which two eyes' pictures become one
 
 

@@ -45,7 +45,7 @@ class Film:
     def files(self) -> list[Path]:
         return [self.path]
 
-    def missing(self) -> Set[int]:
+    def begin(self) -> Set[int]:
         """The frames of segments that an earlier attempt at the same request didn't finish."""
         if Request.load(self._note) != self.request:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from nerfkit.contracts import Rendering
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import atomic, remove_partials
 from nerfkit.views.draw import Channels
 from nerfkit.views.frames import Pixels
 from nerfkit.views.request import Request
@@ -63,7 +63,9 @@ class Frames:
     def files(self) -> list[Path]:
         return list(self.paths)
 
-    def missing(self) -> Set[int]:
+    def begin(self) -> Set[int]:
+        """All frames; what a killed attempt had begun of them is removed."""
+        remove_partials(self.paths)
         return set(range(len(self.paths)))
 
     def add(self, index: int, drawn: Rendering) -> None:
@@ -91,7 +93,7 @@ class Numbered(Frames):
         self.pattern, self.request = pattern, request
         self.note = pattern.with_name(f".{pattern.name.replace('%', '')}.json")
 
-    def missing(self) -> Set[int]:
+    def begin(self) -> Set[int]:
         """The frames that aren't there; all of them, with those of another request removed first.
 
         Raises:
@@ -107,7 +109,9 @@ class Numbered(Frames):
                 )
             for index in range(own):
                 numbered(self.pattern, index).unlink(missing_ok=True)
+            remove_partials([numbered(self.pattern, index) for index in range(own)])
             self.request.save(self.note, self.pattern)
+        remove_partials(self.paths)
         return {index for index, path in enumerate(self.paths) if not path.exists()}
 
 

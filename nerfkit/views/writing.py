@@ -31,8 +31,10 @@ class Output(Protocol):
     @property
     def files(self) -> list[Path]: ...
 
-    def missing(self) -> Set[int]:
-        """The frames that are wanted: all that :meth:`add` is called with, in order."""
+    def begin(self) -> Set[int]:
+        """Removes what other requests and killed attempts left in the way, and gives the frames that are wanted: all
+        that :meth:`add` is called with, in order.
+        """
         ...
 
     def add(self, index: int, drawn: Rendering) -> None: ...
@@ -56,7 +58,7 @@ def write(
     Args:
         at_once: frames that are drawn at the same time, see :func:`frames_at_once`.
     """
-    wanted = [output.missing() for output in outputs]
+    wanted = [output.begin() for output in outputs]
     todo = sorted(set().union(*wanted))
     needed: Channels = frozenset().union(*(output.needed for output in outputs))
     with ExitStack() as stack:

@@ -133,13 +133,14 @@ def test_scenes_are_listed_and_found() -> None:
     [
         (["render"], "missing from nerfkit render: PATH: Run folder"),
         (["render", "run", "--szie", "3"], "unrecognized options: --szie, 3 (did you mean --size?)"),
-        (["render", "run", "--fps", "fast"], "--fps: could not convert string to float: 'fast'"),
+        (["render", "run", "--fps", "fast"], "--fps fast: must be a number"),
         (["mesh", "run", "--engine", "maya"], "Expected one of ('unity', 'unreal', 'godot', 'blender')"),
-        (["convert", "a.ply", "b.ply", "--rotate", "10"], "'--rotate'. Expected 3 values"),
+        (["convert", "a.ply", "b.ply", "--rotate", "10"], "--rotate 10: takes 3 numbers, and 1 are given"),
     ],
 )
 def test_a_mistaken_option_is_told_in_one_line(arguments: list[str], words: str) -> None:
-    result = nerfkit_run(*arguments)
+    result, in_ascii = (nerfkit_run(*arguments, PYTHONIOENCODING=encoding) for encoding in ("utf-8", "ascii"))
+    assert in_ascii.stderr == result.stderr
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")

@@ -180,7 +180,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     for degree in (0, 1, 3):
         g = plausible_gaussians(400, degree)
         for suffix in formats.WRITTEN:
-            formats.write(folder / f"seed{suffix}", g)
+            formats.write(folder / f"seed{suffix}", g, up="z")
             files.setdefault(suffix, []).append((folder / f"seed{suffix}").read_bytes())
         files[".ksplat"] += [ksplat_file(g, level, degree) for level in (0, 1, 2)]
         files[".ply"] += [as_ascii(g), as_big_endian(files[".ply"][-1]), as_doubles(files[".ply"][-1])]
@@ -243,6 +243,7 @@ def try_one(path: Path) -> str:
     """ "read" or "refused"; raises whatever else happens."""
     try:
         g = formats.read(path)
+        formats.said_up(path)
     except NerfkitError as error:
         if "\n" in str(error) or str(path) not in str(error) or len(str(error)) > 400:
             raise AssertionError(f"not one clear line: {error}") from None

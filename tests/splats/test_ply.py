@@ -67,7 +67,7 @@ def test_splat_transform_reads_the_same_values(tmp_path: Path) -> None:
     if shutil.which("node") is None or not tool.exists():
         pytest.skip("needs Node.js and `npm ci --prefix tests/clients`")
     g = some_gaussians()
-    ply.write(tmp_path / "g.ply", g)
+    ply.write(tmp_path / "g.ply", g, up="z")
     done = subprocess.run(
         [str(tool), "g.ply", "g.csv"],
         check=False,

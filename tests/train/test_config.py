@@ -50,7 +50,7 @@ def test_wrong_config_files(tmp_path: Path, text: str) -> None:
         ({"steps": 0}, "--steps 0: must be 1 or more"),
         ({"downscale": 0}, "--downscale 0: must be 1 or more"),
         ({"hold_out_every": -1}, "--hold-out-every -1: must be 0 or more"),
-        ({"eval_every": 2.0}, "--eval-every 2.0: must be between 0 and 1"),
+        ({"eval_every": 2.0}, "--eval-every 2: must be 0 to 1"),
         ({"budget": "soon"}, "'soon': not a duration"),
     ],
 )

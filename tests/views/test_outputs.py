@@ -174,6 +174,37 @@ KILLED = """
 """
 
 
+WITHIN_A_FRAME = """
+import os, signal, sys
+from pathlib import Path
+from nerfkit.views import outputs, sequence
+def killed(path, *_):
+    path.write_bytes(b"half a picture")
+    os.kill(os.getpid(), signal.SIGKILL)
+sequence.write_png = outputs.write_png = killed
+sys.path.insert(0, sys.argv[1])
+from test_outputs import Look, write
+write(Path("frames/a_%d.png"), 3, Look(["rgb"]), facts=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("facts", ["", "another request"])
+def test_a_killed_sequence_leaves_nothing_half_written(tmp_path: Path, facts: str) -> None:
+    """The next attempt removes what was begun of its frames, and nothing else."""
+    script = [sys.executable, "-c", WITHIN_A_FRAME, str(Path(__file__).parent), facts]
+    assert subprocess.run(script, cwd=tmp_path).returncode == -signal.SIGKILL
+    begun = list((tmp_path / "frames").glob(".a_*.partial.png"))
+    assert begun and begun[0].read_bytes() == b"half a picture"
+    others = [tmp_path / "frames" / name for name in (".b_0.0123abcd.partial.png", ".a_0.0123abcd.partial.exr", "note")]
+    for file in others:
+        file.write_text("somebody else's")
+    assert write(tmp_path / "frames" / "a_%d.png", 3, Look(["rgb"]))[1] == 3
+    assert not any(file.exists() for file in begun) and all(file.exists() for file in others)
+    assert sorted(file.name for file in (tmp_path / "frames").glob("*.png")) == [
+        ".b_0.0123abcd.partial.png", "a_0.png", "a_1.png", "a_2.png",
+    ]  # fmt: skip
+
+
 def test_a_killed_video_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(Path(__file__).parent), str(out)]
@@ -219,7 +250,7 @@ def test_errors_of_the_writing_thread_end_the_drawing(tmp_path: Path) -> None:
         files: list[Path] = []  # noqa: RUF012
         stopped = False
 
-        def missing(self) -> set[int]:
+        def begin(self) -> set[int]:
             return set(range(1000))
 
         def add(self, index: int, drawn: Rendering) -> None:

@@ -31,7 +31,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.mesh.assets import write
 from nerfkit.mesh.assets.asset import asset_frame, place, world_frame
 from nerfkit.views.paths import CameraPath, read_path, write_path
-from nerfkit.views.paths.frames import nerfstudio_from_world
+from nerfkit.views.paths.coordinate_frames import nerfstudio_from_world
 
 FLIP = np.diag([1.0, -1, -1, 1])
 SIZE = (64, 48)

@@ -13,7 +13,7 @@ import pytest
 from painted import ANGLE, SIZE, camera, ours, painted_gaussians
 from tab import Tab, psnr
 
-from nerfkit.splats import formats
+from nerfkit.splats import formats, upright
 from nerfkit.splats.transform import transform
 
 CLIENTS = Path(__file__).parents[1] / "clients"
@@ -52,7 +52,7 @@ def test_spark(tab: Tab, tmp_path: Path, suffix: str) -> None:
     gaussians = painted_gaussians()
     if suffix == ".splat":
         gaussians = formats.with_degree(gaussians, 0)
-    formats.write(tmp_path / f"scene{suffix}", gaussians)
+    formats.write(tmp_path / f"scene{suffix}", gaussians, up="z")
     seen = camera(35)
     pose = seen.world_from_cam[0].clone()
     pose[:, 1:3] *= -1  # OpenGL's camera axes
@@ -71,10 +71,10 @@ def test_spark(tab: Tab, tmp_path: Path, suffix: str) -> None:
 def test_playcanvas(tab: Tab, tmp_path: Path, suffix: str) -> None:
     """It takes a file's -Y for up, and what it shows is turned by half a turn about Z."""
     gaussians, seen = painted_gaussians(), camera(35)
-    turned = formats.turn("-y").inverse().compose(formats.turn("z"))
-    formats.write(tmp_path / f"scene{suffix}", transform(gaussians, turned))
+    turned = upright.turn("-y").inverse().compose(upright.turn("z"))
+    formats.write(tmp_path / f"scene{suffix}", transform(gaussians, turned), up="-y")
     eye, forward = seen.world_from_cam[0, :3, 3], seen.world_from_cam[0, :3, 2]
-    places = [formats.turn("z").points(point).tolist() for point in (eye, eye + 3 * forward)]
+    places = [upright.turn("z").points(point).tolist() for point in (eye, eye + 3 * forward)]
     longer = 2 * math.degrees(math.atan(math.tan(math.radians(ANGLE / 2)) * SIZE[0] / SIZE[1]))
     tab.page.goto(f"{HOST}/playcanvas.html")
     tab.page.evaluate(
@@ -92,7 +92,7 @@ def test_engines_show_the_glb(tab: Tab, tmp_path: Path, page: str, package: str)
         pytest.skip("needs three.js and PlayCanvas' engine: make clients")
     gaussians, seen = painted_gaussians(), camera(35)
     formats.write(tmp_path / "scene.glb", gaussians, up="z")
-    pose = formats.turn("z").poses(seen.world_from_cam)[0]
+    pose = upright.turn("z").poses(seen.world_from_cam)[0]
     pose[:, 1:3] *= -1  # OpenGL's camera axes
     tab.page.goto(f"{HOST}/{page}.html")
     tab.page.wait_for_function("'show' in window")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.options import Bounds, MeshOptions
+from nerfkit.mesh.options import FEWEST_VOXELS, Bounds, MeshOptions
 from nerfkit.mesh.shape.subject import subject_box
 
 if TYPE_CHECKING:
@@ -35,13 +35,19 @@ def scene_grid(scene: Scene, options: MeshOptions, finest: int = _FINEST) -> Gri
     focus, but no more than ``finest`` along the longest side.
 
     Raises:
-        NerfkitError: the bounds are empty.
+        NerfkitError: the bounds are empty, or hold too few voxels of that size.
     """
     box = scene_box(scene, options.bounds, options.mode)
     extent = box[1] - box[0]
     longest = float(extent.max())
     if options.voxel_size is not None:
         voxel_size = options.voxel_size * scene.scene_from_world.scale
+        if longest < FEWEST_VOXELS * voxel_size:
+            most = longest / FEWEST_VOXELS / scene.scene_from_world.scale
+            raise NerfkitError(
+                f"--voxel-size {options.voxel_size:g}: leaves fewer than {FEWEST_VOXELS} voxels along the bounds; give "
+                f"{most:.3g} or less"
+            )
     elif options.resolution is not None:
         voxel_size = longest / (options.resolution - 1)
     else:

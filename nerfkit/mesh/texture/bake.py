@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nerfkit import limits
 from nerfkit.contracts import Mesh, RenderCore, SceneModel
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.draw import projected
@@ -119,7 +120,7 @@ def texture_size(mesh: Mesh, scene: Scene, options: TextureOptions) -> int:
     """
     size = options.texture_size
     if size is not None:
-        options.check_size()
+        limits.check(options)
         return size
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     centers = corners.mean(1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from nerfkit.limits import NotNegative, Positive, PositiveShare, Share, Within
 from nerfkit.machine import free_memory
 from nerfkit.models.options import ModelOptions
 
@@ -20,28 +21,28 @@ class FieldConfig(ModelOptions):
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
     loss: Literal["huber", "l2"] = "huber"
     """How differences in colour are weighed."""
-    distortion: float = 0.0
+    distortion: NotNegative = 0.0
     """Weight of the loss on what is spread out along rays, against floaters (try 0.001; 0.01 is too much for fox)."""
-    appearance: int = 0
+    appearance: Annotated[int, Within(0, 64)] = 0
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
     renders see their mean."""
-    batch: int | None = None
+    batch: Annotated[int, Within(1024)] | None = None
     """Samples of a training step; the number of rays follows (default: 65536 on a CPU, 262144 on a GPU)."""
-    memory: float | None = None
+    memory: Positive | None = None
     """Most GiB that a training step's samples, or those of a picture's part, may take: the batch shrinks to fit
     (default: half of what is free on the device; a run keeps its own)."""
-    samples: int | None = None
+    samples: Annotated[int, Within(16)] | None = None
     """Steps along the diagonal of the (inner) cube, where rays are marched (default: 512 in a box, 256 in a contracted
     space)."""
-    grid_cells: int = 128
+    grid_cells: Annotated[int, Within(32, 1024)] = 128
     """Cells along a side of each level of the occupancy grid, a multiple of 32."""
-    near: float = 0.02
+    near: NotNegative = 0.02
     """Nearest distance from a camera that is drawn, in scene units."""
-    lr: float = 1e-2
+    lr: NotNegative = 1e-2
     """First learning rate."""
-    final_lr: float = 0.03
+    final_lr: PositiveShare = 0.03
     """What is left of the learning rate at the end."""
-    lr_from: float = 0.3
+    lr_from: Share = 0.3
     """Progress at which the learning rate begins to fall."""
 
     def chosen(self, device: str) -> dict[str, Any]:

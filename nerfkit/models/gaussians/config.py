@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from nerfkit.limits import Count, Degree, Natural, NotNegative, PositiveShare, Share, Within
 from nerfkit.models.options import ModelOptions
 
 
@@ -12,58 +13,58 @@ from nerfkit.models.options import ModelOptions
 class Config(ModelOptions):
     """3D Gaussians. Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
-    cap: int | None = None
+    cap: Count | None = None
     """Most Gaussians the model may have (default: a third of a photo's pixels, from 60,000 to 100,000; on a GPU half of
     them, from 200,000 to 2,000,000)."""
-    sh_degree: int = 3
+    sh_degree: Degree = 3
     """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
     density: Literal["split", "mcmc"] = "split"
     """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
     background: Literal["auto", "random", "black", "white"] = "auto"
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
-    coarse_levels: int = 2
+    coarse_levels: Annotated[int, Within(0, 8)] = 2
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
-    coarse_until: float = 0.4
+    coarse_until: Share = 0.4
     """Progress at which the photos reach their full size."""
-    ssim_weight: float = 0.2
+    ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
-    initial_opacity: float = 0.1
+    initial_opacity: PositiveShare = 0.1
     """Opacity of a Gaussian that starts from a sparse point."""
-    means_lr: float = 3.2e-4
+    means_lr: NotNegative = 3.2e-4
     """First learning rate of positions, in scene units."""
-    means_final_lr: float = 0.2
+    means_final_lr: PositiveShare = 0.2
     """What is left at the end of the positions' learning rate."""
-    scales_lr: float = 1e-2
+    scales_lr: NotNegative = 1e-2
     """Learning rate of the logarithms of scales."""
-    quats_lr: float = 2e-3
+    quats_lr: NotNegative = 2e-3
     """Learning rate of rotations."""
-    opacities_lr: float = 5e-2
+    opacities_lr: NotNegative = 5e-2
     """Learning rate of the logits of opacities."""
-    sh_lr: float = 5e-3
+    sh_lr: NotNegative = 5e-3
     """Learning rate of colours; the view-dependent coefficients get a twentieth."""
     sparse_adam: bool = False
     """Whether a step changes only the Gaussians that its photo shows; else the others go on by their momentum."""
-    final_lr: float = 0.5
+    final_lr: PositiveShare = 0.5
     """What is left at the end of every other learning rate."""
-    densify_from: float = 0.03
+    densify_from: Share = 0.03
     """Progress at which Gaussians begin to be added."""
-    densify_until: float = 0.6
+    densify_until: Share = 0.6
     """Progress at which the last Gaussians are added."""
-    densify_events: int = 40
+    densify_events: Natural = 40
     """How many times Gaussians are added and pruned."""
-    prune_opacity: float = 0.005
+    prune_opacity: Share = 0.005
     """Gaussians that become more transparent than this are removed."""
     geometry: bool = False
     """Whether Gaussians are made to lie on surfaces, for meshes: flat, with the normals of the depth they show."""
-    geometry_from: float = 0.3
+    geometry_from: Share = 0.3
     """Progress at which that begins."""
-    geometry_share: float = 0.5
+    geometry_share: Share = 0.5
     """Share of the steps, from then on, that are for the surface as well as for the photo: they take longer."""
-    normal_weight: float = 0.07
+    normal_weight: NotNegative = 0.07
     """Share of the loss between the Gaussians' normals and those of the depth map."""
-    median_weight: float = 0.2
+    median_weight: NotNegative = 0.2
     """Share of the difference between expected and median depth, relative to the depth."""
-    flat_weight: float = 1.0
+    flat_weight: NotNegative = 1.0
     """Share of the Gaussians' mean thickness, in scene units."""
-    noise_lr: float = 5e4
+    noise_lr: NotNegative = 5e4
     """MCMC only: strength of the exploration noise."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from nerfkit.limits import NotNegative, PositiveShare, Share, Within
 from nerfkit.models.fields.config import FieldConfig
 
 _RAYS = 1024  # of a training step of the paper
@@ -17,23 +18,23 @@ class Config(FieldConfig):
     preset: Literal["fast", "paper"] = "fast"
     """paper: two wide networks, a coarse one that tells the fine one where to look, as published (days on a CPU); fast:
     a small network that is marched through an occupancy grid."""
-    depth: int | None = None
+    depth: Annotated[int, Within(1, 32)] | None = None
     """Hidden layers before density (paper 8, fast 4)."""
-    width: int | None = None
+    width: Annotated[int, Within(2, 1024)] | None = None
     """Width of hidden layers (paper 256, fast 64)."""
-    frequencies: int | None = None
+    frequencies: Annotated[int, Within(0, 24)] | None = None
     """Frequencies that points are encoded with (paper 10, fast 8)."""
-    direction_frequencies: int = 4
+    direction_frequencies: Annotated[int, Within(0, 24)] = 4
     """Frequencies that directions are encoded with."""
-    skip: int = 5
+    skip: Annotated[int, Within(0, 32)] = 5
     """Layers after which the paper's network is given the encoded point again; 0 never."""
     activation: Literal["relu", "softplus", "exp"] | None = None
     """From the network's raw output to density (paper relu, fast exp)."""
-    raw_noise: float = 0.0
+    raw_noise: NotNegative = 0.0
     """Standard deviation of noise on the raw density in training, against floaters."""
-    coarse: int = 64
+    coarse: Annotated[int, Within(2, 4096)] = 64
     """Samples of a ray in the coarse network (paper)."""
-    fine: int = 128
+    fine: Annotated[int, Within(1, 4096)] = 128
     """Samples of a ray that the coarse network's weights add for the fine one (paper)."""
     disparity: bool | None = None
     """Coarse samples lie evenly in inverse distance beyond the inner cube's half side (default: in a contracted
@@ -44,14 +45,14 @@ class Config(FieldConfig):
     """Run the wide network in bfloat16 (default: where the CPU computes in it)."""
     loss: Literal["huber", "l2"] | None = None  # type: ignore[assignment]
     """How differences in colour are weighed (paper l2, fast huber)."""
-    batch: int | None = None
+    batch: Annotated[int, Within(1024)] | None = None
     """Samples of a training step; the number of rays follows (paper 1024 rays, fast 16384 samples, or 131072 on a
     GPU)."""
-    lr: float | None = None  # type: ignore[assignment]
+    lr: NotNegative | None = None  # type: ignore[assignment]
     """First learning rate (paper 0.0005, fast 0.01)."""
-    final_lr: float | None = None  # type: ignore[assignment]
+    final_lr: PositiveShare | None = None  # type: ignore[assignment]
     """What is left of the learning rate at the end (paper 0.1, fast 0.03)."""
-    lr_from: float | None = None  # type: ignore[assignment]
+    lr_from: Share | None = None  # type: ignore[assignment]
     """Progress at which the learning rate begins to fall (paper 0, fast 0.3)."""
 
     def chosen(self, device: str) -> dict[str, Any]:

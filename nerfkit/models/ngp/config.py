@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from nerfkit.limits import Degree, Within
 from nerfkit.machine import level_2_cache
 from nerfkit.models.fields.config import FieldConfig
 
@@ -15,22 +16,22 @@ _SIZES = 14, 19  # least and largest that is chosen
 class Config(FieldConfig):
     """Hash-grid NGP (Müller et al. 2022). Everything scheduled is a function of progress, whatever the run's length."""
 
-    levels: int = 8
+    levels: Annotated[int, Within(1, 32)] = 8
     """Levels of the hash grid."""
-    features: int = 4
+    features: Annotated[int, Within(1, 8)] = 4
     """Features of an entry: 1, 2, 4 or 8."""
-    log2_size: int | None = None
+    log2_size: Annotated[int, Within(4, 24)] | None = None
     """Entries of a level, as a power of two (default: the largest, from 14 to 19, of which a level stays in a core's
     second-level cache; 19 on a GPU; a run keeps its own)."""
-    coarsest: int = 16
+    coarsest: Annotated[int, Within(1)] = 16
     """Cells along the first level's side."""
-    finest: int | None = None
+    finest: Annotated[int, Within(1)] | None = None
     """Cells along the last level's side (default: 1024 on a CPU, 2048 on a GPU)."""
-    width: int | None = None
+    width: Annotated[int, Within(1, 1024)] | None = None
     """Width of the networks' hidden layers (default: 32 on a CPU, 64 on a GPU)."""
-    color_layers: int = 2
+    color_layers: Annotated[int, Within(0, 8)] = 2
     """Hidden layers of the colour network; the density network has one."""
-    sh_degree: int = 3
+    sh_degree: Degree = 3
     """Degree of the spherical harmonics that directions are given as, 0 to 3."""
 
     def chosen(self, device: str) -> dict[str, Any]:

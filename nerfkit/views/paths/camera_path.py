@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -13,11 +13,19 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.views.lenses import Projection
 from nerfkit.views.paths.framing import Size
 from nerfkit.views.spline import Array, curve_through, pack, phases, unpack, way
 
 Easing = Literal["linear", "ease", "ease-in", "ease-out", "hold"]
 CameraType = Literal["perspective", "fisheye", "equirectangular", "omnidirectional", "vr180"]  # nerfstudio's words
+PROJECTIONS: Mapping[CameraType, Projection] = {
+    "perspective": "pinhole",
+    "fisheye": "fisheye",
+    "equirectangular": "equirect",
+    "omnidirectional": "equirect",
+    "vr180": "vr180",
+}
 EASINGS: tuple[str, ...] = get_args(Easing)
 CAMERA_TYPES: tuple[str, ...] = get_args(CameraType)
 

@@ -13,7 +13,7 @@ A panorama always shows much that no photo saw. It has left where it doesn't sho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ from torch import Tensor
 from nerfkit.cameras import project
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import Scene
+from nerfkit.views.lenses import SPANS
+from nerfkit.views.paths.camera_path import PROJECTIONS, CameraType
 from nerfkit.views.paths.framing import photo_focal, photo_poses, photo_size
 from nerfkit.views.spline import Array, pack, unpack
 
@@ -35,7 +37,6 @@ CLEAR = 0.5  # of the photos' distance to the nearest points: nearer ones lower 
 CLOSEST = 10  # the nearest of points may be stray ones: this many are left aside
 LOWEST = 0.75  # of the score that 9 of 10 photos reach: below, a frame has left the well-seen region
 SHORTEST = 3  # frames: a shorter leave is not worth a warning, and a shorter return is none
-SPANS: Mapping[str, int] = {"equirectangular": 360, "omnidirectional": 360, "vr180": 180}  # degrees, of panoramas
 NEAREST = 3  # photos around a panorama
 STEPS = 8  # in which a frame is pulled back
 SOFT = 0.08  # of the frames, over which a pull begins and ends
@@ -57,7 +58,7 @@ class Seen:
     span: int | None = None  # degrees, of frames that are panoramas
 
     @classmethod
-    def of(cls, scene: Scene, camera_type: str = "perspective") -> Seen:
+    def of(cls, scene: Scene, camera_type: CameraType = "perspective") -> Seen:
         poses = photo_poses(scene)
         chosen = _evenly(len(poses), MOST_PHOTOS)
         width, height = photo_size(scene)
@@ -78,7 +79,7 @@ class Seen:
         usual = own * (filled / max(typical / 2, 1e-9)).clamp_max(1)
         lowest = LOWEST * float(usual.quantile(0.1)) if len(points) else 0.0
         clear = float(raw._clearance(cameras).quantile(0.05))
-        return replace(raw, lowest=lowest, filled=typical, clear=clear, span=SPANS.get(camera_type))
+        return replace(raw, lowest=lowest, filled=typical, clear=clear, span=SPANS.get(PROJECTIONS[camera_type]))
 
     def scores(self, cameras: Cameras) -> Tensor:
         """How well the photos saw what each of the cameras [F] sees, 0 to 1."""

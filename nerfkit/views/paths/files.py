@@ -13,7 +13,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.views.paths import checks, gltf, nerfstudio, poses
 from nerfkit.views.paths.camera_path import CameraPath
-from nerfkit.views.paths.frames import Kind, scene_from_file
+from nerfkit.views.paths.coordinate_frames import Kind, scene_from_file
 from nerfkit.views.paths.framing import Size, even_size, photo_fov
 
 FOV = 0.87  # radians, 50 degrees: of poses without a field of view where there are no photos either
@@ -27,8 +27,8 @@ def read_path(
 
     Args:
         scene: what it is a path through; None for splats without photos.
-        frame: of the file's coordinates, where it does not say so itself: :func:`nerfkit.views.paths.frames
-            .scene_from_file`.
+        frame: of the file's coordinates, where it does not say so itself:
+            :func:`nerfkit.views.paths.coordinate_frames.scene_from_file`.
         prefer: :func:`nerfkit.views.paths.nerfstudio.parse`.
 
     Raises:

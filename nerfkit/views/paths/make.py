@@ -37,7 +37,7 @@ class PathOptions:
     ease: bool | None = None  # set off and arrive slowly
     pull_in: bool = False  # bring the path back where it leaves what the photos saw
     camera_type: CameraType | None = None  # that it is drawn for
-    frame: str = "auto"  # of a file's coordinates: nerfkit.views.paths.frames.scene_from_file
+    frame: str = "auto"  # of a file's coordinates: nerfkit.views.paths.coordinate_frames.scene_from_file
 
 
 @dataclass(frozen=True)
