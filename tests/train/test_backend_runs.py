@@ -73,7 +73,8 @@ def test_adapters_learn_what_nerfkits_own_core_does(
     model: str, backend: str, scene: Path, tmp_path: Path, own: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the CPU, over what stands for the packages."""
-    monkeypatch.setitem(sys.modules, "gsplat", stand_ins.gsplat)
+    if backend == "gsplat":
+        stand_ins.gsplat_on_the_cpu(monkeypatch)
     monkeypatch.setitem(sys.modules, "tinycudann", stand_ins.tinycudann)
     kind = GsplatCore if backend == "gsplat" else TcnnCore
 
