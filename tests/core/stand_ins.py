@@ -82,7 +82,8 @@ class GsplatKernels:
         given = [leaf.detach()[masks].requires_grad_() for leaf in (coeffs, dirs)]
         with torch.enable_grad():
             colors = _torch_impl()._spherical_harmonics(degree, given[1], given[0])
-            found = torch.autograd.grad(colors, given, v_colors[masks])
+            # of degree 0 colours look the same from everywhere
+            found = torch.autograd.grad(colors, given, v_colors[masks], allow_unused=True, materialize_grads=True)
         return _spread(found[0], masks), _spread(found[1], masks)
 
     @staticmethod
