@@ -205,7 +205,11 @@ def marching(context: Context) -> Rows:
 
 
 def similarity(context: Context) -> Rows:
-    """0.8 L1 + 0.2 (1 - SSIM), forward and backward."""
+    """0.8 L1 + 0.2 (1 - SSIM), forward and backward.
+
+    What ours needs of the photo alone, its blurred mean and square, is found before: a training keeps it for as long as
+    it keeps the photo. The others have no place for it, and blur the photo each time.
+    """
     sizes, device = context.sizes, context.device
     core = choose_core("nerfkit", device)
     rng = torch.Generator().manual_seed(0)

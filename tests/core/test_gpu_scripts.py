@@ -221,6 +221,32 @@ def test_stages_end_in_time_and_alone(tmp_path: Path) -> None:
     assert "no time was left" in text and "| some | table |" in text and "--- the end of bad.log\nwrong" in text
 
 
+def test_what_was_built_is_tested_and_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "a folder", tmp_path / "out"
+    for name, script in {
+        "gpu_build.sh": 'echo building >&2; mkdir libraries; echo "$PWD/libraries"',
+        "gpu_test.sh": 'test -d "$NERFKIT_LIBRARIES" && test "$1" != memcheck',
+        "gpu_bench.py": """import os, sys
+assert os.path.isdir(os.environ["NERFKIT_LIBRARIES"])
+open(sys.argv[2] + "/bench.md", "w").write("| some | table |")""",
+    }.items():
+        file = root / "scripts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(script)
+    monkeypatch.setattr(gpu_all, "ROOT", root)
+    monkeypatch.setattr(sys, "argv", ["gpu_all.py", "--out", str(out), "--minutes", "1"])
+    assert gpu_all.main() == 1
+    found = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.split("memcheck begins")[1].splitlines()
+                 if line.startswith(("build ", "operators ", "memcheck ", "bench ")))  # fmt: skip
+    assert {name for name, result in found.items() if result.startswith("passed ")} == {"build", "operators", "bench"}
+    assert found["memcheck"].startswith("failed with status 1 ")
+    assert "| some | table |" in (out / "summary.txt").read_text()
+    logs = {f"{name}.log" for name in ("build", *gpu_all.TESTS, "bench")}
+    assert {file.name for file in out.iterdir()} == {*logs, "summary.txt"}
+
+
 # --- what there may not be ----------------------------------------------------------------------------------
 
 BARE = """
