@@ -5,8 +5,8 @@
 First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark,
 with the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
 stage, bench.json, and summary.txt with the benchmark's tables, which is printed too. Needs nvcc, cmake, and a Python
-with torch, pytest, imageio, opencv-python-headless and safetensors; pytest-xdist and pytest-timeout make it faster and
-surer.
+with torch, pytest, scipy, imageio, opencv-python-headless and safetensors; pytest-xdist and pytest-timeout make it
+faster and surer.
 """
 
 from __future__ import annotations

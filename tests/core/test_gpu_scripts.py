@@ -286,4 +286,5 @@ def missing_packages() -> set[str]:
     return {
         "tyro", "pycolmap", "viser", "trimesh", "xatlas", "coacd", "fast_simplification", "pxr", "OpenEXR", "lensfunpy",
         "imageio_ffmpeg", "pillow_heif", "plyfile", "zstandard", "lpips", "playwright", "websockets", "gsplat",
+        "skimage", "rich", "torchmetrics",
     }  # fmt: skip
