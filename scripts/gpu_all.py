@@ -4,8 +4,9 @@
 
 First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark,
 with the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
-stage, bench.json, and summary.txt with the benchmark's tables, which is printed too. Needs nothing but a Python with
-torch and pytest, nvcc and cmake.
+stage, bench.json, and summary.txt with the benchmark's tables, which is printed too. Needs nvcc, cmake, and a Python
+with torch, pytest, scipy, imageio, opencv-python-headless and safetensors; pytest-xdist and pytest-timeout make it
+faster and surer.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def main() -> int:
 
     together([build], out, start + BUILD_SHARE * 60 * options.minutes, report)
     if build.passed:
-        env = {"NERFKIT_LIBRARIES": libraries.read_text().split()[-1], "PYTHONPATH": python_path(),
+        env = {"NERFKIT_LIBRARIES": libraries.read_text().splitlines()[-1], "PYTHONPATH": python_path(),
                "PYTHONUNBUFFERED": "1"}  # fmt: skip
         for stage in stages[1:]:
             stage.env = env

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Everything that can be tested only on a GPU; `make gpu-test` runs it. Needs nvcc, cmake and a Python with torch and
-# pytest (.venv or python3), no network.
+# Everything that can be tested only on a GPU; `make gpu-test` runs it. Needs nvcc, cmake and a Python (.venv or
+# python3) with torch, pytest, scipy, imageio, opencv-python-headless and safetensors, no network.
 #
 #   sh scripts/gpu_test.sh [STAGE ...] [-- PYTEST'S ARGUMENTS]
 #

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nerfkit import models
+from nerfkit.errors import NerfkitError
 from nerfkit.machine import level_2_cache
 from nerfkit.models.ngp import config as ngp
 from nerfkit.train.config import TrainConfig
+from nerfkit.train.run import Run
 
 
 def write_caches(folder: Path, *caches: tuple[str, str]) -> Path:
@@ -50,6 +53,32 @@ def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
         assert getattr(small, option) < getattr(large, option)
     assert large.for_device("cpu") == large  # a run goes on as it began
     assert ngp.Config(width=16).for_device("cuda:1").width == 16
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "other"),
+    [
+        ("ngp", {"levels": 4, "color_layers": 0}, {"width": 32}),
+        ("nerf", {"preset": "paper", "lr_from": 0.0, "disparity": False}, {"preset": "fast"}),
+        ("gaussians", {"cap": 5}, {"cap": 6}),
+    ],
+)
+def test_a_run_of_a_gpu_goes_on_elsewhere_as_it_began(
+    model: str, own: dict[str, Any], other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the options that it began with are given once more."""
+    from nerfkit.models.fields import config as fields
+
+    monkeypatch.setattr(fields, "free_memory", lambda device: (80 if device == "cuda" else 4) << 30)
+    options = models.config_class(model)
+    began = TrainConfig(tmp_path, model=model, model_options=options(**own)).for_device("cuda")
+    began.save(tmp_path / "config.toml")
+    run = Run.open(tmp_path)
+    for given in ({}, own):
+        resumed = run.resumed(TrainConfig(tmp_path, model=model, device="cpu", model_options=options(**given)))
+        assert resumed.config.for_device("cpu").model_options == began.model_options
+    with pytest.raises(NerfkitError, match=f"keeps its --{model} options"):
+        run.resumed(TrainConfig(tmp_path, model=model, device="cpu", model_options=options(**own | other)))
 
 
 def test_a_run_keeps_the_size_of_the_machine_it_began_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ class GsplatCore(Delegating):
         behind = background.to(means)
         drawn, alpha, known = self._rasterization(
             means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, pose,
-            _matrices(camera).to(means), camera.width, camera.height, near_plane=near,
+            matrices(camera).to(means), camera.width, camera.height, near_plane=near,
             eps2d=constants()["SCREEN_BLUR"], sh_degree=degree, packed=False, backgrounds=behind[None],
             absgrad=stats is not None,
         )  # fmt: skip
@@ -77,7 +77,7 @@ class GsplatCore(Delegating):
         return Rasterized(image, alpha[0, :, :, 0], None, int(visible.sum()), instances, visible)
 
 
-def _matrices(camera: Cameras) -> Tensor:
+def matrices(camera: Cameras) -> Tensor:
     """The intrinsics as matrices: [C, 3, 3]."""
     fx, fy, cx, cy = camera.intrinsics.unbind(1)
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)

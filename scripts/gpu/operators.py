@@ -19,11 +19,14 @@ from gpu.context import Context, Rows, Sizes, module
 from gpu.timing import Sides, Work, compared
 from nerfkit.contracts import Cameras, Gaussians, Rays
 from nerfkit.core import choose_core
+from nerfkit.core.arguments import checked_degree
 from nerfkit.core.backends import obstacle
+from nerfkit.core.delegate import Delegating
+from nerfkit.core.gsplat import matrices
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.occupancy import Occupancy, Steps
 from nerfkit.core.optim import FusedAdam
-from nerfkit.core.types import SplatStats
+from nerfkit.core.types import Rasterized, SplatStats
 
 
 def scene(sizes: Sizes, device: torch.device) -> tuple[Gaussians, Cameras]:
@@ -48,10 +51,39 @@ def leaves(gaussians: Gaussians) -> list[Tensor]:
     return [getattr(gaussians, field.name) for field in dataclasses.fields(gaussians)]
 
 
-def rasterizers(device: torch.device) -> dict[str, Any]:
+class Gsplat(Delegating):
+    """gsplat as its own training calls it, and nerfkit's core for the rest of a step.
+
+    Not through nerfkit's adapter, which asks the GPU how many splats are seen, and sends it the camera, each time.
+    """
+
+    name = "gsplat"
+
+    def __init__(self, rest: Any, camera: Cameras, device: torch.device):
+        super().__init__(rest)
+        self._rasterization = importlib.import_module("gsplat").rasterization
+        self._view = camera.cam_from_world.to(device), matrices(camera).to(device), camera.width, camera.height
+
+    def rasterize(
+        self, gaussians: Gaussians, camera: Cameras, background: Tensor, *, stats: SplatStats | None = None
+    ) -> Rasterized:
+        """A picture [3, H, W] by the camera that was given first, and before black.
+
+        Args:
+            stats: finds the absolute gradients that they would take, but adds them to nothing.
+        """
+        g = gaussians
+        image, alpha, _ = self._rasterization(
+            g.means, g.quats, g.scales, g.opacities, g.sh, *self._view, sh_degree=checked_degree(g, camera, None),
+            packed=False, absgrad=stats is not None,
+        )  # fmt: skip
+        return Rasterized(image[0].permute(2, 0, 1), alpha[0, :, :, 0])
+
+
+def rasterizers(camera: Cameras, device: torch.device) -> dict[str, Any]:
     found = {"nerfkit": choose_core("nerfkit", device)}
     if obstacle("gsplat", device) is None:
-        found["gsplat"] = choose_core("gsplat", device)
+        found["gsplat"] = Gsplat(found["nerfkit"], camera, device)
     return found
 
 
@@ -63,7 +95,7 @@ def rasterizing(context: Context) -> Rows:
 def drawing(context: Context, what: str, gaussians: Gaussians, camera: Cameras) -> Rows:
     """A view of Gaussians drawn by every rasterizer: forward, with its gradients, and as a whole training step."""
     target = torch.rand(3, camera.height, camera.width, device=context.device)
-    cores = rasterizers(context.device)
+    cores = rasterizers(camera, context.device)
     what = f"{what}, {camera.width}x{camera.height}"
     for name, make in (("rasterize", forward), ("rasterize, forward and backward", both), ("training step", step)):
         yield from compared(
@@ -80,10 +112,14 @@ def forward(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) ->
 
 
 def both(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Work:
+    gradient: list[Tensor] = []  # laid out as the picture is, by channels or by pixels
+
     def work() -> None:
         stats = SplatStats.zeros(len(gaussians), target.device)
         image = core.rasterize(gaussians, camera, torch.zeros(3), stats=stats).image
-        torch.autograd.grad((image * target).sum(), leaves(gaussians))
+        if not gradient:
+            gradient.append(torch.empty_like(image).copy_(target))
+        torch.autograd.grad(image, leaves(gaussians), gradient)
 
     return work
 
@@ -169,7 +205,11 @@ def marching(context: Context) -> Rows:
 
 
 def similarity(context: Context) -> Rows:
-    """0.8 L1 + 0.2 (1 - SSIM), forward and backward."""
+    """0.8 L1 + 0.2 (1 - SSIM), forward and backward.
+
+    What ours needs of the photo alone, its blurred mean and square, is found before: a training keeps it for as long as
+    it keeps the photo. The others have no place for it, and blur the photo each time.
+    """
     sizes, device = context.sizes, context.device
     core = choose_core("nerfkit", device)
     rng = torch.Generator().manual_seed(0)

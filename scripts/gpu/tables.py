@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu.context import Row
+from nerfkit.files import write_text
 
 SHARES = ("of the floor's speed", "of the busy time", "GPU idle")
 
@@ -28,11 +29,11 @@ class Tables:
         self.save()
 
     def save(self) -> None:
-        """After every row: what comes later may never come."""
+        """After every row, since what comes later may never come, and each file whole or not at all."""
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
-            (self.out / "bench.json").write_text(json.dumps({**self.about, "tables": self.rows}, indent=1) + "\n")
-            (self.out / "bench.md").write_text(self.whole())
+            write_text(self.out / "bench.json", json.dumps({**self.about, "tables": self.rows}, indent=1) + "\n")
+            write_text(self.out / "bench.md", self.whole())
 
     def whole(self) -> str:
         """All rows, each table once."""

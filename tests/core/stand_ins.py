@@ -111,7 +111,7 @@ class GsplatKernels:
             away = pixels[:, None] + 0.5 - means2d[0, listed]
             values = (array[0, listed] for array in (conics, colors, opacities))
             x, y = pixels.long().unbind(1)
-            image[0, y, x], alpha[0, y, x, 0] = _blend(away, *values, backgrounds[0])
+            image[0, y, x], alpha[0, y, x, 0] = _blend(away, *values, backgrounds)
         return image, alpha, None
 
     @staticmethod
@@ -128,7 +128,7 @@ class GsplatKernels:
             leaves = [array.detach()[0, listed].requires_grad_() for array in (conics, colors, opacities)]
             x, y = pixels.long().unbind(1)
             with torch.enable_grad():
-                drawn = _blend(away, *leaves, backgrounds[0])
+                drawn = _blend(away, *leaves, backgrounds)
             v_drawn = v_colors[0, y, x], v_alphas[0, y, x, 0]
             v_away, *others = torch.autograd.grad(drawn, [away, *leaves], v_drawn)
             v_abs[0].index_add_(0, listed, v_away.abs().sum(0))
@@ -181,7 +181,7 @@ def _tiles(width: int, height: int, size: int, offsets: Tensor, flatten_ids: Ten
 
 
 def _blend(
-    away: Tensor, conics: Tensor, values: Tensor, opacities: Tensor, background: Tensor
+    away: Tensor, conics: Tensor, values: Tensor, opacities: Tensor, backgrounds: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Pictures [P, D] and alphas [P] of Gaussians, near to far, that pixels are `away` [P, G, 2] from."""
     x, y = away.unbind(-1)
@@ -190,7 +190,9 @@ def _blend(
     alphas = torch.where(alphas < _ALPHA_CUT, 0, alphas)
     alphas = torch.where((1 - alphas).cumprod(1) <= _LEFT_LEAST, 0, alphas)  # and all behind the one that fills
     after = torch.cat([torch.ones(len(away), 1), (1 - alphas).cumprod(1)], 1)
-    image = (alphas * after[:, :-1]) @ values + after[:, -1:] * background
+    image = (alphas * after[:, :-1]) @ values
+    if backgrounds is not None:
+        image = image + after[:, -1:] * backgrounds[0]
     return image, 1 - after[:, -1]
 
 

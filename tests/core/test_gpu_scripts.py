@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 import torch
 from pretend_gpu import pretend_gpu
+
+from core import stand_ins
+from nerfkit.core import choose_core
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -76,6 +80,34 @@ def test_every_case_works_on_a_gpu_that_is_none(name: str, gpu: None, work: Path
     assert all(row["ms"] > 0 and row["floor ms"] > 0 for row in ours)
 
 
+def test_gsplat_is_given_the_same_work(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same picture and gradients, within what its rules differ by."""
+    stand_ins.gsplat_on_the_cpu(monkeypatch)
+    context = _context("cpu", work)
+    gaussians, camera = operators.scene(dataclasses.replace(context.sizes, gaussians=200), context.device)
+    gaussians.opacities.data.clamp_max_(0.5)
+    target = torch.rand(3, camera.height, camera.width)
+    ours = choose_core("nerfkit", "cpu")
+    gsplat = operators.Gsplat(ours, camera, context.device)
+    pictures, gradients = [], []
+    grad = torch.autograd.grad
+
+    def watched(outputs: Any, inputs: Any, *others: Any) -> Any:
+        found = grad(outputs, inputs, *others)
+        if inputs[0] is gaussians.means:  # not what the stand-in itself asks for
+            gradients.append(found)
+        return found
+
+    monkeypatch.setattr(torch.autograd, "grad", watched)
+    for core in (ours, gsplat):
+        pictures.append(core.rasterize(gaussians, camera, torch.zeros(3)).image)
+        operators.both(core, gaussians, camera, target)()
+        operators.step(core, gaussians, camera, target)()
+    assert (pictures[0] - pictures[1]).abs().max() < 2e-3 and pictures[0].max() > 0.2
+    for a, b in zip(*gradients, strict=True):
+        assert (a - b).norm() < 0.02 * a.norm()
+
+
 # --- floors -------------------------------------------------------------------------------------------------
 
 
@@ -103,8 +135,8 @@ def test_every_named_operator_is_one(work: Path) -> None:
 def test_splats_are_counted_at_the_pixels_they_reach(work: Path) -> None:
     context = _context("cpu", work)
     gaussians, camera = operators.scene(context.sizes, context.device)
-    found = roofline.operators(context, operators.forward(operators.rasterizers(context.device)["nerfkit"], gaussians,
-                                                          camera, torch.zeros(3, 64, 96)))  # fmt: skip
+    core = operators.rasterizers(camera, context.device)["nerfkit"]
+    found = roofline.operators(context, operators.forward(core, gaussians, camera, torch.zeros(3, 64, 96)))
     assert [part.operator for part in found] == ["nk_project_fwd", "nk_bin", "nk_fill", "nk_rasterize_fwd"]
     assert found[-1].bound_by == "arithmetic" and all(part.ms > 0 and part.floor_ms > 0 for part in found)
 
@@ -189,6 +221,32 @@ def test_stages_end_in_time_and_alone(tmp_path: Path) -> None:
     assert "no time was left" in text and "| some | table |" in text and "--- the end of bad.log\nwrong" in text
 
 
+def test_what_was_built_is_tested_and_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "a folder", tmp_path / "out"
+    for name, script in {
+        "gpu_build.sh": 'echo building >&2; mkdir libraries; echo "$PWD/libraries"',
+        "gpu_test.sh": 'test -d "$NERFKIT_LIBRARIES" && test "$1" != memcheck',
+        "gpu_bench.py": """import os, sys
+assert os.path.isdir(os.environ["NERFKIT_LIBRARIES"])
+open(sys.argv[2] + "/bench.md", "w").write("| some | table |")""",
+    }.items():
+        file = root / "scripts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(script)
+    monkeypatch.setattr(gpu_all, "ROOT", root)
+    monkeypatch.setattr(sys, "argv", ["gpu_all.py", "--out", str(out), "--minutes", "1"])
+    assert gpu_all.main() == 1
+    found = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.split("memcheck begins")[1].splitlines()
+                 if line.startswith(("build ", "operators ", "memcheck ", "bench ")))  # fmt: skip
+    assert {name for name, result in found.items() if result.startswith("passed ")} == {"build", "operators", "bench"}
+    assert found["memcheck"].startswith("failed with status 1 ")
+    assert "| some | table |" in (out / "summary.txt").read_text()
+    logs = {f"{name}.log" for name in ("build", *gpu_all.TESTS, "bench")}
+    assert {file.name for file in out.iterdir()} == {*logs, "summary.txt"}
+
+
 # --- what there may not be ----------------------------------------------------------------------------------
 
 BARE = """
@@ -228,4 +286,5 @@ def missing_packages() -> set[str]:
     return {
         "tyro", "pycolmap", "viser", "trimesh", "xatlas", "coacd", "fast_simplification", "pxr", "OpenEXR", "lensfunpy",
         "imageio_ffmpeg", "pillow_heif", "plyfile", "zstandard", "lpips", "playwright", "websockets", "gsplat",
+        "skimage", "rich", "torchmetrics",
     }  # fmt: skip

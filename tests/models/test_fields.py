@@ -417,7 +417,7 @@ def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) ->
     [
         ({"features": 3}, "--ngp.features 3: must be 1, 2, 4 or 8"),
         ({"sh_degree": 5}, "--ngp.sh-degree 5: must be 0 to 3"),
-        ({"width": 0}, "--ngp.width 0: must be from 1 to 1024"),
+        ({"width": 0}, "--ngp.width 0: must be 1 to 1024"),
         ({"coarsest": 64, "finest": 32}, "--ngp.coarsest 64: must be from 1 to --ngp.finest 32"),
         ({"batch": 1}, "--ngp.batch 1: must be 1024 or more"),
         ({"grid_cells": 100}, "--ngp.grid-cells 100: must be a multiple of 32"),

@@ -13,9 +13,10 @@ from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import choose_core
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import SplatStats
+from nerfkit.errors import NerfkitError
 from nerfkit.models.gaussians import density
 from nerfkit.models.gaussians.config import Config
-from nerfkit.models.gaussians.model import _halved, _planes, default_cap
+from nerfkit.models.gaussians.model import Model, _halved, _planes, default_cap
 from nerfkit.models.gaussians.parameters import NAMES, Parameters, activate, initial, raise_sh_degree
 
 CONFIG = Config(cap=100)
@@ -188,3 +189,12 @@ def test_default_cap_follows_the_photos_and_the_device(side: int, on_cpu: int, o
     scene = SimpleNamespace(views=[Photo(64, 64), SimpleNamespace(camera=SimpleNamespace(width=side, height=side))])
     assert default_cap(scene, torch.device("cpu")) == on_cpu  # type: ignore[arg-type]
     assert default_cap(scene, torch.device("cuda", 1)) == on_gpu  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"cap": 0}, "cap 0: must be 1 or more"), ({"sh_degree": 4}, "sh-degree 4: must be 0 to 3")],
+)
+def test_options_without_sense_are_told(options: dict[str, int], words: str) -> None:
+    with pytest.raises(NerfkitError, match=rf"--gaussians\.{words}"):
+        Model.create(Config(**options), SimpleNamespace(train=[]), choose_core(), torch.device("cpu"))  # type: ignore[arg-type]

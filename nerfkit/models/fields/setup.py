@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nerfkit import limits
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
@@ -27,12 +28,7 @@ log = logging.getLogger("nerfkit")
 
 def check(config: FieldConfig, scene: Scene, model: str) -> None:
     """Raises NerfkitError: options that make no sense, or nothing to train on."""
-    for name, least in (("batch", 1024), ("samples", 16), ("grid_cells", 32)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise NerfkitError(f"--{model}.{name.replace('_', '-')} {value}: must be {least} or more")
-    if not 0 <= config.appearance <= 64:
-        raise NerfkitError(f"--{model}.appearance {config.appearance}: must be from 0 to 64")
+    limits.check(config, f"{model}.")
     if config.grid_cells % 32:
         raise NerfkitError(f"--{model}.grid-cells {config.grid_cells}: must be a multiple of 32")
     if not scene.train:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from nerfkit import limits
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
@@ -78,10 +79,7 @@ class Model:
         Raises:
             NerfkitError: the scene has no points or no training views, or the options make no sense.
         """
-        if not 0 <= config.sh_degree <= 3:
-            raise NerfkitError(f"--gaussians.sh-degree {config.sh_degree}: must be 0 to 3")
-        if config.cap is not None and config.cap < 1:
-            raise NerfkitError(f"--gaussians.cap {config.cap}: must be 1 or more")
+        limits.check(config, f"{cls.name}.")
         if not scene.train:
             raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
         rng = torch.Generator().manual_seed(1)

@@ -60,17 +60,6 @@ def _check(config: Config) -> None:
         if getattr(config, name) not in choices:
             words = " or ".join(choice for choice in choices if choice)
             raise NerfkitError(f"--nerf.{name} {getattr(config, name)}: must be {words}")
-    bounds = (
-        ("depth", 1, 32), ("width", 2, 1024), ("frequencies", 0, 24), ("direction_frequencies", 0, 24), ("skip", 0, 32),
-        ("coarse", 2, 4096), ("fine", 1, 4096),
-    )  # fmt: skip
-    for name, least, most in bounds:
-        value = getattr(config, name)
-        if value is not None and not least <= value <= most:
-            option = f"--nerf.{name.replace('_', '-')} {value}"
-            raise NerfkitError(f"{option}: must be from {least} to {most}")
-    if config.raw_noise < 0:
-        raise NerfkitError(f"--nerf.raw-noise {config.raw_noise}: must be 0 or more")
     if config.preset == "fast" and config.width is not None and config.width > 128:
         raise NerfkitError(
             f"--nerf.width {config.width}: the fast preset's networks are at most 128 wide; use --nerf.preset paper"
