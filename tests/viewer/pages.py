@@ -65,7 +65,7 @@ def picture(page: Any) -> np.ndarray:
     return np.asarray(shot)[NOTE:, : shot.width - PANEL] / 255.0
 
 
-def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 20.0) -> np.ndarray:
+def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 40.0) -> np.ndarray:
     """The first picture of which that holds; fails where none comes."""
     end = time.monotonic() + timeout
     while True:

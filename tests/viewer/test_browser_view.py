@@ -114,7 +114,7 @@ def test_keyframes_laid_in_the_page_become_a_video(page: Any, vivid_run: Run, tm
 
 def test_a_channel_is_drawn_here_for_who_chose_it(page: Any, browser: Any, vivid_run: Run, tmp_path: Path) -> None:
     file = tmp_path / "splats.ply"
-    ply.write(file, vivid_run.model().gaussians())  # type: ignore[attr-defined]
+    ply.write(file, vivid_run.model().gaussians(), up="z")  # type: ignore[attr-defined]
     with Serving("view", str(file), "--port", "0") as serving:
         came: list[float] = []
         page.on("websocket", lambda opened: opened.on("framereceived", lambda _: came.append(time.monotonic())))
