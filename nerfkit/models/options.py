@@ -11,6 +11,9 @@ from typing import Any, Self
 class ModelOptions:
     """A model's options. Those that are None are chosen once it is known where the model will be trained."""
 
+    def check(self, model: str) -> None:
+        """Raises NerfkitError: values within their limits that make no sense all the same, as ``--MODEL.option``."""
+
     def for_device(self, device: str) -> Self:
         """The same with a value for each option that the device decides on and that wasn't given.
 

@@ -33,8 +33,7 @@ def check(config: FieldConfig, scene: Scene, model: str) -> None:
             raise NerfkitError(f"--{model}.{name.replace('_', '-')} {value}: must be {least} or more")
     if not 0 <= config.appearance <= 64:
         raise NerfkitError(f"--{model}.appearance {config.appearance}: must be from 0 to 64")
-    if config.grid_cells % 32:
-        raise NerfkitError(f"--{model}.grid-cells {config.grid_cells}: must be a multiple of 32")
+    config.check(model)
     if not scene.train:
         raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
 

@@ -33,6 +33,7 @@ class Model(FieldModel):
             NerfkitError: the scene has no training views, or the options make no sense.
         """
         _check(config)
+        config.check(cls.name)  # before the preset decides
         config = config.for_device(str(device))
         check(config, scene, cls.name)
         space, possible = space_of(scene, config, cones=config.antialias)
@@ -71,11 +72,3 @@ def _check(config: Config) -> None:
             raise NerfkitError(f"{option}: must be from {least} to {most}")
     if config.raw_noise < 0:
         raise NerfkitError(f"--nerf.raw-noise {config.raw_noise}: must be 0 or more")
-    if config.preset == "fast" and config.width is not None and config.width > 128:
-        raise NerfkitError(
-            f"--nerf.width {config.width}: the fast preset's networks are at most 128 wide; use --nerf.preset paper"
-        )
-    if config.preset == "fast" and config.disparity is not None:
-        raise NerfkitError("--nerf.disparity: the fast preset marches rays; use it with --nerf.preset paper")
-    if config.antialias and config.space == "ndc":
-        raise NerfkitError("--nerf.antialias: cones don't stay cones with --nerf.space ndc; leave out one of them")
