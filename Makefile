@@ -78,10 +78,10 @@ emulated:
 
 # On a machine with an NVIDIA GPU, nvcc, and a Python with torch: no .venv and no network needed.
 gpu-test:
-	sh scripts/gpu_test.sh
+	@sh scripts/gpu_test.sh
 
 gpu-bench:
-	NERFKIT_LIBRARIES=$$(sh scripts/gpu_build.sh) PYTHONPATH=$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH} \
+	@libraries=$$(sh scripts/gpu_build.sh) && NERFKIT_LIBRARIES=$$libraries PYTHONPATH=$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH} \
 	$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) scripts/gpu_bench.py $(if $(SCENE),--scene $(SCENE))
 
 # All of it within MINUTES (9), with logs and tables in OUT; SCENE is one to train on, beside the bundled one.

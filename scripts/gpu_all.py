@@ -105,6 +105,9 @@ def main() -> int:
         together(tests, out, min(finish, time.monotonic() + TESTS_SHARE * 60 * options.minutes), report)
         if bench in stages and time.monotonic() < finish - LEFT_TO_SUM_UP:
             together([bench], out, finish, report)
+    else:
+        for stage in stages[1:]:
+            stage.result = "not run: nothing was built"
     libraries.unlink(missing_ok=True)
     text = summary(stages, out, time.monotonic() - start)
     (out / "summary.txt").write_text(text)

@@ -42,6 +42,10 @@ OWN = {f"training {name} on --scene": (functools.partial(training.own, model=nam
 
 def main() -> int:
     options = parse()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit(
+            f"gpu_bench.py: the torch of {sys.executable} sees no GPU; whether the script works: --device cpu --small"
+        )
     names = options.only or [*CASES, *(OWN if options.scene else ())]
     cases, limits = {**CASES, **OWN}, {name: limit for name, (_, limit) in {**CASES, **OWN}.items()}
     own_seconds = {"gaussians": options.own_seconds, "ngp": options.own_seconds / 2}

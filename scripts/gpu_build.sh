@@ -5,6 +5,18 @@ set -eu
 cd "$(dirname "$0")/.."
 architectures=${NERFKIT_GPU_ARCHITECTURES:-native}
 command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+refuse() {
+  echo "gpu_build.sh: $1" >&2
+  exit 1
+}
+command -v nvcc >/dev/null || refuse 'nvcc is missing; install the CUDA toolkit, or set CUDA_HOME to its folder'
+command -v cmake >/dev/null || refuse 'cmake is missing; install it, for instance with pip install cmake'
+# Any trace of a GPU will do: containers may lack nvidia-smi, WSL and Jetson the usual devices.
+has_gpu() { nvidia-smi -L || ls /dev/nvidia* || ls /dev/nvmap || ls /dev/dxg; }
+if [ "$architectures" = native ] && ! has_gpu >/dev/null 2>&1; then
+  refuse 'there is no NVIDIA GPU here to build for; for one of another machine name its architecture, such as
+NERFKIT_GPU_ARCHITECTURES=90, or see that all compiles: make cuda'
+fi
 generator='Unix Makefiles'
 command -v ninja >/dev/null && generator=Ninja
 folder=build/gpu/$(echo "$generator" | tr 'A-Z ' 'a-z_')

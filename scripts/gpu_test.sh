@@ -16,9 +16,7 @@ set -eu
 cd "$(dirname "$0")/.."
 python=python3
 test -x .venv/bin/python && python=.venv/bin/python
-if [ -z "${NERFKIT_LIBRARIES:-}" ]; then NERFKIT_LIBRARIES=$(sh scripts/gpu_build.sh); fi
 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
-export NERFKIT_LIBRARIES PYTHONPATH NERFKIT_TEST_DEVICE
 NERFKIT_TEST_DEVICE=${NERFKIT_TEST_DEVICE:-cuda}
 stages=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -26,11 +24,22 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift
 done
 [ $# -eq 0 ] || shift
-if [ "$NERFKIT_TEST_DEVICE" = cuda ]; then
-  "$python" -c 'import torch; assert torch.cuda.is_available(), "torch sees no GPU"; print(torch.__version__, torch.cuda.get_device_name(0))'
-fi
+has() { "$python" -c "import importlib.util as u, sys; sys.exit(u.find_spec('$1') is None)"; }
+refuse() {
+  echo "gpu_test.sh: $1" >&2
+  exit 1
+}
 
-has() { "$python" -c "import $1" 2>/dev/null; }
+for package in torch pytest; do
+  has $package || refuse "$python has no $package; install it, or run make setup"
+done
+if [ "$NERFKIT_TEST_DEVICE" = cuda ]; then
+  "$python" -c 'import torch; print(torch.__version__, torch.cuda.get_device_name(0))' 2>/dev/null \
+    || refuse "the torch of $python sees no GPU; these tests need one (make test runs all others)"
+fi
+if [ -z "${NERFKIT_LIBRARIES:-}" ]; then NERFKIT_LIBRARIES=$(sh scripts/gpu_build.sh); fi
+export NERFKIT_LIBRARIES PYTHONPATH NERFKIT_TEST_DEVICE
+
 pytest() { "$python" -m pytest -q -p no:cacheprovider "$@"; }
 
 # What a kernel finds wrong with its arrays is told by the same call only where calls wait: CUDA_LAUNCH_BLOCKING.

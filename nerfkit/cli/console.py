@@ -26,7 +26,7 @@ _PLAIN_SURE = 0.5  # seconds that tell a speed
 class Console:
     def __init__(self, quiet: bool = False, json: bool = False):
         self.quiet, self.json = quiet, json
-        self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self._lock = threading.RLock()  # progress comes from threads that write, warnings from those that draw
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -50,7 +50,7 @@ class Console:
         """A table at its full width: a narrow terminal folds its lines, which is better than to lose figures."""
         self.close_bars()
         if not self.quiet:
-            wide = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=_WIDEST)
+            wide = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False, width=_WIDEST)
             wide.width = Measurement.get(wide, wide.options, table).maximum
             wide.print(table)
 

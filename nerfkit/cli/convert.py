@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nerfkit.cli.console import Console
     from nerfkit.contracts import Gaussians
     from nerfkit.splats.judge import Judge
+    from nerfkit.splats.upright import Up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")
     if options.up is None and any(map(_needs_up, options.files)):
-        usual = f"up is taken to be {up}, as in most splat files; --up z for what nerfkit exports"
-        console.say(usual if said is None else f"up is {up}, by the file's own word")
+        console.say(_told_up(said, up, sources, out))
 
     def judge(kept: Gaussians) -> Judge:
         from nerfkit.splats.judge import Judge
@@ -71,6 +71,19 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
         return splat_page.save(out, splats, options, shown, judge, name, console)
     return save(out, splats, options, known, judge, console)
+
+
+def _told_up(said: Up | None, up: Up, sources: list[Path], out: Path) -> str:
+    """A line about which axis is up, where no option says it."""
+    from nerfkit.splats import formats
+
+    if said is not None:
+        return f"up is {up}, by the file's own word"
+    if not all(map(formats.is_upright, sources)):
+        return f"up is taken to be {up}, as in most splat files; --up z for what nerfkit exports"
+    if _needs_up(out):
+        return "up is +Y, as in all of glTF"
+    return f"glTF's up, +Y, becomes {up}, as in most splat files; --up z for what nerfkit exports"
 
 
 def _needs_up(file: Path) -> bool:

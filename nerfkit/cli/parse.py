@@ -59,6 +59,8 @@ def parse(options: Any, verb: str, description: str, arguments: list[str]) -> An
             print(_EVERY_VERB)
             raise SystemExit(0) from None
         mistake = _wrong_count(options, arguments) or _in_one_line(heard.getvalue())
+        if late := re.match(r"unrecognized options: ([^-,\s][^,]*)", mistake):
+            mistake = f"{late[1]}: what stands here is no option's; name files before the options"
         print(f"error: {mistake}; see nerfkit {verb} --help", file=sys.stderr)
         raise SystemExit(2) from None
     finally:

@@ -14,7 +14,8 @@ from nerfkit import models
 from nerfkit.cli.train_bar import TrainBar
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import Frames, Port
-from nerfkit.train.config import TrainConfig
+from nerfkit.models.options import ModelOptions
+from nerfkit.train.config import TrainConfig, differing
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
@@ -67,11 +68,14 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     from nerfkit.train.fit import fit
     from nerfkit.train.run import Run
 
-    config, out = config_of(options), run_folder(options)
+    out = run_folder(options)
+    known = Run.open(out) if options.resume else None
+    if known is not None and options.model == TrainConfig.model:  # not given
+        options.model = known.config.model
+    config = config_of(options)
     config.check()
     check_viewer(options)
-    if options.resume:
-        known = Run.open(out)
+    if known is not None:
         same_scene(config.scene, known)
         same_frames(config.scene, options.frames, known)
         warn_of_new_poses(known, console)
@@ -125,8 +129,20 @@ def watched(options: TrainOptions, bar: TrainBar, console: Console) -> Iterator[
 
 
 def config_of(options: TrainOptions) -> TrainConfig:
-    """The run's config, with the options of the chosen model."""
+    """The run's config, with the options of the chosen model.
+
+    Raises:
+        NerfkitError: there is no such model, or options of another one are given.
+    """
     models.config_class(options.model)  # names the models there are, should this be none
+    others = {item.name: getattr(options, item.name) for item in fields(options) if item.name != options.model}
+    for name, given in others.items():
+        if isinstance(given, ModelOptions) and (strange := differing(given, type(given)())):
+            option = next(iter(strange)).replace("_", "-")
+            raise NerfkitError(
+                f"--{name}.{option}: is for --model {name}, and this is --model {options.model}; leave it out, or "
+                "choose that model"
+            )
     values = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
     return TrainConfig(**values | {"model_options": getattr(options, options.model)})
 

@@ -6,10 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
+from nerfkit import limits
+
 
 @dataclass
 class ModelOptions:
     """A model's options. Those that are None are chosen once it is known where the model will be trained."""
+
+    def check(self, model: str) -> None:
+        """Raises NerfkitError: values out of their limits, or that make no sense together; as ``--MODEL.option``."""
+        limits.check(self, f"{model}.")
 
     def for_device(self, device: str) -> Self:
         """The same with a value for each option that the device decides on and that wasn't given.

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class TrainConfig:
         if self.steps is not None and self.budget is not None:
             raise NerfkitError("--steps and --budget both set the length of the run; give one of them")
         limits.check(self, leave=("model_options",))
-        limits.check(self.model_options, f"{self.model}.")
+        self.model_options.check(self.model)
         if self.budget is not None:
             parse_duration(self.budget)
 
@@ -99,6 +100,12 @@ class TrainConfig:
             return cls(**values, model_options=model_options)
         except (KeyError, TypeError) as error:
             raise NerfkitError(f"{path}: written by another version of nerfkit ({error}); train again") from None
+
+
+def differing(given: Any, defaults: Any, leave: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a dataclass that are not as in ``defaults``."""
+    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(given) if field.name not in leave}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
 def _tuples(value: Any) -> Any:

@@ -6,14 +6,14 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nerfkit import models
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.train.config import TrainConfig
+from nerfkit.train.config import TrainConfig, differing
 
 if TYPE_CHECKING:
     from nerfkit.contracts import SceneModel
@@ -91,17 +91,16 @@ class Run:
         Raises:
             NerfkitError: ``given`` changes something that must stay.
         """
-        defaults = TrainConfig(given.scene, model=given.model)
-        asked = {field.name: getattr(given, field.name) for field in fields(given)}
-        asked = {k: v for k, v in asked.items() if v != getattr(defaults, k) and k not in ("scene", "images")}
-        if "model_options" in asked and given.model == self.config.model:  # the device chose what wasn't given
-            asked["model_options"] = given.model_options.filled(vars(self.config.model_options))
-        for name, value in asked.items():
-            if name not in CHANGEABLE and value != getattr(self.config, name):
-                option = f"--{given.model} options" if name == "model_options" else f"--{name.replace('_', '-')}"
-                raise NerfkitError(
-                    f"{self.path}: a resumed run keeps its {option}; leave it out, or start anew with --overwrite"
-                )
+        asked = differing(given, TrainConfig(given.scene), leave=("scene", "images", "model_options"))
+        kept = [name for name, value in asked.items() if name not in CHANGEABLE and value != getattr(self.config, name)]
+        options = differing(given.model_options, models.config_class(given.model)())
+        own = vars(self.config.model_options) if given.model == self.config.model else {}
+        kept += [f"{given.model}.{name}" for name, value in options.items() if name not in own or value != own[name]]
+        if kept:
+            option = kept[0].replace("_", "-")
+            raise NerfkitError(
+                f"{self.path}: a resumed run keeps its --{option}; leave it out, or start anew with --overwrite"
+            )
         if "steps" in asked or "budget" in asked:
             asked = {"steps": None, "budget": None} | asked
         return Run(self.path, replace(self.config, **asked))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import nerfkit
-from nerfkit.cli import VERBS
+from nerfkit.cli import VERBS, main
 
 
 def nerfkit_run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +52,17 @@ def test_unknown_verb_suggests_the_nearest() -> None:
     result = nerfkit_run("trian")
     assert result.returncode == 2
     assert result.stderr == "error: there is no verb 'trian' (did you mean train?); see nerfkit --help\n"
+
+
+def test_a_file_behind_the_options_is_told_where_it_belongs() -> None:
+    result = nerfkit_run("convert", "a.ply", "--up", "z", "b.ply")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: b.ply: what stands here is no option's; name files before the options;")
+
+
+def test_names_with_colons_are_told_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(Path(__file__).parent), "--device", "cuda:x", "--out", "none"]) == 2
+    assert "--device cuda:x: no such device" in capsys.readouterr().err
 
 
 def test_unknown_option_is_the_users_fault() -> None:

@@ -7,6 +7,7 @@ import math
 import typing
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -122,3 +123,22 @@ def test_what_is_no_number_or_too_few_of_them(words: str, told: str, capsys: pyt
 def test_numbers_before_a_run_with_a_number_for_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mesh", "--bounds", *"000111", "7"]) == 2
     assert "7: no such run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "words"),
+    [
+        ("ngp", "--ngp.grid-cells 33", "must be a multiple of 32"),
+        ("ngp", "--ngp.features 3", "must be 1, 2, 4 or 8"),
+        ("ngp", "--ngp.coarsest 9 --ngp.finest 8", "must be from 1 to --ngp.finest 8"),
+        ("nerf", "--nerf.width 256", "use --nerf.preset paper"),
+        ("nerf", "--nerf.antialias --nerf.space ndc", "leave out one of them"),
+    ],
+)
+def test_options_that_make_no_sense_leave_no_run(
+    model: str, option: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["train", str(tmp_path / "scene"), "--out", str(tmp_path / "run"), "--model", model, *option.split()]) == 2
+    )
+    assert words in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -247,6 +247,26 @@ open(sys.argv[2] + "/bench.md", "w").write("| some | table |")""",
     assert {file.name for file in out.iterdir()} == {*logs, "summary.txt"}
 
 
+@pytest.mark.skipif(torch.cuda.is_available() or Path("/dev/nvidiactl").exists(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["sh", "scripts/gpu_build.sh"], "gpu_build.sh: there is no NVIDIA GPU here to build for"),
+        (["sh", "scripts/gpu_test.sh"], "sees no GPU; these tests need one"),
+        ([sys.executable, "scripts/gpu_bench.py"], "sees no GPU"),
+    ],
+)
+def test_without_a_gpu_one_line_says_so(command: list[str], words: str, tmp_path: Path) -> None:
+    for tool in ("nvcc", "cmake"):  # whether or not they are installed: neither is run
+        (tmp_path / tool).write_text("#!/bin/sh\nexit 9\n")
+        (tmp_path / tool).chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for name in ("NERFKIT_GPU_ARCHITECTURES", "NERFKIT_TEST_DEVICE", "NERFKIT_LIBRARIES"):
+        env.pop(name, None)
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr
+
+
 # --- what there may not be ----------------------------------------------------------------------------------
 
 BARE = """

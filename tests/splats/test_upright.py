@@ -138,6 +138,15 @@ def test_convert_keeps_the_word(here: Path, words: list[str], up: Up | None) -> 
     assert formats.said_up(Path(out)) == up
 
 
+@pytest.mark.parametrize(("out", "words"), [("b.glb", "up is +Y, as in all of glTF"), ("b.ply", "+Y, becomes -y")])
+def test_gltf_is_upright_by_itself(here: Path, capsys: pytest.CaptureFixture[str], out: str, words: str) -> None:
+    assert convert("z.ply", "a.glb") == 0
+    capsys.readouterr()
+    assert convert("a.glb", out) == 0
+    said = capsys.readouterr().err
+    assert words in said and "taken to be" not in said
+
+
 def test_a_file_with_the_word_comes_out_upright(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     g = formats.read(Path("z.ply"))
     for words in (["z.ply", "out.glb"], ["z.ply", "there.sog"], ["there.sog", "out.glb"]):

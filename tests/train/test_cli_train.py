@@ -129,6 +129,12 @@ def test_options_of_the_model_reach_the_config() -> None:
     assert train.run_folder(parse("a/fox", "-o", "b")) == Path("b")
 
 
+def test_options_of_another_model_are_not_passed_over() -> None:
+    with pytest.raises(NerfkitError, match=r"--ngp\.batch: is for --model ngp, and this is --model gaussians; leave"):
+        train.config_of(parse("fox", "--ngp.batch", "4096"))
+    assert train.config_of(parse("fox", "--model", "ngp", "--ngp.batch", "4096")).model_options.batch == 4096
+
+
 def test_a_run_of_another_scene_is_not_resumed(tmp_path: Path) -> None:
     run = SimpleNamespace(path=tmp_path / "run", config=SimpleNamespace(scene=tmp_path / "fox"))
     train.same_scene(tmp_path / "fox", run)  # type: ignore[arg-type]

@@ -150,10 +150,18 @@ def test_a_resumed_run_keeps_what_it_is(scene_folder: Path, tmp_path: Path) -> N
     for changes, option in (
         ({"seed": 4}, "--seed"),
         ({"hold_out_every": 5}, "--hold-out-every"),
-        ({"model_options": toy.Config(learning_rate=1.0)}, "--toy options"),
+        ({"model_options": toy.Config(learning_rate=1.0)}, "--toy.learning-rate"),
+        ({"model": "ngp", "model_options": None}, "--model"),
     ):
         with pytest.raises(NerfkitError, match=f"a resumed run keeps its {option}; leave it out"):
             fit(tmp_path / "run", config(scene_folder, **changes), resume=True)  # type: ignore[arg-type]
+
+
+def test_some_of_a_runs_own_options_may_be_given_again(scene_folder: Path, tmp_path: Path) -> None:
+    fit(tmp_path / "run", config(scene_folder, model_options=toy.Config(learning_rate=0.02, nan_at=(1,))))
+    again = config(scene_folder, steps=90, model_options=toy.Config(learning_rate=0.02))
+    kept = Run.open(tmp_path / "run").resumed(again).config
+    assert (kept.steps, kept.model_options.learning_rate, kept.model_options.nan_at) == (90, 0.02, (1,))
 
 
 def test_resume_before_the_first_checkpoint_starts_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, Positive, PositiveShare, Share, Within
 from nerfkit.machine import free_memory
 from nerfkit.models.options import ModelOptions
@@ -44,6 +45,11 @@ class FieldConfig(ModelOptions):
     """What is left of the learning rate at the end."""
     lr_from: Share = 0.3
     """Progress at which the learning rate begins to fall."""
+
+    def check(self, model: str) -> None:
+        super().check(model)
+        if self.grid_cells % 32:
+            raise NerfkitError(f"--{model}.grid-cells {self.grid_cells}: must be a multiple of 32")
 
     def chosen(self, device: str) -> dict[str, Any]:
         batch = 1 << 18 if device.startswith("cuda") else 1 << 16

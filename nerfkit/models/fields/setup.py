@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nerfkit import limits
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.hull import fitting_cube, possible_cells
@@ -28,9 +27,7 @@ log = logging.getLogger("nerfkit")
 
 def check(config: FieldConfig, scene: Scene, model: str) -> None:
     """Raises NerfkitError: options that make no sense, or nothing to train on."""
-    limits.check(config, f"{model}.")
-    if config.grid_cells % 32:
-        raise NerfkitError(f"--{model}.grid-cells {config.grid_cells}: must be a multiple of 32")
+    config.check(model)
     if not scene.train:
         raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
 

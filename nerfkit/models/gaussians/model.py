@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from nerfkit import limits
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
@@ -79,7 +78,7 @@ class Model:
         Raises:
             NerfkitError: the scene has no points or no training views, or the options make no sense.
         """
-        limits.check(config, f"{cls.name}.")
+        config.check(cls.name)
         if not scene.train:
             raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
         rng = torch.Generator().manual_seed(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, PositiveShare, Share, Within
 from nerfkit.models.fields.config import FieldConfig
 
@@ -54,6 +55,24 @@ class Config(FieldConfig):
     """What is left of the learning rate at the end (paper 0.1, fast 0.03)."""
     lr_from: Share | None = None  # type: ignore[assignment]
     """Progress at which the learning rate begins to fall (paper 0, fast 0.3)."""
+
+    def check(self, model: str) -> None:
+        super().check(model)
+        for name, choices in (("preset", ("fast", "paper")), ("activation", (None, "relu", "softplus", "exp"))):
+            if getattr(self, name) not in choices:
+                words = " or ".join(choice for choice in choices if choice)
+                raise NerfkitError(f"--{model}.{name} {getattr(self, name)}: must be {words}")
+        if self.preset == "fast" and self.width is not None and self.width > 128:
+            raise NerfkitError(
+                f"--{model}.width {self.width}: the fast preset's networks are at most 128 wide; "
+                f"use --{model}.preset paper"
+            )
+        if self.preset == "fast" and self.disparity is not None:
+            raise NerfkitError(f"--{model}.disparity: the fast preset marches rays; use it with --{model}.preset paper")
+        if self.antialias and self.space == "ndc":
+            raise NerfkitError(
+                f"--{model}.antialias: cones don't stay cones with --{model}.space ndc; leave out one of them"
+            )
 
     def chosen(self, device: str) -> dict[str, Any]:
         """And what the preset decides on."""

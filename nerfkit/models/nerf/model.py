@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 
 from nerfkit.contracts import RenderCore
-from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.draw import Sampler
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.model import FieldModel
@@ -32,7 +31,6 @@ class Model(FieldModel):
         Raises:
             NerfkitError: the scene has no training views, or the options make no sense.
         """
-        _check(config)
         config = config.for_device(str(device))
         check(config, scene, cls.name)
         space, possible = space_of(scene, config, cones=config.antialias)
@@ -53,18 +51,3 @@ class Model(FieldModel):
             params, betas = fine.params, (0.9, 0.99)
         groups = [{"name": name, "params": [param]} for name, param in params.items()]
         return cls(config, scene, core, device, sampler, fine, groups, betas=betas)
-
-
-def _check(config: Config) -> None:
-    for name, choices in (("preset", ("fast", "paper")), ("activation", (None, "relu", "softplus", "exp"))):
-        if getattr(config, name) not in choices:
-            words = " or ".join(choice for choice in choices if choice)
-            raise NerfkitError(f"--nerf.{name} {getattr(config, name)}: must be {words}")
-    if config.preset == "fast" and config.width is not None and config.width > 128:
-        raise NerfkitError(
-            f"--nerf.width {config.width}: the fast preset's networks are at most 128 wide; use --nerf.preset paper"
-        )
-    if config.preset == "fast" and config.disparity is not None:
-        raise NerfkitError("--nerf.disparity: the fast preset marches rays; use it with --nerf.preset paper")
-    if config.antialias and config.space == "ndc":
-        raise NerfkitError("--nerf.antialias: cones don't stay cones with --nerf.space ndc; leave out one of them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from nerfkit.errors import NerfkitError
 from nerfkit.limits import Degree, Within
 from nerfkit.machine import level_2_cache
 from nerfkit.models.fields.config import FieldConfig
@@ -33,6 +34,13 @@ class Config(FieldConfig):
     """Hidden layers of the colour network; the density network has one."""
     sh_degree: Degree = 3
     """Degree of the spherical harmonics that directions are given as, 0 to 3."""
+
+    def check(self, model: str) -> None:
+        super().check(model)
+        if self.features not in (1, 2, 4, 8):
+            raise NerfkitError(f"--{model}.features {self.features}: must be 1, 2, 4 or 8")
+        if self.finest is not None and self.finest < self.coarsest:
+            raise NerfkitError(f"--{model}.coarsest {self.coarsest}: must be from 1 to --{model}.finest {self.finest}")
 
     def chosen(self, device: str) -> dict[str, Any]:
         """On a GPU what instant-ngp takes, whose tables of halfs fit into its second-level cache."""

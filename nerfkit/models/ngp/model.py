@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 
 from nerfkit.contracts import RenderCore
-from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.model import FieldModel
 from nerfkit.models.fields.setup import check, samples_of, space_of
@@ -32,16 +31,8 @@ class Model(FieldModel):
         """
         config = config.for_device(str(device))
         check(config, scene, cls.name)
-        _check(config)
         space, possible = space_of(scene, config)
         field = NgpField(config, space, len(scene.train), core, torch.Generator().manual_seed(1), device)
         marcher = Marcher(space, possible.to(device), core, samples_of(space, config), config.near)
         groups = [{"name": name, "params": [param]} for name, param in field.params.items()]
         return cls(config, scene, core, device, marcher, field, groups, betas=(0.9, 0.99))
-
-
-def _check(config: Config) -> None:
-    if config.features not in (1, 2, 4, 8):
-        raise NerfkitError(f"--ngp.features {config.features}: must be 1, 2, 4 or 8")
-    if config.finest is None or not 1 <= config.coarsest <= config.finest:
-        raise NerfkitError(f"--ngp.coarsest {config.coarsest}: must be from 1 to --ngp.finest {config.finest}")
