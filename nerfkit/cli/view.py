@@ -26,9 +26,9 @@ class Options:
     token, may look (default: this machine only)."""
     port: Port | None = None
     """Port to listen at (default: the first free one from 7007 on)."""
-    up: Literal["+z", "-z", "+y", "-y", "+x", "-x"] | None = None
-    """The axis that points up (default: what a splat file says, as those of nerfkit do, else -y, as in most others; +z
-    of runs, scenes and glTF). The page has it, too."""
+    up: Literal["+z", "-z", "+y", "-y", "+x", "-x", "z", "y", "x"] | None = None
+    """The axis that points up; z is +z (default: what a splat file says, as those of nerfkit do, else -y, as in most
+    others; +z of runs, scenes and glTF). The page has it, too."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"
@@ -42,7 +42,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.viewer.subject import open_subject, too_many
     from nerfkit.viewer.viewer import Viewer
 
-    subject = open_subject(options.subject, options.device, options.backend, options.up)
+    subject = open_subject(options.subject, options.device, options.backend, signed(options.up))
     if words := too_many(options.subject, subject):
         console.warn(words)
     viewer = Viewer(subject, options.host, options.port)
@@ -52,6 +52,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         while True:
             time.sleep(3600)
     return {"subject": str(options.subject), "url": viewer.url}
+
+
+def signed(axis: str | None) -> str | None:
+    """An axis with its sign: what ``convert`` calls z is +z here."""
+    return f"+{axis}" if axis in ("x", "y", "z") else axis
 
 
 def announce(viewer: Any, console: Console) -> None:

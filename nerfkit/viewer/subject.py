@@ -125,8 +125,10 @@ def _up_of_splats(path: Path) -> str:
         return "+z"  # it is turned to that
     said = formats.said_up(path)
     if said is None:
-        told = "%s doesn't say which way is up: it is taken to be %s, as in most splat files (--up or the page's menu)"
-        log.info(told, path, USUAL)
+        log.info(
+            "%s doesn't say which way is up: it is taken to be %s, as in most splat files; "
+            "--up z for what nerfkit exports, or the page's menu", path, USUAL,
+        )  # fmt: skip
     return next(sign for sign, up in _UPS.items() if up == (said or USUAL))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nerfkit.cli import main
+from nerfkit.cli import main, view
 from nerfkit.cli.export import up_of
+from nerfkit.cli.parse import parse
 from nerfkit.contracts import Gaussians
 from nerfkit.data.scene import Scene
 from nerfkit.splats import formats, upright
@@ -69,3 +70,10 @@ def test_a_world_that_lies_on_its_side_is_said(little_run: Run) -> None:
     colmap_from_world = upright.turn("-y").inverse().compose(upright.turn("z"))
     turned = replace(scene, scene_from_world=scene.scene_from_world.compose(colmap_from_world.inverse()))
     assert up_of(turned) == "-y"
+
+
+@pytest.mark.parametrize(
+    ("words", "up"), [([], None), (["--up", "z"], "+z"), (["--up", "-y"], "-y"), (["--up", "+x"], "+x")]
+)
+def test_axes_may_leave_out_their_sign(words: list[str], up: str | None) -> None:
+    assert view.signed(parse(view.Options, "view", "", ["a.spz", *words]).up) == up
