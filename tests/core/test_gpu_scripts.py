@@ -92,8 +92,8 @@ def test_gsplat_is_given_the_same_work(work: Path, monkeypatch: pytest.MonkeyPat
     pictures, gradients = [], []
     grad = torch.autograd.grad
 
-    def watched(outputs: Any, inputs: Any, *others: Any) -> Any:
-        found = grad(outputs, inputs, *others)
+    def watched(outputs: Any, inputs: Any, *others: Any, **named: Any) -> Any:
+        found = grad(outputs, inputs, *others, **named)
         if inputs[0] is gaussians.means:  # not what the stand-in itself asks for
             gradients.append(found)
         return found
