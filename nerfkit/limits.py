@@ -90,3 +90,12 @@ def _literals(hint: Any) -> list[Any]:
 
 def _plain(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def is_number(word: str) -> bool:
+    """Whether a word of a command line or a file is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

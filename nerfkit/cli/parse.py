@@ -30,6 +30,8 @@ from tyro.constructors import (
     UnsupportedTypeAnnotationError,
 )
 
+from nerfkit.limits import is_number
+
 _NO_VALUE = (  # what tyro says of a value that it can't read, and how that is said here
     (r"error parsing (\S+): no type matching (.+?) could be instantiated from \['(.*?)'\].*", r"\1 \3: must be \2"),
     (r"error parsing (\S+): invalid literal for int\(\) with base 10: '(.*)'", r"\1 \2: must be a whole number"),
@@ -77,7 +79,7 @@ def _wrong_count(options: Any, arguments: list[str]) -> str | None:
         name = word.replace("_", "-")
         if name not in widths:
             continue
-        given = list(itertools.takewhile(_is_number, arguments[index + 1 :]))
+        given = list(itertools.takewhile(is_number, arguments[index + 1 :]))
         width, repeated = widths[name]
         if not given or (len(given) % width if repeated else len(given) != width):
             more = ", or several times as many" if repeated else ""
@@ -95,14 +97,6 @@ def _widths(options: Any) -> Iterator[tuple[str, tuple[int, bool]]]:
             if len(numbers) > 1 and set(numbers) <= {int, float} and typing.get_origin(kind) is tuple:
                 yield f"--{name.replace('_', '-')}", (len(numbers), repeated)
                 break
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _in_one_line(box: str) -> str:

@@ -52,6 +52,7 @@ class _Field:
     shape: tuple[str, ...] | None  # None: a number
     optional: bool
     on_host: bool = False  # not in a GPU's memory: an array that the operator itself reads or writes
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def parse_header(text: str) -> dict[str, tuple[_Field, ...]]:
         fields = []
         for line in body.strip().splitlines():
             match = re.match(
-                r"\s*(?:const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?( on the host)?)?", line
+                r"\s*(const )?(\w+) (\*?)(\w+);(?:\s*/\* (?:\[([\w, ]*)\])?( or NULL)?( on the host)?)?", line
             )
             if match is None:
                 raise ValueError(f"nerfkit.h: {name}: cannot read the line {line.strip()!r}")
-            ctype, star, field, shape, optional, on_host = match.groups()
+            const, ctype, star, field, shape, optional, on_host = match.groups()
             sizes = tuple(size.strip() for size in shape.split(",")) if star and shape is not None else None
-            fields.append(_Field(field, ctype, sizes, optional is not None, on_host is not None))
+            fields.append(_Field(field, ctype, sizes, optional is not None, on_host is not None, const is not None))
         structs[name] = tuple(fields)
     return structs
 
@@ -181,6 +182,10 @@ class Library:
     @property
     def operators(self) -> tuple[str, ...]:
         return tuple(self._operators)
+
+    def fields(self, function: str) -> dict[str, _Field]:
+        """An operator's arguments by name, as ``nerfkit.h`` has them."""
+        return {field.name: field for field in self._operators[function].fields}
 
     def call(self, function: str, /, **arguments: Any) -> Any:
         """Runs an operator and returns its params struct (for the numbers it puts out).

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from gpu.context import Context, Rows
-from gpu.timing import BrokenDevice, one_line, raise_if_broken
+from gpu.timing import BrokenDevice, is_broken, one_line
 
 Case = Callable[[Context], Rows]
 Told = tuple[str, str, Any]  # what ("row", "fault", "done"), the case, and the table with its row, words, or seconds
@@ -72,11 +72,7 @@ def _work(pipe: Connection, cases: dict[str, Case], context: Context) -> None:
             pipe.send(("done", name, time.perf_counter() - start))
         except Exception as error:
             traceback.print_exc()
-            try:
-                raise_if_broken(context.device)
-            except BrokenDevice:
-                pipe.send(("broken", name, one_line(error)))
-                return
-            pipe.send(("broken" if isinstance(error, BrokenDevice) else "fault", name, one_line(error)))
-            if isinstance(error, BrokenDevice):
+            broken = isinstance(error, BrokenDevice) or is_broken(context.device)
+            pipe.send(("broken" if broken else "fault", name, one_line(error)))
+            if broken:
                 return

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,20 +94,9 @@ READ_TOO = {  # arrays that are written where what they held counts
 }  # fmt: skip
 
 
-@functools.cache
-def _read_only() -> dict[str, frozenset[str]]:
-    """The arrays that operators only read, by operator: those that nerfkit.h calls const."""
-    text = _library.header_path().read_text()
-    structs = dict(re.findall(r"typedef struct (nk_\w+_params) \{(.*?)\} \1;", text, re.DOTALL))
-    of_struct = {name: frozenset(re.findall(r"const \w+ \*(\w+);", body)) for name, body in structs.items()}
-    return {
-        name: of_struct[struct] for name, struct in re.findall(r"NK_API int (nk_\w+)\((?:const )?(\w+) \*p\)", text)
-    }
-
-
 def fewest_bytes(operator: str, arguments: Arguments) -> float:
     """What an operator's call has to read and write; a hash table no more often than it is looked into."""
-    fields = {field.name: field for field in _library.library()._operators[operator].fields}
+    fields = _library.library().fields(operator)
     total = 0.0
     for name, value in arguments.items():
         if not isinstance(value, Tensor) or fields[name].on_host:
@@ -118,7 +106,7 @@ def fewest_bytes(operator: str, arguments: Arguments) -> float:
             size = 0.0 if operator.endswith("_bwd") and arguments.get("grad_positions") is None else size
             looked_into = len(arguments["positions"]) * 8.0 * (len(arguments["offsets"]) - 1)
             size = min(size, looked_into * value.shape[1] * value.element_size())
-        total += size if name in _read_only()[operator] or name not in READ_TOO.get(operator, ()) else 2 * size
+        total += size if fields[name].read_only or name not in READ_TOO.get(operator, ()) else 2 * size
     return total
 
 

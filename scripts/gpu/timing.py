@@ -67,6 +67,14 @@ def raise_if_broken(device: torch.device) -> None:
             raise BrokenDevice(one_line(error)) from error
 
 
+def is_broken(device: torch.device) -> bool:
+    try:
+        raise_if_broken(device)
+    except BrokenDevice:
+        return True
+    return False
+
+
 def one_line(error: BaseException) -> str:
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}"[:300]

@@ -137,7 +137,7 @@ class LibraryOnDevice:
         return getattr(_library.library(torch.device(self.device).type), name)
 
     def call(self, function: str, /, **arguments: Any) -> Any:
-        fields = {field.name: field for field in self._operators[function].fields}
+        fields = self.fields(function)
         moved = {
             name: value.to(self.device) if isinstance(value, Tensor) and not fields[name].on_host else value
             for name, value in arguments.items()

@@ -12,6 +12,7 @@ import torch
 
 from nerfkit.data.transforms import applied
 from nerfkit.errors import NerfkitError
+from nerfkit.limits import is_number
 from nerfkit.views.paths import checks
 from nerfkit.views.paths.camera_path import CameraPath, Keyframe
 
@@ -130,12 +131,4 @@ def _path(file: Path, keys: list[tuple[torch.Tensor, float, float]]) -> CameraPa
 
 def _is_image(words: Sequence[str]) -> bool:
     """Whether a line of COLMAP's is that of an image: its points' come in threes, and names may have spaces."""
-    return len(words) > 9 and (len(words) % 3 != 0 or not all(_is_number(word) for word in words))
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return len(words) > 9 and (len(words) % 3 != 0 or not all(map(is_number, words)))
