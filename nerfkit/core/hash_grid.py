@@ -44,3 +44,7 @@ class HashGrid:
     def width(self) -> int:
         """Features of a point: those of all levels, one after the other."""
         return self.levels * self.features
+
+    def first_table(self, rng: torch.Generator) -> Tensor:
+        """Features [entries, features] to begin with, uniform in +-1e-4 (Müller et al. 2022, section 4), on the CPU."""
+        return (torch.rand(self.entries, self.features, generator=rng) * 2 - 1) * 1e-4

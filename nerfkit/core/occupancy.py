@@ -40,6 +40,15 @@ class Occupancy:
             cells = (self.bits[:, None] >> places & 1).bool()
         return cells.view(self.levels, self.cells, self.cells, self.cells)
 
+    def holds(self, xyz: Tensor) -> Tensor:
+        """Whether points [P, 3] lie in an occupied cell of the finest level around them: [P] bool."""
+        level = (xyz.abs().amax(1) / self.half).clamp_min(1e-30).log2().ceil().long().clamp_min(0)
+        inside = level < self.levels
+        level = level.clamp_max(self.levels - 1)
+        half = self.half * 2.0 ** level[:, None]
+        index = ((xyz / half / 2 + 0.5) * self.cells).long().clamp(0, self.cells - 1)
+        return self.unpack()[level, index[:, 2], index[:, 1], index[:, 0]] & inside
+
     @property
     def outer_half(self) -> float:
         """Half the side of the outermost cube."""

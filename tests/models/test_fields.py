@@ -176,7 +176,7 @@ def test_occupied_is_where_density_is(levels: int) -> None:
     for _ in range(30):
         occupied.refresh(density_of_ball, 4000, rng)
     points = torch.rand(5000, 3, generator=rng) * 1.6 - 0.8
-    holds = occupied.holds(points)
+    holds = occupied.grid.holds(points)
     assert bool(holds[points.norm(dim=1) < 0.28].all())
     assert not bool(holds[points.norm(dim=1) > 0.3 + 0.12].any())
 
@@ -387,6 +387,7 @@ print(model.batch, used() - before)
     ("name", "options"),
     [
         ("ngp", {"grid_cells": 32, "log2_size": 12}),
+        ("ngp", {"grid_cells": 32, "log2_size": 12, "sampler": "proposals"}),
         ("nerf", {"grid_cells": 32}),
         ("nerf", {"preset": "paper", "depth": 4, "width": 64, "skip": 2, "bf16": False}),
     ],

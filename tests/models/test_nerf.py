@@ -175,7 +175,7 @@ def test_disparity_spreads_samples_over_space_without_end() -> None:
     space = Space(contracted=True, cascades=6)
     sampler = CoarseToFine(space, Slab(), choose_core(), 0.02, coarse=32, fine=1, disparity=True)
     t = torch.tensor([[0.02, 0.5, 1.0, 4.0, 30.0]])
-    torch.testing.assert_close(sampler._unwarped(sampler._warped(t)), t)
+    torch.testing.assert_close(sampler.scale.distances(sampler.scale.of(t)), t)
     samples = sampler.draw(Slab(), rays_along_z(1))[0].samples
     length = samples.t_end - samples.t_start
     assert float(length[-1] / length[0]) > 20

@@ -25,11 +25,13 @@ from nerfkit.models.fields.model import FieldModel
 REFERENCE = SimpleNamespace(
     rays=cameras.rays, march=reference_march.march, composite=reference.composite, mlp=reference.mlp,
     hash_encode=reference_hash_grid.hash_encode, frequency_encode=reference_frequency.frequency_encode,
-    resample=reference_resample.resample,
+    resample=reference_resample.resample, sh_encode=reference.sh_basis,
 )  # fmt: skip
 _NERF = {"batch": 4096, "grid_cells": 32, "samples": 64, "depth": 2, "width": 32, "frequencies": 5}
+_NGP = {"batch": 4096, "grid_cells": 32, "log2_size": 12, "levels": 4, "finest": 64, "samples": 64}
 OPTIONS = {
-    "ngp": {"batch": 4096, "grid_cells": 32, "log2_size": 12, "levels": 4, "finest": 64, "samples": 64},
+    "ngp": _NGP,
+    "ngp proposals": {**_NGP, "space": "contracted"},
     "nerf fast": _NERF,
     "nerf paper": {**_NERF, "preset": "paper", "coarse": 16, "fine": 16, "skip": 1, "lr": 3e-3},
     "nerf cones": {**_NERF, "antialias": True},
@@ -59,7 +61,10 @@ def test_kernels_and_references_draw_the_same(name: str, ball: Scene) -> None:
     for part in (model, model.field, model.sampler, *_inner(model)):
         part.core = REFERENCE
     difference = (model.render(camera).rgb - drawn).abs().amax(2)
-    if name == "nerf paper":  # fine samples: rounding moves one in a near-empty interval by a good part of the interval
+    if name in (
+        "nerf paper",
+        "ngp proposals",
+    ):  # fine samples: rounding moves one in a near-empty interval by a good part of the interval
         assert float(difference.max()) < 1e-3
         assert float((difference > 1e-4).float().mean()) < 0.005
     else:
@@ -92,5 +97,6 @@ def test_rays_are_the_pixels_of_a_picture(ball: Scene, crop: bool) -> None:
 def _inner(model: FieldModel) -> list[object]:
     """Whatever else holds a core: the networks, and the coarse field with its own."""
     fields = [model.field, *([model.sampler.field] if hasattr(model.sampler, "field") else [])]
+    fields += getattr(model.sampler, "guides", [])
     networks = [field.network for field in fields if hasattr(field, "network")]
     return [*fields[1:], *(network for network in networks if hasattr(network, "core"))]

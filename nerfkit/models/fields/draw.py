@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -43,6 +43,7 @@ class Drawn:
     weights: Tensor  # [S]
     samples: Samples
     looked_at: int = 0  # samples whose density alone was computed
+    losses: dict[str, Tensor] = field(default_factory=dict)  # what the sampler learns by, beside the photo
 
     @property
     def shaded(self) -> int:
@@ -76,6 +77,10 @@ class Sampler(Protocol):
 
     def for_surfaces(self, field: Field) -> Sampler:
         """The sampler for pictures of depth alone: it may pass by what is too thin to be a surface."""
+        ...
+
+    def cropped(self, crop: Callable[[Field], Field]) -> Sampler:
+        """The sampler for drawing a cropped field, by cropped fields of its own if it has any."""
         ...
 
     def holds(self, xyz_local: Tensor) -> Tensor:

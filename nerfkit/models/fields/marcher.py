@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -73,8 +73,12 @@ class Marcher:
 
         return SurfaceMarcher(self, self.occupied.solid(field.density, torch.Generator().manual_seed(0)))
 
+    def cropped(self, crop: Callable[[Field], Field]) -> Marcher:
+        """Itself: it has no field of its own."""
+        return self
+
     def holds(self, xyz_local: Tensor) -> Tensor:
-        return self.occupied.holds(xyz_local)
+        return self.occupied.grid.holds(xyz_local)
 
     @property
     def empty(self) -> bool:

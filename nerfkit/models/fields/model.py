@@ -109,6 +109,7 @@ class FieldModel:
         for index, drawn in enumerate(passes):
             of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
             losses[of_pass] = self._difference(drawn.over(background), target)
+        losses |= passes[-1].losses
         if self.config.distortion > 0:
             losses["distortion"] = self.config.distortion * self._distortion(passes[-1])
         return losses
@@ -231,6 +232,7 @@ class FieldModel:
         """The model with an empty field wherever points of the scene aren't ``inside``, for drawing alone."""
         part = copy.copy(self)
         part.field = Cropped(self.field, self.space, inside)
+        part.sampler = self.sampler.cropped(lambda field: Cropped(field, self.space, inside))
         part._for_surfaces = None
         return part
 
@@ -328,6 +330,13 @@ class FieldModel:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises NerfkitError: the state is that of a model with other parts."""
+        other = sorted(state["params"].keys() ^ self.params.keys())
+        if other:
+            raise NerfkitError(
+                f"the checkpoint is of a model with other parts ({', '.join(other)}): its options were others, such as "
+                f"--{self.name}.sampler; give those that it was trained with, or train anew"
+            )
         self.optimizer.state.clear()
         for name, param in self.params.items():
             param.copy_(state["params"][name])

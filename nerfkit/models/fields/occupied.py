@@ -108,16 +108,6 @@ class OccupiedSpace:
             return self.grid
         return Occupancy.pack(solid.view(self.possible.shape), self.space.half)
 
-    def holds(self, xyz: Tensor) -> Tensor:
-        """Whether local points [P, 3] lie in an occupied cell of the finest level around them: [P] bool."""
-        occupied, side = self.grid.unpack(), self.grid.cells
-        level = (xyz.abs().amax(1) / self.space.half).clamp_min(1e-30).log2().ceil().long().clamp_min(0)
-        inside = level < self.grid.levels
-        level = level.clamp_max(self.grid.levels - 1)
-        half = self.space.half * 2.0 ** level[:, None]
-        index = ((xyz / half / 2 + 0.5) * side).long().clamp(0, side - 1)
-        return occupied[level, index[:, 2], index[:, 1], index[:, 0]] & inside
-
     @property
     def empty(self) -> bool:
         return not bool(self.grid.bits.any())

@@ -8,11 +8,10 @@ from torch.nn import functional
 
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.models.fields.appearance import Appearance
+from nerfkit.models.fields.networks import exp_density
 from nerfkit.models.fields.space import Space
 from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.networks import Network, SmallNetwork, WideNetwork
-
-_LARGEST_LOG = 12.0
 
 
 class NerfField:
@@ -70,7 +69,7 @@ class NerfField:
         elif self.activation == "softplus":
             density = functional.softplus(raw)
         else:
-            density = (raw + self.space.first_log_density).clamp_max(_LARGEST_LOG).exp()
+            return exp_density(raw, self.space)
         return density / self.space.half
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Rays, RenderCore, Samples
+from nerfkit.contracts import Rays, RenderCore
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite
+from nerfkit.models.fields.intervals import Scale, ascending, between, even_edges
 from nerfkit.models.fields.space import Space
-
-_BELOW_ONE = 1 - 2.0**-24
 
 
 class CoarseToFine:
@@ -26,44 +26,24 @@ class CoarseToFine:
     ):
         """Args: field: the coarse one. disparity: samples lie evenly in inverse distance beyond the inner half side."""
         self.space, self.field, self.core, self.near = space, field, core, near
-        self.coarse, self.fine, self.disparity = coarse, fine, disparity
+        self.coarse, self.fine, self.scale = coarse, fine, Scale(space.half, disparity)
         self.usual_samples = 2 * coarse + fine
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         ranges = self.space.ranges(rays_local, self.near)
         rng = None if rng is None else generator_on(ranges.device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
-        ends = self._warped(ranges[hits])
-        edges = ends[:, :1] + _edges(len(hits), self.coarse, rng, ends.device) * (ends[:, 1:] - ends[:, :1])
-        first = composite(self.field, rays_local, self._samples(edges, hits, len(ranges)), self.core)
+        ends = self.scale.of(ranges[hits])
+        edges = ends[:, :1] + even_edges(len(hits), self.coarse, rng, ends.device) * (ends[:, 1:] - ends[:, :1])
+        samples = between(self.scale.distances(edges), hits, len(ranges))
+        first = composite(self.field, rays_local, samples, self.core)
         weights = first.weights.detach().view(len(hits), self.coarse)
         if len(hits):
-            more = self.core.resample(edges, weights, _ascending(len(hits), self.fine, rng, ends.device))
+            more = self.core.resample(edges, weights, ascending(len(hits), self.fine, rng, ends.device))
             edges = torch.cat([edges, more], 1).sort(1).values
-        second = composite(field, rays_local, self._samples(edges, hits, len(ranges)), self.core)
+        samples = between(self.scale.distances(edges), hits, len(ranges))
+        second = composite(field, rays_local, samples, self.core)
         return [first, second]
-
-    def _warped(self, t: Tensor) -> Tensor:
-        """Distances to where samples lie evenly: linear within the inner half side, then inverse, both as steep."""
-        if not self.disparity:
-            return t
-        t = t / self.space.half
-        return torch.where(t < 1, t, 2 - 1 / t.clamp_min(1))
-
-    def _unwarped(self, s: Tensor) -> Tensor:
-        if not self.disparity:
-            return s
-        return torch.where(s < 1, s, 1 / (2 - s).clamp_min(1e-6)) * self.space.half
-
-    def _samples(self, edges: Tensor, hits: Tensor, rays: int) -> Samples:
-        """The intervals between edges [H, N + 1] of the rays ``hits`` [H] of all ``rays``; the others have none."""
-        t, count = self._unwarped(edges), edges.shape[1] - 1
-        counts = torch.zeros(rays + 1, dtype=torch.int32, device=hits.device)
-        counts[hits + 1] = count
-        return Samples(
-            t[:, :-1].reshape(-1), t[:, 1:].reshape(-1), counts.cumsum(0, dtype=torch.int32),
-            hits.to(torch.int32).repeat_interleave(count),
-        )  # fmt: skip
 
     def after_step(self, field: Field, rng: torch.Generator) -> None:
         """Nothing: both fields learn by what is drawn."""
@@ -71,6 +51,11 @@ class CoarseToFine:
     def for_surfaces(self, field: Field) -> CoarseToFine:
         """Itself."""
         return self
+
+    def cropped(self, crop: Callable[[Field], Field]) -> CoarseToFine:
+        part = copy.copy(self)
+        part.field = crop(self.field)
+        return part
 
     def holds(self, xyz_local: Tensor) -> Tensor:
         """All points [P, 3] that rays may reach: [P] bool. Nothing outside a box was ever looked at."""
@@ -87,21 +72,3 @@ class CoarseToFine:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing is kept."""
-
-
-def _edges(rays: int, intervals: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
-    """Ascending places in [0, 1] between ``intervals`` intervals: [rays, intervals + 1]; at random in their strata."""
-    places = (torch.arange(intervals + 1, device=device) / intervals).expand(rays, -1)
-    if rng is None:
-        return places
-    jitter = torch.rand(rays, intervals + 1, generator=rng, device=device) - 0.5
-    return (places + jitter / intervals).clamp(0, 1).sort(1).values
-
-
-def _ascending(rays: int, count: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
-    """Numbers in [0, 1), one of each of ``count`` strata: [rays, count]; their middles without ``rng``."""
-    if rng is None:
-        jitter = torch.full((rays, count), 0.5, device=device)
-    else:
-        jitter = torch.rand(rays, count, generator=rng, device=device)
-    return ((torch.arange(count, device=device) + jitter) / count).clamp_max(_BELOW_ONE)

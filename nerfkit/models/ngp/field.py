@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.core.hash_grid import HashGrid
-from nerfkit.core.reference import sh_basis
 from nerfkit.models.fields.appearance import Appearance
+from nerfkit.models.fields.networks import exp_density, uniform_weights
 from nerfkit.models.fields.space import Space
 from nerfkit.models.ngp.config import Config
 
 _GEOMETRY = 16  # outputs of the density network; the first is the logarithm of density
-_LARGEST_LOG = 12.0
 
 
 class NgpField:
@@ -37,11 +34,10 @@ class NgpField:
         self.density_widths = (self.grid.width, width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[width] * config.color_layers, 3)
         self.sample_bytes = 4 * (2 * self.grid.width + 3 * _GEOMETRY)
-        table = (torch.rand(self.grid.entries, config.features, generator=rng) * 2 - 1) * 1e-4
         self.params = {
-            "table": table.to(device).requires_grad_(),
-            "density": _weights(self.density_widths, rng).to(device).requires_grad_(),
-            "color": _weights(self.color_widths, rng).to(device).requires_grad_(),
+            "table": self.grid.first_table(rng).to(device).requires_grad_(),
+            "density": uniform_weights(self.density_widths, rng).to(device).requires_grad_(),
+            "color": uniform_weights(self.color_widths, rng).to(device).requires_grad_(),
             **self.appearance.params,
         }
 
@@ -52,7 +48,7 @@ class NgpField:
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         geometry = self._geometry(xyz_local)
-        of_ray = self.appearance.beside(sh_basis(rays.directions, self.sh_degree), rays)
+        of_ray = self.appearance.beside(self.core.sh_encode(rays.directions, self.sh_degree), rays)
         colors = self.core.mlp(geometry, self.params["color"], self.color_widths, of_ray, ray_index, output="sigmoid")
         return self._density_of(geometry), colors
 
@@ -61,15 +57,4 @@ class NgpField:
         return self.core.mlp(features, self.params["density"], self.density_widths)
 
     def _density_of(self, geometry: Tensor) -> Tensor:
-        """``exp`` of the first output, in units of the cube's half side: the same for scenes of any size."""
-        log = geometry[:, 0] + self.space.first_log_density
-        return log.clamp_max(_LARGEST_LOG).exp() / self.space.half
-
-
-def _weights(widths: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Matrices uniform in ``+-sqrt(6 / (in + out))`` (Glorot & Bengio 2010, eq. 16), flat."""
-    layers = []
-    for before, after in pairwise(widths):
-        bound = (6 / (before + after)) ** 0.5
-        layers.append((torch.rand(before * after, generator=rng) * 2 - 1) * bound)
-    return torch.cat(layers)
+        return exp_density(geometry[:, 0], self.space)

@@ -1,0 +1,227 @@
+"""Samples where guides propose to look."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from test_fields import RADIUS, SMALL, train, write_ball
+from torch import Tensor
+
+from nerfkit.contracts import Rays
+from nerfkit.core import choose_core
+from nerfkit.data.scene import Scene
+from nerfkit.errors import NerfkitError
+from nerfkit.models.fields.crop import Cropped
+from nerfkit.models.fields.draw import Sampler
+from nerfkit.models.fields.guide import GuideField
+from nerfkit.models.fields.marcher import Marcher
+from nerfkit.models.fields.proposals import Proposals, missed
+from nerfkit.models.fields.space import Space
+from nerfkit.models.nerf.sampler import CoarseToFine
+from nerfkit.models.ngp.model import Model
+from nerfkit.train.metrics import psnr
+
+CPU = torch.device("cpu")
+ENDLESS = dataclasses.replace(SMALL, space="contracted")
+POSSIBLE = torch.ones(1, 32, 32, 32, dtype=torch.bool)
+
+
+class Slabs:
+    """Dense between 0 and 0.1 on the x axis, and again from 0.5 on; one is as bright as 1, the other as 0.5."""
+
+    sample_bytes, cones = 4, False
+
+    def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
+        x = xyz_local[:, 0]
+        return torch.where(((x > 0) & (x < 0.1)) | (x > 0.5), 80.0, 0.0)
+
+    def shade(
+        self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.density(xyz_local), torch.where(xyz_local[:, :1] < 0.3, 1.0, 0.5).expand(-1, 3)
+
+
+def rays_along_x(count: int) -> Rays:
+    y = torch.linspace(-0.5, 0.5, count)
+    origins = torch.stack([torch.full((count,), -0.9), y, torch.zeros(count)], 1)
+    return Rays(origins, torch.tensor([[1.0, 0, 0]]).expand(count, 3), torch.full((count,), -1))
+
+
+def proposals(guides: list[GuideField | Slabs], space: Space, count: int = 16) -> Proposals:
+    return Proposals(space, POSSIBLE, guides, choose_core(), 0.02, (*([64, 32][: len(guides)]), count))
+
+
+# --- the guides' loss -------------------------------------------------------------------------------------
+
+
+def edges(rays: int, count: int, rng: torch.Generator) -> Tensor:
+    return torch.rand(rays, count + 1, generator=rng, dtype=torch.float64).sort(1).values
+
+
+def test_what_guides_miss_is_what_overlapping_intervals_do_not_allow() -> None:
+    rng = torch.Generator().manual_seed(0)
+    coarse, fine = edges(20, 9, rng), edges(20, 7, rng)
+    proposed, weights = (torch.rand(20, n, generator=rng, dtype=torch.float64) / n for n in (9, 7))
+    expected = torch.zeros(20, dtype=torch.float64)
+    for ray in range(20):
+        for i in range(7):
+            overlap = (coarse[ray, :-1] < fine[ray, i + 1]) & (coarse[ray, 1:] > fine[ray, i])
+            excess = (weights[ray, i] - proposed[ray][overlap].sum()).clamp_min(0)
+            expected[ray] += excess**2 / (weights[ray, i] + 1e-7)
+    got = missed(coarse, proposed, fine, weights)
+    assert float(got.min()) >= 0 and float(got.max()) > 0.01
+    torch.testing.assert_close(got, expected)
+
+
+def test_the_gradient_of_what_is_missed_is_that_of_its_differences() -> None:
+    rng = torch.Generator().manual_seed(1)
+    coarse, fine = edges(6, 5, rng), edges(6, 4, rng)
+    proposed, weights = (torch.rand(6, n, generator=rng, dtype=torch.float64) / n for n in (5, 4))
+    assert torch.autograd.gradcheck(lambda p: missed(coarse, p, fine, weights), proposed.requires_grad_())
+
+
+def test_a_guide_that_proposes_what_is_there_misses_nothing() -> None:
+    rng = torch.Generator().manual_seed(2)
+    same, weights = edges(5, 8, rng), torch.rand(5, 8, generator=rng, dtype=torch.float64)
+    assert float(missed(same, weights, same, weights).abs().max()) < 1e-12
+    assert float(missed(same, 0.9 * weights, same, weights).min()) > 0
+
+
+# --- samples ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [Space(), Space(contracted=True, cascades=5)], ids=["a box", "endless"])
+@pytest.mark.parametrize("random", [True, False])
+def test_samples_ascend_and_rays_that_miss_have_none(space: Space, random: bool) -> None:
+    sampler, rays = proposals([Slabs(), Slabs()], space), rays_along_x(5)
+    rays.origins[3] += torch.tensor([0.0, 1e3, 0])
+    drawn = sampler.draw(Slabs(), rays, torch.Generator().manual_seed(0) if random else None)[-1]
+    samples = drawn.samples
+    assert samples.offsets.tolist() == [0, 16, 32, 48, 48, 64]
+    assert bool((samples.t_end >= samples.t_start).all())
+    for ray in (0, 1, 2, 4):
+        own = slice(*samples.offsets[ray : ray + 2].tolist())
+        assert torch.equal(samples.t_start[own][1:], samples.t_end[own][:-1])
+    assert drawn.looked_at == 4 * (64 + 32)
+    near = (samples.t_start > 0.8) & (samples.t_end < 1.1)  # the first slab begins at 0.9
+    assert float(near.float().mean()) > 0.7
+
+
+def test_nothing_to_draw_is_drawn_as_nothing() -> None:
+    rays = rays_along_x(2)
+    rays = dataclasses.replace(rays, origins=rays.origins + torch.tensor([0.0, 1e3, 0]))
+    drawn = proposals([Slabs(), Slabs()], Space()).draw(Slabs(), rays, torch.Generator().manual_seed(0))[-1]
+    assert drawn.shaded == 0 and drawn.transmittance.tolist() == [1, 1] and not drawn.losses
+
+
+def test_guides_learn_where_the_field_has_its_weights() -> None:
+    space, rng = Space(contracted=True, cascades=4), torch.Generator().manual_seed(0)
+    guides = [GuideField(space, choose_core(), 12, finest, rng) for finest in (64, 128)]
+    sampler, rays = proposals([*guides], space), rays_along_x(64)
+    optimizer = torch.optim.Adam([param for guide in guides for param in guide.params.values()], lr=1e-2)
+
+    def share() -> float:
+        """Of the samples that lie about the first slab."""
+        samples = sampler.draw(Slabs(), rays)[-1].samples
+        return float(((samples.t_end > 0.85) & (samples.t_start < 1.05)).float().mean())
+
+    before = share()
+    learnt = 0
+    for _ in range(150):
+        losses = sampler.draw(Slabs(), rays, rng)[-1].losses
+        if losses:
+            losses["proposals"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            learnt += 1
+        sampler.after_step(Slabs(), rng)
+    assert before < 0.3 and share() > 0.6
+    assert 64 < learnt < 100  # in every step first, later in some
+
+
+def through_marcher(space: Space) -> Sampler:
+    return Marcher(space, POSSIBLE, choose_core(), 128, 0.02)
+
+
+def through_proposals(space: Space) -> Sampler:
+    return proposals([Slabs(), Slabs()], space)
+
+
+def through_coarse(space: Space) -> Sampler:
+    return CoarseToFine(space, Slabs(), choose_core(), 0.02, 32, 16, False)
+
+
+@pytest.mark.parametrize("sampler_of", [through_marcher, through_proposals, through_coarse])
+def test_what_a_crop_uncovers_is_seen(sampler_of: Callable[[Space], Sampler]) -> None:
+    """Samples must not gather at what was cut away."""
+    space = Space()
+
+    def crop(field: Slabs) -> Cropped:
+        return Cropped(field, space, lambda xyz: xyz[:, 0] > 0.3)
+
+    sampler = sampler_of(space)
+    assert float((sampler.draw(Slabs(), rays_along_x(3))[-1].rgb - 1).abs().max()) < 0.06
+    drawn = sampler.cropped(crop).draw(crop(Slabs()), rays_along_x(3))[-1]
+    assert float((drawn.rgb - 0.5).abs().max()) < 0.06
+
+
+# --- the model --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene.load(write_ball(tmp_path_factory.mktemp("ball") / "scene"))
+
+
+@pytest.fixture(scope="module")
+def trained(ball: Scene) -> Model:
+    model = Model.create(ENDLESS, ball, choose_core(), CPU)
+    train(model, 400)
+    return model
+
+
+def test_space_without_end_is_drawn_where_guides_propose(ball: Scene, trained: Model) -> None:
+    assert isinstance(trained.sampler, Proposals)
+    assert isinstance(Model.create(SMALL, ball, choose_core(), CPU).sampler, Marcher)
+    grid = Model.create(dataclasses.replace(ENDLESS, sampler="grid"), ball, choose_core(), CPU)
+    assert isinstance(grid.sampler, Marcher) and not any("guide" in name for name in grid.params)
+
+
+def test_it_learns_what_the_photos_show(ball: Scene, trained: Model) -> None:
+    view = ball.views[ball.held_out[0]]
+    mask = view.mask()
+    assert mask is not None
+    alpha = mask.float()[..., None] / 255
+    truth = view.image().float() / 255 * alpha + trained.background * (1 - alpha)
+    drawn = trained.render(view.camera, frozenset({"rgb", "depth", "normal"}))
+    assert drawn.rgb is not None and psnr(drawn.rgb, truth) > 17  # a blank picture: 11
+    depth = drawn.extras["median_depth"][mask > 250]
+    center = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64))[0].float()
+    nearest = (view.camera.world_from_cam[0, :3, 3] - center).norm() - RADIUS * ball.scene_from_world.scale
+    assert float((depth > 0).float().mean()) > 0.9
+    assert float(depth[depth > 0].quantile(0.1)) == pytest.approx(float(nearest), rel=0.1)
+
+
+def test_it_goes_on_as_it_was(ball: Scene, trained: Model) -> None:
+    again = Model.create(ENDLESS, ball, choose_core(), CPU)
+    again.load_state_dict(trained.state_dict())
+    assert isinstance(again.sampler, Proposals) and again.sampler.count == 400
+    camera = ball.views[0].camera
+    assert torch.equal(again.render(camera).rgb, trained.render(camera).rgb)  # type: ignore[arg-type]
+    losses = [sum(train(model, 3)) for model in (again, trained)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(ball: Scene, trained: Model) -> None:
+    grid = Model.create(dataclasses.replace(ENDLESS, sampler="grid"), ball, choose_core(), CPU)
+    with pytest.raises(NerfkitError, match=r"guide_0\.table.*--ngp\.sampler"):
+        grid.load_state_dict(trained.state_dict())
+
+
+def test_densities_are_known_where_cameras_look(ball: Scene, trained: Model) -> None:
+    inside = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64)).float()
+    assert float(trained.density(inside)) > 1
+    assert float(trained.density(inside + 1e4)) == 0
