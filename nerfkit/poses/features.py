@@ -35,8 +35,6 @@ def work(
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "PINHOLE" if rig else camera_model
-    if masks is not None:
-        reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
@@ -50,8 +48,10 @@ def work(
             known = rig[number]["intrinsics"] if rig else _camera_params(camera_model, group)
             reader.camera_params = ",".join(map(str, known))
             if network is None and max(group["size"]) > settings["max_image_size"]:
-                shrunk.extract(database, folder, group["names"], group["size"], reader, extraction)
+                shrunk.extract(database, folder, group["names"], group["size"], reader, extraction, masks)
                 continue
+            if masks is not None:
+                reader.mask_path = masks
             pycolmap.extract_features(
                 database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,

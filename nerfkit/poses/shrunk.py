@@ -26,19 +26,21 @@ _JPEG = b"\xff\xd8"
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
-def extract(database: str, folder: str, names: Sequence[str], size: Size, reader: Any, extraction: Any) -> None:
+def extract(
+    database: str, folder: str, names: Sequence[str], size: Size, reader: Any, extraction: Any, masks: str | None = None
+) -> None:
     """Adds photos of one camera, all of one ``size``, and their features to a database, as
     ``pycolmap.extract_features`` does; a photo that cannot be read is left out.
 
     Args:
-        reader: ``pycolmap.ImageReaderOptions`` with the parameters of the camera and, if there are any, the folder of
-            masks; comes back as it was.
+        reader: ``pycolmap.ImageReaderOptions`` with the parameters of the camera; where there are masks, their place
+            in it changes.
         extraction: ``pycolmap.FeatureExtractionOptions`` with the pixels of the longer side that are looked at.
+        masks: folder with a mask ``NAME.png`` for each photo.
     """
     import pycolmap
 
     small = shrunk_size(size, extraction.max_image_size)
-    masks = None if reader.mask_path == Path() else reader.mask_path
     with tempfile.TemporaryDirectory(prefix="shrunk-", dir=Path(database).parent) as place:
         # Until all is done they have the name of a folder that wasn't there before, as none of the user's photos has.
         known = {f"{Path(place).name}-{number}.pgm": name for number, name in enumerate(names)}
@@ -46,13 +48,14 @@ def extract(database: str, folder: str, names: Sequence[str], size: Size, reader
 
         def place_one(short: str) -> None:
             name = known[short]
-            _place(Path(folder, name), masks and masks / f"{name}.png", Path(place, short), size, small)
+            mask = None if masks is None else Path(masks, f"{name}.png")
+            _place(Path(folder, name), mask, Path(place, short), size, small)
 
         for start in range(0, len(shorts), _BATCH):
             some = shorts[start : start + _BATCH]
             with threads() as pool:
                 list(pool.map(place_one, some))
-            if masks:
+            if masks is not None:
                 reader.mask_path = place
             pycolmap.extract_features(
                 database, place, image_names=some, camera_mode=pycolmap.CameraMode.SINGLE,
@@ -63,7 +66,7 @@ def extract(database: str, folder: str, names: Sequence[str], size: Size, reader
                 file.unlink()
         _enlarge(database, known, size, small)
     _rename(database, known)
-    reader.mask_path, reader.existing_camera_id = masks or Path(), -1
+    reader.existing_camera_id = -1
 
 
 def shrunk_size(size: Size, longer_side: int) -> Size:
