@@ -73,6 +73,8 @@ def test_smaller_copies_of_the_photos(tmp_path: Path) -> None:
         ("RADIAL", "opencv", [0.05, -0.01, 0, 0]),
         ("OPENCV", "opencv", [0.05, -0.01, 0.001, 0.002]),
         ("OPENCV_FISHEYE", "fisheye", [0.05, -0.01, 0.001, 0.002]),
+        ("SIMPLE_RADIAL_FISHEYE", "fisheye", [0.05, 0, 0, 0]),
+        ("RADIAL_FISHEYE", "fisheye", [0.05, -0.01, 0, 0]),
     ],
 )
 def test_camera_models_project_as_colmap_does(
@@ -127,6 +129,28 @@ def test_files_of_different_models(tmp_path: Path) -> None:
     data[8 + 51] = 99  # the first image of the first point's track
     file.write_bytes(data)
     with pytest.raises(NerfkitError, match="different models"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["txt", "old txt"])
+def test_names_with_spaces_in_text_models(tmp_path: Path, layout: str) -> None:
+    write_colmap(tmp_path, layout=layout)
+    file = tmp_path / "sparse/0/images.txt"
+    text = file.read_text()
+    for name in names():
+        text = text.replace(name, f"the  photo {name}")
+        (tmp_path / "images" / name).rename(tmp_path / "images" / f"the  photo {name}")
+    file.write_text(text)
+    scene = read(tmp_path)
+    assert [view.path.name for view in scene.views] == [f"the  photo {name}" for name in names()]
+    found = torch.cat([view.camera.world_from_cam for view in scene.views])
+    assert torch.allclose(found, poses(), atol=1e-12)
+
+
+def test_a_model_that_lacks_its_file_of_points(tmp_path: Path) -> None:
+    write_colmap(tmp_path, layout="old txt")
+    (tmp_path / "sparse/0/points3D.txt").unlink()
+    with pytest.raises(NerfkitError, match=r"sparse/0: a COLMAP model without points3D; .* empty points3D\.txt"):
         read(tmp_path)
 
 
