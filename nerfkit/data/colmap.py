@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from nerfkit.data.below import photos_below
 from nerfkit.data.colmap_files import check_binary
 from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
 from nerfkit.errors import NerfkitError
+
+log = logging.getLogger("nerfkit")
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 FILES = ("cameras", "images", "points3D")
@@ -47,6 +50,8 @@ class ColmapReader:
         model = model_folder(path)
         if model is None:
             raise NerfkitError(f"{path}: no COLMAP model (cameras, images and points3D); check the path")
+        if model != path:
+            _warn_of_larger(model)
         reconstruction = load(model)
         names = _whole_names(model)
         registered = [image for _, image in sorted(reconstruction.images.items()) if image.has_pose]
@@ -97,6 +102,22 @@ def load(model: Path) -> Any:
 
 def _has(folder: Path, files: Sequence[str]) -> bool:
     return any(all((folder / f"{name}.{suffix}").is_file() for name in files) for suffix in ("bin", "txt"))
+
+
+def _warn_of_larger(model: Path) -> None:
+    """COLMAP numbers its models as they come, not by their size, and a scene may have several."""
+    if not model.name.isdecimal():
+        return
+    sizes = {other: _size_of_images(other) for other in model.parent.iterdir() if other.name.isdecimal()}
+    largest = max(sizes, key=lambda other: (sizes[other], other == model))
+    if largest != model:
+        log.warning("%s: is read, but %s is larger; give that folder to read it instead", model, largest)
+
+
+def _size_of_images(model: Path) -> int:
+    """Bytes, which grow with the photos and what is seen in them; 0 where there is no model."""
+    files = (model / f"images.{suffix}" for suffix in ("bin", "txt")) if _has(model, FILES) else ()
+    return next((file.stat().st_size for file in files if file.is_file()), 0)
 
 
 def _whole_names(model: Path) -> dict[int, str]:

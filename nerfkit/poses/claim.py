@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nerfkit.capture.walk import shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.poses.stage import VERSION
@@ -17,8 +18,10 @@ def claim(out: Path, source: Path) -> None:
     """Takes ``out`` for the poses of the photos in ``source``.
 
     Raises:
-        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos.
+        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos; a path that isn't UTF-8.
     """
+    for path in (source, out):
+        _check_name(path)
     mark = out / ".cache" / MARK
     origin = _origin(source, out)
     if mark.is_file():
@@ -31,6 +34,16 @@ def claim(out: Path, source: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise NerfkitError(f"{out}: exists and holds other files; choose another --out or empty it")
     write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n")
+
+
+def _check_name(path: Path) -> None:
+    """Photos' odd names are cleaned where they are copied; the folders they lie in are the user's."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise NerfkitError(
+            f"{shown(path.resolve())}: its path has a name that isn't UTF-8, as COLMAP needs; rename that folder"
+        ) from None
 
 
 def _origin(source: Path, out: Path) -> str:

@@ -147,6 +147,24 @@ def test_names_with_spaces_in_text_models(tmp_path: Path, layout: str) -> None:
     assert torch.allclose(found, poses(), atol=1e-12)
 
 
+def test_a_larger_model_beside_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_colmap(tmp_path, at="sparse/1")
+    shutil.copytree(tmp_path / "sparse/1", tmp_path / "sparse/0")
+    check_truth(read(tmp_path))
+    assert not caplog.text
+    import pycolmap
+
+    model = pycolmap.Reconstruction(str(tmp_path / "sparse/0"))
+    for number in (9, 10):
+        model.deregister_frame(model.images[number].frame_id)
+    model.write(str(tmp_path / "sparse/0"))
+    assert len(read(tmp_path).views) == 8
+    assert f"{tmp_path}/sparse/0: is read, but {tmp_path}/sparse/1 is larger" in caplog.text
+    caplog.clear()
+    check_truth(read(tmp_path / "sparse/1"))
+    assert not caplog.text
+
+
 def test_a_model_that_lacks_its_file_of_points(tmp_path: Path) -> None:
     write_colmap(tmp_path, layout="old txt")
     (tmp_path / "sparse/0/points3D.txt").unlink()
