@@ -236,6 +236,8 @@ NAN = np.full((4, 4), np.nan).tolist()
         (_change(fl_x=None, fl_y=None, camera_angle_x=90), "has camera_angle_x 90; write the angle of view in radians"),
         (_change(w=float("nan")), "has w nan and h 48; write its size in pixels"),
         (_change(k1=float("nan")), "distortion of .* is not finite"),
+        (_change(applied_scale=0), "applied_scale must be positive, got 0"),
+        (_change(applied_scale=-2.0), "applied_scale must be positive, got -2"),
         (_frames(2, mask_path=3), "mask_path of .* must be a path"),
         (_change(camera_model="EUCM"), "camera_model EUCM is not supported"),
         (_change(frames=[]), "no 'frames'"),
