@@ -69,7 +69,7 @@ class Cache:
             NerfkitError: another command is at work there; nothing can be written there.
         """
         try:
-            file = (self.folder / "lock").open("w")
+            file = (self.folder / "lock").open("a")
         except OSError as error:
             raise NerfkitError(f"{named}: cannot be written ({error.strerror}); choose another output path") from None
         with file as lock:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.data.below import photos_below
+from nerfkit.data.brown import reduce_brown
 from nerfkit.data.colmap_files import check_binary
 from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
 from nerfkit.errors import NerfkitError
@@ -25,7 +26,7 @@ MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 FILES = ("cameras", "images", "points3D")
 PHOTO_FOLDERS = ("images", "photos", ".")
 CAMERA_MODELS = (
-    "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV",
+    "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV",
     "OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE",
 )  # fmt: skip
 
@@ -147,7 +148,14 @@ def _camera(model: Path, described: Any, image: Any) -> Cameras:
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().inverse().matrix()
     kind = "fisheye" if name.endswith("FISHEYE") else "pinhole" if name.endswith("PINHOLE") else "opencv"
-    intrinsics, distortion = _split(name, [float(value) for value in described.params])
+    params = [float(value) for value in described.params]
+    if name == "FULL_OPENCV":
+        k1, k2, p1, p2, k3, *below = params[4:]
+        intrinsics, distortion = reduce_brown(
+            str(model), params[:4], described.width, described.height, k1, k2, k3, 0.0, p1, p2, tuple(below)
+        )
+    else:
+        intrinsics, distortion = _split(name, params)
     return camera(pose, intrinsics, described.width, described.height, distortion, kind)
 
 

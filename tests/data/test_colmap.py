@@ -94,9 +94,26 @@ def test_camera_models_project_as_colmap_does(
     assert np.abs(found[0].numpy() - truth).max() < 1e-9
 
 
+def test_the_rational_model_is_reduced(tmp_path: Path) -> None:
+    """FULL_OPENCV has k3 and a polynomial that divides; the four coefficients that nerfkit has come near."""
+    import pycolmap
+
+    from nerfkit.cameras import distort
+
+    camera = read(write_colmap(tmp_path, "FULL_OPENCV")).views[0].camera
+    assert camera.model == "opencv"
+    truth = pycolmap.Reconstruction(str(tmp_path / "sparse/0")).cameras[1]
+    edge = np.stack(np.meshgrid(np.linspace(0, WIDTH, 9), np.linspace(0, HEIGHT, 9)), -1).reshape(-1, 2)
+    xy = np.asarray(truth.cam_from_img(edge))
+    found = distort(camera, torch.from_numpy(xy)[None])[0] * camera.intrinsics[0, :2] + camera.intrinsics[0, 2:]
+    assert np.abs(found.numpy() - edge).max() < 0.02
+    plain = truth.focal_length_x * xy + [32, 24]
+    assert np.abs(plain - edge).max() > 0.2  # without distortion
+
+
 def test_an_unsupported_camera_model_is_named(tmp_path: Path) -> None:
-    write_colmap(tmp_path, "FULL_OPENCV")
-    with pytest.raises(NerfkitError, match=r"FULL_OPENCV.*image_undistorter"):
+    write_colmap(tmp_path, "FOV")
+    with pytest.raises(NerfkitError, match=r"FOV.*image_undistorter"):
         read(tmp_path)
 
 
