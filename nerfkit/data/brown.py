@@ -27,8 +27,8 @@ def reduce_brown(
     """Intrinsics and ``k1 k2 p1 p2`` [4] that see what a camera with the radial terms k3 (r^6) and k4 (r^8) sees too.
 
     The radial polynomial is ``1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8``; p1 and p2 are OpenCV's. Without k3, k4 and
-    ``below`` nothing changes. With them the focal lengths and the four coefficients are those with the least squared distance in
-    pixels over the photo, a linear problem; what remains is told in the log.
+    ``below`` nothing changes. With them the focal lengths and the four coefficients are those with the least squared
+    distance in pixels over the photo, a linear problem; what remains is told in the log.
 
     Args:
         source: the file, for messages.
