@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +23,7 @@ _SAMPLES = 41  # per side
 def reduce_brown(
     source: str, intrinsics: list[float], width: int, height: int,
     k1: float, k2: float, k3: float = 0.0, k4: float = 0.0, p1: float = 0.0, p2: float = 0.0,
-    below: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    *, below: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> tuple[list[float], Tensor]:  # fmt: skip
     """Intrinsics and ``k1 k2 p1 p2`` [4] that see what a camera with the radial terms k3 (r^6) and k4 (r^8) sees too.
 
@@ -45,7 +46,7 @@ def reduce_brown(
         or min(intrinsics[:2]) <= 0
     ):
         return intrinsics, torch.tensor([k1, k2, p1, p2], dtype=torch.float64)  # what isn't finite is reported later
-    fitted, error = _fit(tuple(intrinsics), width, height, (k1, k2, k3, k4, p1, p2), below)
+    fitted, error = _fit(tuple(intrinsics), width, height, (k1, k2, k3, k4, p1, p2), tuple(below))
     if error > TOLERATED * max(width, height):
         raise NerfkitError(
             f"{source}: distortion with {_words(k3, k4, below)} differs by {error:.1f} px from any with k1, k2, p1, p2 "
@@ -58,7 +59,7 @@ def reduce_brown(
     return [fx * scale, fy * scale, cx, cy], torch.tensor(coefficients, dtype=torch.float64)
 
 
-def _words(k3: float, k4: float, below: tuple[float, float, float]) -> str:
+def _words(k3: float, k4: float, below: Sequence[float]) -> str:
     divided = f" over 1 + {below[0]:g} r^2 + {below[1]:g} r^4 + {below[2]:g} r^6" if any(below) else ""
     return f"k3 {k3:g} and k4 {k4:g}{divided}"
 

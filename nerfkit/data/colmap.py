@@ -149,10 +149,11 @@ def _camera(model: Path, described: Any, image: Any) -> Cameras:
     pose[:3] = image.cam_from_world().inverse().matrix()
     kind = "fisheye" if name.endswith("FISHEYE") else "pinhole" if name.endswith("PINHOLE") else "opencv"
     params = [float(value) for value in described.params]
+    distortion: Tensor | None
     if name == "FULL_OPENCV":
         k1, k2, p1, p2, k3, *below = params[4:]
         intrinsics, distortion = reduce_brown(
-            str(model), params[:4], described.width, described.height, k1, k2, k3, 0.0, p1, p2, tuple(below)
+            str(model), params[:4], described.width, described.height, k1, k2, k3, 0.0, p1, p2, below=below
         )
     else:
         intrinsics, distortion = _split(name, params)
