@@ -23,6 +23,7 @@ Picture = NDArray[np.uint8]  # [H, W] gray, or [H, W, 3] sRGB
 _HDR = {"smpte2084": "smpte2084", "arib-std-b67": "arib-std-b67"}  # transfer functions: PQ and HLG
 _MATRICES = ("bt709", "smpte170m", "bt470bg", "bt2020", "smpte240m", "fcc", "gbr")
 _SD_HEIGHT = 576  # pixels of the shorter side; players take larger untagged video for BT.709, smaller for BT.601
+_SQUARE = "scale=w='trunc(iw*max(sar,1)+0.5)':h='trunc(ih*max(1/sar,1)+0.5)':flags=bicubic,setsar=1"  # none lost
 _REFERENCE_WHITE = 203  # cd/m2 of diffuse white in HDR video: ITU-R BT.2408
 
 
@@ -37,6 +38,8 @@ class Header:
     transfer: str  # smpte2084 (PQ) or arib-std-b67 (HLG) of HDR video, else empty
     tagged: bool  # whether it names its colour matrix
     spherical: bool  # an equirectangular 360-degree video by its metadata
+    square: bool  # whether its pixels are
+    interlaced: bool
 
     @property
     def expected(self) -> int:
@@ -75,6 +78,8 @@ def header(video: Path) -> Header:
         next((name for name in _HDR if name in line), ""),
         any(name in line for name in _MATRICES),
         "spherical: equirectangular" in words.lower(),
+        re.search(r"\bSAR (\d+):(?!\1\b)", line) is None,
+        re.search(r"\b(top|bottom)( coded)? first\b", line) is not None,
     )
 
 
@@ -86,8 +91,15 @@ def small_gray(video: Path, longest: int) -> Iterator[Picture]:
 
 
 def selected(video: Path, about: Header, numbers: list[int]) -> Iterator[Picture]:
-    """The frames of those numbers, ascending, as [H, W, 3] uint8 sRGB at full size, upright. See :func:`stream`."""
-    yield from stream(video, f"select='{_one_of(numbers)}',{_to_srgb(about)}", "ppm", len(numbers))
+    """The frames of those numbers, ascending, as [H, W, 3] uint8 sRGB at full size, upright, with square pixels and
+    without the combs of interlacing. See :func:`stream`."""
+    filters = [
+        *(["bwdif=mode=send_frame:deint=interlaced"] if about.interlaced else []),  # looks at neighbours in time
+        f"select='{_one_of(numbers)}'",
+        *([] if about.square else [_SQUARE]),
+        _to_srgb(about),
+    ]
+    yield from stream(video, ",".join(filters), "ppm", len(numbers))
 
 
 def stream(video: Path, filters: str, codec: str, count: int | None = None) -> Iterator[Picture]:

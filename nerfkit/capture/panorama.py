@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfkit.capture import pixels
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
@@ -62,7 +64,8 @@ def are_panoramas(photos: Sequence[Photo], camera_model: str) -> bool:
                 f"high; use another --camera-model than {MODEL}"
             )
         return True
-    tagged = [is_wide and _tagged(photo.path) for photo, is_wide in zip(photos, wide)]
+    with pixels.large_pictures():
+        tagged = [is_wide and _tagged(photo.path) for photo, is_wide in zip(photos, wide)]
     if any(tagged) and not all(tagged):
         raise NerfkitError(
             f"{photos[tagged.index(True)].path}: is a 360-degree panorama, {photos[tagged.index(False)].path.name} is "
@@ -102,22 +105,34 @@ def split(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet)
     (width, height), views = sizes[0], rig(sizes[0][0])
     tables = [maps(view, width, height) for view in views]
 
-    def write(photo: Photo) -> None:
+    def write(photo: Photo, name: str) -> None:
         picture = _decode(photo)
         for view, table in zip(views, tables):
-            _save(_look(picture, *table), partial / f"{view.prefix}{flat(photo)}.jpg")
+            _save(_look(picture, *table), partial / f"{view.prefix}{name}.jpg")
 
     with atomic(folder) as partial:
         partial.mkdir(parents=True)
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            for done, _ in enumerate(pool.map(write, photos), 1):
+        with pixels.large_pictures(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for done, _ in enumerate(pool.map(write, photos, flat(photos)), 1):
                 progress("views of panoramas", done, len(photos))
     return views
 
 
-def flat(photo: Photo) -> str:
-    """What the views of a photo are called behind their prefix, which must be all that tells one view from another."""
-    return PurePosixPath(photo.name).with_suffix("").as_posix().replace("/", "__")
+def flat(photos: Sequence[Photo]) -> list[str]:
+    """What the views of each photo are called behind their prefix, which must be all that tells one view from another:
+    the photo's path, with its suffix where another photo has that name otherwise."""
+    paths = [PurePosixPath(photo.name) for photo in photos]
+    shorts = [path.with_suffix("").as_posix().replace("/", "__") for path in paths]
+    times, taken = Counter(short.casefold() for short in shorts), set[str]()
+    names = []
+    for path, short in zip(paths, shorts):
+        name = short if times[short.casefold()] == 1 else path.as_posix().replace("/", "__")
+        number = 1
+        while (unique := name if number == 1 else f"{name}-{number}").casefold() in taken:
+            number += 1
+        taken.add(unique.casefold())
+        names.append(unique)
+    return names
 
 
 def maps(view: View, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -156,19 +171,18 @@ def _rotation(longitude: float, latitude: float) -> Rotation:
 
 def _tagged(path: Path) -> bool:
     """Whether the metadata (Google's Photo Sphere XMP) says equirectangular."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with pixels.open_picture(path.read_bytes()) as image:
         xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     text = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     return b"ProjectionType" in text and b"equirectangular" in text
 
 
 def _decode(photo: Photo) -> NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(photo.path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    with pixels.open_picture(photo.path.read_bytes()) as image:
+        image.load()
+        return np.asarray(pixels.to_srgb(ImageOps.exif_transpose(image)).convert("RGB"))
 
 
 def _save(picture: NDArray[np.uint8], target: Path) -> None:

@@ -18,7 +18,9 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
 
-SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+SUFFIXES = (
+    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
+)  # fmt: skip
 FEWEST = 3
 STEP = 0.04  # of the picture's longer side, that it moves from one chosen frame to the next
 NEAR = 0.005  # frames that moved less than this show the same

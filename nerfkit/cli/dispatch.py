@@ -92,7 +92,7 @@ def _our_fault(console: Console, verb: str, error: Exception) -> int:
     if os.environ.get("NERFKIT_TRACEBACK"):
         sys.stderr.write(text)
     handle, name = tempfile.mkstemp(prefix=f"nerfkit-{verb}-", suffix=".txt")
-    with os.fdopen(handle, "w") as file:
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     console.error(
         f"nerfkit {verb} failed ({type(error).__name__}: {error}). This is a fault of nerfkit; details: {name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,20 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.data.below import photos_below
+from nerfkit.data.brown import reduce_brown
 from nerfkit.data.colmap_files import check_binary
 from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
 from nerfkit.errors import NerfkitError
 
+log = logging.getLogger("nerfkit")
+
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
+FILES = ("cameras", "images", "points3D")
 PHOTO_FOLDERS = ("images", "photos", ".")
-CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
+CAMERA_MODELS = (
+    "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV",
+    "OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +51,12 @@ class ColmapReader:
         model = model_folder(path)
         if model is None:
             raise NerfkitError(f"{path}: no COLMAP model (cameras, images and points3D); check the path")
+        if model != path:
+            _warn_of_larger(model)
         reconstruction = load(model)
+        names = _whole_names(model)
         registered = [image for _, image in sorted(reconstruction.images.items()) if image.has_pose]
-        photos = self._photos(path, model, [image.name for image in registered])
+        photos = self._photos(path, model, [names.get(image.image_id, image.name) for image in registered])
         views = [
             RawView(file, _camera(model, reconstruction.cameras[image.camera_id], image))
             for file, image in zip(photos, registered, strict=True)
@@ -66,9 +78,9 @@ class ColmapReader:
         return [folder / name for name in names]
 
 
-def model_folder(path: Path) -> Path | None:
-    """The folder of the model that ``path`` holds or is."""
-    return next((path / folder for folder in MODEL_FOLDERS if _is_model(path / folder)), None)
+def model_folder(path: Path, files: Sequence[str] = FILES) -> Path | None:
+    """The folder of the model that ``path`` holds or is: one with all of these ``files``."""
+    return next((path / folder for folder in MODEL_FOLDERS if _has(path / folder, files)), None)
 
 
 def load(model: Path) -> Any:
@@ -89,11 +101,40 @@ def load(model: Path) -> Any:
         ) from None
 
 
-def _is_model(folder: Path) -> bool:
-    return any(
-        all((folder / f"{name}.{suffix}").is_file() for name in ("cameras", "images", "points3D"))
-        for suffix in ("bin", "txt")
-    )
+def _has(folder: Path, files: Sequence[str]) -> bool:
+    return any(all((folder / f"{name}.{suffix}").is_file() for name in files) for suffix in ("bin", "txt"))
+
+
+def _warn_of_larger(model: Path) -> None:
+    """COLMAP numbers its models as they come, not by their size, and a scene may have several."""
+    if not model.name.isdecimal():
+        return
+    sizes = {other: _size_of_images(other) for other in model.parent.iterdir() if other.name.isdecimal()}
+    largest = max(sizes, key=lambda other: (sizes[other], other == model))
+    if largest != model:
+        log.warning("%s: is read, but %s is larger; give that folder to read it instead", model, largest)
+
+
+def _size_of_images(model: Path) -> int:
+    """Bytes, which grow with the photos and what is seen in them; 0 where there is no model."""
+    files = (model / f"images.{suffix}" for suffix in ("bin", "txt")) if _has(model, FILES) else ()
+    return next((file.stat().st_size for file in files if file.is_file()), 0)
+
+
+def _whole_names(model: Path) -> dict[int, str]:
+    """The names of images by their numbers, where the model is text: COLMAP reads them up to their first space."""
+    file = model / "images.txt"
+    if not file.is_file() or (model / "images.bin").is_file():
+        return {}
+    names = {}
+    lines = iter(file.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            values = line.split(maxsplit=9)
+            if len(values) == 10 and values[0].isdecimal():
+                names[int(values[0])] = values[9].rstrip()
+            next(lines, None)  # the image's observations
+    return names
 
 
 def _camera(model: Path, described: Any, image: Any) -> Cameras:
@@ -106,14 +147,22 @@ def _camera(model: Path, described: Any, image: Any) -> Cameras:
         )
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().inverse().matrix()
-    kind = {"OPENCV_FISHEYE": "fisheye"}.get(name, "pinhole" if name.endswith("PINHOLE") else "opencv")
-    intrinsics, distortion = _split(name, [float(value) for value in described.params])
+    kind = "fisheye" if name.endswith("FISHEYE") else "pinhole" if name.endswith("PINHOLE") else "opencv"
+    params = [float(value) for value in described.params]
+    distortion: Tensor | None
+    if name == "FULL_OPENCV":
+        k1, k2, p1, p2, k3, *below = params[4:]
+        intrinsics, distortion = reduce_brown(
+            str(model), params[:4], described.width, described.height, k1, k2, k3, 0.0, p1, p2, below=below
+        )
+    else:
+        intrinsics, distortion = _split(name, params)
     return camera(pose, intrinsics, described.width, described.height, distortion, kind)
 
 
 def _split(name: str, params: list[float]) -> tuple[list[float], Tensor | None]:
     """fx fy cx cy, and four distortion coefficients, of COLMAP's parameters."""
-    if name in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
+    if name.startswith(("SIMPLE", "RADIAL")):
         params = [params[0], *params]  # one focal length for both axes
     rest = params[4:]
     return params[:4], torch.tensor(rest + [0.0] * (4 - len(rest)), dtype=torch.float64) if rest else None

@@ -138,6 +138,8 @@ def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _decode_mask(path: Path, width: int, height: int) -> Any:
     mask = _imdecode(path, _read(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    if mask.max() == 1:  # labels, not levels
+        mask = mask * np.uint8(255)
     return mask if mask.shape == (height, width) else cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
 
 

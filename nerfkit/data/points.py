@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +32,17 @@ def read_ply(path: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     except Exception as error:  # plyfile raises what its parser meets: KeyError, ValueError, PlyParseError…
         raise NerfkitError(f"{path}: not a readable PLY of points ({error}); write it again") from None
     if {"red", "green", "blue"} <= set(vertex.dtype.names):
-        return points, np.stack([vertex[name] for name in ("red", "green", "blue")], -1).astype(np.uint8)
+        return points, _eight_bit(np.stack([vertex[name] for name in ("red", "green", "blue")], -1))
     return points, np.full(points.shape, 128, np.uint8)
+
+
+def _eight_bit(colors: NDArray[Any]) -> NDArray[np.uint8]:
+    """Colours [P, 3] of any type: of fractions 1, of 16 bits 65535 is white."""
+    if colors.dtype == np.uint16:
+        return (colors / 257 + 0.5).astype(np.uint8)
+    if colors.dtype.kind == "f":
+        colors = np.nan_to_num(colors) * (255 if np.nanmax(colors, initial=0) <= 1 else 1) + 0.5
+    return colors.clip(0, 255).astype(np.uint8)
 
 
 def inliers(points: NDArray[np.float64]) -> NDArray[np.bool_]:

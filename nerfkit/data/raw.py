@@ -19,6 +19,7 @@ from nerfkit.errors import NerfkitError
 
 log = logging.getLogger("nerfkit")
 
+_ASPECT = 0.02  # by how much the aspect ratios of a photo and its camera, or its mask, may differ
 _LONGEST_NAME = 180  # bytes; file systems allow 255, and suffixes come to it
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -68,7 +69,7 @@ def photo_header(path: Path) -> tuple[int, int, bool, bool]:
             turned = photo.format in ("JPEG", "MPO") and photo.getexif().get(274, 1) in (5, 6, 7, 8)
             return photo.width, photo.height, alpha, turned
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise NerfkitError(f"{path}: not a readable photo; replace it or take its frame out") from None
+        raise NerfkitError(f"{path}: not a readable picture; replace it or take its frame out") from None
 
 
 def finish(scene: RawScene) -> RawScene:
@@ -79,7 +80,7 @@ def finish(scene: RawScene) -> RawScene:
 
     Raises:
         NerfkitError: more than half of the photos are missing, fewer than two views, the same photo twice, a pose
-            that is not rigid, a camera whose shape differs from its photo's.
+            that is not rigid, a camera or a mask whose shape differs from its photo's.
     """
     _check_twice(scene)
     _drop_missing(scene)
@@ -91,6 +92,7 @@ def finish(scene: RawScene) -> RawScene:
         _check_pose(scene, view)
         described = view.camera
         view.camera = _fit(view, width, height, turned)
+        _check_mask(view)
         if view.seen is not None:
             scale = np.array([view.camera.width / described.width, view.camera.height / described.height])
             view.seen = Seen(view.seen.points, view.seen.pixels * scale)
@@ -177,6 +179,17 @@ def _drop_missing(scene: RawScene) -> None:
     scene.views = kept
 
 
+def _check_mask(view: RawView) -> None:
+    if view.mask_path is None:
+        return
+    width, height, _, _ = photo_header(view.mask_path)
+    if abs(width / height / (view.camera.width / view.camera.height) - 1) > _ASPECT:
+        raise NerfkitError(
+            f"{view.mask_path}: the mask is {width}x{height} but its photo {view.camera.width}x{view.camera.height}; "
+            "make masks of the photos' size"
+        )
+
+
 def _check_twice(scene: RawScene) -> None:
     seen: set[Path] = set()
     for view in scene.views:
@@ -237,7 +250,7 @@ def _fit(view: RawView, width: int, height: int, turned: bool) -> Cameras:
     if turned and described.width * width == described.height * height:
         width, height = height, width  # the poses belong to the photo as its EXIF tag turns it
     sx, sy = width / described.width, height / described.height
-    if abs(sx / sy - 1) > 0.02:
+    if abs(sx / sy - 1) > _ASPECT:
         raise NerfkitError(
             f"{view.path}: the photo is {width}x{height} but its camera is {described.width}x{described.height}; "
             "use the photos that the poses were made from"

@@ -8,7 +8,7 @@ from nerfkit.capture.photos import has_photos
 from nerfkit.contracts import SceneReader
 from nerfkit.data.blender import BlenderReader
 from nerfkit.data.bundler import BundlerReader
-from nerfkit.data.colmap import ColmapReader
+from nerfkit.data.colmap import ColmapReader, model_folder
 from nerfkit.data.llff import LlffReader
 from nerfkit.data.metashape import MetashapeReader
 from nerfkit.data.openmvg import OpenMvgReader
@@ -55,6 +55,9 @@ def read(path: Path, images: Path | None = None, observations: bool = False) -> 
         if reader.accepts(path):
             raw: RawScene = reader.read(path)
             return raw
+    model = model_folder(path, ("cameras", "images"))
+    if model is not None:
+        raise NerfkitError(f"{model}: a COLMAP model without points3D; copy it too, or put an empty points3D.txt there")
     if has_photos(path):
         raise NerfkitError(f"{path}: photos without camera poses; run `nerfkit poses {path}` first")
     raise NerfkitError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 from nerfkit.contracts import CameraModel, Cameras
 from nerfkit.data.below import photos_below
 from nerfkit.data.brown import reduce_brown
+from nerfkit.data.fields import load_object
 from nerfkit.data.points import read_ply
 from nerfkit.data.raw import (
     PHOTO_SUFFIXES,
@@ -79,10 +79,7 @@ class TransformsReader:
 
 
 def load_json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text())
-    except (ValueError, OSError) as error:
-        raise NerfkitError(f"{file}: not valid JSON ({error}); write it again") from None
+    data = load_object(file, "cameras")
     if not isinstance(data, dict):
         raise NerfkitError(f"{file}: not a transforms.json (its top level must be an object with 'frames')")
     return data
@@ -102,8 +99,10 @@ _GIVES = {"fl_x": "camera_angle_x", "camera_angle_x": "fl_x", "fl_y": "camera_an
 
 
 def merged(data: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
-    """A frame's values, and the file's that it leaves open; its angle of view wins over the file's focal length."""
-    return {key: value for key, value in data.items() if _GIVES.get(key) not in frame} | dict(frame)
+    """A frame's values, and the file's that it leaves open; its angle of view wins over the file's focal length. What
+    is null is not there."""
+    own = {key: value for key, value in frame.items() if value is not None}
+    return {key: value for key, value in data.items() if value is not None and _GIVES.get(key) not in own} | own
 
 
 def photo_paths(file: Path, frames: Sequence[Mapping[str, Any]], images: Path | None) -> list[Path]:
@@ -170,7 +169,14 @@ def _focal(file: Path, frame: Mapping[str, Any], width: int, height: int) -> tup
     def of_axis(length: str, angle: str, size: int) -> float | None:
         if length in frame:
             return _number(file, frame, length, 0)
-        return 0.5 * size / math.tan(0.5 * _number(file, frame, angle, 1)) if angle in frame else None
+        if angle not in frame:
+            return None
+        radians = _number(file, frame, angle, 1)
+        if not 0 < radians < math.pi:
+            raise NerfkitError(
+                f"{file}: {frame['file_path']} has {angle} {radians:g}; write the angle of view in radians, below pi"
+            )
+        return 0.5 * size / math.tan(0.5 * radians)
 
     fx, fy = of_axis("fl_x", "camera_angle_x", width), of_axis("fl_y", "camera_angle_y", height)
     fx, fy = (fy if fx is None else fx), (fx if fy is None else fy)
@@ -188,6 +194,8 @@ def _fisheye(file: Path, frame: Mapping[str, Any]) -> Tensor:
 def applied(file: Path, data: Mapping[str, Any]) -> Similarity:
     """``file_from_world`` of nerfstudio's ``applied_transform`` [3, 4] and ``applied_scale``."""
     scale = _number(file, data, "applied_scale", 1)
+    if not 0 < scale < math.inf:
+        raise NerfkitError(f"{file}: applied_scale must be positive, got {scale:g}; write the scale that was applied")
     if "applied_transform" not in data:
         return Similarity(scale, torch.eye(3), torch.zeros(3))
     matrix = _matrix(file, data, "applied_transform", (3, 4))
@@ -202,7 +210,7 @@ def applied(file: Path, data: Mapping[str, Any]) -> Similarity:
 def _points(file: Path, data: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     if not data.get("ply_file_path"):
         return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
-    return read_ply(file.parent / str(data["ply_file_path"]))
+    return read_ply(file.parent / str(data["ply_file_path"]).replace("\\", "/"))
 
 
 def _moved(cameras: Cameras, similarity: Similarity) -> Cameras:

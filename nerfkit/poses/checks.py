@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.data.raw import RawScene, RawView
 from nerfkit.poses.conventions import Sight, sights
 
@@ -52,7 +53,7 @@ def _exif_focal(view: RawView, side: int) -> float | None:
     from PIL import Image
 
     try:
-        with Image.open(view.path) as photo:
+        with large_pictures(), Image.open(view.path) as photo:
             if photo.format not in ("JPEG", "MPO", "TIFF", "WEBP"):
                 return None  # to look for the tag in a PNG would decode all of it
             focal = float(photo.getexif().get_ifd(34665).get(41989) or 0)

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nerfkit.capture.walk import shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.poses.stage import VERSION
@@ -17,20 +18,46 @@ def claim(out: Path, source: Path) -> None:
     """Takes ``out`` for the poses of the photos in ``source``.
 
     Raises:
-        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos.
+        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos; a path that isn't UTF-8.
     """
+    for path in (source, out):
+        _check_name(path)
     mark = out / ".cache" / MARK
     origin = _origin(source, out)
     if mark.is_file():
-        known = json.loads(mark.read_text()).get("photos")
-        if known != origin:
+        known = _photos_of(mark)
+        if known == origin:
+            return
+        if known is not None:
             raise NerfkitError(f"{out}: holds the poses of other photos ({known}, not {source}); choose another --out")
-        return
-    if out.exists() and not out.is_dir():
+    elif out.exists() and not out.is_dir():
         raise NerfkitError(f"{out}: is a file; choose a folder for --out")
-    if out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and _holds_others(out):
         raise NerfkitError(f"{out}: exists and holds other files; choose another --out or empty it")
     write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n")
+
+
+def _photos_of(mark: Path) -> str | None:
+    """None: the mark is damaged, as by a power cut. All else in the cache tells by itself which photos it is of."""
+    try:
+        return str(json.loads(mark.read_text())["photos"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _holds_others(out: Path) -> bool:
+    """More than the empty cache that a command leaves which had no space for its mark."""
+    return any(entry.name != ".cache" or not entry.is_dir() or any(entry.iterdir()) for entry in out.iterdir())
+
+
+def _check_name(path: Path) -> None:
+    """Photos' odd names are cleaned where they are copied; the folders they lie in are the user's."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise NerfkitError(
+            f"{shown(path.resolve())}: its path has a name that isn't UTF-8, as COLMAP needs; rename that folder"
+        ) from None
 
 
 def _origin(source: Path, out: Path) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.cameras import distort
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
 from nerfkit.data.raw import RawScene, RawView
 from nerfkit.data.undistort import maps
@@ -101,11 +102,11 @@ def _pixels(view: RawView) -> Any:
 
     alpha = view.has_alpha or view.mask_path is not None
     try:
-        with Image.open(view.path) as photo:
+        with large_pictures(), Image.open(view.path) as photo:
             upright = ImageOps.exif_transpose(photo) if turned(view) else photo
             pixels = np.array(upright.convert("RGBA" if alpha else "RGB"))
         if view.mask_path is not None:
-            with Image.open(view.mask_path) as mask:
+            with large_pictures(), Image.open(view.mask_path) as mask:
                 fitting = mask.convert("L").resize((pixels.shape[1], pixels.shape[0]))
             pixels[..., 3] = np.minimum(pixels[..., 3], np.array(fitting))
     except (OSError, SyntaxError, ValueError) as error:

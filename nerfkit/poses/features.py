@@ -35,37 +35,63 @@ def work(
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "PINHOLE" if rig else camera_model
-    if masks is not None:
-        reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
     if network is not None:
         learned.use_extractor(extraction, network, settings["max_num_features"])
     total = sum(len(group["names"]) for group in groups)
+    batches = [[group] for group in groups] if rig else _batches(groups, settings["max_image_size"])
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for number, group in enumerate(groups):
-            doubled = total <= FEW and max(group["size"]) < SMALL
+        for number, batch in enumerate(batches):
+            longer, one_camera = max(batch[0]["size"]), len(batch) == 1
+            doubled = total <= FEW and longer < SMALL
             extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
-            known = rig[number]["intrinsics"] if rig else _camera_params(camera_model, group)
-            reader.camera_params = ",".join(map(str, known))
-            if network is None and max(group["size"]) > settings["max_image_size"]:
-                shrunk.extract(database, folder, group["names"], group["size"], reader, extraction)
+            known = rig[number]["intrinsics"] if rig else _camera_params(camera_model, batch[0])
+            reader.camera_params = ",".join(map(str, known)) if one_camera else ""
+            sizes = {name: tuple(group["size"]) for group in batch for name in group["names"]}
+            if network is None and longer > settings["max_image_size"]:
+                shrunk.extract(database, folder, sizes, reader, extraction, masks, one_camera=one_camera)
                 continue
+            if masks is not None:
+                reader.mask_path = masks
+            mode = pycolmap.CameraMode.SINGLE if one_camera else pycolmap.CameraMode.PER_IMAGE
             pycolmap.extract_features(
-                database, folder, image_names=group["names"], camera_mode=pycolmap.CameraMode.SINGLE,
+                database, folder, image_names=list(sizes), camera_mode=mode,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
     with pycolmap.Database.open(database) as filled:
         if rig:
             pycolmap.apply_rig_config([_rig_config(rig)], filled)
         else:
+            _calibrate(filled, [group for batch in batches if len(batch) > 1 for group in batch], camera_model)
             _distrust(filled, groups)
         if reader.camera_model == FISHEYE:
             _trust_focal_lengths(filled)
         found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
     settle(Path(database))
     return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}
+
+
+def _batches(groups: Sequence[dict[str, Any]], max_image_size: int) -> list[list[dict[str, Any]]]:
+    """Groups whose features are found in one go: a call for each photo with a camera of its own would keep one core
+    busy and leave the others idle."""
+    batches: dict[Any, list[dict[str, Any]]] = {}
+    for number, group in enumerate(groups):
+        longer = max(group["size"])
+        alike = number if len(group["names"]) > 1 else (longer > max_image_size, longer < SMALL)
+        batches.setdefault(alike, []).append(group)
+    return list(batches.values())
+
+
+def _calibrate(filled: Any, groups: Sequence[dict[str, Any]], camera_model: str) -> None:
+    """Gives photos of cameras of their own what is known of these."""
+    known = {name: _camera_params(camera_model, group) for group in groups for name in group["names"]}
+    for image in filled.read_all_images():
+        if image.name in known:
+            camera = filled.read_camera(image.camera_id)
+            camera.params, camera.has_prior_focal_length = known[image.name], True
+            filled.update_camera(camera)
 
 
 def _camera_params(camera_model: str, group: dict[str, Any]) -> list[float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfkit.data.upright import some_pairs
 from nerfkit.poses.frame import Similarity
 
 Array = NDArray[np.float64]
@@ -116,11 +116,8 @@ def geodetic(metres: Array, reference: tuple[float, float, float]) -> tuple[floa
 
 def _least_median(ours: NDArray[np.complex128], theirs: NDArray[np.complex128]) -> tuple[complex, complex]:
     """``turn * ours + shift``, through two of the places, with the least median distance to theirs."""
-    pairs = np.array(list(combinations(range(len(ours)), 2)))
-    if len(pairs) > _MOST_PAIRS:
-        pairs = pairs[np.random.default_rng(0).choice(len(pairs), _MOST_PAIRS, replace=False)]
     best, least = (0j, 0j), np.inf
-    for one, two in pairs:
+    for one, two in zip(*some_pairs(len(ours), _MOST_PAIRS)):
         apart = ours[two] - ours[one]
         if abs(apart) == 0 or theirs[two] == theirs[one]:
             continue

@@ -69,7 +69,7 @@ def import_poses(
 
     Raises:
         NerfkitError: whatever is wrong with the files; cameras that don't see their points; ``out`` holds something
-            else.
+            else, or another command is at work in it.
     """
     start = time.perf_counter()
     scene = read(source, images, observations=True)
@@ -77,7 +77,7 @@ def import_poses(
     found = problems(scene)
     claim(out, source)
     cache = Cache(out / ".cache")
-    with cache.workspace() as work:
+    with cache.locked(out), cache.workspace() as work:
         folder, names = _photos(scene.views, out, progress)
         made = model.reconstruction(scene, names)
         result: dict[str, Any] = {}

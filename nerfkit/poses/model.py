@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
 from nerfkit.data.raw import RawScene, RawView, photo_header
 from nerfkit.errors import NerfkitError
@@ -97,7 +98,7 @@ def place(view: RawView, target: Path) -> None:
     if turned(view) or target.suffix.lower() != view.path.suffix.lower():
         from PIL import Image, ImageOps
 
-        with Image.open(view.path) as photo:
+        with large_pictures(), Image.open(view.path) as photo:
             upright = ImageOps.exif_transpose(photo) if turned(view) else photo
             options: dict[str, Any] = {"quality": 95, "subsampling": 0} if target.suffix.lower() in JPEG else {}
             upright.save(target, **options)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfkit import __version__
+from nerfkit.capture.pixels import large_pictures
 from nerfkit.capture.threads import threads
 from nerfkit.files import write_text
 from nerfkit.poses.advice import PhotoFacts, reason
@@ -53,8 +54,7 @@ def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | 
     photos: list[Row] = seen["photos"]
     known = facts(dict(seen), None, None, 0).photos
     side = next(pixels for most, pixels in SIDES if len(photos) <= most)
-    with threads() as pool:
-        thumbnails = list(pool.map(lambda photo: thumbnail(folder / photo["image"], side), photos))
+    thumbnails = _thumbnails([folder / photo["image"] for photo in photos], side)
     title = path.resolve().parent.name
     body = "\n".join([
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(report))}</p></header>",
@@ -69,6 +69,11 @@ def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | 
     body += f'\n<script type="application/json" id="data">{data}</script>'
     scripts = [asset(__package__, name) for name in ("page_view.js", "page_graph.js", "page.js")]
     write_text(path, document(f"{title} · poses", body, [asset(__package__, "page.css")], scripts))
+
+
+def _thumbnails(photos: Sequence[Path], side: int) -> list[str]:
+    with large_pictures(), threads() as pool:
+        return list(pool.map(lambda photo: thumbnail(photo, side), photos))
 
 
 def thumbnail(photo: Path, side: int) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,21 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
         progress: hears of the stages ``frames``, ``photos``, ``features``, ``matching`` and ``mapping``.
 
     Raises:
-        NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else; no space left.
+        NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else, or another command
+            is at work in it; no space left.
     """
     options.check()
     networks = learned.networks(options.feature_models) if options.features == "aliked" else None
     start = time.perf_counter()
-    found = source.photos_of(photos, out, options, claim, progress)
     cache = Cache(out / ".cache")
-    with cache.workspace() as work, Worker() as worker:
+    with ExitStack() as stack:
+
+        def take(out: Path, origin: Path) -> None:
+            claim(out, origin)
+            stack.enter_context(cache.locked(out))
+
+        found = source.photos_of(photos, out, options, take, progress)
+        work, worker = stack.enter_context(cache.workspace()), stack.enter_context(Worker())
         stages = Stages(cache, work, out, options, progress, found, networks, worker)
         return _Run(stages, found.unreadable, start).all()
 

@@ -26,44 +26,51 @@ _JPEG = b"\xff\xd8"
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
-def extract(database: str, folder: str, names: Sequence[str], size: Size, reader: Any, extraction: Any) -> None:
-    """Adds photos of one camera, all of one ``size``, and their features to a database, as
-    ``pycolmap.extract_features`` does; a photo that cannot be read is left out.
+def extract(
+    database: str, folder: str, sizes: Mapping[str, Size], reader: Any, extraction: Any, masks: str | None = None,
+    *, one_camera: bool = True,
+) -> None:  # fmt: skip
+    """Adds photos and their features to a database, as ``pycolmap.extract_features`` does; a photo that cannot be read
+    is left out.
 
     Args:
-        reader: ``pycolmap.ImageReaderOptions`` with the parameters of the camera and, if there are any, the folder of
-            masks; comes back as it was.
+        sizes: of the photos, by their names; one size where they have ``one_camera``, else each gets its own.
+        reader: ``pycolmap.ImageReaderOptions`` with the parameters of the camera; where there are masks, their place
+            in it changes.
         extraction: ``pycolmap.FeatureExtractionOptions`` with the pixels of the longer side that are looked at.
+        masks: folder with a mask ``NAME.png`` for each photo.
     """
     import pycolmap
 
-    small = shrunk_size(size, extraction.max_image_size)
-    masks = None if reader.mask_path == Path() else reader.mask_path
+    small = {size: shrunk_size(size, extraction.max_image_size) for size in set(sizes.values())}
+    mode = pycolmap.CameraMode.SINGLE if one_camera else pycolmap.CameraMode.PER_IMAGE
     with tempfile.TemporaryDirectory(prefix="shrunk-", dir=Path(database).parent) as place:
         # Until all is done they have the name of a folder that wasn't there before, as none of the user's photos has.
-        known = {f"{Path(place).name}-{number}.pgm": name for number, name in enumerate(names)}
+        known = {f"{Path(place).name}-{number}.pgm": name for number, name in enumerate(sizes)}
         shorts = list(known)
 
         def place_one(short: str) -> None:
             name = known[short]
-            _place(Path(folder, name), masks and masks / f"{name}.png", Path(place, short), size, small)
+            mask = None if masks is None else Path(masks, f"{name}.png")
+            _place(Path(folder, name), mask, Path(place, short), sizes[name], small[sizes[name]])
 
         for start in range(0, len(shorts), _BATCH):
             some = shorts[start : start + _BATCH]
             with threads() as pool:
                 list(pool.map(place_one, some))
-            if masks:
+            if masks is not None:
                 reader.mask_path = place
             pycolmap.extract_features(
-                database, place, image_names=some, camera_mode=pycolmap.CameraMode.SINGLE,
+                database, place, image_names=some, camera_mode=mode,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
-            reader.existing_camera_id = _camera_of(database, some)
+            if one_camera:
+                reader.existing_camera_id = _camera_of(database, some)
             for file in Path(place).iterdir():
                 file.unlink()
-        _enlarge(database, known, size, small)
+        _enlarge(database, {short: sizes[name] for short, name in known.items()}, small)
     _rename(database, known)
-    reader.mask_path, reader.existing_camera_id = masks or Path(), -1
+    reader.existing_camera_id = -1
 
 
 def shrunk_size(size: Size, longer_side: int) -> Size:
@@ -106,19 +113,20 @@ def _camera_of(database: str, names: Sequence[str]) -> int:
         return next((image.camera_id for image in filled.read_all_images() if image.name in names), -1)
 
 
-def _enlarge(database: str, names: Mapping[str, str], size: Size, small: Size) -> None:
-    """Gives the images with these names, and their camera, the size of the photos. Pixel centres are at +0.5, so that
+def _enlarge(database: str, sizes: Mapping[str, Size], small: Mapping[Size, Size]) -> None:
+    """Gives the images with these names, and their cameras, the sizes of the photos. Pixel centres are at +0.5, so that
     coordinates are multiplied."""
     import pycolmap
 
-    along_x, along_y = size[0] / small[0], size[1] / small[1]
     with pycolmap.Database.open(database) as filled:
-        images = [image for image in filled.read_all_images() if image.name in names]
+        images = [image for image in filled.read_all_images() if image.name in sizes]
         for image in images:
+            size = sizes[image.name]
+            along_x, along_y = size[0] / small[size][0], size[1] / small[size][1]
             keypoints = filled.read_keypoints(image.image_id)  # [M, 6]: x, y, and the affine shape by rows
             keypoints *= np.array([along_x, along_y, along_x, along_x, along_y, along_y], np.float32)
             filled.update_keypoints(image.image_id, keypoints)
-        for number in {image.camera_id for image in images}:
+        for number, size in {image.camera_id: sizes[image.name] for image in images}.items():
             camera = filled.read_camera(number)
             camera.width, camera.height = size
             filled.update_camera(camera)

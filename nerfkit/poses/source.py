@@ -13,7 +13,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.poses.options import PoseOptions
 from nerfkit.progress import ProgressSink
 
-VERSION = 1  # of how frames and views are chosen and written; another one makes them anew
+VERSION = 2  # of how frames and views are chosen and written; another one makes them anew
 
 
 def photos_of(

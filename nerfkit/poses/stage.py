@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from nerfkit.progress import ProgressSink
 log = logging.getLogger("nerfkit")
 
 VERSION = 4  # of the stages' results; another one makes them anew
+_NEEDED = 32 << 20  # bytes: with less, a stage fails in words of its own, as where SQLite opens no database
 _NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
 
 
@@ -130,7 +132,8 @@ def _failure(stage: str, last: Mapping[str, Any], log_file: Path) -> Exception:
     error = str(last.get("error", "the process ended without a word"))
     if last.get("kind") == "user":
         return NerfkitError(error)
-    if any(sign in (words + error).lower() for sign in _NO_SPACE):
+    full = shutil.disk_usage(log_file.parent).free < _NEEDED
+    if full or any(sign in (words + error).lower() for sign in _NO_SPACE):
         return NerfkitError(
             f"{log_file.parent}: no space left; free some space and run the command again, it continues"
         )

@@ -73,6 +73,8 @@ def test_smaller_copies_of_the_photos(tmp_path: Path) -> None:
         ("RADIAL", "opencv", [0.05, -0.01, 0, 0]),
         ("OPENCV", "opencv", [0.05, -0.01, 0.001, 0.002]),
         ("OPENCV_FISHEYE", "fisheye", [0.05, -0.01, 0.001, 0.002]),
+        ("SIMPLE_RADIAL_FISHEYE", "fisheye", [0.05, 0, 0, 0]),
+        ("RADIAL_FISHEYE", "fisheye", [0.05, -0.01, 0, 0]),
     ],
 )
 def test_camera_models_project_as_colmap_does(
@@ -92,9 +94,26 @@ def test_camera_models_project_as_colmap_does(
     assert np.abs(found[0].numpy() - truth).max() < 1e-9
 
 
+def test_the_rational_model_is_reduced(tmp_path: Path) -> None:
+    """FULL_OPENCV has k3 and a polynomial that divides; the four coefficients that nerfkit has come near."""
+    import pycolmap
+
+    from nerfkit.cameras import distort
+
+    camera = read(write_colmap(tmp_path, "FULL_OPENCV")).views[0].camera
+    assert camera.model == "opencv"
+    truth = pycolmap.Reconstruction(str(tmp_path / "sparse/0")).cameras[1]
+    edge = np.stack(np.meshgrid(np.linspace(0, WIDTH, 9), np.linspace(0, HEIGHT, 9)), -1).reshape(-1, 2)
+    xy = np.asarray(truth.cam_from_img(edge))
+    found = distort(camera, torch.from_numpy(xy)[None])[0] * camera.intrinsics[0, :2] + camera.intrinsics[0, 2:]
+    assert np.abs(found.numpy() - edge).max() < 0.02
+    plain = truth.focal_length_x * xy + [32, 24]
+    assert np.abs(plain - edge).max() > 0.2  # without distortion
+
+
 def test_an_unsupported_camera_model_is_named(tmp_path: Path) -> None:
-    write_colmap(tmp_path, "FULL_OPENCV")
-    with pytest.raises(NerfkitError, match=r"FULL_OPENCV.*image_undistorter"):
+    write_colmap(tmp_path, "FOV")
+    with pytest.raises(NerfkitError, match=r"FOV.*image_undistorter"):
         read(tmp_path)
 
 
@@ -127,6 +146,46 @@ def test_files_of_different_models(tmp_path: Path) -> None:
     data[8 + 51] = 99  # the first image of the first point's track
     file.write_bytes(data)
     with pytest.raises(NerfkitError, match="different models"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["txt", "old txt"])
+def test_names_with_spaces_in_text_models(tmp_path: Path, layout: str) -> None:
+    write_colmap(tmp_path, layout=layout)
+    file = tmp_path / "sparse/0/images.txt"
+    text = file.read_text()
+    for name in names():
+        text = text.replace(name, f"the  photo {name}")
+        (tmp_path / "images" / name).rename(tmp_path / "images" / f"the  photo {name}")
+    file.write_text(text)
+    scene = read(tmp_path)
+    assert [view.path.name for view in scene.views] == [f"the  photo {name}" for name in names()]
+    found = torch.cat([view.camera.world_from_cam for view in scene.views])
+    assert torch.allclose(found, poses(), atol=1e-12)
+
+
+def test_a_larger_model_beside_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_colmap(tmp_path, at="sparse/1")
+    shutil.copytree(tmp_path / "sparse/1", tmp_path / "sparse/0")
+    check_truth(read(tmp_path))
+    assert not caplog.text
+    import pycolmap
+
+    model = pycolmap.Reconstruction(str(tmp_path / "sparse/0"))
+    for number in (9, 10):
+        model.deregister_frame(model.images[number].frame_id)
+    model.write(str(tmp_path / "sparse/0"))
+    assert len(read(tmp_path).views) == 8
+    assert f"{tmp_path}/sparse/0: is read, but {tmp_path}/sparse/1 is larger" in caplog.text
+    caplog.clear()
+    check_truth(read(tmp_path / "sparse/1"))
+    assert not caplog.text
+
+
+def test_a_model_that_lacks_its_file_of_points(tmp_path: Path) -> None:
+    write_colmap(tmp_path, layout="old txt")
+    (tmp_path / "sparse/0/points3D.txt").unlink()
+    with pytest.raises(NerfkitError, match=r"sparse/0: a COLMAP model without points3D; .* empty points3D\.txt"):
         read(tmp_path)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 import torch
 from tiny import poses, random_similarity
 
+from nerfkit.data import upright
 from nerfkit.data.normalize import focus, scene_from_world
 
 CENTER = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
@@ -56,6 +59,24 @@ def test_a_world_that_is_upright_stays_so() -> None:
     moved = random_similarity(3)
     elsewhere = scene_from_world(moved.poses(rolled)).rotation[2]
     assert 0.9986 < float(elsewhere @ moved.rotation[:, 2]) < 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 40])
+def test_pairs_are_different_and_few(count: int) -> None:
+    every = {(i, j) for i in range(count) for j in range(i + 1, count)}
+    one, two = upright.some_pairs(count, 100)
+    found = set(zip(one.tolist(), two.tolist()))
+    assert len(found) == len(one) == min(100, len(every))
+    assert found <= every
+
+
+def test_pairs_of_many_take_little_memory() -> None:
+    tracemalloc.start()
+    one, two = upright.some_pairs(20_000, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (one < two).all() and two.max() < 20_000
+    assert peak < 2 << 20
 
 
 def test_photos_of_a_camera_turned_to_portrait() -> None:

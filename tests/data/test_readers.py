@@ -117,6 +117,33 @@ def test_nerfstudios_applied_transform_is_undone(tmp_path: Path) -> None:
     assert (scene.point_colors == 128).all()
 
 
+def test_what_is_null_is_not_there_and_marks_of_byte_order_dont_matter(tmp_path: Path) -> None:
+    frames = [{**frame, "cx": None, "k1": None} for frame in transforms()["frames"]]
+    file = write_transforms(tmp_path, frames=frames)
+    file = file if file.is_file() else file / "transforms.json"
+    as_it_was = file.read_text()
+    expected = [view.camera.intrinsics.tolist() for view in read(tmp_path).views]
+    file.write_text(as_it_was.replace('"w":', '"k2": null, "camera_model": null, "w":', 1), encoding="utf-8-sig")
+    assert [view.camera.intrinsics.tolist() for view in read(tmp_path).views] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "read_as"),
+    [("uchar", 200, 200), ("float", 0.5, 128), ("float", 200.0, 200), ("ushort", 51400, 200), ("double", 1.0, 255)],
+)
+def test_colors_of_points(tmp_path: Path, kind: str, written: float, read_as: int) -> None:
+    names = ("red", "green", "blue")
+    properties = "".join(f"property float {axis}\n" for axis in "xyz")
+    properties += "".join(f"property {kind} {name}\n" for name in names)
+    points = "".join(f"{x} 0 0 0 {written} {written}\n" for x in range(3))
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "sparse.ply").write_text(
+        f"ply\nformat ascii 1.0\nelement vertex 3\n{properties}end_header\n{points}"
+    )
+    write_transforms(tmp_path, ply_file_path="points\\sparse.ply")
+    assert read(tmp_path).point_colors.tolist() == [[0, read_as, read_as]] * 3
+
+
 def test_blender(tmp_path: Path) -> None:
     scene = read(write_blender(tmp_path))
     assert len(scene.views) == 10 and all(view.has_alpha for view in scene.views)
@@ -132,7 +159,7 @@ def test_blender(tmp_path: Path) -> None:
         (r".{40}$", "", r"transforms_train\.json: not valid JSON"),
         ('"camera_angle_x"', '"angle"', r"transforms_train\.json: no intrinsics"),
         (r'"camera_angle_x": [\d.]+', '"camera_angle_x": "wide"', "camera_angle_x must be a number"),
-        (r'"camera_angle_x": [\d.]+', '"camera_angle_x": NaN', "no positive focal length"),
+        (r'"camera_angle_x": [\d.]+', '"camera_angle_x": NaN', "has camera_angle_x nan; write the angle"),
         (r'("transform_matrix": \[\[)[-\d.e]+', r"\1 NaN", r"photo_00\.png is not rigid .* but not finite"),
         (r'("transform_matrix": \[\[)[-\d.e]+', r"\1 []", "has no valid transform_matrix"),
         ("frames", "views", "it has no 'frames'"),
@@ -183,6 +210,11 @@ def _wrong_shape(folder: Path) -> None:
     assert cv2.imwrite(str(folder / "images/photo_02.png"), np.zeros((64, 48, 3), np.uint8))
 
 
+def _mask_of_another_shape(folder: Path) -> None:
+    assert cv2.imwrite(str(folder / "mask.png"), np.zeros((64, 48), np.uint8))
+    _frames(2, mask_path="mask.png")(folder)
+
+
 def _no_photo(folder: Path) -> None:
     (folder / "images/photo_02.png").write_bytes(b"no photo at all")
 
@@ -200,8 +232,12 @@ NAN = np.full((4, 4), np.nan).tolist()
         (_change(fl_x=0), "no positive focal length"),
         (_change(fl_x="wide"), "fl_x must be a number"),
         (_change(w="wide"), "w must be a number"),
+        (_change(fl_x=None, fl_y=None, camera_angle_x=0), "has camera_angle_x 0; write the angle of view in radians"),
+        (_change(fl_x=None, fl_y=None, camera_angle_x=90), "has camera_angle_x 90; write the angle of view in radians"),
         (_change(w=float("nan")), "has w nan and h 48; write its size in pixels"),
         (_change(k1=float("nan")), "distortion of .* is not finite"),
+        (_change(applied_scale=0), "applied_scale must be positive, got 0"),
+        (_change(applied_scale=-2.0), "applied_scale must be positive, got -2"),
         (_frames(2, mask_path=3), "mask_path of .* must be a path"),
         (_change(camera_model="EUCM"), "camera_model EUCM is not supported"),
         (_change(frames=[]), "no 'frames'"),
@@ -217,7 +253,8 @@ NAN = np.full((4, 4), np.nan).tolist()
         (_frames(2, transform_matrix=NAN), r"pose of photo_02\.png is not rigid"),
         (_cut, r"transforms\.json: not valid JSON"),
         (_wrong_shape, r"photo_02\.png: the photo is 48x64 but its camera is 64x48"),
-        (_no_photo, r"photo_02\.png: not a readable photo"),
+        (_mask_of_another_shape, r"mask\.png: the mask is 48x64 but its photo 64x48; make masks of the photos' size"),
+        (_no_photo, r"photo_02\.png: not a readable picture"),
     ],
 )
 def test_wrong_transforms(tmp_path: Path, spoil: Any, words: str) -> None:
@@ -227,7 +264,7 @@ def test_wrong_transforms(tmp_path: Path, spoil: Any, words: str) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[]", "3", "null", '"frames"', "", "\x00\xff"])
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"frames"', "", "\x00\xff", "[" * 100_000])
 def test_json_that_is_no_transforms(tmp_path: Path, text: str) -> None:
     (tmp_path / "transforms.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(NerfkitError, match=r"transforms\.json: not "):

@@ -114,6 +114,9 @@ def test_a_mask_file(tmp_path: Path) -> None:
     scene = Scene.load(write_transforms(tmp_path, frames=frames))
     found = scene.views[0].mask()
     assert found is not None and torch.equal(found, torch.from_numpy(mask)) and not scene.has_alpha
+    assert cv2.imwrite(str(tmp_path / "mask.png"), mask // 255)  # of ones, as nerfstudio and tools for labels have it
+    labels = Scene.load(tmp_path).views[0].mask()
+    assert labels is not None and torch.equal(labels, found)
 
 
 def test_the_cache_keeps_below_its_cap(folder: Path) -> None:

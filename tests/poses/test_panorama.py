@@ -117,6 +117,14 @@ def test_what_is_a_panorama(three: Path, caplog: pytest.LogCaptureFixture) -> No
         panorama.are_panoramas(photos.find(three).photos, "OPENCV")
 
 
+def test_views_of_panoramas_with_the_same_stem_have_their_own_names(three: Path, tmp_path: Path) -> None:
+    save(three / "a.png", smooth(400) // 2)
+    save(three / "d" / "e.jpg", smooth(400) // 3)
+    save(three / "d__e.jpg", smooth(400) // 4)
+    views = panorama.split(photos.find(three).photos, tmp_path / "views")
+    assert len(list((tmp_path / "views").iterdir())) == 6 * len(views)
+
+
 def test_panoramas_of_two_sizes(three: Path, tmp_path: Path) -> None:
     save(three / "b.jpg", smooth(300), XMP)
     with pytest.raises(NerfkitError, match=r"panoramas of different sizes \(300x150, 400x200\)"):

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from nerfkit import poses
+from nerfkit.cache import Cache
+from nerfkit.errors import NerfkitError
 from nerfkit.poses import stage
 from nerfkit.poses.compare import pose_errors, read_poses
 
@@ -94,6 +96,36 @@ def test_a_broken_model_is_made_anew(posed: Posed, ten_photos: Path) -> None:
     (out / "transforms.json").unlink()
     assert_the_same(poses.estimate(ten_photos, out, DRAFT), out, posed)
     assert images.stat().st_size > 1000
+
+
+def test_one_command_at_a_time(posed: Posed, ten_photos: Path) -> None:
+    """Another one would remove what the first is making."""
+    out, report = posed
+    cache = Cache(out / ".cache")
+    with cache.locked(out), cache.workspace() as work:
+        with pytest.raises(NerfkitError, match=r"posed: another nerfkit is at work in it; wait until that is done"):
+            poses.estimate(ten_photos, out, DRAFT)
+        assert work.is_dir()
+    assert poses.estimate(ten_photos, out, DRAFT) == report
+
+
+def test_a_stage_that_fails_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLMAP's own words then are that no registered database factory succeeded."""
+    with pytest.raises(RuntimeError, match="no such stage"):
+        stage.run("no such stage", {}, tmp_path / "log", lambda *_: None)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(NerfkitError, match="no space left; free some space"):
+        stage.run("no such stage", {}, tmp_path / "log", lambda *_: None)
+
+
+def test_an_output_that_is_read_only_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()  # nothing stops root from writing, but this
+    with (
+        pytest.raises(NerfkitError, match=r"out: cannot be written .*; choose another output path"),
+        Cache(tmp_path).locked(Path("out")),
+    ):
+        pass
 
 
 def spoil(database: Path, damage: str) -> None:

@@ -96,6 +96,40 @@ def test_no_features_where_a_mask_is_black_or_a_photo_is_broken(photos: Path, tm
     assert everywhere["a.jpg"][:, 0].min() < 200
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_photos_of_every_camera_have_features(photos: Path, tmp_path: Path, masked: bool) -> None:
+    """Of two that are shrunk and one, small, that isn't; what is known of each camera stays its own."""
+    import pycolmap
+
+    names, folder = ["a.jpg", "b.jpg", "more of them/c d.jpg"], tmp_path / "masks"
+    picture = cv2.imread(str(photos / names[2]))
+    cv2.imwrite(str(photos / names[2]), cv2.resize(picture, (320, 240)))
+    for name in names if masked else []:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((48, 64), 255, np.uint8))
+    sizes = [(640, 480), (640, 480), (320, 240)]
+    focals = [700.0, None, 350.0]
+    groups = [
+        {"names": [name], "size": size, "focal_px": focal, "focal_is_wrong": False}
+        for name, size, focal in zip(names, sizes, focals)
+    ]
+    settings = {"max_image_size": 450, "max_num_features": 1000, "first_octave": 0}
+    database, masks = str(tmp_path / "f.db"), str(folder) if masked else None
+    assert features.work(Silent(), database, str(photos), groups, "OPENCV", settings, masks) == {"featureless": []}
+    with pycolmap.Database.open(database) as filled:
+        cameras = {camera.camera_id: camera for camera in filled.read_all_cameras()}
+        images = filled.read_all_images()
+        assert sorted(image.name for image in images) == names
+        assert len({image.camera_id for image in images}) == 3
+        for image in images:
+            camera = cameras[image.camera_id]
+            (width, height), focal = sizes[names.index(image.name)], focals[names.index(image.name)]
+            assert (camera.width, camera.height) == (width, height)
+            assert list(camera.params) == [*[focal or 1.2 * width] * 2, width / 2, height / 2, 0, 0, 0, 0]
+            assert camera.has_prior_focal_length == (focal is not None)
+            assert filled.num_keypoints_for_image(image.image_id) > 10
+
+
 def test_odd_sizes_are_shrunk_by_the_same_factor_at_every_edge() -> None:
     ramp = np.tile(np.linspace(0, 250, 1001), (333, 1)).astype(np.uint8)
     data = cv2.imencode(".jpg", ramp, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
