@@ -9,12 +9,15 @@ import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nerfkit import limits, models
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.limits import Count, Natural, Seed, Share, Threads
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
 
 DEFAULT_STEPS = {"cuda": 30_000, "cpu": 3_000}
 UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
@@ -77,6 +80,10 @@ class TrainConfig:
         if steps is None and self.budget is None:
             steps = DEFAULT_STEPS[device.partition(":")[0]]
         return dataclasses.replace(self, steps=steps, model_options=self.model_options.for_device(device))
+
+    def for_scene(self, scene: Scene, device: str) -> TrainConfig:
+        """The same config with what the scene decides on where it wasn't given."""
+        return dataclasses.replace(self, model_options=self.model_options.for_scene(scene, device))
 
     def save(self, path: Path) -> None:
         write_text(path, to_toml(self))

@@ -65,7 +65,7 @@ def fit(
     if resume:
         run.config.save(run.path / "config.toml")
     else:
-        Run.create(path, run.config, overwrite=overwrite)
+        run = Run.create(path, run.config.for_scene(scene, str(device)), overwrite=overwrite)
         scene.save(path)
 
     rng = seed_everything(run.config.seed)
