@@ -66,6 +66,11 @@ def is_upright(path: Path) -> bool:
     return MODULES[suffix_of(path)] == "gltf"
 
 
+def says_up(path: Path) -> bool:
+    """Whether a file is of a format that can say which axis is up (glTF always has its own)."""
+    return suffix_of(path) in SAYING
+
+
 def said_up(path: Path) -> Up | None:
     """Which axis is up by a splat file's own word; None: it has none, or is of a format with an up of its own.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nerfkit import limits, models
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.limits import Count, Natural, Seed, Share, Threads
+from nerfkit.limits import Count, HoldOut, Seed, Share, Threads
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -39,8 +39,8 @@ class TrainConfig:
     """Length of the run in time, such as 60s, 3min or 1h30min; evaluation and saving don't count."""
     downscale: Count | None = None
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
-    hold_out_every: Natural = 8
-    """Keep every n-th photo out of training, to measure quality on; 0 trains on all."""
+    hold_out_every: HoldOut = 8
+    """Keep every n-th photo out of training, to measure quality on: 2 is every second; 0 trains on all."""
     seed: Seed = 0
     """Seed of everything random."""
     device: str = "auto"

@@ -60,7 +60,7 @@ def fit(
         torch.set_num_threads(run.config.threads)
     scene = open_scene(run, resume)
     if not scene.train:
-        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; lower --hold-out-every or set it to 0")
+        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
     scene.preload(progress)
     if resume:
         run.config.save(run.path / "config.toml")

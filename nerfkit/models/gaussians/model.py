@@ -79,7 +79,7 @@ class Model:
         """
         config.check(cls.name)
         if not scene.train:
-            raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
+            raise NerfkitError(f"{scene.source}: no photos are left to train on; --hold-out-every 0 trains on all")
         rng = torch.Generator().manual_seed(1)
         points, colors = scene.points, scene.point_colors
         cap = config.cap or default_cap(scene, device.type)
