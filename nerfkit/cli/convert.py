@@ -1,4 +1,4 @@
-"""``nerfkit convert IN... OUT``, or ``IN... -o OUT``: splat files to another format, cropped, cleaned, moved, smaller."""
+"""``nerfkit convert IN... OUT``, or ``IN... -o OUT``: splat files converted, cropped, cleaned, moved or smaller."""
 
 from __future__ import annotations
 
