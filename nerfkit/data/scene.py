@@ -173,7 +173,7 @@ class Scene:
         data = _read_json(file)
         cache = PhotoCache(cache_bytes)
         try:
-            stored = load_file(file.with_name("points.safetensors"))
+            stored = _read_points(file.with_name("points.safetensors"))
             return cls(
                 data["name"],
                 [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
@@ -186,7 +186,7 @@ class Scene:
                 Path(data["source"]),
                 data["points_are_random"],
             )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise NerfkitError(f"{file}: damaged ({error}); make the run again from its photos") from None
 
     def _scatter_points(self, looked_at: Tensor) -> None:
@@ -253,6 +253,13 @@ def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
         return every_nth
     held_out = [index for index, view in enumerate(raw.views) if view.path in raw.held_out]
     return [index for index in range(len(raw.views)) if index not in set(held_out)], held_out
+
+
+def _read_points(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (ValueError, OSError, SafetensorError) as error:
+        raise NerfkitError(f"{file}: missing or damaged ({error}); make the run again from its photos") from None
 
 
 def _scene_file(path: Path) -> Path:

@@ -30,7 +30,7 @@ def claim(out: Path, source: Path) -> None:
         raise NerfkitError(f"{out}: is a file; choose a folder for --out")
     if out.is_dir() and any(out.iterdir()):
         raise NerfkitError(f"{out}: exists and holds other files; choose another --out or empty it")
-    write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n")
+    write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n", named=out)
 
 
 def _origin(source: Path, out: Path) -> str:

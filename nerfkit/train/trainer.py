@@ -73,7 +73,8 @@ class Trainer:
                 if checkpoint_due.due(clock) and not clock.done:
                     self.save()
             self.save()
-            self.monitor(self.status())  # the last word: evaluation may take the screen now
+            if self._losses:
+                self.monitor(self.status())  # the last word: evaluation may take the screen now
         if interrupt.requested and not clock.done:
             raise KeyboardInterrupt
 
