@@ -51,7 +51,8 @@ class TrainConfig:
     threads: Threads | None = None
     """CPU threads (default: all cores). Results are equal only for an equal number of threads."""
     eval_every: Share = 0.25
-    """Evaluate the held-out photos each time this fraction of the run is done; 0 only at the end."""
+    """Evaluate the held-out photos each time this fraction of the run is done, as many of them as take a quarter of the
+    time trained since; 0 only at the end, where all are."""
     checkpoint_every: Share = 0.1
     """Save a checkpoint each time this fraction of the run is done, and at least every minute."""
     model_options: Any = None
