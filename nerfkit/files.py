@@ -50,7 +50,9 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
             ) from None
         ours = error.filename is not None and Path(os.fsdecode(error.filename)) in (partial, *path.parents)
         if error.errno in _FORBIDDEN or (ours and error.errno in _NO_PLACE):
-            raise NerfkitError(f"{named}: cannot be written ({error.strerror}); choose another output path") from None
+            raise NerfkitError(
+                f"{named}: cannot be written ({_cause(path, error)}); choose another output path"
+            ) from None
         raise
     finally:
         if partial.is_dir():
@@ -58,6 +60,30 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
         else:
             with suppress(OSError):  # there is none, nor can be
                 partial.unlink()
+
+
+def check_place(path: Path, named: Path | None = None) -> None:
+    """For whoever works long before there is something to write: whether a file can be made at the path.
+
+    Args:
+        named: what errors are about, where the user knows nothing of ``path``.
+
+    Raises:
+        NerfkitError: it is a folder, what is above it is none, or that may not be written to.
+    """
+    if path.is_dir():
+        raise NerfkitError(f"{named or path}: is a folder; name a file to write")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NerfkitError(f"{named or path}: {above} is a file, not a folder; choose another output path")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise NerfkitError(f"{named or path}: {above} may not be written to; choose another output path")
+
+
+def _cause(path: Path, error: OSError) -> str:
+    """The system's words, but for a file where a folder should be: mkdir says of it that it exists."""
+    file = next((parent for parent in path.parents if parent.is_file()), None)
+    return f"{file} is a file, not a folder" if file is not None else error.strerror or str(error)
 
 
 def remove_partials(paths: Iterable[Path]) -> None:

@@ -51,6 +51,9 @@ Seed = Annotated[int, Within(0, 2**31 - 1)]  # COLMAP's has 32 bits
 Threads = Annotated[int, Within(1, 4096)]
 Frames = Annotated[int, Within(3, 100_000)]  # of a video: fewer photos have no poses
 Faces = Annotated[int, Within(100, or_zero=True)]
+FrameRate = Annotated[float, Within(0.01, 1000)]  # encoders know none below
+Resize = Annotated[float, Within(1e-12)]  # of splats: less is nothing to a float
+HoldOut = Annotated[int, Within(2, or_zero=True)]  # every n-th photo: 1 would be all of them
 
 
 def check(options: Any, prefix: str = "", leave: Collection[str] = ()) -> None:

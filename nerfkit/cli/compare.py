@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import tyro
 
 from nerfkit.errors import NerfkitError
-from nerfkit.limits import Count, Within
+from nerfkit.limits import Count, FrameRate, Within
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ class Options:
     size: str | None = None
     """Width and height of each run's picture in a video, such as 640x360 (default: the photos' size, smaller where the
     video would become wider than 3840 pixels)."""
-    fps: Annotated[float, Within(0, 1000, above=True)] = 30.0
+    fps: FrameRate = 30.0
     """Frames per second of a video."""
     seconds: Annotated[float, Within(0, 100_000, above=True)] = 6.0
     """Length of a video."""
@@ -77,6 +77,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def check(options: Options) -> None:
     """Raises NerfkitError: an output of no known kind, or a size that no video has."""
     from nerfkit.cli.render import parse_size
+    from nerfkit.files import check_place
     from nerfkit.views import sheet, video
 
     if options.out is not None and options.out.suffix.lower() not in (*sheet.FORMATS, *video.FORMATS):
@@ -84,6 +85,7 @@ def check(options: Options) -> None:
         raise NerfkitError(f"{options.out}: unknown kind of output {kind!r}; use .png or .jpg, {video.known_formats()}")
     if options.out is not None:
         (video.check if is_video(options.out) else sheet.check)(options.out)
+        check_place(options.out)
     parse_size(options.size)
 
 

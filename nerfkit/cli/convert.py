@@ -1,10 +1,10 @@
-"""``nerfkit convert IN... OUT``: splat files into one of another format, cropped, cleaned, moved or made smaller."""
+"""``nerfkit convert IN... OUT``, or ``IN... -o OUT``: splat files converted, cropped, cleaned, moved or smaller."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 class Options(PageOptions):
     files: tyro.conf.Positional[tuple[Path, ...]] = field(default=())
     """Splat files to read (.ply, .compressed.ply, .splat, .spz, .ksplat, .sog, .glb, .gltf, or a folder of SOG's files;
-    several become one), and last the one to write (.ply, .compressed.ply, .splat, .spz, .sog, .glb; .html: a page that
-    shows them in any browser)."""
+    several become one), and last, unless --out names it, the one to write (.ply, .compressed.ply, .splat, .spz, .sog,
+    .glb; .html: a page that shows them in any browser)."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """File to write, in place of the last one named."""
     up: Literal["z", "y", "-y"] | None = None
     """Which axis of the splats is up: glTF (+Y there) and pages are turned by it, and .ply, .compressed.ply and .sog
-    files say it (default: what the files say, as those of nerfkit do; else -y, as in most others)."""
+    files say it (default: what the files say, as those of nerfkit do; else -y, as in most others). .spz, .splat and
+    .ksplat files can't say it: give --up z with those that nerfkit wrote."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -36,10 +39,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.splats.stream import Joined
     from nerfkit.splats.upright import USUAL
 
-    if len(options.files) < 2:
-        raise NerfkitError("nerfkit convert: give at least two files: one to read, and last the one to write")
     options.check()
-    *sources, out = options.files
+    sources, out = _sources_and_out(options)
     if splat_page.is_page(out):
         splat_page.check_written(out)
     else:
@@ -53,8 +54,10 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     if not splats.most:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")
-    if options.up is None and any(map(_needs_up, options.files)):
+    if options.up is None and any(map(_needs_up, (*sources, out))):
         console.say(_told_up(said, up, sources, out))
+    elif known is None and formats.says_up(out) and not any(map(formats.says_up, sources)):
+        console.say(f"{told}: can't say which way is up, so {out.name} won't either; --up z for what nerfkit exports")
 
     def judge(kept: Gaussians) -> Judge:
         from nerfkit.splats.judge import Judge
@@ -71,6 +74,20 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         name = options.title or sources[0].name.removesuffix(formats.suffix_of(sources[0]))
         return splat_page.save(out, splats, options, shown, judge, name, console)
     return save(out, splats, options, known, judge, console)
+
+
+def _sources_and_out(options: Options) -> tuple[list[Path], Path]:
+    """Raises NerfkitError: nothing to read, or nothing to write."""
+    if options.out is not None:
+        if not options.files:
+            raise NerfkitError("nerfkit convert: give a file to read")
+        return list(options.files), options.out
+    if len(options.files) < 2:
+        raise NerfkitError(
+            "nerfkit convert: give at least two files: one to read, and last (or by --out) the one to write"
+        )
+    *sources, out = options.files
+    return sources, out
 
 
 def _told_up(said: Up | None, up: Up, sources: list[Path], out: Path) -> str:

@@ -43,6 +43,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
+    from nerfkit.files import check_place
     from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
     from nerfkit.train import report
@@ -54,6 +55,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     request = Request(*parts, out.suffix)
     request.check()  # before the work, not after it
     write.check_suffix(out, options.engine, options.image_format)
+    check_place(out)
     check_packages()
     metric = is_metric(source)
     if options.metric and not metric:

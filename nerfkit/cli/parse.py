@@ -17,6 +17,7 @@ import typing
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -37,6 +38,10 @@ _NO_VALUE = (  # what tyro says of a value that it can't read, and how that is s
     (r"error parsing (\S+): invalid literal for int\(\) with base 10: '(.*)'", r"\1 \2: must be a whole number"),
     (r"error parsing (\S+): could not convert string to float: '(.*)'", r"\1 \2: must be a number"),
 )
+_NO_PATHS = {
+    "": "an empty name; a variable without a value?",
+    "-": "nerfkit reads and writes files, not standard input and output; name one (./- if it is called so)",
+}
 _EVERY_VERB = "--json prints the result as one JSON object on stdout; --quiet prints warnings and errors only."
 
 
@@ -60,7 +65,8 @@ def parse(options: Any, verb: str, description: str, arguments: list[str]) -> An
         if stop.code in (0, None):
             print(_EVERY_VERB)
             raise SystemExit(0) from None
-        mistake = _wrong_count(options, arguments) or _in_one_line(heard.getvalue())
+        mistake = _wrong_count(options, arguments) or _no_path(arguments, heard.getvalue())
+        mistake = mistake or _in_one_line(heard.getvalue())
         if late := re.match(r"unrecognized options: ([^-,\s][^,]*)", mistake):
             mistake = f"{late[1]}: what stands here is no option's; name files before the options"
         print(f"error: {mistake}; see nerfkit {verb} --help", file=sys.stderr)
@@ -70,6 +76,12 @@ def parse(options: Any, verb: str, description: str, arguments: list[str]) -> An
             os.environ.pop("COLUMNS")
             if columns is not None:
                 os.environ["COLUMNS"] = columns
+
+
+def _no_path(arguments: list[str], box: str) -> str | None:
+    """Which word names no file, where tyro can't read one: of several files it says only that it can't."""
+    found = next((word for word in arguments if word in _NO_PATHS), None)
+    return f"{found!r}: {_NO_PATHS[found]}" if found is not None and "arsing" in box else None
 
 
 def _wrong_count(options: Any, arguments: list[str]) -> str | None:
@@ -124,9 +136,25 @@ def _in_one_line(box: str) -> str:
 @cache
 def _registry() -> ConstructorRegistry:
     registry = ConstructorRegistry()
+    registry.primitive_rule(_path)
     registry.primitive_rule(_optional)
     registry.struct_rule(_dataclass)
     return registry
+
+
+def _path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A path, but neither nothing, which pathlib takes for the current folder, nor ``-``."""
+    if info.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        1, "PATH", _read_path, lambda value: isinstance(value, Path), lambda value: [str(value)]
+    )
+
+
+def _read_path(words: list[str]) -> Path:
+    if words[0] in _NO_PATHS:
+        raise ValueError(_NO_PATHS[words[0]])
+    return Path(words[0])
 
 
 def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:

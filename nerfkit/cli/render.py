@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from nerfkit.errors import NerfkitError
-from nerfkit.limits import Positive, Within
+from nerfkit.limits import FrameRate, Positive, Within
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
@@ -56,7 +56,7 @@ class Options:
     file each: out.mp4, out.depth.mp4; into one with EXR (default: rgb; all of them in EXR)."""
     size: str | None = None
     """Width and height such as 1280x720 (default: the photos' size)."""
-    fps: Annotated[float, Within(0, 1000, above=True)] | None = None
+    fps: FrameRate | None = None
     """Frames per second (default: those of the path's file, or 30)."""
     seconds: Annotated[float, Within(0, 100_000, above=True)] | None = None
     """Length of the video (default: that of the path's file, or 6)."""

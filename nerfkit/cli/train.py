@@ -68,6 +68,8 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
     from nerfkit.train.fit import fit
     from nerfkit.train.run import Run
 
+    if options.resume and options.overwrite:
+        raise NerfkitError("--resume goes on with a run, and --overwrite replaces it; give one of them")
     out = run_folder(options)
     known = Run.open(out) if options.resume else None
     if known is not None and options.model == TrainConfig.model:  # not given
@@ -90,7 +92,8 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
                 progress=bar.progress, observer=observer,
             )  # fmt: skip
     except KeyboardInterrupt:
-        console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
+        if (out / "config.toml").is_file():
+            console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
         raise
     metrics: dict[str, Any] = json.loads(done.metrics.read_text())
     console.say(summary(out, metrics))
@@ -204,6 +207,7 @@ def posed(scene: Path, images: Path | None, out: Path, console: Console, frames:
     from nerfkit.capture.video import is_video
     from nerfkit.data.readers import readers
 
+    check_no_run(scene)
     known = not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene)
     if known and not is_video(scene):
         if frames is not None and scene.exists():
@@ -214,6 +218,15 @@ def posed(scene: Path, images: Path | None, out: Path, console: Console, frames:
     console.say(f"{scene} has no poses yet: finding them first")
     poses.estimate(scene, out / "poses", poses.PoseOptions(frames=frames), console.progress)
     return out / "poses"
+
+
+def check_no_run(scene: Path) -> None:
+    """Raises NerfkitError: a run is to be trained on, whose folder has the pictures of its evaluation for photos."""
+    from nerfkit.train.run import Run
+
+    if (scene / "config.toml").is_file() and (scene / "scene.json").is_file():
+        known = Run.open(scene).config.scene
+        raise NerfkitError(f"{scene}: is a run, not a scene; go on with it by --resume, or train on its scene: {known}")
 
 
 def summary(out: Path, metrics: dict[str, Any]) -> str:

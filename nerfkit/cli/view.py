@@ -28,7 +28,8 @@ class Options:
     """Port to listen at (default: the first free one from 7007 on)."""
     up: Literal["+z", "-z", "+y", "-y", "+x", "-x", "z", "y", "x"] | None = None
     """The axis that points up; z is +z (default: what a splat file says, as those of nerfkit do, else -y, as in most
-    others; +z of runs, scenes and glTF). The page has it, too."""
+    others; +z of runs, scenes and glTF). .spz, .splat and .ksplat files can't say it: those that nerfkit exports have
+    z. The page has it, too."""
     device: str = "auto"
     """Where the model is rendered: auto, cpu, cuda or cuda:N (see nerfkit train)."""
     backend: str = "auto"

@@ -68,6 +68,8 @@ def photo_header(path: Path) -> tuple[int, int, bool, bool]:
             alpha = photo.mode in ("RGBA", "LA") or "transparency" in photo.info
             turned = photo.format in ("JPEG", "MPO") and photo.getexif().get(274, 1) in (5, 6, 7, 8)
             return photo.width, photo.height, alpha, turned
+    except FileNotFoundError:
+        raise NerfkitError(f"{path}: no such photo; put it back in its place") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         raise NerfkitError(f"{path}: not a readable picture; replace it or take its frame out") from None
 

@@ -61,6 +61,7 @@ def read(path: Path, images: Path | None = None, observations: bool = False) -> 
     if has_photos(path):
         raise NerfkitError(f"{path}: photos without camera poses; run `nerfkit poses {path}` first")
     raise NerfkitError(
-        f"{path}: no scene found; expected a COLMAP model (sparse/0), transforms.json, transforms_train.json, "
-        "poses_bounds.npy, or what OpenMVG, OpenSfM, Bundler, Metashape, RealityCapture or Polycam export"
+        f"{path}: no scene found, nor photos to find poses of; expected a COLMAP model (sparse/0), transforms.json, "
+        "transforms_train.json, poses_bounds.npy, or what OpenMVG, OpenSfM, Bundler, Metashape, RealityCapture or "
+        "Polycam export"
     )

@@ -102,7 +102,7 @@ class Scene:
             downscale: photos become ``round(width / downscale) x round(height / downscale)``; None: the
                 longer side at most 1600 pixels.
             size: ``(width, height)`` for every view, in place of ``downscale``.
-            hold_out_every: the n-th views by name, from the first on, are never trained on; 0 holds out none.
+            hold_out_every: every n-th view by name, from the first on, is not trained on, 2 or more; 0 holds none out.
                 A format with its own test views uses those.
             normalize: False keeps the world frame.
             cache_bytes: how many bytes of decoded photos stay in memory.
@@ -173,7 +173,7 @@ class Scene:
         data = _read_json(file)
         cache = PhotoCache(cache_bytes)
         try:
-            stored = load_file(file.with_name("points.safetensors"))
+            stored = _read_points(file.with_name("points.safetensors"))
             return cls(
                 data["name"],
                 [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
@@ -186,7 +186,7 @@ class Scene:
                 Path(data["source"]),
                 data["points_are_random"],
             )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise NerfkitError(f"{file}: damaged ({error}); make the run again from its photos") from None
 
     def _scatter_points(self, looked_at: Tensor) -> None:
@@ -248,10 +248,18 @@ def _view(raw: RawView, similarity: Similarity, size: tuple[int, int], cache: Ph
 
 
 def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
+    every_nth = split(len(raw.views), hold_out_every)
     if not raw.held_out or hold_out_every <= 0:
-        return split(len(raw.views), hold_out_every)
+        return every_nth
     held_out = [index for index, view in enumerate(raw.views) if view.path in raw.held_out]
     return [index for index in range(len(raw.views)) if index not in set(held_out)], held_out
+
+
+def _read_points(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (ValueError, OSError, SafetensorError) as error:
+        raise NerfkitError(f"{file}: missing or damaged ({error}); make the run again from its photos") from None
 
 
 def _scene_file(path: Path) -> Path:

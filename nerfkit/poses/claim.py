@@ -34,7 +34,7 @@ def claim(out: Path, source: Path) -> None:
         raise NerfkitError(f"{out}: is a file; choose a folder for --out")
     elif out.is_dir() and _holds_others(out):
         raise NerfkitError(f"{out}: exists and holds other files; choose another --out or empty it")
-    write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n")
+    write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n", named=out)
 
 
 def _photos_of(mark: Path) -> str | None:

@@ -28,7 +28,9 @@ _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), (
 def open_file(path: Path) -> Splats:
     """Raises NerfkitError: an empty file, or one whose size no whole number of Gaussians has."""
     size = path.stat().st_size
-    if size == 0 or size % _ROW.itemsize:
+    if size == 0:
+        raise NerfkitError(f"{path}: an empty file; write or load it again")
+    if size % _ROW.itemsize:
         raise NerfkitError(f"{path}: is no .splat file, or truncated: its {size:,} bytes are no multiple of 32")
     count = size // _ROW.itemsize
     return InFile(path, 0, count, lambda: _decoded(path, count))

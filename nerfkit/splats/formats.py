@@ -14,6 +14,7 @@ from typing import Any
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
+from nerfkit.files import check_place
 from nerfkit.splats import upright
 from nerfkit.splats.stream import Changed, Splats, load, stream
 from nerfkit.splats.upright import USUAL, Up
@@ -34,8 +35,12 @@ def suffix_of(path: Path) -> str:
         return ".sog"
     if suffix := _known_suffix(path):
         return suffix
+    if (path / "config.toml").is_file():
+        raise NerfkitError(f"{path}: is a run, not a splat file; nerfkit export writes its splats")
     if path.is_dir():
         raise NerfkitError(f"{path}: is a folder without the meta.json of SOG; name a splat file")
+    if path.suffix.lower() in (".html", ".htm"):
+        raise NerfkitError(f"{path}: pages are written, not read; take the run or the file that it was made from")
     raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
 
 
@@ -64,6 +69,11 @@ def read(path: Path, *, up: Up = USUAL) -> Gaussians:
 def is_upright(path: Path) -> bool:
     """Whether a file is of a format that has an up of its own (glTF)."""
     return MODULES[suffix_of(path)] == "gltf"
+
+
+def says_up(path: Path) -> bool:
+    """Whether a file is of a format that can say which axis is up (glTF always has its own)."""
+    return suffix_of(path) in SAYING
 
 
 def said_up(path: Path) -> Up | None:
@@ -143,9 +153,10 @@ def check_written(path: Path) -> str:
 
 
 def check_no_folder(path: Path) -> None:
-    """Raises NerfkitError: a file that is to be written is a folder."""
+    """Raises NerfkitError: a file that is to be written is a folder, or lies where nothing can be written."""
     if path.is_dir():
         raise NerfkitError(f"{path}: is a folder; name the file to write, such as {path / 'splats.spz'}")
+    check_place(path)
 
 
 def max_degree(suffix: str) -> int:

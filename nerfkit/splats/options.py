@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nerfkit import limits
 from nerfkit.errors import NerfkitError
-from nerfkit.limits import Degree, Positive
+from nerfkit.limits import Degree, Resize
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
     from nerfkit.contracts import Gaussians
@@ -28,7 +28,7 @@ class SplatOptions:
     """Leave out floaters: isolated, transparent, and huge faint Gaussians."""
     rotate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Degrees about the axes x, then y, then z."""
-    scale: Positive = 1.0
+    scale: Resize = 1.0
     """Size, about the origin, after the rotation."""
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Move by x y z, after rotation and scale."""

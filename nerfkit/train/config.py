@@ -9,12 +9,15 @@ import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nerfkit import limits, models
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
-from nerfkit.limits import Count, Natural, Seed, Share, Threads
+from nerfkit.limits import Count, HoldOut, Seed, Share, Threads
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
 
 DEFAULT_STEPS = {"cuda": 30_000, "cpu": 3_000}
 UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
@@ -36,8 +39,8 @@ class TrainConfig:
     """Length of the run in time, such as 60s, 3min or 1h30min; evaluation and saving don't count."""
     downscale: Count | None = None
     """Shrink the photos by this factor (default: the longer side becomes at most 1600 pixels)."""
-    hold_out_every: Natural = 8
-    """Keep every n-th photo out of training, to measure quality on; 0 trains on all."""
+    hold_out_every: HoldOut = 8
+    """Keep every n-th photo out of training, to measure quality on: 2 is every second; 0 trains on all."""
     seed: Seed = 0
     """Seed of everything random."""
     device: str = "auto"
@@ -48,7 +51,8 @@ class TrainConfig:
     threads: Threads | None = None
     """CPU threads (default: all cores). Results are equal only for an equal number of threads."""
     eval_every: Share = 0.25
-    """Evaluate the held-out photos each time this fraction of the run is done; 0 only at the end."""
+    """Evaluate the held-out photos each time this fraction of the run is done, as many of them as take a quarter of the
+    time trained since; 0 only at the end, where all are."""
     checkpoint_every: Share = 0.1
     """Save a checkpoint each time this fraction of the run is done, and at least every minute."""
     model_options: Any = None
@@ -77,6 +81,10 @@ class TrainConfig:
         if steps is None and self.budget is None:
             steps = DEFAULT_STEPS[device.partition(":")[0]]
         return dataclasses.replace(self, steps=steps, model_options=self.model_options.for_device(device))
+
+    def for_scene(self, scene: Scene, device: str) -> TrainConfig:
+        """The same config with what the scene decides on where it wasn't given."""
+        return dataclasses.replace(self, model_options=self.model_options.for_scene(scene, device))
 
     def save(self, path: Path) -> None:
         write_text(path, to_toml(self))

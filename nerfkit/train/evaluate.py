@@ -7,6 +7,7 @@ import math
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -44,18 +45,42 @@ def evaluate(
     Returns:
         ``views`` and the means of ``psnr`` (dB), ``ssim`` and ``lpips``; None where there is nothing to average.
     """
-    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "lpips": []}
+    measured, distances = [], []
     for done, view in enumerate(views, 1):
-        render, truth = draw(model, view, progress), ground_truth(model, view)
-        scores["psnr"].append(min(psnr(render, truth), 100.0))  # equal images: JSON has no infinity
-        scores["ssim"].append(ssim(render, truth) if min(truth.shape[:2]) >= 11 else math.nan)
-        distance = lpips(render, truth) if perceptual else None
-        scores["lpips"] += [] if distance is None else [distance]
+        one = measure(model, view, progress)
+        measured.append(one)
+        distances.append(lpips(one.render, one.truth) if perceptual else None)
         if out is not None:
-            _write_png(out / f"{view.name}.png", render)
-            _write_png(out / f"{view.name}.truth.png", truth)
+            _write_png(out / f"{view.name}.png", one.render)
+            _write_png(out / f"{view.name}.truth.png", one.truth)
         progress("held-out views", done, len(views))
-    return {"views": len(views)} | {name: _mean(values) for name, values in scores.items()}
+    return mean_scores(measured) | {"lpips": _mean(distances)}
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A view as drawn, as photographed (both [H, W, 3] in [0, 1] on the CPU), and how near these are."""
+
+    render: Tensor
+    truth: Tensor
+    psnr: float  # dB, 100 at most
+    ssim: float | None  # None: smaller than SSIM's window
+
+
+def measure(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Measured:
+    """Draws a view and compares it with its photo, as :func:`evaluate` says; ``progress`` is told of the drawing."""
+    render, truth = draw(model, view, progress), ground_truth(model, view)
+    similar = ssim(render, truth) if min(truth.shape[:2]) >= 11 else None
+    return Measured(render, truth, min(psnr(render, truth), 100.0), similar)  # equal images: JSON has no infinity
+
+
+def mean_scores(measured: Sequence[Measured]) -> dict[str, Any]:
+    """``views`` and the means of ``psnr`` (dB) and ``ssim``; None where there is nothing to average."""
+    return {
+        "views": len(measured),
+        "psnr": _mean([one.psnr for one in measured]),
+        "ssim": _mean([one.ssim for one in measured]),
+    }
 
 
 def draw(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Tensor:
@@ -90,8 +115,8 @@ def write_metrics(
         "model": run.config.model,
         "backend": backend,
         "device": device,
-        "steps": last.get("step", 0),
-        "seconds": last.get("seconds", 0.0),
+        "steps": int(files[0].stem[5:]) if files else 0,
+        "seconds": last.get("seconds", before.get("seconds", 0.0)),
         "parameters": parameter_count(model),
         "file_bytes": files[0].stat().st_size if files else 0,
         "peak_memory_bytes": max(peak_memory_bytes(device), before.get("peak_memory_bytes", 0)),
@@ -116,8 +141,8 @@ def peak_memory_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
+def _mean(values: Sequence[float | None]) -> float | None:
+    finite = [value for value in values if value is not None and math.isfinite(value)]
     return fmean(finite) if finite else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nerfkit import models
-from nerfkit.contracts import SceneModel
+from nerfkit.contracts import RenderCore, SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
@@ -19,6 +19,7 @@ from nerfkit.train.clock import Clock
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.device import choose
 from nerfkit.train.evaluate import write_metrics
+from nerfkit.train.lock import sole_trainer
 from nerfkit.train.monitor import TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
@@ -60,25 +61,33 @@ def fit(
         torch.set_num_threads(run.config.threads)
     scene = open_scene(run, resume)
     if not scene.train:
-        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; lower --hold-out-every or set it to 0")
+        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
     scene.preload(progress)
-    if resume:
-        run.config.save(run.path / "config.toml")
-    else:
-        Run.create(path, run.config, overwrite=overwrite)
-        scene.save(path)
+    with sole_trainer(path):
+        if not resume:
+            run = Run.create(path, run.config.for_scene(scene, str(device)), overwrite=overwrite)
+            scene.save(path)
+        _train(run, scene, core, device, resume, monitor, progress, observer)
+    return run
 
+
+def _train(
+    run: Run, scene: Scene, core: RenderCore, device: torch.device, resume: bool, monitor: TrainMonitor,
+    progress: ProgressSink, observer: TrainObserver,
+) -> None:  # fmt: skip
+    """Trains a run whose folder is there, from its newest checkpoint on if it is resumed, and measures it."""
     rng = seed_everything(run.config.seed)
     model = models.model_class(run.config.model).create(run.config.model_options, scene, core, device)
     clock = Clock(run.config.steps, run.config.budget_seconds)
     if resume:
         restore(run, model, clock, rng, device)
+        check_length(run, clock)
+        run.config.save(run.path / "config.toml")
     held_out = [scene.views[index] for index in scene.held_out]
     observer.begin(run, scene, model)
     Trainer(run, model, clock, rng, held_out, monitor, device, observer).train()
     write_metrics(run, model, scene, core.name, str(device), progress)
     write_report(run)
-    return run
 
 
 def write_report(run: Run) -> None:
@@ -114,3 +123,25 @@ def restore(run: Run, model: SceneModel, clock: Clock, rng: torch.Generator, dev
     model.load_state_dict(saved.state["model"])
     set_random_state(rng, saved.state["random"], device)
     clock.step, clock.earlier = saved.step, run.cut_log(saved.step)
+
+
+def check_length(run: Run, clock: Clock) -> None:
+    """Says that a run which is resumed is trained already, where it is.
+
+    Raises:
+        NerfkitError: it shall become shorter than it is.
+    """
+    if not clock.done:
+        return
+    steps, seconds = run.config.steps, run.config.budget_seconds
+    has = f"{clock.step} steps, {clock.earlier:.0f} s"
+    if (steps is not None and steps < clock.step) or (seconds is not None and seconds < 0.95 * clock.earlier):
+        option = f"--steps {steps}" if steps is not None else f"--budget {run.config.budget}"
+        raise NerfkitError(
+            f"{run.path}: is trained for longer than {option} already ({has}); ask for more, or leave it out"
+        )
+    log.info(
+        "%s: is trained already (%s), so it is only measured anew; a larger --steps or --budget trains on",
+        run.path,
+        has,
+    )

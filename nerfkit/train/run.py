@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nerfkit import models
 from nerfkit.errors import NerfkitError
-from nerfkit.files import write_text
+from nerfkit.files import check_place, write_text
 from nerfkit.train.config import TrainConfig, differing
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Run:
         """Raises NerfkitError: the path holds a run (and not ``overwrite``), or something that is no run."""
         if path.exists() and not path.is_dir():
             raise NerfkitError(f"{path}: is a file, not a folder; choose another --out")
+        check_place(path / "config.toml", path)
         names = {entry.name for entry in path.iterdir()} if path.exists() else set()
         if "config.toml" in names and not overwrite:
             raise NerfkitError(
@@ -156,13 +157,15 @@ class Run:
         return model
 
     def log_lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of ``log.jsonl``; one that a killed run left half-written is passed over."""
+        """The lines of ``log.jsonl``; what is none, as one that a killed run left half-written, is passed over."""
         if self.log.is_file():
             for line in self.log.read_text().splitlines():
                 try:
-                    yield json.loads(line)
+                    found = json.loads(line)
                 except ValueError:
                     continue
+                if isinstance(found, dict) and isinstance(found.get("step"), int):
+                    yield found
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Adds a line to ``log.jsonl``. Raises NerfkitError: no space left."""

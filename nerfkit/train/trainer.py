@@ -15,11 +15,11 @@ from nerfkit.contracts import SceneModel, View
 from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint
 from nerfkit.train.clock import Clock, Every
-from nerfkit.train.evaluate import evaluate
 from nerfkit.train.interrupt import Interrupt
 from nerfkit.train.monitor import Status, TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
+from nerfkit.train.spot_check import allowance, spot_check
 
 BAD_STEPS = 5  # in a row, before a run goes back to its last checkpoint
 RECOVERIES = 3  # before it gives up
@@ -45,6 +45,7 @@ class Trainer:
     recoveries: int = field(default=0, init=False)
     _losses: Mapping[str, Tensor] = field(default_factory=dict, init=False)
     _logged: int = field(default=-1, init=False)  # the step of the last line
+    _measured: float = field(default=0.0, init=False)  # seconds trained until the last measurement
     _speed: Speed = field(init=False)
 
     def train(self) -> None:
@@ -59,6 +60,7 @@ class Trainer:
         evaluation_due = Every(config.eval_every).start(clock)
         checkpoint_due = Every(config.checkpoint_every, 60).start(clock)
         self._speed = Speed(clock.step, clock.seconds)
+        self._measured = clock.seconds
         with clock.running(), Interrupt() as interrupt:
             while not clock.done and not interrupt.requested and self.heed(interrupt):
                 self.step()
@@ -67,11 +69,12 @@ class Trainer:
                 if show_due.due(clock):
                     self.monitor(self.status())
                 if evaluation_due.due(clock) and not clock.done:
-                    self.evaluate()
+                    self.evaluate(interrupt)
                 if checkpoint_due.due(clock) and not clock.done:
                     self.save()
             self.save()
-            self.monitor(self.status())  # the last word: evaluation may take the screen now
+            if self._losses:
+                self.monitor(self.status())  # the last word: evaluation may take the screen now
         if interrupt.requested and not clock.done:
             raise KeyboardInterrupt
 
@@ -118,13 +121,29 @@ class Trainer:
         self.bad_steps = 0
         log.warning("%s; going on with the model of step %d", diverged, saved.step)
 
-    def evaluate(self) -> None:
+    def evaluate(self, interrupt: Interrupt) -> None:
+        """Measures the model on the way, on as many of the held-out views as there is time for, and logs it."""
+        if not self.held_out:
+            return
         devices = [self.device] if self.device.type == "cuda" else []
+        seconds = allowance(self.clock.seconds - self._measured)
         with self.clock.paused(), torch.random.fork_rng(devices):
-            scores = evaluate(self.model, self.held_out)
-        if self.held_out:
+            scores = spot_check(self.model, self.held_out, seconds, lambda: interrupt.requested)
+        self._measured = self.clock.seconds
+        if interrupt.requested:
+            return
+        self._tell_of_less(0 if scores is None else scores["views"], seconds)
+        if scores is not None:
             line = {"step": self.clock.step, "progress": self.clock.progress, "seconds": self.clock.seconds}
-            self.run.append_log(line | {"eval": {name: scores[name] for name in ("psnr", "ssim")}})
+            self.run.append_log(line | {"eval": scores})
+
+    def _tell_of_less(self, views: int, seconds: float) -> None:
+        """Says it where a measurement has had too little time for all the views."""
+        if views == len(self.held_out):
+            return
+        found = f"{views} of {len(self.held_out)} held-out photos are measured" if views else "no photo is measured"
+        log.info("step %d: %s on the way, in %.0f s, as pictures take long yet; the end's figures are of all",
+                 self.clock.step, found, seconds)  # fmt: skip
 
     def save(self) -> None:
         """A checkpoint, and a log line from which a resumed run takes its seconds. Never saves a broken model."""

@@ -95,6 +95,8 @@ def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: st
         return _of_run(path, device, backend, up or "+z")
     if path.is_file() and path.name.lower().endswith(tuple(formats.MODULES)):
         return _of_splats(path, device, backend, up or _up_of_splats(path))
+    if path.suffix.lower() in (".html", ".htm"):
+        raise NerfkitError(f"{path}: is a page, which needs no viewer: open {path.resolve().as_uri()} in a browser")
     scene = Scene.load(path, downscale=None)
     folder = path if path.is_dir() else path.parent
     return Subject(scene.name, scene, None, folder / "paths", up=up or "+z")
@@ -126,8 +128,9 @@ def _up_of_splats(path: Path) -> str:
     said = formats.said_up(path)
     if said is None:
         log.info(
-            "%s doesn't say which way is up: it is taken to be %s, as in most splat files; "
-            "--up z for what nerfkit exports, or the page's menu", path, USUAL,
+            "%s %s say which way is up: it is taken to be %s, as in most splat files; "
+            "--up z for what nerfkit exports, or the page's menu",
+            path, "doesn't" if formats.says_up(path) else "can't, as all of its format,", USUAL,
         )  # fmt: skip
     return next(sign for sign, up in _UPS.items() if up == (said or USUAL))
 

@@ -67,6 +67,8 @@ def test_the_split_is_every_eighth_by_name(folder: Path) -> None:
     assert Scene.load(folder, hold_out_every=0).held_out == []
     assert split(2, 8) == ([0, 1], [])
     assert split(9, 4) == ([1, 2, 3, 5, 6, 7], [0, 4, 8])
+    with pytest.raises(NerfkitError, match="hold_out_every 1: leaves no photo to train on; 0 holds out none"):
+        Scene.load(folder, hold_out_every=1)
 
 
 def test_the_order_of_the_file_does_not_matter(tmp_path: Path) -> None:

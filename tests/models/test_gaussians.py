@@ -15,8 +15,8 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import SplatStats
 from nerfkit.errors import NerfkitError
 from nerfkit.models.gaussians import density
-from nerfkit.models.gaussians.config import Config
-from nerfkit.models.gaussians.model import Model, _halved, _planes, default_cap
+from nerfkit.models.gaussians.config import Config, default_cap
+from nerfkit.models.gaussians.model import Model, _halved, _planes
 from nerfkit.models.gaussians.parameters import NAMES, Parameters, activate, initial, raise_sh_degree
 
 CONFIG = Config(cap=100)
@@ -187,8 +187,8 @@ def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected:
 )
 def test_default_cap_follows_the_photos_and_the_device(side: int, on_cpu: int, on_gpu: int) -> None:
     scene = SimpleNamespace(views=[Photo(64, 64), SimpleNamespace(camera=SimpleNamespace(width=side, height=side))])
-    assert default_cap(scene, torch.device("cpu")) == on_cpu  # type: ignore[arg-type]
-    assert default_cap(scene, torch.device("cuda", 1)) == on_gpu  # type: ignore[arg-type]
+    assert default_cap(scene, "cpu") == on_cpu  # type: ignore[arg-type]
+    assert default_cap(scene, "cuda:1") == on_gpu  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,19 @@ def test_a_file_may_replace_itself(tmp_path: Path, capsys: pytest.CaptureFixture
     assert torch.equal(ply.read(tmp_path / "a.ply").means, g.means[inside])
 
 
+def test_the_output_may_have_an_option_of_its_own_as_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("a.ply", 30), ("b.ply", 20)):
+        ply.write(Path(name), some_gaussians(count))
+    assert convert("a.ply", "-o", "one.spz", capsys=capsys)["gaussians"] == 30
+    assert convert("-o", "both.ply", "a.ply", "b.ply", capsys=capsys)["gaussians"] == 50
+    assert len(ply.read(Path("b.ply"))) == 20 and len(ply.read(Path("both.ply"))) == 50
+    assert main(["convert", "--out", "c.ply"]) == 2
+    assert "give a file to read" in capsys.readouterr().err
+
+
 def test_a_smaller_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nerfkit.splats.judge.COARSE", 96)
     monkeypatch.setattr("nerfkit.splats.budget.STEPS", 40)
@@ -125,3 +138,27 @@ def test_which_way_is_up_is_said_where_it_was_not_asked_for(
         assert main(["convert", "a.ply", *words]) == 0
         told.append("up is taken to be -y" in " ".join(capsys.readouterr().err.split()))
     assert told == [True, False, False]
+
+
+def test_files_that_cannot_say_which_way_is_up_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ply.write(Path("a.ply"), some_gaussians(30))
+    ply.write(Path("z.ply"), some_gaussians(30), up="z")
+    lost = "files can't say which way is up: nerfkit view and convert take it with --up z"
+    unknown = "a.spz: can't say which way is up, so c.ply won't either; --up z for what nerfkit exports"
+    for words, written, read in (
+        (["z.ply", "a.spz"], True, False),
+        (["z.ply", "a.splat"], True, False),
+        (["z.ply", "b.sog"], False, False),
+        (["z.ply", "b.glb"], False, False),
+        (["z.ply", "b.spz", "--rotate", "90", "0", "0"], False, False),  # turned: it isn't z any more
+        (["a.ply", "b.spz"], False, False),
+        (["a.spz", "c.ply"], False, True),
+        (["a.spz", "c.ply", "--up", "z"], False, False),
+        (["a.ply", "c.ply"], False, False),
+    ):
+        assert main(["convert", *words]) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert (lost in told, unknown in told) == (written, read), words

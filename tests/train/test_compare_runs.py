@@ -165,7 +165,7 @@ WRONG = [
     (["short"], ["-o", "a.mp4", "--size", "640"],
      "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),
     (["short"], ["--views", "0"], "--views 0: must be 1 or more"),
-    (["short"], ["--fps", "0"], "--fps 0: must be more than 0, 1000 at most"),
+    (["short"], ["--fps", "0"], "--fps 0: must be 0.01 to 1000"),
     (["short"], ["--seconds", "nan"], "--seconds nan: must be more than 0, 100000 at most"),
     (["short", "garden/short"], ["-o", "a.png"],
      "{folder}/garden/short: holds out other photos (garden: 000, 008) than {folder}/short (room: 000, 008); a sheet "

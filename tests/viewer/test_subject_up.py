@@ -52,7 +52,11 @@ def test_a_file_that_says_nothing_is_as_most_are(
     formats.write(tmp_path / "a.splat", gaussians_of(little_run))
     with caplog.at_level(logging.INFO, "nerfkit"):
         assert open_subject(tmp_path / "a.splat").up == "-y"
-    assert "a.splat doesn't say which way is up" in caplog.text
+    assert "a.splat can't, as all of its format, say which way is up" in caplog.text
+    formats.write(tmp_path / "a.ply", gaussians_of(little_run))
+    with caplog.at_level(logging.INFO, "nerfkit"):
+        assert open_subject(tmp_path / "a.ply").up == "-y"
+    assert "a.ply doesn't say which way is up" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO, "nerfkit"):
         assert open_subject(tmp_path / "a.splat", up="+x").up == "+x"

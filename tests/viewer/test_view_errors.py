@@ -39,6 +39,13 @@ def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert str(tmp_path / "empty") in told(capsys, "view", tmp_path / "empty")
 
 
+def test_a_page_needs_no_viewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "a scene.html"
+    page.write_text("<!doctype html>")
+    words = f"error: {page}: is a page, which needs no viewer: open {page.as_uri()} in a browser"
+    assert told(capsys, "view", page) == words
+
+
 def test_more_gaussians_than_browsers_like_are_told(little_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = subject_module.open_subject(little_run.path)
     assert subject_module.too_many(little_run.path, shown) is None

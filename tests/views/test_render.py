@@ -77,7 +77,7 @@ def test_held_out_stills(ball_run: Run, capsys: pytest.CaptureFixture[str]) -> N
         (["--size", "640"], "--size '640': write it like 1280x720, each side from 2 to 8192 pixels"),
         (["--size", "1x720"], "--size '1x720': write it like"),
         (["--channels", "rgb,deep"], "--channels 'rgb,deep': choose from rgb, depth, normal, alpha"),
-        (["--fps", "0"], "--fps 0: must be more than 0"),
+        (["--fps", "0"], "--fps 0: must be 0.01 to 1000"),
         (["--seconds", "nan"], "--seconds nan: must be more than 0"),
     ],
 )

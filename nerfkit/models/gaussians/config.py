@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nerfkit.limits import Count, Degree, Natural, NotNegative, PositiveShare, Share, Within
 from nerfkit.models.options import ModelOptions
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+
+_CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
 
 
 @dataclass
@@ -68,3 +73,13 @@ class Config(ModelOptions):
     """Share of the Gaussians' mean thickness, in scene units."""
     noise_lr: NotNegative = 5e4
     """MCMC only: strength of the exploration noise."""
+
+    def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
+        return {"cap": default_cap(scene, device)}
+
+
+def default_cap(scene: Scene, device: str) -> int:
+    """As many Gaussians as show a photo's detail, but not so many that each step takes long on ``device``."""
+    pixels = max(view.camera.width * view.camera.height for view in scene.views)
+    share, least, most = _CAPS[device.partition(":")[0]]
+    return min(max(int(share * pixels), least), most)

@@ -19,7 +19,7 @@ from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density, geometry
-from nerfkit.models.gaussians.config import Config
+from nerfkit.models.gaussians.config import Config, default_cap
 from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
-_CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _TIDY_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
@@ -61,7 +60,7 @@ class Model:
         self.optimizers = {"adam": self.optimizer}
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
         self.stats = SplatStats.zeros(len(self), self.device)
-        self.cap = config.cap or default_cap(scene, self.device)
+        self.cap = config.cap or default_cap(scene, self.device.type)
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
@@ -80,10 +79,10 @@ class Model:
         """
         config.check(cls.name)
         if not scene.train:
-            raise NerfkitError(f"{scene.source}: no photos are left to train on; lower --hold-out-every or add photos")
+            raise NerfkitError(f"{scene.source}: no photos are left to train on; --hold-out-every 0 trains on all")
         rng = torch.Generator().manual_seed(1)
         points, colors = scene.points, scene.point_colors
-        cap = config.cap or default_cap(scene, device)
+        cap = config.cap or default_cap(scene, device.type)
         if len(points) > cap:
             chosen = torch.randperm(len(points), generator=rng)[:cap].sort().values
             points, colors = points[chosen], colors[chosen]
@@ -293,13 +292,6 @@ class Model:
         self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
-
-
-def default_cap(scene: Scene, device: torch.device) -> int:
-    """As many Gaussians as show a photo's detail, but not so many that each step takes long there."""
-    pixels = max(view.camera.width * view.camera.height for view in scene.views)
-    share, least, most = _CAPS[device.type]
-    return min(max(int(share * pixels), least), most)
 
 
 def _halved(camera: Cameras, level: int) -> Cameras:
