@@ -58,4 +58,5 @@ def _in_one_pass(rays: int, most: int, common: dict[str, Any]) -> Samples:
     counts = there.view(rays, most).sum(1, dtype=torch.int32)
     place = there.nonzero()[:, 0]  # the one thing that is waited for
     torch.cumsum(counts, 0, out=offsets[1:])
-    return Samples(t_start[place], t_end[place], offsets, ray_index[place])
+    t_start, t_end, ray_index = (of.index_select(0, place) for of in (t_start, t_end, ray_index))
+    return Samples(t_start, t_end, offsets, ray_index)

@@ -10,12 +10,12 @@ import torch
 from test_fields import RADIUS, SMALL, train, write_ball
 from torch import Tensor
 
-from nerfkit.contracts import Rays
+from nerfkit.contracts import Rays, Samples
 from nerfkit.core import choose_core
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.crop import Cropped
-from nerfkit.models.fields.draw import Sampler
+from nerfkit.models.fields.draw import Sampler, composite
 from nerfkit.models.fields.guide import GuideField
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.proposals import Proposals, missed
@@ -225,3 +225,36 @@ def test_densities_are_known_where_cameras_look(ball: Scene, trained: Model) -> 
     inside = ball.scene_from_world.points(torch.zeros(1, 3, dtype=torch.float64)).float()
     assert float(trained.density(inside)) > 1
     assert float(trained.density(inside + 1e4)) == 0
+
+
+class Leaves:
+    """What is learned of each of 8 samples, by itself."""
+
+    sample_bytes, cones = 4, False
+
+    def __init__(self) -> None:
+        self.of_density, self.of_color = torch.full((8,), 2.0).requires_grad_(), torch.zeros(8, 3).requires_grad_()
+
+    def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
+        return self.of_density.exp()
+
+    def shade(
+        self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.of_density.exp(), self.of_color.sigmoid()
+
+
+def test_what_is_near_a_camera_learns_by_the_square_of_its_distance() -> None:
+    edges_ = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.1, 1.5, 2.5])
+    samples = Samples(edges_[:-1], edges_[1:], torch.tensor([0, 8], dtype=torch.int32), torch.zeros(8).int())
+    found = []
+    for whole_from in (0.0, 1.0):
+        leaves = Leaves()
+        drawn = composite(leaves, rays_along_x(1), samples, choose_core(), whole_from=whole_from)
+        (drawn.rgb * torch.tensor([1.0, 2, 3])).sum().backward()
+        found.append((drawn.rgb.detach(), leaves.of_density.grad, leaves.of_color.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    share = torch.tensor([0.05, 0.15, 0.25, 0.4, 0.6, 0.9, 1, 1]) ** 2
+    torch.testing.assert_close(found[1][1], found[0][1] * share)
+    torch.testing.assert_close(found[1][2], found[0][2] * share[:, None])
+    assert Space(contracted=True).learnt_whole_from == 1 and Space().learnt_whole_from == 0

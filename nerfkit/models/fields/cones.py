@@ -21,8 +21,8 @@ def cone_moments(rays: Rays, samples: Samples, radii: Tensor) -> tuple[Tensor, T
     square, reach = half**2, (3 * middle**2 + half**2).clamp_min(1e-20)
     shift = 2 * middle * square / reach
     along = square / 3 - 4 / 15 * square**2 * (12 * middle**2 - square) / reach**2
-    across = radii[index] ** 2 * (middle**2 / 4 + 5 / 12 * square - 4 / 15 * square**2 / reach)
-    directions = rays.directions[index]
+    across = radii.index_select(0, index) ** 2 * (middle**2 / 4 + 5 / 12 * square - 4 / 15 * square**2 / reach)
+    directions = rays.directions.index_select(0, index)
     axis = directions**2
     variance = along[:, None] * axis + across[:, None] * (1 - axis)
     return shift[:, None] * directions, variance.clamp_min(0)

@@ -104,7 +104,8 @@ def middles(samples: Samples) -> Tensor:
 def points(rays: Rays, samples: Samples) -> Tensor:
     """The samples' middles: [S, 3]."""
     index = samples.ray_index
-    return torch.addcmul(rays.origins[index], rays.directions[index], middles(samples)[:, None])
+    origins, directions = (rows.index_select(0, index) for rows in (rays.origins, rays.directions))
+    return torch.addcmul(origins, directions, middles(samples)[:, None])
 
 
 def places(field: Field, rays: Rays, samples: Samples) -> tuple[Tensor, Tensor | None]:
@@ -121,9 +122,21 @@ def opacity(density: Tensor, samples: Samples) -> Tensor:
     return -torch.expm1(-density * (samples.t_end - samples.t_start))
 
 
-def composite(field: Field, rays: Rays, samples: Samples, core: RenderCore, looked_at: int = 0) -> Drawn:
-    """Shades samples and adds them up."""
+def composite(
+    field: Field, rays: Rays, samples: Samples, core: RenderCore, looked_at: int = 0, whole_from: float = 0.0
+) -> Drawn:
+    """Shades samples and adds them up.
+
+    Args:
+        whole_from: distance from which samples learn as they would by themselves. Nearer ones learn by the square of
+            their share of it: rays lie close together near a camera, where each step would else fill space with what
+            suits one photo (Philip & Deschaintre 2023, "Floaters No More", eq. 3).
+    """
     xyz, variance = places(field, rays, samples)
     density, colors = field.shade(xyz, rays, samples.ray_index, variance)
+    if whole_from > 0 and density.requires_grad:
+        share = (middles(samples) / whole_from).clamp_max(1) ** 2
+        density.register_hook(lambda grad: grad * share)
+        colors.register_hook(lambda grad: grad * share[:, None])
     rgb, transmittance, weights = core.composite(opacity(density, samples), colors, samples.offsets)
     return Drawn(rgb, transmittance, weights, samples, looked_at)

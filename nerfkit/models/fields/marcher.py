@@ -58,7 +58,8 @@ class Marcher:
         places = has_weight.nonzero()[:, 0]
         running = torch.nn.functional.pad(has_weight.cumsum(0, dtype=torch.int32), (1, 0))
         offsets = running[samples.offsets.long()]
-        return Samples(samples.t_start[places], samples.t_end[places], offsets, samples.ray_index[places])
+        start, end, ray = (of.index_select(0, places) for of in (samples.t_start, samples.t_end, samples.ray_index))
+        return Samples(start, end, offsets, ray)
 
     @torch.no_grad()
     def after_step(self, field: Field, rng: torch.Generator) -> None:

@@ -60,7 +60,8 @@ class Proposals:
                 else:
                     edges = edges[:, : count + 1]
         samples = between(self.scale.distances(edges), hits, rays)
-        drawn = composite(field, rays_local, samples, self.core, len(hits) * sum(self.counts[:-1]))
+        looked_at = len(hits) * sum(self.counts[:-1])
+        drawn = composite(field, rays_local, samples, self.core, looked_at, self.space.learnt_whole_from)
         if learning and len(hits):
             weights = drawn.weights.detach().view(len(hits), -1)
             misses = [missed(*of_guide, edges, weights).mean() for of_guide in proposed]

@@ -58,8 +58,11 @@ def _rounds(marcher: Marcher, field: Field, rays: Rays, dark: float) -> list[tup
 def _some(rays: Rays, index: Tensor) -> Rays:
     if len(index) == len(rays.origins):
         return rays
-    radii = None if rays.radii is None else rays.radii[index]
-    return Rays(rays.origins[index], rays.directions[index], rays.camera_index[index], radii)
+    radii = None if rays.radii is None else rays.radii.index_select(0, index)
+    origins, directions, cameras = (
+        of.index_select(0, index) for of in (rays.origins, rays.directions, rays.camera_index)
+    )
+    return Rays(origins, directions, cameras, radii)
 
 
 def _in_order(rounds: list[tuple[Tensor, Samples, Tensor]], rays: int) -> tuple[Samples, Tensor]:

@@ -36,6 +36,11 @@ class Space:
         """
         return 1.0 if self.contracted else 0.0
 
+    @property
+    def learnt_whole_from(self) -> float:
+        """The distance from a camera beyond which space is learnt as fast as photos allow; none where it has an end."""
+        return self.half if self.contracted else 0.0
+
     def local(self, xyz: Tensor) -> Tensor:
         """Scene points [..., 3] relative to the cube's centre: the frame of its occupancy grid."""
         return xyz - constant(self.center, xyz)
