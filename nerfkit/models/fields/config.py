@@ -22,8 +22,9 @@ class FieldConfig(ModelOptions):
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
     loss: Literal["huber", "l2"] = "huber"
     """How differences in colour are weighed."""
-    distortion: NotNegative = 0.0
-    """Weight of the loss on what is spread out along rays, against floaters (try 0.001; 0.01 is too much for fox)."""
+    distortion: NotNegative | None = None
+    """Weight of the loss on what is spread out along rays, against floaters (default: 0.001 where small fields propose
+    to look, else 0; 0.01 is too much for fox)."""
     appearance: Annotated[int, Within(0, 64)] = 0
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
     renders see their mean."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.models.fields.cones import cone_moments
+from nerfkit.models.fields.intervals import Scale
 from nerfkit.models.fields.space import Space
 
 
@@ -65,6 +66,8 @@ class Sampler(Protocol):
     space: Space
     looks_ahead: bool  # whether density is looked at in more places than are drawn
     usual_samples: int  # of a ray, before anything is known
+    usual_distortion: float  # weight of the loss on what is spread out along rays
+    scale: Scale  # on which that is measured
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         """Draws rays [R]; the last result is the picture, earlier ones are trained along with it.

@@ -15,23 +15,21 @@ _WITHIN = 0.999  # of its stratum, within which a place may lie: rounding must n
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale of distances: even up to ``half``; beyond, with ``disparity``, even in their inverse, and as steep."""
+    """A scale of distances: even up to ``half``, which is 1; beyond, with ``disparity``, even in their inverse."""
 
     half: float  # scene units
-    disparity: bool
+    disparity: bool  # 2 is infinity then; the scale is as steep on both sides of 1
 
     def of(self, t: Tensor) -> Tensor:
-        """Places on the scale of distances, in units of ``half`` with ``disparity``."""
-        if not self.disparity:
-            return t
-        t = t / self.half
-        return torch.where(t < 1, t, 2 - 1 / t.clamp_min(1))
+        """Places on the scale of distances of any shape."""
+        s = t / self.half
+        return torch.where(s < 1, s, 2 - 1 / s.clamp_min(1)) if self.disparity else s
 
     def distances(self, s: Tensor) -> Tensor:
         """The inverse of :meth:`of`."""
-        if not self.disparity:
-            return s
-        return torch.where(s < 1, s, 1 / (2 - s).clamp_min(1e-6)) * self.half
+        if self.disparity:
+            s = torch.where(s < 1, s, 1 / (2 - s).clamp_min(1e-6))
+        return s * self.half
 
 
 def even_edges(rays: int, intervals: int, rng: torch.Generator | None, device: torch.device) -> Tensor:

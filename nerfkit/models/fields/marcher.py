@@ -12,6 +12,7 @@ from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
+from nerfkit.models.fields.intervals import Scale
 from nerfkit.models.fields.occupied import OccupiedSpace
 from nerfkit.models.fields.rounds import in_rounds
 from nerfkit.models.fields.space import Space
@@ -27,11 +28,13 @@ class Marcher:
     """Marches rays; what nothing can be seen of is not shaded."""
 
     looks_ahead = True
+    usual_distortion = 0.0
 
     def __init__(self, space: Space, possible: Tensor, core: RenderCore, samples: int, near: float):
         """Args: possible: [K, G, G, G] bool, cells that may hold something. samples: along the cube's diagonal."""
         least = 2 * space.half * 3**0.5 / samples
         self.space, self.core, self.near, self.usual_samples = space, core, near, samples
+        self.scale = Scale(space.half, space.contracted)
         self.steps = Steps(least, least * 2**space.cascades, _CONE if space.contracted else 0.0)
         self.occupied = OccupiedSpace(space, possible, least)  # on the device of the possible cells
         self.first_look = _FIRST_LOOK if space.contracted else _LOOK_EVERY

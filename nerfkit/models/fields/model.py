@@ -110,13 +110,14 @@ class FieldModel:
             of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
             losses[of_pass] = self._difference(drawn.over(background), target)
         losses |= passes[-1].losses
-        if self.config.distortion > 0:
-            losses["distortion"] = self.config.distortion * self._distortion(passes[-1])
+        weight = self.sampler.usual_distortion if self.config.distortion is None else self.config.distortion
+        if weight > 0:
+            losses["distortion"] = weight * self._distortion(passes[-1])
         return losses
 
     def _distortion(self, drawn: Drawn) -> Tensor:
-        """What is spread out along rays (Barron et al. 2022, eq. 15), with distances in the space's half sides."""
-        start, end = drawn.samples.t_start / self.space.half, drawn.samples.t_end / self.space.half
+        """What is spread out along rays (Barron et al. 2022, eq. 15), on a scale where what is far counts little."""
+        start, end = (self.sampler.scale.of(t) for t in (drawn.samples.t_start, drawn.samples.t_end))
         return self.core.distortion(drawn.weights, start, end, drawn.samples.offsets).mean()
 
     def _difference(self, rgb: Tensor, target: Tensor) -> Tensor:

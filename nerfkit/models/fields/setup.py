@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BOX_CELLS = 64  # along a side of the cube around the cameras in which the object's box is looked for
 _FARTHEST = 0.98  # of the sparse points are to lie in the outermost cube
 _MOST_CASCADES = 8
+# Where space has no end, marched rays cross much that stays mist; a denser one is cleared more surely (fox:
+# 23.9 dB after 34 million samples with 1, 23.2 with 0, 22.5 with 2).
+_MARCHED_MIST = 1.0
 
 log = logging.getLogger("nerfkit")
 
@@ -87,7 +90,8 @@ def _box_space(scene: Scene, config: FieldConfig, center: Tensor, half: float) -
 def _contracted_space(scene: Scene, config: FieldConfig) -> tuple[Space, Tensor]:
     reach = max(1.0, float(scene.points.norm(dim=1).quantile(_FARTHEST)))
     cascades = min(1 + math.ceil(math.log2(reach)), _MOST_CASCADES)
-    space, coarse = Space(contracted=True, cascades=cascades), config.grid_cells // 4
+    space = Space(contracted=True, cascades=cascades, first_log_density=_MARCHED_MIST)
+    coarse = config.grid_cells // 4
     cells = [possible_cells(scene, torch.zeros(3), 2.0**level, coarse, by_alpha=False) for level in range(cascades)]
     possible = torch.stack([_finer(of_level, 4) for of_level in cells])
     if not bool(possible.any()):

@@ -20,6 +20,7 @@ class CoarseToFine:
     """Draws a coarse field at stratified samples, and the fine one at these and at more by the coarse weights."""
 
     looks_ahead = False
+    usual_distortion = 0.0
 
     def __init__(
         self, space: Space, field: Field, core: RenderCore, near: float, coarse: int, fine: int, disparity: bool

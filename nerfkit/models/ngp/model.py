@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FINEST = 128, 256  # cells along a guide's last level
 _LOG2_SIZE = 17  # entries of its levels, at most
+_GUIDED_MIST = 0.0  # what no photo rules out isn't looked at, and hides nothing, if it is thin
 
 
 class Model(FieldModel):
@@ -40,10 +42,13 @@ class Model(FieldModel):
         config = config.for_device(str(device))
         check(config, scene, cls.name)
         space, possible = space_of(scene, config)
+        proposes = config.sampler == "proposals" or (config.sampler == "auto" and space.contracted)
+        if proposes:
+            space = dataclasses.replace(space, first_log_density=_GUIDED_MIST)
         rng, possible = torch.Generator().manual_seed(1), possible.to(device)
         field = NgpField(config, space, len(scene.train), core, rng, device)
         params = dict(field.params)
-        if config.sampler == "proposals" or (config.sampler == "auto" and space.contracted):
+        if proposes:
             guides = _guides(config, space, core, rng, device)
             params |= {f"guide_{i}.{name}": param for i, g in enumerate(guides) for name, param in g.params.items()}
             counts = config.proposed_samples, config.proposed_samples // 2, config.ray_samples
