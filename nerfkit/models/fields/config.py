@@ -23,7 +23,7 @@ class FieldConfig(ModelOptions):
     loss: Literal["huber", "l2"] = "huber"
     """How differences in colour are weighed."""
     distortion: NotNegative | None = None
-    """Weight of the loss on what is spread out along rays, against floaters (default: 0.001 where small fields propose
+    """Weight of the loss on what is spread out along rays, against floaters (default: 0.003 where small fields propose
     to look, else 0; 0.01 is too much for fox)."""
     appearance: Annotated[int, Within(0, 64)] = 0
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);

@@ -25,7 +25,7 @@ class Proposals:
     """Draws a field at few samples of each ray, which guides, from coarse to fine, lead to where it has weight."""
 
     looks_ahead = True
-    usual_distortion = 1e-3
+    usual_distortion = 3e-3
 
     def __init__(
         self, space: Space, possible: Tensor, guides: Sequence[Field], core: RenderCore, near: float,

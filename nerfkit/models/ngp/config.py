@@ -38,9 +38,9 @@ class Config(FieldConfig):
     sampler: Literal["auto", "grid", "proposals"] = "auto"
     """Where rays have samples: where a grid says that there may be something, or where small fields propose to look;
     auto: proposals where space has no end, else the grid."""
-    proposed_samples: Annotated[int, Within(8, 1024)] = 96
+    proposed_samples: Annotated[int, Within(8, 1024)] = 128
     """Samples of a ray that the first of the small fields is looked at; the second is at half as many."""
-    ray_samples: Annotated[int, Within(4, 1024)] = 24
+    ray_samples: Annotated[int, Within(4, 1024)] = 32
     """Samples of a ray that are drawn with proposals."""
 
     def check(self, model: str) -> None:
