@@ -51,7 +51,7 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
         ours = error.filename is not None and Path(os.fsdecode(error.filename)) in (partial, *path.parents)
         if error.errno in _FORBIDDEN or (ours and error.errno in _NO_PLACE):
             raise NerfkitError(
-                f"{named}: cannot be written ({_cause(path, error)}); choose another output path"
+                f"{named}: cannot be written ({cause(path, error)}); choose another output path"
             ) from None
         raise
     finally:
@@ -80,7 +80,7 @@ def check_place(path: Path, named: Path | None = None) -> None:
         raise NerfkitError(f"{named or path}: {above} may not be written to; choose another output path")
 
 
-def _cause(path: Path, error: OSError) -> str:
+def cause(path: Path, error: OSError) -> str:
     """The system's words, but for a file where a folder should be: mkdir says of it that it exists."""
     file = next((parent for parent in path.parents if parent.is_file()), None)
     return f"{file} is a file, not a folder" if file is not None else error.strerror or str(error)

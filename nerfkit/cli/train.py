@@ -167,10 +167,17 @@ def run_folder(options: TrainOptions) -> Path:
 
 def same_scene(given: Path, run: Run) -> None:
     """Raises NerfkitError: a run of another scene would be resumed by mistake."""
-    known = run.config.scene.resolve()
-    own = known.is_relative_to(run.path.resolve())  # poses made for this run, from photos whose place isn't kept
-    if not own and given.resolve() not in (known, run.path.resolve()):
-        raise NerfkitError(f"{run.path}: is a run of {run.config.scene}, not of {given}; choose another --out")
+    from nerfkit.poses.claim import photos_of
+
+    place, known = given.resolve(), run.origin.resolve()
+    if place in (known, run.path.resolve()):
+        return
+    if known.is_relative_to(run.path.resolve()):  # poses made for this run
+        photos = photos_of(known)
+        if photos is None or photos.is_relative_to(place):
+            return
+        known = photos
+    raise NerfkitError(f"{run.path}: is a run of {known}, not of {given}; choose another --out")
 
 
 def same_frames(given: Path, frames: int | None, run: Run) -> None:
@@ -191,8 +198,7 @@ def same_frames(given: Path, frames: int | None, run: Run) -> None:
 
 def warn_of_new_poses(run: Run, console: Console) -> None:
     """A run keeps the cameras that it began with, even where ``nerfkit poses`` has found others since."""
-    own = run.path / "poses"
-    folder = own if own.is_dir() else run.config.scene
+    folder = run.origin
     poses, scene = folder / "poses.json", run.path / "scene.json"
     if poses.is_file() and scene.is_file() and poses.stat().st_mtime > scene.stat().st_mtime:
         console.warn(
@@ -225,7 +231,7 @@ def check_no_run(scene: Path) -> None:
     from nerfkit.train.run import Run
 
     if (scene / "config.toml").is_file() and (scene / "scene.json").is_file():
-        known = Run.open(scene).config.scene
+        known = Run.open(scene).origin
         raise NerfkitError(f"{scene}: is a run, not a scene; go on with it by --resume, or train on its scene: {known}")
 
 

@@ -13,13 +13,13 @@ from nerfkit import models
 from nerfkit.contracts import RenderCore, SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.lock import alone
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train import checkpoint
 from nerfkit.train.clock import Clock
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.device import choose
 from nerfkit.train.evaluate import write_metrics
-from nerfkit.train.lock import sole_trainer
 from nerfkit.train.monitor import TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
@@ -63,7 +63,7 @@ def fit(
     if not scene.train:
         raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
     scene.preload(progress)
-    with sole_trainer(path):
+    with alone(path):
         if not resume:
             run = Run.create(path, run.config.for_scene(scene, str(device)), overwrite=overwrite)
             scene.save(path)
@@ -86,7 +86,7 @@ def _train(
     held_out = [scene.views[index] for index in scene.held_out]
     observer.begin(run, scene, model)
     Trainer(run, model, clock, rng, held_out, monitor, device, observer).train()
-    write_metrics(run, model, scene, core.name, str(device), progress)
+    write_metrics(run, model, scene, core.name, str(device), progress, finished=True)
     write_report(run)
 
 

@@ -244,6 +244,25 @@ def test_a_failure_keeps_whole_segments_and_a_changed_request_drops_them(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+def test_two_commands_do_not_make_the_same_video(tmp_path: Path) -> None:
+    """Each would remove the segments that the other has begun."""
+    one, other = (
+        outputs.of_path(tmp_path / name, Look(["rgb"]), Request.of(cameras_of(90), {"facts": ""}), 30)[0]
+        for name in ("out.mp4", "first.mp4")
+    )
+    one.begin()
+    one.add(0, ramp(cameras_of(90)[0], frozenset({"rgb"})))
+    begun = sorted((tmp_path / ".out.mp4.parts").iterdir())
+    assert begun
+    again = outputs.of_path(tmp_path / "out.mp4", Look(["rgb"]), Request.of(cameras_of(3), {"facts": "other"}), 30)
+    with pytest.raises(NerfkitError, match=r"out\.mp4: another nerfkit is at work there; .* or choose another -o"):
+        writing.write(ramp, cameras_of(3), [other, *again])
+    assert sorted((tmp_path / ".out.mp4.parts").iterdir()) == begun
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.parts"]  # the first output was stopped
+    one.stop()
+    assert write(tmp_path / "out.mp4", 3, Look(["rgb"]))[1] == 3
+
+
 def test_errors_of_the_writing_thread_end_the_drawing(tmp_path: Path) -> None:
     class Full:
         needed: draw.Channels = frozenset({"rgb"})
