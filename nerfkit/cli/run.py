@@ -102,7 +102,7 @@ def _train(options: Options, console: Console) -> Path:
         asked.resume = True
         if options.steps is None and options.budget is None:
             asked.steps = asked.budget = None  # as long as it was to be
-    train.run(asked, console)
+    train.run(asked, console, "the same command")
     return out
 
 

@@ -61,7 +61,8 @@ Options = make_dataclass(
 )
 
 
-def run(options: TrainOptions, console: Console) -> dict[str, Any]:
+def run(options: TrainOptions, console: Console, again: str | None = None) -> dict[str, Any]:
+    """Args: again: what goes on with it after an interruption, where that isn't nerfkit train."""
     import json
 
     from nerfkit.train.device import check
@@ -93,7 +94,7 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
             )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "config.toml").is_file():
-            console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
+            console.warn(f"stopped; go on with: {again or f'nerfkit train {options.scene} --out {out} --resume'}")
         raise
     metrics: dict[str, Any] = json.loads(done.metrics.read_text())
     console.say(summary(out, metrics))
@@ -219,10 +220,11 @@ def posed(scene: Path, images: Path | None, out: Path, console: Console, frames:
         if frames is not None and scene.exists():
             raise NerfkitError(f"{scene}: has its cameras already, and --frames is for a video; leave it out")
         return scene
-    from nerfkit import poses
+    from nerfkit.cli.poses import find
+    from nerfkit.poses import PoseOptions
 
     console.say(f"{scene} has no poses yet: finding them first")
-    poses.estimate(scene, out / "poses", poses.PoseOptions(frames=frames), console.progress)
+    find(scene, out / "poses", PoseOptions(frames=frames), console)
     return out / "poses"
 
 

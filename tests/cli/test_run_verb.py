@@ -42,7 +42,7 @@ def test_what_is_trained_on(
     run = little.make_vivid(little.make_run(tmp_path), tmp_path / "vivid")
     asked: list[train.Options] = []
 
-    def stop(options: train.Options, console: object) -> None:
+    def stop(options: train.Options, *_: object) -> None:
         asked.append(options)
         raise NerfkitError("enough")
 
