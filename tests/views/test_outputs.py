@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -195,13 +196,18 @@ def test_a_killed_sequence_leaves_nothing_half_written(tmp_path: Path, facts: st
     assert subprocess.run(script, cwd=tmp_path).returncode == -signal.SIGKILL
     begun = list((tmp_path / "frames").glob(".a_*.partial.png"))
     assert begun and begun[0].read_bytes() == b"half a picture"
+    hour_ago, fresh = time.time() - 3600, tmp_path / "frames" / ".a_1.0123abcd.partial.png"
+    for file in begun:
+        os.utime(file, (hour_ago, hour_ago))
+    fresh.write_text("another command is at work on it")
     others = [tmp_path / "frames" / name for name in (".b_0.0123abcd.partial.png", ".a_0.0123abcd.partial.exr", "note")]
     for file in others:
         file.write_text("somebody else's")
+        os.utime(file, (hour_ago, hour_ago))
     assert write(tmp_path / "frames" / "a_%d.png", 3, Look(["rgb"]))[1] == 3
     assert not any(file.exists() for file in begun) and all(file.exists() for file in others)
     assert sorted(file.name for file in (tmp_path / "frames").glob("*.png")) == [
-        ".b_0.0123abcd.partial.png", "a_0.png", "a_1.png", "a_2.png",
+        fresh.name, ".b_0.0123abcd.partial.png", "a_0.png", "a_1.png", "a_2.png",
     ]  # fmt: skip
 
 
