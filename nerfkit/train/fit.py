@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -50,21 +51,24 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
     """
     config.check()
-    if resume:
-        run = Run.open(path).resumed(config)
-    else:
-        Run.check_free(path, overwrite=overwrite)
-        run = Run(path, config)
-    device, core = choose(run.config.device, run.config.backend)
-    run = Run(path, run.config.for_device(str(device)))
-    if run.config.threads is not None:
-        torch.set_num_threads(run.config.threads)
-    scene = open_scene(run, resume)
-    if not scene.train:
-        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
-    scene.preload(progress)
-    with alone(path):
+    with ExitStack() as stack:
+        if resume:
+            Run.open(path)  # or there is nothing to lock
+            stack.enter_context(alone(path))
+            run = Run.open(path).resumed(config)
+        else:
+            Run.check_free(path, overwrite=overwrite)
+            run = Run(path, config)
+        device, core = choose(run.config.device, run.config.backend)
+        run = Run(path, run.config.for_device(str(device)))
+        if run.config.threads is not None:
+            torch.set_num_threads(run.config.threads)
+        scene = open_scene(run, resume)
+        if not scene.train:
+            raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
+        scene.preload(progress)
         if not resume:
+            stack.enter_context(alone(path))  # makes the folder: a scene that can't be read leaves none
             run = Run.create(path, run.config.for_scene(scene, str(device)), overwrite=overwrite)
             scene.save(path)
         _train(run, scene, core, device, resume, monitor, progress, observer)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nerfkit.cli import main
+from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.lock import alone
 from nerfkit.train.checkpoint import list_newest_first, load
@@ -45,6 +46,24 @@ def test_two_trainings_in_one_folder_are_one_too_many(run: Run, config: TrainCon
                 fit(run.path, replace(config, steps=20), **words)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
     assert fit(run.path, replace(config, steps=20), resume=True).config.steps == 20
+
+
+def test_whoever_is_refused_is_so_before_photos_are_read(
+    run: Run, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preload(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Scene, "preload", preload)
+    with alone(run.path), pytest.raises(NerfkitError, match="another nerfkit is at work there"):
+        fit(run.path, replace(config, steps=20), resume=True)
+
+
+def test_what_can_not_be_trained_leaves_no_folder(config: TrainConfig, tmp_path: Path) -> None:
+    for resume, scene in ((False, tmp_path / "none"), (True, config.scene)):
+        with pytest.raises(NerfkitError, match=r"none: no such|new: no such run"):
+            fit(tmp_path / "new", replace(config, scene=scene), resume=resume)
+        assert not (tmp_path / "new").exists()
 
 
 def test_two_that_begin_at_once(config: TrainConfig, tmp_path: Path) -> None:
