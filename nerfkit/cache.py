@@ -11,26 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 
 
 def key_of(**inputs: Any) -> str:
     """A hash of everything that a stage's result depends on."""
     return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def _locks(file: int) -> bool:
-    """Locks a file, and whether nobody else has; true where there are no locks."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # Windows; file systems of other machines
-        return True
-    return True
 
 
 class Cache:
@@ -57,27 +43,6 @@ class Cache:
 
     def log(self, stage: str) -> Path:
         return self.folder / f"{stage}.log"
-
-    @contextmanager
-    def locked(self, named: Path) -> Iterator[None]:
-        """Keeps other commands out meanwhile; a lock ends with the process that holds it, however that ends.
-
-        Args:
-            named: what the error is about, the output folder that the user knows.
-
-        Raises:
-            NerfkitError: another command is at work there; nothing can be written there.
-        """
-        try:
-            file = (self.folder / "lock").open("a")
-        except OSError as error:
-            raise NerfkitError(f"{named}: cannot be written ({error.strerror}); choose another output path") from None
-        with file as lock:
-            if not _locks(lock.fileno()):
-                raise NerfkitError(
-                    f"{named}: another nerfkit is at work in it; wait until that is done, or choose another --out"
-                )
-            yield
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from nerfkit.errors import NerfkitError
 
 _PARTIAL = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.partial(?P<suffix>(\.[^.]*)?)", re.DOTALL)
+_ABANDONED = 60.0  # seconds since it was written to, after which nobody is at work on a picture
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 # Of the output or a folder above it:
@@ -51,7 +53,7 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
         ours = error.filename is not None and Path(os.fsdecode(error.filename)) in (partial, *path.parents)
         if error.errno in _FORBIDDEN or (ours and error.errno in _NO_PLACE):
             raise NerfkitError(
-                f"{named}: cannot be written ({_cause(path, error)}); choose another output path"
+                f"{named}: cannot be written ({cause(path, error)}); choose another output path"
             ) from None
         raise
     finally:
@@ -80,21 +82,23 @@ def check_place(path: Path, named: Path | None = None) -> None:
         raise NerfkitError(f"{named or path}: {above} may not be written to; choose another output path")
 
 
-def _cause(path: Path, error: OSError) -> str:
+def cause(path: Path, error: OSError) -> str:
     """The system's words, but for a file where a folder should be: mkdir says of it that it exists."""
     file = next((parent for parent in path.parents if parent.is_file()), None)
     return f"{file} is a file, not a folder" if file is not None else error.strerror or str(error)
 
 
 def remove_partials(paths: Iterable[Path]) -> None:
-    """Removes what :func:`atomic` had begun of files when it was killed, which nothing else would ever remove."""
+    """Removes what :func:`atomic` had begun of files when it was killed, which nothing else would ever remove. What was
+    written to just now may be another command's, and stays."""
     names = {(path.parent, path.stem, path.suffix) for path in paths}
     for folder in {folder for folder, _, _ in names}:
         for file in folder.glob(".*.partial*"):
             found = _PARTIAL.fullmatch(file.name)
             if found and (folder, found["stem"], found["suffix"]) in names:
                 with suppress(OSError):  # it may be gone by now
-                    file.unlink()
+                    if time.time() - file.stat().st_mtime > _ABANDONED:
+                        file.unlink()
 
 
 def write_text(path: Path, text: str, named: Path | None = None) -> None:

@@ -57,12 +57,10 @@ def dispatch(verb: str, arguments: list[str]) -> int:
     except BrokenPipeError:
         raise  # main knows
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            console.error(f"{error.filename}: is too long for the name of a file; give a shorter one")
-            return 2
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        words = _told(error)
+        if words is None:
             return _our_fault(console, verb, error)
-        console.error(f"{error.filename or 'the output'}: no space left; free some space and run the command again")
+        console.error(words)
         return 2
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which isn't imported here
@@ -85,6 +83,20 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _told(error: OSError) -> str | None:
+    """What the system refuses the user, wherever it is met; None: what it has against us."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: is too long for the name of a file; give a shorter one"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename is not None:
+        return (
+            f"{error.filename}: {error.strerror}; check the permissions of it and of the folders above it, or choose "
+            "another path"
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'the output'}: no space left; free some space and run the command again"
+    return None
 
 
 def _our_fault(console: Console, verb: str, error: Exception) -> int:

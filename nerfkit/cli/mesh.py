@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nerfkit.mesh.pipeline import Pipeline
     from nerfkit.train.run import Run
 
+_KEPT = ".mesh"  # what its stages have made, in the run folder
+
 Chosen = TypeVar("Chosen", MeshOptions, TextureOptions, AssetOptions)
 
 
@@ -44,6 +46,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.files import check_place
+    from nerfkit.lock import alone
     from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
     from nerfkit.train import report
@@ -63,10 +66,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             f"{options.run}: --metric, but its poses have no scale; find them with --scale-ref (see nerfkit poses), "
             "or from photos with GPS"
         )
-    pipeline = _pipeline(source, request, options, console)
-    if options.stage is not None:
-        return _stage(pipeline, options, console)
-    result = _asset(pipeline, options, out, metric, console)
+    with alone(source.path / _KEPT, source.path, "work on a copy of the run"):
+        pipeline = _pipeline(source, request, options, console)
+        if options.stage is not None:
+            return _stage(pipeline, options, console)
+        result = _asset(pipeline, options, out, metric, console)
     report.refresh(source, map(Path, result["files"]))
     return result
 
@@ -75,7 +79,7 @@ def is_metric(source: Run) -> bool:
     """Whether a unit of the run's world is a metre, by what the pose stage says."""
     from nerfkit.poses.report import PoseReport
 
-    scene = source.config.scene
+    scene = source.origin
     file = (scene if scene.is_dir() else scene.parent) / "poses.json"
     return file.is_file() and PoseReport.read(file).frame.get("scale") == "metric"
 
@@ -91,7 +95,7 @@ def _pipeline(source: Run, request: Request, options: Options, console: Console)
     scene = source.scene()
     return Pipeline(
         scene, lambda: source.model(options.device, options.backend, scene), checkpoint.fingerprint(source.checkpoints),
-        request, source.path / ".mesh", console.progress,
+        request, source.path / _KEPT, console.progress,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from nerfkit.poses.options import PoseOptions
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
+    from nerfkit.poses.report import PoseReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,6 @@ class Options(PoseOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit import poses
     from nerfkit.errors import NerfkitError
 
     if options.source is not None:
@@ -45,11 +45,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     place = Path(os.path.realpath(options.photos))  # which links in a circle don't stop
     out = options.out or place.with_name(f"{place.name if place.is_dir() else place.stem}_poses")
     settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
-    try:
-        report = poses.estimate(options.photos, out, settings, console.progress)
-    except KeyboardInterrupt:
-        console.warn("stopped; the same command goes on with the stage it was in")
-        raise
+    report = find(options.photos, out, settings, console)
     console.say(
         f"[bold]{out}[/]: {report.registered} of {report.photos} photos registered, {report.points:,} points, "
         f"reprojection error {report.mean_reprojection_error_px:.2f} px, {report.seconds['total']:.0f} s"
@@ -60,6 +56,17 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(f"look at it: {out / 'poses.html'}")
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}
+
+
+def find(photos: Path, out: Path, settings: PoseOptions, console: Console) -> PoseReport:
+    """The poses of photos or a video; whoever interrupts that is told that nothing of it is lost."""
+    from nerfkit import poses
+
+    try:
+        return poses.estimate(photos, out, settings, console.progress)
+    except KeyboardInterrupt:
+        console.warn("stopped; the same command goes on with the stage it was in")
+        raise
 
 
 def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:

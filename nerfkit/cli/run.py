@@ -14,6 +14,7 @@ from nerfkit.limits import Count, Faces, Frames, Seed
 
 if TYPE_CHECKING:
     from nerfkit.cli.console import Console
+    from nerfkit.train.run import Run
 
 
 @dataclass
@@ -94,16 +95,30 @@ def _train(options: Options, console: Console) -> Path:
 
         known = Run.open(out)
         _check_same(known, options)
-        if (out / "metrics.json").is_file():
+        if known.finished and not _asks_for_more(known, options):
             train.warn_of_new_poses(known, console)
             console.say(f"{out} is trained already")
             return out
         asked.resume = True
-    train.run(asked, console)
+        if options.steps is None and options.budget is None:
+            asked.steps = asked.budget = None  # as long as it was to be
+    train.run(asked, console, "the same command")
     return out
 
 
-def _check_same(known: Any, options: Options) -> None:
+def _asks_for_more(known: Run, options: Options) -> bool:
+    """Whether another length is asked for, and the run hasn't had as much."""
+    from nerfkit.train.clock import Clock
+    from nerfkit.train.config import parse_duration
+
+    if (options.steps, options.budget) in ((None, None), (known.config.steps, known.config.budget)):
+        return False
+    metrics = json.loads(known.metrics.read_text())
+    budget = None if options.budget is None else parse_duration(options.budget)
+    return not Clock(options.steps, budget, metrics["steps"], metrics["seconds"]).done
+
+
+def _check_same(known: Run, options: Options) -> None:
     from nerfkit.cli.train import same_frames, same_scene
 
     same_scene(options.photos, known)

@@ -61,7 +61,8 @@ Options = make_dataclass(
 )
 
 
-def run(options: TrainOptions, console: Console) -> dict[str, Any]:
+def run(options: TrainOptions, console: Console, again: str | None = None) -> dict[str, Any]:
+    """Args: again: what goes on with it after an interruption, where that isn't nerfkit train."""
     import json
 
     from nerfkit.train.device import check
@@ -93,7 +94,7 @@ def run(options: TrainOptions, console: Console) -> dict[str, Any]:
             )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "config.toml").is_file():
-            console.warn(f"stopped; go on with: nerfkit train {options.scene} --out {out} --resume")
+            console.warn(f"stopped; go on with: {again or f'nerfkit train {options.scene} --out {out} --resume'}")
         raise
     metrics: dict[str, Any] = json.loads(done.metrics.read_text())
     console.say(summary(out, metrics))
@@ -167,10 +168,17 @@ def run_folder(options: TrainOptions) -> Path:
 
 def same_scene(given: Path, run: Run) -> None:
     """Raises NerfkitError: a run of another scene would be resumed by mistake."""
-    known = run.config.scene.resolve()
-    own = known.is_relative_to(run.path.resolve())  # poses made for this run, from photos whose place isn't kept
-    if not own and given.resolve() not in (known, run.path.resolve()):
-        raise NerfkitError(f"{run.path}: is a run of {run.config.scene}, not of {given}; choose another --out")
+    from nerfkit.poses.claim import photos_of
+
+    place, known = given.resolve(), run.origin.resolve()
+    if place in (known, run.path.resolve()):
+        return
+    if known.is_relative_to(run.path.resolve()):  # poses made for this run
+        photos = photos_of(known)
+        if photos is None or photos.is_relative_to(place):
+            return
+        known = photos
+    raise NerfkitError(f"{run.path}: is a run of {known}, not of {given}; choose another --out")
 
 
 def same_frames(given: Path, frames: int | None, run: Run) -> None:
@@ -191,8 +199,7 @@ def same_frames(given: Path, frames: int | None, run: Run) -> None:
 
 def warn_of_new_poses(run: Run, console: Console) -> None:
     """A run keeps the cameras that it began with, even where ``nerfkit poses`` has found others since."""
-    own = run.path / "poses"
-    folder = own if own.is_dir() else run.config.scene
+    folder = run.origin
     poses, scene = folder / "poses.json", run.path / "scene.json"
     if poses.is_file() and scene.is_file() and poses.stat().st_mtime > scene.stat().st_mtime:
         console.warn(
@@ -213,10 +220,11 @@ def posed(scene: Path, images: Path | None, out: Path, console: Console, frames:
         if frames is not None and scene.exists():
             raise NerfkitError(f"{scene}: has its cameras already, and --frames is for a video; leave it out")
         return scene
-    from nerfkit import poses
+    from nerfkit.cli.poses import find
+    from nerfkit.poses import PoseOptions
 
     console.say(f"{scene} has no poses yet: finding them first")
-    poses.estimate(scene, out / "poses", poses.PoseOptions(frames=frames), console.progress)
+    find(scene, out / "poses", PoseOptions(frames=frames), console)
     return out / "poses"
 
 
@@ -225,7 +233,7 @@ def check_no_run(scene: Path) -> None:
     from nerfkit.train.run import Run
 
     if (scene / "config.toml").is_file() and (scene / "scene.json").is_file():
-        known = Run.open(scene).config.scene
+        known = Run.open(scene).origin
         raise NerfkitError(f"{scene}: is a run, not a scene; go on with it by --resume, or train on its scene: {known}")
 
 

@@ -73,7 +73,7 @@ def load_photo(path: Path, source: Cameras, target: Cameras, mask_path: Path | N
         NerfkitError: the file is gone, truncated, or not a photo.
     """
     pixels = _decode(path, source, target)
-    mask = None if mask_path is None else _decode_mask(mask_path, pixels.shape[1], pixels.shape[0])
+    mask = None if mask_path is None else decode_mask(mask_path, pixels.shape[1], pixels.shape[0])
     at_decoded = _decoded_camera(source, pixels.shape[1], pixels.shape[0])
     if at_decoded.model != "pinhole":
         table = _maps(*_map_key(at_decoded))
@@ -136,7 +136,12 @@ def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
 
 
-def _decode_mask(path: Path, width: int, height: int) -> Any:
+def decode_mask(path: Path, width: int, height: int) -> Any:
+    """A mask as [height, width] uint8 as it is stored, without its EXIF turn: 255 is inside, in files of labels 1, too.
+
+    Raises:
+        NerfkitError: it can't be decoded.
+    """
     mask = _imdecode(path, _read(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     if mask.max() == 1:  # labels, not levels
         mask = mask * np.uint8(255)

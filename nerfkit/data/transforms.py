@@ -193,6 +193,7 @@ def _fisheye(file: Path, frame: Mapping[str, Any]) -> Tensor:
 
 def applied(file: Path, data: Mapping[str, Any]) -> Similarity:
     """``file_from_world`` of nerfstudio's ``applied_transform`` [3, 4] and ``applied_scale``."""
+    data = merged(data, {})
     scale = _number(file, data, "applied_scale", 1)
     if not 0 < scale < math.inf:
         raise NerfkitError(f"{file}: applied_scale must be positive, got {scale:g}; write the scale that was applied")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nerfkit.capture.walk import shown
 from nerfkit.errors import NerfkitError
-from nerfkit.files import write_text
+from nerfkit.files import check_place, write_text
 from nerfkit.poses.stage import VERSION
 
 MARK = "nerfkit-poses.json"  # in .cache: the folder is ours
@@ -18,7 +18,8 @@ def claim(out: Path, source: Path) -> None:
     """Takes ``out`` for the poses of the photos in ``source``.
 
     Raises:
-        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos; a path that isn't UTF-8.
+        NerfkitError: ``out`` is a file, holds other things, or the poses of other photos; it can't be written; a path
+            that isn't UTF-8.
     """
     for path in (source, out):
         _check_name(path)
@@ -27,6 +28,7 @@ def claim(out: Path, source: Path) -> None:
     if mark.is_file():
         known = _photos_of(mark)
         if known == origin:
+            check_place(mark, out)  # nothing has been written to it yet
             return
         if known is not None:
             raise NerfkitError(f"{out}: holds the poses of other photos ({known}, not {source}); choose another --out")
@@ -37,11 +39,19 @@ def claim(out: Path, source: Path) -> None:
     write_text(mark, json.dumps({"format": "nerfkit-poses", "version": VERSION, "photos": origin}) + "\n", named=out)
 
 
+def photos_of(out: Path) -> Path | None:
+    """The folder of photos, or the video, that the poses in ``out`` are of; None where nothing says it, or it has
+    moved."""
+    known = _photos_of(out / ".cache" / MARK)
+    place = None if known is None else (out / known).resolve()
+    return place if place is not None and place.exists() else None
+
+
 def _photos_of(mark: Path) -> str | None:
-    """None: the mark is damaged, as by a power cut. All else in the cache tells by itself which photos it is of."""
+    """None: no mark, or a damaged one, as by a power cut. All else in the cache tells by itself whose it is."""
     try:
         return str(json.loads(mark.read_text())["photos"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from nerfkit.cameras import distort
 from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
+from nerfkit.data.images import decode_mask
 from nerfkit.data.raw import RawScene, RawView
 from nerfkit.data.undistort import maps
 from nerfkit.errors import NerfkitError
@@ -105,10 +106,8 @@ def _pixels(view: RawView) -> Any:
         with large_pictures(), Image.open(view.path) as photo:
             upright = ImageOps.exif_transpose(photo) if turned(view) else photo
             pixels = np.array(upright.convert("RGBA" if alpha else "RGB"))
-        if view.mask_path is not None:
-            with large_pictures(), Image.open(view.mask_path) as mask:
-                fitting = mask.convert("L").resize((pixels.shape[1], pixels.shape[0]))
-            pixels[..., 3] = np.minimum(pixels[..., 3], np.array(fitting))
     except (OSError, SyntaxError, ValueError) as error:
         raise NerfkitError(f"{view.path}: the photo cannot be decoded ({error}); replace it") from None
+    if view.mask_path is not None:
+        pixels[..., 3] = np.minimum(pixels[..., 3], decode_mask(view.mask_path, pixels.shape[1], pixels.shape[0]))
     return pixels

@@ -15,6 +15,7 @@ from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene, RawView
 from nerfkit.data.readers import read
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic, write_text
+from nerfkit.lock import alone
 from nerfkit.poses import model, output, stage
 from nerfkit.poses.checks import problems
 from nerfkit.poses.claim import claim
@@ -77,7 +78,7 @@ def import_poses(
     found = problems(scene)
     claim(out, source)
     cache = Cache(out / ".cache")
-    with cache.locked(out), cache.workspace() as work:
+    with alone(out), cache.workspace() as work:
         folder, names = _photos(scene.views, out, progress)
         made = model.reconstruction(scene, names)
         result: dict[str, Any] = {}

@@ -17,6 +17,7 @@ from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import UprightFolder
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
+from nerfkit.lock import alone
 from nerfkit.poses import advice, learned, source
 from nerfkit.poses.attempts import Attempt, Stages, Strength
 from nerfkit.poses.claim import claim
@@ -58,7 +59,7 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
 
         def take(out: Path, origin: Path) -> None:
             claim(out, origin)
-            stack.enter_context(cache.locked(out))
+            stack.enter_context(alone(out))
 
         found = source.photos_of(photos, out, options, take, progress)
         work, worker = stack.enter_context(cache.workspace()), stack.enter_context(Worker())

@@ -125,7 +125,12 @@ def fingerprint(folder: Path) -> str:
 
 def list_newest_first(folder: Path) -> list[Path]:
     found = [path for path in folder.glob("step_*.safetensors") if path.stem[5:].isdigit()]
-    return sorted(found, key=lambda path: int(path.stem[5:]), reverse=True)
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, by the name of its file."""
+    return int(path.stem[5:])
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

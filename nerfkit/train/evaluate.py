@@ -103,9 +103,15 @@ def ground_truth(model: SceneModel, view: View) -> Tensor:
 
 
 def write_metrics(
-    run: Run, model: SceneModel, scene: Scene, backend: str, device: str, progress: ProgressSink = quiet
-) -> dict[str, Any]:
-    """Evaluates the scene's held-out views into ``eval/`` and writes ``metrics.json``, which it returns."""
+    run: Run, model: SceneModel, scene: Scene, backend: str, device: str, progress: ProgressSink = quiet,
+    *, finished: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Evaluates the scene's held-out views into ``eval/`` and writes ``metrics.json``, which it returns.
+
+    Args:
+        finished: whether the training has come to its end; else that is as it was, if nothing was trained since.
+    """
+    finished = finished or run.finished
     before = json.loads(run.metrics.read_text()) if run.metrics.is_file() else {}
     last: dict[str, Any] = max(run.log_lines(), key=lambda line: line["step"], default={})
     files = checkpoint.list_newest_first(run.checkpoints)
@@ -115,8 +121,9 @@ def write_metrics(
         "model": run.config.model,
         "backend": backend,
         "device": device,
-        "steps": int(files[0].stem[5:]) if files else 0,
+        "steps": checkpoint.step_of(files[0]) if files else 0,
         "seconds": last.get("seconds", before.get("seconds", 0.0)),
+        "finished": finished,
         "parameters": parameter_count(model),
         "file_bytes": files[0].stat().st_size if files else 0,
         "peak_memory_bytes": max(peak_memory_bytes(device), before.get("peak_memory_bytes", 0)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from nerfkit import models
 from nerfkit.contracts import RenderCore, SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.lock import alone
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train import checkpoint
 from nerfkit.train.clock import Clock
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.device import choose
 from nerfkit.train.evaluate import write_metrics
-from nerfkit.train.lock import sole_trainer
 from nerfkit.train.monitor import TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
 from nerfkit.train.run import Run
@@ -50,21 +51,24 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
     """
     config.check()
-    if resume:
-        run = Run.open(path).resumed(config)
-    else:
-        Run.check_free(path, overwrite=overwrite)
-        run = Run(path, config)
-    device, core = choose(run.config.device, run.config.backend)
-    run = Run(path, run.config.for_device(str(device)))
-    if run.config.threads is not None:
-        torch.set_num_threads(run.config.threads)
-    scene = open_scene(run, resume)
-    if not scene.train:
-        raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
-    scene.preload(progress)
-    with sole_trainer(path):
+    with ExitStack() as stack:
+        if resume:
+            Run.open(path)  # or there is nothing to lock
+            stack.enter_context(alone(path))
+            run = Run.open(path).resumed(config)
+        else:
+            Run.check_free(path, overwrite=overwrite)
+            run = Run(path, config)
+        device, core = choose(run.config.device, run.config.backend)
+        run = Run(path, run.config.for_device(str(device)))
+        if run.config.threads is not None:
+            torch.set_num_threads(run.config.threads)
+        scene = open_scene(run, resume)
+        if not scene.train:
+            raise NerfkitError(f"{run.config.scene}: no photo is left to train on; --hold-out-every 0 trains on all")
+        scene.preload(progress)
         if not resume:
+            stack.enter_context(alone(path))  # makes the folder: a scene that can't be read leaves none
             run = Run.create(path, run.config.for_scene(scene, str(device)), overwrite=overwrite)
             scene.save(path)
         _train(run, scene, core, device, resume, monitor, progress, observer)
@@ -86,7 +90,7 @@ def _train(
     held_out = [scene.views[index] for index in scene.held_out]
     observer.begin(run, scene, model)
     Trainer(run, model, clock, rng, held_out, monitor, device, observer).train()
-    write_metrics(run, model, scene, core.name, str(device), progress)
+    write_metrics(run, model, scene, core.name, str(device), progress, finished=True)
     write_report(run)
 
 

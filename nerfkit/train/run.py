@@ -41,6 +41,7 @@ class Run:
         """
         cls.check_free(path, overwrite=overwrite)
         _remove(path / name for name in PARTS)
+        config = replace(config, scene=config.scene.absolute())  # whoever opens the run may be elsewhere
         config.save(path / "config.toml")
         return cls(path, config)
 
@@ -62,9 +63,15 @@ class Run:
             )
 
     @property
+    def origin(self) -> Path:
+        """The scene that it was trained on; poses that were made within the run have moved with it."""
+        own = self.path / POSES
+        return own if self.config.scene.name == POSES and own.is_dir() else self.config.scene
+
+    @property
     def scene_name(self) -> str:
         """That of the scene's folder; for poses made within the run, of runs/SCENE/MODEL or else of the run."""
-        scene, folder = self.config.scene.resolve(), self.path.resolve()
+        scene, folder = self.origin.resolve(), self.path.resolve()
         if scene.is_relative_to(folder):
             scene = folder.parent if folder.name == self.config.model else folder
         generic = scene.suffix == ".json" or scene.name in ("images", "photos", "input")
@@ -133,6 +140,18 @@ class Run:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its training came to its end, and was measured there: not one that is only measured by the way."""
+        from nerfkit.train import checkpoint
+
+        try:
+            metrics = json.loads(self.metrics.read_text())
+            newest = checkpoint.list_newest_first(self.checkpoints)
+            return bool(metrics.get("finished", True)) and checkpoint.step_of(newest[0]) == metrics["steps"]
+        except (OSError, ValueError, KeyError, IndexError, AttributeError):
+            return False
 
     def scene(self) -> Scene:
         """The scene as it was trained on; photos are needed only once an image is asked for."""

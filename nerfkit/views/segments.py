@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Set
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from nerfkit.contracts import Rendering
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
+from nerfkit.lock import alone
 from nerfkit.views import video
 from nerfkit.views.draw import Channels
 from nerfkit.views.encoder import Encoder, Image, convert
@@ -40,15 +41,22 @@ class Film:
         self._mark = f"partial-{uuid.uuid4().hex[:8]}"
         self._current: tuple[int, Encoder] | None = None
         self._ending: tuple[int, Encoder] | None = None
+        self._alone = ExitStack()
 
     @property
     def files(self) -> list[Path]:
         return [self.path]
 
     def begin(self) -> Set[int]:
-        """The frames of segments that an earlier attempt at the same request didn't finish."""
+        """The frames of segments that an earlier attempt at the same request didn't finish.
+
+        Raises:
+            NerfkitError: another command is making the same video, or none can be made there.
+        """
+        self._alone.enter_context(alone(self.folder, self.path, "choose another -o"))
         if Request.load(self._note) != self.request:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for file in self.folder.iterdir():
+                file.unlink()
         frames = range(self.request.frames)
         return {index for index in frames if not self._segment(index // SEGMENT).exists()}
 
@@ -105,6 +113,7 @@ class Film:
             partial.unlink(missing_ok=True)
         if not any(self.folder.glob(f"[0-9]*{self.format.segment_suffix}")):
             shutil.rmtree(self.folder, ignore_errors=True)
+        self._alone.close()
 
     @property
     def _note(self) -> Path:

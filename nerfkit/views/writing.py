@@ -44,7 +44,7 @@ class Output(Protocol):
         ...
 
     def stop(self) -> None:
-        """Whatever happened: ends what still runs, and leaves what an attempt after this one can go on with."""
+        """Whatever happened after :meth:`begin`: ends what runs, and leaves what the next attempt can go on with."""
         ...
 
 
@@ -58,12 +58,13 @@ def write(
     Args:
         at_once: frames that are drawn at the same time, see :func:`frames_at_once`.
     """
-    wanted = [output.begin() for output in outputs]
-    todo = sorted(set().union(*wanted))
     needed: Channels = frozenset().union(*(output.needed for output in outputs))
     with ExitStack() as stack:
+        wanted = []
         for output in outputs:
+            wanted.append(output.begin())
             stack.callback(output.stop)
+        todo = sorted(set().union(*wanted))
 
         def put(index: int, drawn: Rendering) -> None:
             for output, missing in zip(outputs, wanted, strict=True):

@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
 import little
 
-from nerfkit.cli import main
+from nerfkit.cli import main, train
+from nerfkit.errors import NerfkitError
 
 
 def test_what_a_run_ends_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +33,25 @@ def test_what_a_run_ends_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     before = [path.stat().st_mtime_ns for path in files]
     assert main(words) == 0
     assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_what_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was interrupted, even if it was measured since, and one that is to become longer."""
+    run = little.make_vivid(little.make_run(tmp_path), tmp_path / "vivid")
+    asked: list[train.Options] = []
+
+    def stop(options: train.Options, *_: object) -> None:
+        asked.append(options)
+        raise NerfkitError("enough")
+
+    monkeypatch.setattr(train, "run", stop)
+    words = ["run", str(run.config.scene), "--out", str(run.path), "--downscale", "1", "--no-geometry"]
+    known = json.loads(run.metrics.read_text())
+    assert main([*words, "--steps", str(known["steps"] + 1)]) == 2
+    run.metrics.write_text(json.dumps(known | {"finished": False}))
+    assert main(words) == 2
+    assert [(one.resume, one.steps, one.budget) for one in asked] == [
+        (True, known["steps"] + 1, None), (True, None, None),
+    ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,29 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(NerfkitError, match=f"{tmp_path} may not be written to"):
         check_place(tmp_path / "new/a.glb")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "error: b.ply: Permission denied; check the permissions of it and of the folders above"),
+        (errno.EROFS, "error: b.ply: Read-only file system; check the permissions"),
+        (errno.ENOSPC, "error: b.ply: no space left; free some space"),
+        (errno.EIO, "This is a fault of nerfkit"),
+    ],
+)
+def test_what_the_system_refuses(
+    number: int, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stat(path: Path, **_: object) -> os.stat_result:
+        raise OSError(number, os.strerror(number), str(path))  # the output is looked at first
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "stat", stat)
+    status = main(["convert", "secret/a.ply", "b.ply"])
+    monkeypatch.undo()
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert status == (1 if number == errno.EIO else 2)
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ def test_what_is_null_is_not_there_and_marks_of_byte_order_dont_matter(tmp_path:
     file = file if file.is_file() else file / "transforms.json"
     as_it_was = file.read_text()
     expected = [view.camera.intrinsics.tolist() for view in read(tmp_path).views]
-    file.write_text(as_it_was.replace('"w":', '"k2": null, "camera_model": null, "w":', 1), encoding="utf-8-sig")
+    nulls = '"k2": null, "camera_model": null, "applied_scale": null, "applied_transform": null, "w":'
+    file.write_text(as_it_was.replace('"w":', nulls, 1), encoding="utf-8-sig")
     assert [view.camera.intrinsics.tolist() for view in read(tmp_path).views] == expected
 
 

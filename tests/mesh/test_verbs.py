@@ -50,7 +50,7 @@ class WithGaussians(analytic.BallOnTable):
 def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that opens as a run of the analytic model, in a turned world."""
     folder = tmp_path / "run"
-    run = SimpleNamespace(path=folder, checkpoints=folder / "checkpoints", config=SimpleNamespace(scene=folder))
+    run = SimpleNamespace(path=folder, checkpoints=folder / "checkpoints", origin=folder)
     checkpoint.save(run.checkpoints, checkpoint.Checkpoint("analytic", 1, {}))
     run.exports, run.metrics = folder / "exports", folder / "metrics.json"
     run.scene = lambda: analytic.scene(analytic.ring(24), turned())

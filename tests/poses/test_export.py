@@ -160,9 +160,10 @@ def test_undistorted_photos_show_points_where_the_written_cameras_see_them(
     assert checked > 8
 
 
-def test_blender_holds_out_and_keeps_masks(tmp_path: Path, scene: RawScene) -> None:
+@pytest.mark.parametrize("inside", [255, 1])
+def test_blender_holds_out_and_keeps_masks(tmp_path: Path, scene: RawScene, inside: int) -> None:
     mask = np.zeros((truth.HEIGHT, truth.WIDTH), np.uint8)
-    mask[:, : truth.WIDTH // 2] = 255
+    mask[:, : truth.WIDTH // 2] = inside
     assert cv2.imwrite(str(tmp_path / "mask.png"), mask)
     scene.views[1].mask_path = tmp_path / "mask.png"
     export(scene, tmp_path / "out", "blender")

@@ -16,7 +16,9 @@ import pytest
 from nerfkit import poses
 from nerfkit.cache import Cache
 from nerfkit.errors import NerfkitError
+from nerfkit.lock import alone
 from nerfkit.poses import stage
+from nerfkit.poses.claim import claim
 from nerfkit.poses.compare import pose_errors, read_poses
 
 ROOT = Path(__file__).parents[2]
@@ -102,8 +104,8 @@ def test_one_command_at_a_time(posed: Posed, ten_photos: Path) -> None:
     """Another one would remove what the first is making."""
     out, report = posed
     cache = Cache(out / ".cache")
-    with cache.locked(out), cache.workspace() as work:
-        with pytest.raises(NerfkitError, match=r"posed: another nerfkit is at work in it; wait until that is done"):
+    with alone(out), cache.workspace() as work:
+        with pytest.raises(NerfkitError, match=r"posed: another nerfkit is at work there; wait until it has ended"):
             poses.estimate(ten_photos, out, DRAFT)
         assert work.is_dir()
     assert poses.estimate(ten_photos, out, DRAFT) == report
@@ -119,13 +121,11 @@ def test_a_stage_that_fails_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: 
         stage.run("no such stage", {}, tmp_path / "log", lambda *_: None)
 
 
-def test_an_output_that_is_read_only_is_told(tmp_path: Path) -> None:
-    (tmp_path / "lock").mkdir()  # nothing stops root from writing, but this
-    with (
-        pytest.raises(NerfkitError, match=r"out: cannot be written .*; choose another output path"),
-        Cache(tmp_path).locked(Path("out")),
-    ):
-        pass
+def test_an_output_that_has_become_read_only_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim(tmp_path / "out", tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # nothing stops root from writing, but this
+    with pytest.raises(NerfkitError, match=r"out: .*cache may not be written to; choose another output path"):
+        claim(tmp_path / "out", tmp_path)
 
 
 def spoil(database: Path, damage: str) -> None:

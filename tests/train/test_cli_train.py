@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from toy_scene import write_scene
 from nerfkit.cli import main, train
 from nerfkit.cli.train_bar import describe
 from nerfkit.errors import NerfkitError
+from nerfkit.poses.claim import claim
 from nerfkit.progress import duration
 from nerfkit.train.checkpoint import list_newest_first, load
 from nerfkit.train.config import TrainConfig
@@ -136,11 +138,28 @@ def test_options_of_another_model_are_not_passed_over() -> None:
 
 
 def test_a_run_of_another_scene_is_not_resumed(tmp_path: Path) -> None:
-    run = SimpleNamespace(path=tmp_path / "run", config=SimpleNamespace(scene=tmp_path / "fox"))
-    train.same_scene(tmp_path / "fox", run)  # type: ignore[arg-type]
-    train.same_scene(tmp_path / "run", run)  # type: ignore[arg-type]
+    run = Run(tmp_path / "run", train.TrainConfig(tmp_path / "fox"))
+    train.same_scene(tmp_path / "fox", run)
+    train.same_scene(tmp_path / "run", run)
     with pytest.raises(NerfkitError, match=r"is a run of .*fox, not of .*lego; choose another --out"):
-        train.same_scene(tmp_path / "lego", run)  # type: ignore[arg-type]
+        train.same_scene(tmp_path / "lego", run)
+
+
+def test_a_run_that_began_with_photos_is_of_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folders may have the same name, and so the same default --out."""
+    for name in ("a/fox/images", "b/fox"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    claim(Path("run/poses"), Path("a/fox/images"))
+    run = Run(Path("run"), train.TrainConfig(Path("run/poses")))
+    for given in ("a/fox", "a/fox/images", "run", "run/poses"):
+        train.same_scene(Path(given), run)
+    with pytest.raises(NerfkitError, match=r"is a run of .*a/fox/images, not of b/fox; choose another --out"):
+        train.same_scene(Path("b/fox"), run)
+    shutil.copytree("run", "deep/copy")
+    moved = Run(Path("deep/copy"), run.config)
+    assert moved.origin == Path("deep/copy/poses")
+    train.same_scene(Path("a/fox"), moved)  # the mark leads nowhere now
 
 
 def test_posed_scenes_are_taken_as_they_are(tmp_path: Path) -> None:

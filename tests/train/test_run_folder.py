@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from nerfkit.cli import main
+from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.lock import alone
 from nerfkit.train.checkpoint import list_newest_first, load
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.evaluate import write_metrics
 from nerfkit.train.fit import fit
-from nerfkit.train.lock import sole_trainer
 from nerfkit.train.run import Run
 
 
@@ -39,27 +40,36 @@ def told(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 def test_two_trainings_in_one_folder_are_one_too_many(run: Run, config: TrainConfig, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    with sole_trainer(run.path):
+    with alone(run.path):
         for words in ({"resume": True}, {"overwrite": True}):
-            with pytest.raises(NerfkitError, match="run: another training is at work there; wait until it has ended"):
+            with pytest.raises(NerfkitError, match="run: another nerfkit is at work there; wait until it has ended"):
                 fit(run.path, replace(config, steps=20), **words)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
     assert fit(run.path, replace(config, steps=20), resume=True).config.steps == 20
 
 
+def test_whoever_is_refused_is_so_before_photos_are_read(
+    run: Run, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preload(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Scene, "preload", preload)
+    with alone(run.path), pytest.raises(NerfkitError, match="another nerfkit is at work there"):
+        fit(run.path, replace(config, steps=20), resume=True)
+
+
+def test_what_can_not_be_trained_leaves_no_folder(config: TrainConfig, tmp_path: Path) -> None:
+    for resume, scene in ((False, tmp_path / "none"), (True, config.scene)):
+        with pytest.raises(NerfkitError, match=r"none: no such|new: no such run"):
+            fit(tmp_path / "new", replace(config, scene=scene), resume=resume)
+        assert not (tmp_path / "new").exists()
+
+
 def test_two_that_begin_at_once(config: TrainConfig, tmp_path: Path) -> None:
-    with sole_trainer(tmp_path / "new"), pytest.raises(NerfkitError, match="another training is at work there"):
+    with alone(tmp_path / "new"), pytest.raises(NerfkitError, match="another nerfkit is at work there"):
         fit(tmp_path / "new", config)
     assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_a_file_system_without_locks_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flock(handle: int, operation: int) -> None:
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr("nerfkit.train.lock.fcntl.flock", flock)
-    with sole_trainer(tmp_path / "run"), sole_trainer(tmp_path / "run"):
-        assert (tmp_path / "run").is_dir()
 
 
 def test_a_finished_run_says_so(run: Run, config: TrainConfig, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,6 +135,31 @@ def test_a_moved_run_goes_on(run: Run, config: TrainConfig, tmp_path: Path) -> N
     shutil.move(run.path, tmp_path / "deep/er/moved")
     moved = fit(tmp_path / "deep/er/moved", replace(config, steps=12), resume=True)
     assert json.loads(moved.metrics.read_text())["steps"] == 12
+
+
+def test_a_run_is_finished_where_its_training_came_to_its_end(run: Run, config: TrainConfig) -> None:
+    assert run.finished
+    scene = run.scene()
+    write_metrics(run, run.model(scene=scene), scene, "nerfkit", "cpu")
+    assert run.finished
+    fit(run.path, replace(config, steps=12), resume=True)
+    assert run.finished
+    stopped = list_newest_first(run.checkpoints)[0]
+    stopped.rename(stopped.with_name("step_000013.safetensors"))  # of a training that was interrupted there
+    assert not run.finished
+    write_metrics(run, run.model(scene=scene), scene, "nerfkit", "cpu")
+    assert not run.finished and not json.loads(run.metrics.read_text())["finished"]
+    run.metrics.unlink()
+    assert not run.finished
+
+
+def test_a_run_tells_its_scene_from_everywhere(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.scene.parent)
+    run = fit(tmp_path / "run", replace(config, scene=Path(config.scene.name)))
+    monkeypatch.chdir(tmp_path)
+    assert Run.open(run.path).config.scene == config.scene == run.config.scene
 
 
 def test_photos_that_are_gone_are_named(config: TrainConfig, tmp_path: Path) -> None:

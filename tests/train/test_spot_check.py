@@ -162,7 +162,7 @@ def test_ctrl_c_ends_a_measurement_and_the_checkpoint_is_written(
     with pytest.raises(KeyboardInterrupt):
         slow_run(scene_folder, tmp_path / "run")
     thread.join()
-    assert time.monotonic() - begun[0] < 1
+    assert time.monotonic() - begun[0] < 8  # a picture takes 20, and machines are busy
     run = Run.open(tmp_path / "run")
     assert load(list_newest_first(run.checkpoints)[0]).step == 5
     assert not [line for line in run.log_lines() if "eval" in line]

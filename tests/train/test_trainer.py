@@ -45,10 +45,10 @@ def test_a_whole_run_by_steps(scene_folder: Path, tmp_path: Path) -> None:
     ]
     metrics = json.loads(run.metrics.read_text())
     assert set(metrics) == {
-        "model", "backend", "device", "steps", "seconds", "parameters", "file_bytes", "peak_memory_bytes", "eval",
-        "weights",
+        "model", "backend", "device", "steps", "seconds", "finished", "parameters", "file_bytes", "peak_memory_bytes",
+        "eval", "weights",
     }  # fmt: skip
-    assert metrics["steps"] == 300
+    assert metrics["steps"] == 300 and metrics["finished"]
     assert 0 < metrics["seconds"] < 60
     assert metrics["model"] == "toy"
     assert metrics["parameters"] == metrics["weights"] == 3 * 18

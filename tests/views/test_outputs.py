@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -195,13 +196,18 @@ def test_a_killed_sequence_leaves_nothing_half_written(tmp_path: Path, facts: st
     assert subprocess.run(script, cwd=tmp_path).returncode == -signal.SIGKILL
     begun = list((tmp_path / "frames").glob(".a_*.partial.png"))
     assert begun and begun[0].read_bytes() == b"half a picture"
+    hour_ago, fresh = time.time() - 3600, tmp_path / "frames" / ".a_1.0123abcd.partial.png"
+    for file in begun:
+        os.utime(file, (hour_ago, hour_ago))
+    fresh.write_text("another command is at work on it")
     others = [tmp_path / "frames" / name for name in (".b_0.0123abcd.partial.png", ".a_0.0123abcd.partial.exr", "note")]
     for file in others:
         file.write_text("somebody else's")
+        os.utime(file, (hour_ago, hour_ago))
     assert write(tmp_path / "frames" / "a_%d.png", 3, Look(["rgb"]))[1] == 3
     assert not any(file.exists() for file in begun) and all(file.exists() for file in others)
     assert sorted(file.name for file in (tmp_path / "frames").glob("*.png")) == [
-        ".b_0.0123abcd.partial.png", "a_0.png", "a_1.png", "a_2.png",
+        fresh.name, ".b_0.0123abcd.partial.png", "a_0.png", "a_1.png", "a_2.png",
     ]  # fmt: skip
 
 
@@ -242,6 +248,25 @@ def test_a_failure_keeps_whole_segments_and_a_changed_request_drops_them(tmp_pat
     assert names == ["000000.mp4", "request.json"]
     assert write(tmp_path / "out.mp4", 90, look, facts="other")[1] == 90
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_two_commands_do_not_make_the_same_video(tmp_path: Path) -> None:
+    """Each would remove the segments that the other has begun."""
+    one, other = (
+        outputs.of_path(tmp_path / name, Look(["rgb"]), Request.of(cameras_of(90), {"facts": ""}), 30)[0]
+        for name in ("out.mp4", "first.mp4")
+    )
+    one.begin()
+    one.add(0, ramp(cameras_of(90)[0], frozenset({"rgb"})))
+    begun = sorted((tmp_path / ".out.mp4.parts").iterdir())
+    assert begun
+    again = outputs.of_path(tmp_path / "out.mp4", Look(["rgb"]), Request.of(cameras_of(3), {"facts": "other"}), 30)
+    with pytest.raises(NerfkitError, match=r"out\.mp4: another nerfkit is at work there; .* or choose another -o"):
+        writing.write(ramp, cameras_of(3), [other, *again])
+    assert sorted((tmp_path / ".out.mp4.parts").iterdir()) == begun
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.parts"]  # the first output was stopped
+    one.stop()
+    assert write(tmp_path / "out.mp4", 3, Look(["rgb"]))[1] == 3
 
 
 def test_errors_of_the_writing_thread_end_the_drawing(tmp_path: Path) -> None:

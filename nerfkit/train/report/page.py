@@ -19,7 +19,7 @@ from nerfkit.webpage import asset, document, duration, text, tiles
 
 # What metrics.json holds for every model; the rest are the model's own statistics.
 NAMES = {"model", "backend", "device", "eval"}
-KNOWN_METRICS = NAMES | {"steps", "seconds", "parameters", "file_bytes", "peak_memory_bytes"}
+KNOWN_METRICS = NAMES | {"steps", "seconds", "finished", "parameters", "file_bytes", "peak_memory_bytes"}
 Line = Mapping[str, Any]
 
 
