@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 class ModelOptions:
     """A model's options. Those that are None are chosen once it is known where the model is trained, and on what."""
 
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        """The options of a run's ``config.toml``. What older ones lack is as it was before there was a choice.
+
+        Raises:
+            TypeError: an option that there isn't.
+        """
+        return cls(**values)
+
     def check(self, model: str) -> None:
         """Raises NerfkitError: values out of their limits, or that make no sense together; as ``--MODEL.option``."""
         limits.check(self, f"{model}.")

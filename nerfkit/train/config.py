@@ -102,7 +102,7 @@ class TrainConfig:
             raise NerfkitError(f"{path}: cannot be read ({error}); put the file back or train again") from None
         options = {key: _tuples(value) for key, value in values.pop("model_options", {}).items()}
         try:
-            model_options = models.config_class(values.get("model", cls.model))(**options)
+            model_options = models.config_class(values.get("model", cls.model)).kept(options)
             images = values.get("images")
             values.update(scene=Path(values["scene"]), images=None if images is None else Path(images))
             return cls(**values, model_options=model_options)

@@ -21,6 +21,7 @@ from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.proposals import Proposals, missed
 from nerfkit.models.fields.space import Space
 from nerfkit.models.nerf.sampler import CoarseToFine
+from nerfkit.models.ngp.config import Config
 from nerfkit.models.ngp.model import Model
 from nerfkit.train.metrics import psnr
 
@@ -217,8 +218,15 @@ def test_it_goes_on_as_it_was(ball: Scene, trained: Model) -> None:
 
 def test_a_checkpoint_of_other_parameters_is_refused(ball: Scene, trained: Model) -> None:
     grid = Model.create(dataclasses.replace(ENDLESS, sampler="grid"), ball, choose_core(), CPU)
-    with pytest.raises(NerfkitError, match=r"guide_0\.table.*--ngp\.sampler"):
+    with pytest.raises(NerfkitError, match=r"guide_0\.table.*put that config\.toml back"):
         grid.load_state_dict(trained.state_dict())
+
+
+def test_runs_from_before_guides_keep_their_grid() -> None:
+    assert Config.kept({"levels": 4}).sampler == "grid"
+    assert Config.kept({"sampler": "auto"}).sampler == "auto" == Config().sampler
+    with pytest.raises(TypeError):
+        Config.kept({"guides": 3})
 
 
 def test_densities_are_known_where_cameras_look(ball: Scene, trained: Model) -> None:

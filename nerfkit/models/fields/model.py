@@ -335,8 +335,8 @@ class FieldModel:
         other = sorted(state["params"].keys() ^ self.params.keys())
         if other:
             raise NerfkitError(
-                f"the checkpoint is of a model with other parts ({', '.join(other)}): its options were others, such as "
-                f"--{self.name}.sampler; give those that it was trained with, or train anew"
+                f"the checkpoint is of a model with other parts ({', '.join(other)}): config.toml is not its own, or "
+                "another version of nerfkit made it; put that config.toml back, or train anew"
             )
         self.optimizer.state.clear()
         for name, param in self.params.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import Degree, Within
@@ -42,6 +42,10 @@ class Config(FieldConfig):
     """Samples of a ray that the first of the small fields is looked at; the second is at half as many."""
     ray_samples: Annotated[int, Within(4, 1024)] = 32
     """Samples of a ray that are drawn with proposals."""
+
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**{"sampler": "grid", **values})
 
     def check(self, model: str) -> None:
         super().check(model)
