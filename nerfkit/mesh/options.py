@@ -53,7 +53,8 @@ class MeshOptions:
     times as long; 0 leaves all open."""
     smooth: Literal["auto"] | Share = "auto"
     """How far the noise of the surface is smoothed away, 0 (not at all) to 1; edges are kept. auto: 0.01 where the
-    depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't."""
+    depth maps of different views agree to a quarter of a voxel, and up to 0.5 where they don't; at least 0.35 for a
+    model that is a field of densities."""
     faces: Faces = 60_000
     """Faces to simplify to; 0 keeps all."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerfkit.cache import Cache, key_of
-from nerfkit.contracts import HasRadiance, Mesh, SceneModel
+from nerfkit.contracts import HasDensity, HasRadiance, Mesh, SceneModel
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry, store
 from nerfkit.mesh.request import Request
@@ -105,7 +105,10 @@ class Pipeline:
         found = agreement.agreement(maps)
         volume = fuse.fuse(maps, self.scene, self.request.mesh, core, device, self.progress, found=found)
         mesh = surface.marching_cubes(volume, self.request.mesh.min_weight, core, offset=self.request.mesh.offset)
-        self.facts["surface"] = {"noise": found.noise / volume.voxel_size}  # in voxels
+        self.facts["surface"] = {
+            "noise": found.noise / volume.voxel_size,  # in voxels
+            "of_field": isinstance(self.model, HasDensity),
+        }
         if isinstance(self.model, HasRadiance):
             mesh.colors = density.color(self.model, mesh)
         return [mesh]
@@ -170,7 +173,10 @@ class Pipeline:
         from nerfkit.mesh.shape import smooth
 
         chosen = self.request.mesh.smooth
-        return smooth.strength_for(self.facts["surface"].get("noise", 0.0)) if chosen == "auto" else chosen
+        facts = self.facts["surface"]
+        return (
+            smooth.strength_for(facts.get("noise", 0.0), facts.get("of_field", False)) if chosen == "auto" else chosen
+        )
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh.shape import simplify

@@ -101,3 +101,8 @@ def test_noise_makes_it_stronger() -> None:
     strengths = [smooth.strength_for(noise) for noise in (0.0, 0.2, 0.26, 0.28, 0.3, np.inf)]
     assert strengths[0] == strengths[1] == 0.01 and strengths[-2] == strengths[-1] == 0.5
     assert strengths == sorted(strengths) and 0.01 < strengths[2] < strengths[3] < 0.5
+
+
+def test_the_surface_of_a_field_is_smoothed_even_if_all_views_agree() -> None:
+    assert smooth.strength_for(0.1, of_field=True) == pytest.approx(0.35)
+    assert smooth.strength_for(0.3, of_field=True) == 0.5

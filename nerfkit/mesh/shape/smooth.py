@@ -21,14 +21,16 @@ _GUIDE_STEPS = 3
 _ROUNDS = 3  # each with the normals of the one before as its guide: edges get clearer
 _STRENGTHS = 0.01, 0.5  # that are chosen…
 _NOISES = 0.25, 0.3  # …for a noise of the depth maps, in voxels, up to the first and from the second on
+_OF_FIELD = 0.35  # at least, for what is as bumpy as a field learns it
 
 
-def strength_for(noise: float) -> float:
+def strength_for(noise: float, of_field: bool = False) -> float:
     """How strongly to smooth a surface that was fused from depth maps with a noise of so many voxels.
 
     What single views get wrong is averaged away; but models whose views differ have bumps that all views share, too.
+    So has the surface of a density field (``of_field``), of which no view tells.
     """
-    return float(np.interp(noise, _NOISES, _STRENGTHS))
+    return max(float(np.interp(noise, _NOISES, _STRENGTHS)), _OF_FIELD if of_field else 0.0)
 
 
 def smooth(mesh: Mesh, strength: float = 0.5) -> Mesh:
