@@ -28,9 +28,11 @@ from nerfkit.train.trainer import Trainer
 from nerfkit.views.frames import render_frames
 
 STEPS = 20
-WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen
+OPTIONS = SMALL | {"ngp grid": SMALL["ngp"] | {"sampler": "grid"}}
+WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen; of rays that meet the space
     "gaussians": {},
-    "ngp": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
+    "ngp": {"aten.nonzero": 1},
+    "ngp grid": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
     "nerf": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
     "nerf paper": {"aten.nonzero": 1},
 }
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GP
 
 def config(name: str, scene: Path, device: str = "cuda", **options: object) -> TrainConfig:
     model = name.split()[0]
-    chosen = models.config_class(model)(**SMALL[name] | options)
+    chosen = models.config_class(model)(**OPTIONS[name] | options)
     return TrainConfig(
         scene, model=model, steps=STEPS, downscale=1, device=device, threads=1, model_options=chosen, eval_every=0
     )
@@ -54,7 +56,7 @@ def losses(run: Run) -> list[float]:
     return [line["loss"] for line in run.log_lines() if "loss" in line]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_every_model_trains_there_and_its_run_goes_on_here(
     name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +80,7 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
         assert losses(fit(run.path, longer, resume=True))[-1] < 2
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_a_step_waits_for_no_more_than_it_must(
     name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from nerfkit.contracts import Cameras, Channel, Rendering
 from nerfkit.data.images import PhotoCache
 from nerfkit.data.scene import PhotoView, Scene
 from nerfkit.data.similarity import Similarity
+from nerfkit.models.options import ModelOptions
 from nerfkit.progress import ProgressSink, quiet
 
 RADIUS, FLOOR = 0.3, -0.3
@@ -53,7 +54,7 @@ def ring(count: int, start: float = 0, end: float = 360, radius: float = 0.8, he
 
 
 @dataclass
-class Config:
+class Config(ModelOptions):
     """A ball has no options."""
 
 
