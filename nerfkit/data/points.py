@@ -37,8 +37,8 @@ def read_ply(path: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
 
 
 def _eight_bit(colors: NDArray[Any]) -> NDArray[np.uint8]:
-    """Colours [P, 3] of any type: of fractions 1, of 16 bits 65535 is white."""
-    if colors.dtype == np.uint16:
+    """Colours [P, 3] of any type: of fractions 1, of 16 bits 65535 is white, but 255 where nothing is more."""
+    if colors.dtype == np.uint16 and colors.max(initial=0) > 255:
         return (colors / 257 + 0.5).astype(np.uint8)
     if colors.dtype.kind == "f":
         colors = np.nan_to_num(colors) * (255 if np.nanmax(colors, initial=0) <= 1 else 1) + 0.5

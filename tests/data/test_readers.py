@@ -130,7 +130,14 @@ def test_what_is_null_is_not_there_and_marks_of_byte_order_dont_matter(tmp_path:
 
 @pytest.mark.parametrize(
     ("kind", "written", "read_as"),
-    [("uchar", 200, 200), ("float", 0.5, 128), ("float", 200.0, 200), ("ushort", 51400, 200), ("double", 1.0, 255)],
+    [
+        ("uchar", 200, 200),
+        ("float", 0.5, 128),
+        ("float", 200.0, 200),
+        ("ushort", 51400, 200),
+        ("double", 1.0, 255),
+        ("ushort", 200, 200),
+    ],
 )
 def test_colors_of_points(tmp_path: Path, kind: str, written: float, read_as: int) -> None:
     names = ("red", "green", "blue")
