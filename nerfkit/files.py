@@ -82,6 +82,11 @@ def check_place(path: Path, named: Path | None = None) -> None:
         raise NerfkitError(f"{named or path}: {above} may not be written to; choose another output path")
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a web page, by its suffix."""
+    return path.suffix.lower() in (".html", ".htm")
+
+
 def cause(path: Path, error: OSError) -> str:
     """The system's words, but for a file where a folder should be: mkdir says of it that it exists."""
     file = next((parent for parent in path.parents if parent.is_file()), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from nerfkit.errors import NerfkitError
+from nerfkit.files import is_page
 from nerfkit.splats.options import PageOptions
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
     options.check()
     sources, out = _sources_and_out(options)
-    if splat_page.is_page(out):
+    if is_page(out):
         splat_page.check_written(out)
     else:
         formats.check_written(out)
@@ -65,7 +66,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
         return Judge.around(choose("cpu")[1], kept, up)
 
-    if splat_page.is_page(out):
+    if is_page(out):
         from nerfkit.splats.page import Shown
 
         def shown(kept: Gaussians) -> Shown:
@@ -105,7 +106,6 @@ def _told_up(said: Up | None, up: Up, sources: list[Path], out: Path) -> str:
 
 def _needs_up(file: Path) -> bool:
     """Whether a file is turned by which axis is up, or is a page, which is."""
-    from nerfkit.cli.splat_page import is_page
     from nerfkit.splats import formats
 
     return is_page(file) or formats.is_upright(file)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from nerfkit.files import is_page
 from nerfkit.splats.options import PageOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ class Options(PageOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.cli import splat_page
     from nerfkit.errors import NerfkitError
 
     if not options.runs:
@@ -62,7 +62,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     if options.format is not None and options.format not in (*_SPLATS, "html"):
         return _cameras(path, options, options.format, console)
     options.check()
-    if options.format == "html" or (options.format is None and options.out and splat_page.is_page(options.out)):
+    if options.format == "html" or (options.format is None and options.out and is_page(options.out)):
         return _page(path, options, console)
     return _splats(path, options, console)
 

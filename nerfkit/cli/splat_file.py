@@ -37,7 +37,7 @@ def save(
     from nerfkit.splats.upright import USUAL
 
     suffix = formats.check_written(out)
-    up = up if suffix == ".glb" else options.up_after(up)
+    up = up if formats.is_upright(out) else options.up_after(up)
     if splats.most > _MANY:
         splats = Watched(splats, console.progress)
     kept, taken = edited(splats, options, console)
@@ -52,7 +52,7 @@ def save(
     count = formats.write(out, kept, up=up, settings=settings)
     size = out.stat().st_size
     console.say(f"[bold]{out}[/]: {count:,} Gaussians, {size / 1e6:.1f} MB")
-    if up not in (None, USUAL) and suffix not in (*formats.SAYING, ".glb"):
+    if up not in (None, USUAL) and not (formats.says_up(out) or formats.is_upright(out)):
         console.say(f"{suffix} files can't say which way is up: nerfkit view and convert take it with --up {up}")
     return result | {"gaussians": count, "left_out": taken, "bytes": size, "files": [str(out)]}
 

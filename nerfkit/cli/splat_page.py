@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from nerfkit.webpage.scene import ScenePage
 
 
-def is_page(path: Path) -> bool:
-    return path.suffix.lower() in (".html", ".htm")
-
-
 def check_written(path: Path) -> None:
     """Raises NerfkitError: no suffix of a page, a folder, or this installation of nerfkit is without the viewer."""
     from nerfkit.errors import NerfkitError
+    from nerfkit.files import is_page
     from nerfkit.splats.formats import check_no_folder
     from nerfkit.webpage.scene import check_viewer
 

@@ -172,11 +172,10 @@ class Pipeline:
         """How strongly the surface is smoothed."""
         from nerfkit.mesh.shape import smooth
 
-        chosen = self.request.mesh.smooth
-        facts = self.facts["surface"]
-        return (
-            smooth.strength_for(facts.get("noise", 0.0), facts.get("of_field", False)) if chosen == "auto" else chosen
-        )
+        chosen, facts = self.request.mesh.smooth, self.facts["surface"]
+        if chosen != "auto":
+            return chosen
+        return smooth.strength_for(facts.get("noise", 0.0), facts.get("of_field", False))
 
     def _simplify(self) -> list[Mesh]:
         from nerfkit.mesh.shape import simplify

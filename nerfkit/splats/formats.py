@@ -14,7 +14,7 @@ from typing import Any
 
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
-from nerfkit.files import check_place
+from nerfkit.files import check_place, is_page
 from nerfkit.splats import upright
 from nerfkit.splats.stream import Changed, Splats, load, stream
 from nerfkit.splats.upright import USUAL, Up
@@ -39,7 +39,7 @@ def suffix_of(path: Path) -> str:
         raise NerfkitError(f"{path}: is a run, not a splat file; nerfkit export writes its splats")
     if path.is_dir():
         raise NerfkitError(f"{path}: is a folder without the meta.json of SOG; name a splat file")
-    if path.suffix.lower() in (".html", ".htm"):
+    if is_page(path):
         raise NerfkitError(f"{path}: pages are written, not read; take the run or the file that it was made from")
     raise NerfkitError(f"{path}: no splat format has this suffix; known are {', '.join(MODULES)}")
 

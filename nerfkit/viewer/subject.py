@@ -15,6 +15,7 @@ from torch import Tensor
 from nerfkit.contracts import Cameras, Channel, Gaussians, HasGaussians, RenderCore, Rendering
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.files import is_page
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
@@ -95,7 +96,7 @@ def open_subject(path: Path, device: str = "auto", backend: str = "auto", up: st
         return _of_run(path, device, backend, up or "+z")
     if path.is_file() and path.name.lower().endswith(tuple(formats.MODULES)):
         return _of_splats(path, device, backend, up or _up_of_splats(path))
-    if path.suffix.lower() in (".html", ".htm"):
+    if is_page(path):
         raise NerfkitError(f"{path}: is a page, which needs no viewer: open {path.resolve().as_uri()} in a browser")
     scene = Scene.load(path, downscale=None)
     folder = path if path.is_dir() else path.parent

@@ -32,13 +32,14 @@ class Scale:
         return s * self.half
 
 
-def even_edges(rays: int, intervals: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
-    """Ascending places in [0, 1] between ``intervals`` intervals: [rays, intervals + 1]; at random in their strata."""
-    places = (torch.arange(intervals + 1, device=device) / intervals).expand(rays, -1)
-    if rng is None:
-        return places
-    jitter = _WITHIN * (torch.rand(rays, intervals + 1, generator=rng, device=device) - 0.5)
-    return (places + jitter / intervals).clamp(0, 1)
+def even_edges(ends: Tensor, intervals: int, rng: torch.Generator | None) -> Tensor:
+    """Ascending places between ``intervals`` intervals from end to end [H, 2]: [H, intervals + 1]; with ``rng`` at
+    random in their strata."""
+    places = (torch.arange(intervals + 1, device=ends.device) / intervals).expand(len(ends), -1)
+    if rng is not None:
+        jitter = _WITHIN * (torch.rand(places.shape, generator=rng, device=ends.device) - 0.5)
+        places = (places + jitter / intervals).clamp(0, 1)
+    return ends[:, :1] + places * (ends[:, 1:] - ends[:, :1])
 
 
 def ascending(rays: int, count: int, rng: torch.Generator | None, device: torch.device) -> Tensor:

@@ -8,9 +8,32 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from nerfkit.contracts import RenderCore
+from nerfkit.core.hash_grid import HashGrid
 from nerfkit.models.fields.space import Space
 
 _LARGEST_LOG = 12.0
+
+
+class HashNetwork:
+    """A hash grid over a space, and the network behind it (Müller et al. 2022, figure 3), with parameters as leaves."""
+
+    def __init__(
+        self, space: Space, core: RenderCore, grid: HashGrid, widths: Sequence[int], rng: torch.Generator,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
+        """Args: widths: of what lies behind each layer; the last are the outputs."""
+        self.space, self.core, self.grid = space, core, grid
+        self.widths = (grid.width, *widths)
+        self.params = {
+            "table": grid.first_table(rng).to(device).requires_grad_(),
+            "density": uniform_weights(self.widths, rng).to(device).requires_grad_(),
+        }
+
+    def __call__(self, xyz_local: Tensor) -> Tensor:
+        """Outputs [P, widths[-1]] at local points [P, 3]."""
+        features = self.core.hash_encode(self.space.to_unit(xyz_local), self.params["table"], self.grid)
+        return self.core.mlp(features, self.params["density"], self.widths)
 
 
 def uniform_weights(widths: Sequence[int], rng: torch.Generator) -> Tensor:

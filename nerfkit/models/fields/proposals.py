@@ -48,8 +48,7 @@ class Proposals:
         device, rays = ranges.device, len(ranges)
         rng = None if rng is None else generator_on(device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
-        ends = self.scale.of(ranges[hits])
-        edges = ends[:, :1] + even_edges(len(hits), self.counts[0], rng, device) * (ends[:, 1:] - ends[:, :1])
+        edges = even_edges(self.scale.of(ranges[hits]), self.counts[0], rng)
         proposed: list[tuple[Tensor, Tensor]] = []
         with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
             for guide, count in zip(self.guides, self.counts[1:], strict=True):

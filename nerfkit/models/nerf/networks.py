@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from nerfkit.contracts import RenderCore
 from nerfkit.core.dense import dense, has_bf16
+from nerfkit.models.fields.networks import uniform_weights
 from nerfkit.models.nerf.config import Config
 
 GEOMETRY = 16  # outputs of the small density network; the first is the raw density
@@ -58,7 +58,7 @@ class WideNetwork:
         self.sample_bytes = (3 if self.bf16 else 4) * sum(before + 3 * after for before, after in layers.values())
         self.params: dict[str, Tensor] = {}
         for name, (before, after) in layers.items():
-            weight = _glorot(before, after, rng).view(after, before)
+            weight = uniform_weights((before, after), rng).view(after, before)
             self.params[f"{name}.weight"] = weight.to(device).requires_grad_()
             self.params[f"{name}.bias"] = torch.zeros(after, device=device).requires_grad_()
 
@@ -107,7 +107,7 @@ class SmallNetwork:
         self.color_widths = (GEOMETRY + directions, config.width, 3)
         self.sample_bytes = 4 * 3 * GEOMETRY  # the core computes what lies between anew
         self.params = {
-            name: torch.cat([_glorot(*pair, rng) for pair in pairwise(widths)]).to(device).requires_grad_()
+            name: uniform_weights(widths, rng).to(device).requires_grad_()
             for name, widths in (("density", self.density_widths), ("color", self.color_widths))
         }
 
@@ -119,8 +119,3 @@ class SmallNetwork:
 
     def color(self, hidden: Tensor, of_ray: Tensor, ray_index: Tensor) -> Tensor:
         return self.core.mlp(hidden, self.params["color"], self.color_widths, of_ray, ray_index, output="sigmoid")
-
-
-def _glorot(before: int, after: int, rng: torch.Generator) -> Tensor:
-    """A matrix uniform in ``+-sqrt(6 / (in + out))`` (Glorot & Bengio 2010, eq. 16), flat."""
-    return (torch.rand(before * after, generator=rng) * 2 - 1) * (6 / (before + after)) ** 0.5

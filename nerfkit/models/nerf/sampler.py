@@ -34,13 +34,12 @@ class CoarseToFine:
         ranges = self.space.ranges(rays_local, self.near)
         rng = None if rng is None else generator_on(ranges.device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
-        ends = self.scale.of(ranges[hits])
-        edges = ends[:, :1] + even_edges(len(hits), self.coarse, rng, ends.device) * (ends[:, 1:] - ends[:, :1])
+        edges = even_edges(self.scale.of(ranges[hits]), self.coarse, rng)
         samples = between(self.scale.distances(edges), hits, len(ranges))
         first = composite(self.field, rays_local, samples, self.core)
         weights = first.weights.detach().view(len(hits), self.coarse)
         if len(hits):
-            more = self.core.resample(edges, weights, ascending(len(hits), self.fine, rng, ends.device))
+            more = self.core.resample(edges, weights, ascending(len(hits), self.fine, rng, edges.device))
             edges = torch.cat([edges, more], 1).sort(1).values
         samples = between(self.scale.distances(edges), hits, len(ranges))
         second = composite(field, rays_local, samples, self.core)

@@ -8,7 +8,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.models.fields.appearance import Appearance
-from nerfkit.models.fields.networks import exp_density, uniform_weights
+from nerfkit.models.fields.networks import HashNetwork, exp_density, uniform_weights
 from nerfkit.models.fields.space import Space
 from nerfkit.models.ngp.config import Config
 
@@ -28,33 +28,28 @@ class NgpField:
         self.space, self.core, self.sh_degree = space, core, config.sh_degree
         assert config.log2_size is not None and config.finest is not None and config.width is not None
         width = config.width
-        self.grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
+        grid = HashGrid(config.levels, config.features, config.log2_size, config.coarsest, config.finest)
         self.appearance = Appearance(photos, config.appearance, device)
         directions = (config.sh_degree + 1) ** 2 + config.appearance
-        self.density_widths = (self.grid.width, width, _GEOMETRY)
         self.color_widths = (_GEOMETRY + directions, *[width] * config.color_layers, 3)
-        self.sample_bytes = 4 * (2 * self.grid.width + 3 * _GEOMETRY)
+        self.sample_bytes = 4 * (2 * grid.width + 3 * _GEOMETRY)
+        self.network = HashNetwork(space, core, grid, (width, _GEOMETRY), rng, device)
         self.params = {
-            "table": self.grid.first_table(rng).to(device).requires_grad_(),
-            "density": uniform_weights(self.density_widths, rng).to(device).requires_grad_(),
+            **self.network.params,
             "color": uniform_weights(self.color_widths, rng).to(device).requires_grad_(),
             **self.appearance.params,
         }
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
-        return self._density_of(self._geometry(xyz_local))
+        return self._density_of(self.network(xyz_local))
 
     def shade(
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        geometry = self._geometry(xyz_local)
+        geometry = self.network(xyz_local)
         of_ray = self.appearance.beside(self.core.sh_encode(rays.directions, self.sh_degree), rays)
         colors = self.core.mlp(geometry, self.params["color"], self.color_widths, of_ray, ray_index, output="sigmoid")
         return self._density_of(geometry), colors
-
-    def _geometry(self, xyz_local: Tensor) -> Tensor:
-        features = self.core.hash_encode(self.space.to_unit(xyz_local), self.params["table"], self.grid)
-        return self.core.mlp(features, self.params["density"], self.density_widths)
 
     def _density_of(self, geometry: Tensor) -> Tensor:
         return exp_density(geometry[:, 0], self.space)
