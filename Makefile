@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated gpu-test gpu-bench gpu-all clients clean
+.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated ptx gpu-test gpu-bench gpu-all clients clean
 
 setup: $(VENV)/.installed
 
@@ -75,6 +75,11 @@ cuda:
 # The CUDA kernels for a CPU, to test them without a GPU: cuda_ext/emulation/engine.cpp.
 emulated:
 	@$(MAKE) --no-print-directory -f cuda_ext/emulation/Makefile OUT=build/emulated
+
+# What nvcc makes of them, on a CPU: cuda_ext/emulation/ptx/runtime.cpp. ARCHITECTURE (90) is the GPU's.
+ptx:
+	@$(MAKE) --no-print-directory -f cuda_ext/emulation/ptx/Makefile OUT=build/ptx$(or $(ARCHITECTURE),90) \
+	PYTHON=$(PYTHON) ARCHITECTURE=$(or $(ARCHITECTURE),90)
 
 # On a machine with an NVIDIA GPU, nvcc, and a Python with torch: no .venv and no network needed.
 gpu-test:

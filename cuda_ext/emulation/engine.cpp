@@ -39,7 +39,12 @@ namespace emulation {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr size_t kMostStaticShared = 48 * 1024, kMostShared = 64 * 1024;  // of sm_75, the oldest target
+constexpr size_t kMostStaticShared = 48 * 1024;
+#ifdef NK_MOST_SHARED
+constexpr size_t kMostShared = NK_MOST_SHARED;
+#else
+constexpr size_t kMostShared = 64 * 1024;  // of sm_75, the oldest target
+#endif
 
 enum class State { kReady, kAtBarrier, kAtWarp, kDone };
 
@@ -265,6 +270,8 @@ void *dynamic_shared() {
   const OwnCode own;
   return of_this_block(running->shared[0]);
 }
+
+size_t dynamic_shared_bytes() { return running->shared[0].bytes; }
 
 int thread_in_block() { return current; }
 

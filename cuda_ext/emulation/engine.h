@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <string>
 
+#ifdef NK_EMULATION_PTX
+#include <vector_types.h>
+#else
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
@@ -13,6 +16,7 @@ struct dim3 {
 struct uint3 {
   unsigned x, y, z;
 };
+#endif
 
 // Of the thread that runs.
 extern uint3 threadIdx, blockIdx;
@@ -38,6 +42,7 @@ void launch(const char *kernel, dim3 grid, dim3 block, int64_t shared_bytes, voi
 // Memory of the running block: one allocation for each tag (a kernel's declaration), of exactly its size.
 void *shared_array(const void *tag, const char *name, size_t bytes);
 void *dynamic_shared();
+size_t dynamic_shared_bytes();
 
 int thread_in_block();
 

@@ -1,7 +1,9 @@
 """Every CUDA kernel without a GPU: the operator tests on the emulated library, and what the emulation itself finds.
 
 `make emulated` builds the kernels for the CPU twice: under AddressSanitizer and UBSan, and watched for races
-(cuda_ext/emulation/). The tests of the operators then run on each in a process of their own. Some of them by hand:
+(cuda_ext/emulation/). Where nvcc is, `make ptx` makes of them what it would for a GPU, CUB's included, and that is run
+instruction by instruction (cuda_ext/emulation/ptx/). The tests of the operators then run on each in a process of their
+own. Some of them by hand:
 
     make emulated && .venv/bin/python tests/core/test_emulation.py races tests/core/test_hash_grid.py -k gradients
 """
@@ -19,7 +21,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also when run by hand
-from core.emulated import KINDS, ROOT, build, environment
+from core.emulated import COMPILED, KINDS, ROOT, build, environment
 
 TESTS = ["tests/core", "tests/mesh/test_tsdf.py", "tests/mesh/test_marching_cubes.py"]
 
@@ -28,7 +30,8 @@ pytestmark = pytest.mark.cpu_only
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    return build()
+    """The folder of what g++ compiled."""
+    return build("emulated").parent
 
 
 def run_operator_tests(kind: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -46,19 +49,20 @@ def run_operator_tests(kind: str, *arguments: str, **options: Any) -> subprocess
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_operators_equal_their_references(built: Path, kind: str) -> None:
+def test_operators_equal_their_references(kind: str) -> None:
+    build(kind)
     result = run_operator_tests(kind, "-q", "-p", "no:cacheprovider", *TESTS, capture_output=True)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-12000:]
     assert int(result.stdout.rsplit(" passed", 1)[0].split()[-1]) > 400, "too few tests have run to prove anything"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_operator_has_a_kernel(built: Path, kind: str) -> None:
+def test_every_operator_has_a_kernel(kind: str) -> None:
     """By the library's symbols, so that it isn't loaded into this process."""
     from nerfkit.core._library import library
 
     listed = subprocess.run(
-        ["nm", "-D", "--defined-only", str(built / f"libnerfkit_{kind}.so")], capture_output=True, text=True, check=True
+        ["nm", "-D", "--defined-only", str(build(kind))], capture_output=True, text=True, check=True
     )
     assert set(library().operators) <= set(re.findall(r" T (nk_\w+)", listed.stdout))
 
@@ -142,7 +146,7 @@ def test_races_are_named(fault: Callable[[str, str], str], name: str) -> None:
     assert re.search(r"status 1 fault: kernel [\w<>]+, block \(\d, 0, 0\): race: " + RACES[name], got), got
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COMPILED)
 @pytest.mark.parametrize("name", ["barrier", "warp_barrier"])
 def test_barriers_order(fault: Callable[[str, str], str], kind: str, name: str) -> None:
     got = fault(kind, name)
@@ -151,7 +155,7 @@ def test_barriers_order(fault: Callable[[str, str], str], kind: str, name: str) 
         assert got.split("[")[1].startswith("63.0, 62.0, 61.0"), got
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COMPILED)
 def test_warps_blocks_and_atomics_add_up(fault: Callable[[str, str], str], kind: str) -> None:
     total = 63 * 64 // 2
     expected = [total, total, total, total, 16, 11, 7]

@@ -48,7 +48,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", list(SMALL))
 def test_models_learn_the_same_from_the_kernels_of_a_gpu(model: str, kind: str, scene: Path, tmp_path: Path) -> None:
-    build()
+    build(kind)
     folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     done = subprocess.run(
         [sys.executable, "-c", _TRAINS, str(scene), str(tmp_path / "emulated"), json.dumps(folders), model],
