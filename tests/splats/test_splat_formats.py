@@ -187,7 +187,7 @@ def test_sog_tells_of_places_that_its_readers_cannot_tell_apart(
     assert not caplog.text
     g.means[:] = plausible_gaussians().means + torch.tensor([500_000.0, 5_400_000.0, 100.0])
     formats.write(tmp_path / "g.sog", g)
-    assert "lie 5.4e+06 from the origin, where readers of .sog know places to 10 only" in caplog.text
+    assert "lie 5.4e+06 from the origin, where readers of .sog know places to 9.98 only" in caplog.text
     low, high = ((1 if x > 0 else -1) * torch.tensor(abs(x)).log1p() for x in (5_399_997.0, 5_400_003.0))
     reader = torch.lerp(low, high, torch.linspace(0, 1, 1000)).expm1().diff()  # as a shader does it
     assert reader[reader > 0].min() > 1
