@@ -16,6 +16,7 @@ from nerfkit.errors import NerfkitError
 
 _PARTIAL = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.partial(?P<suffix>(\.[^.]*)?)", re.DOTALL)
 _ABANDONED = 60.0  # seconds since it was written to, after which nobody is at work on a picture
+_LONGEST = 255  # bytes of a file's name
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 # Of the output or a folder above it:
@@ -37,7 +38,7 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     named = named or path
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -62,6 +63,13 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
         else:
             with suppress(OSError):  # there is none, nor can be
                 partial.unlink()
+
+
+def _partial(path: Path) -> Path:
+    """A new name beside ``path``, of which less of the stem is left where a system takes no longer names."""
+    tail = f".{uuid.uuid4().hex[:8]}.partial{path.suffix}"
+    stem = os.fsencode(path.stem)[: max(0, _LONGEST - 1 - len(os.fsencode(tail)))]
+    return path.with_name(f".{stem.decode(errors='ignore')}{tail}")
 
 
 def check_place(path: Path, named: Path | None = None) -> None:

@@ -26,3 +26,13 @@ def test_words_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], env=plain, check=True)
     assert (tmp_path / "a.txt").read_bytes() == "Grün".encode()
+
+
+def test_names_as_long_as_the_system_takes(tmp_path: Path) -> None:
+    """Work is not lost for what is added to a name while a file is written."""
+    for name in ("x" * 251 + ".txt", "ü" * 125 + ".txt", "short.txt"):
+        with atomic(tmp_path / name) as partial:
+            partial.write_text("a", encoding="utf-8")
+            assert partial.suffix == ".txt" and len(os.fsencode(partial.name)) <= 255
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()

@@ -85,7 +85,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     scene = source.scene()
     model = source.model(scene=scene)
     gaussians = gaussians_of(model, path)
-    world_from_scene = scene.scene_from_world.inverse()
+    options, world, written = options.near(scene.scene_from_world.inverse())
+    world_from_scene = world.out_from_scene
     moved = edit.similarity(options.rotate, options.translate, options.scale).compose(world_from_scene)
 
     def judge(kept: Gaussians) -> Judge:
@@ -93,8 +94,9 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
 
     splats = Changed(InMemory(gaussians), lambda g: transform(g, world_from_scene), degree_of(gaussians))
     result = save(out, splats, options, up_of(scene), judge, console)
+    written.tell(out)
     report.refresh(source, [out])
-    return result
+    return result | {"world_offset": written.to_json()}
 
 
 def up_of(scene: Scene) -> Up | None:

@@ -109,13 +109,18 @@ def _stage(pipeline: Pipeline, options: Options, console: Console) -> dict[str, 
     start = time.perf_counter()
     meshes = pipeline.result(options.stage)
     files: list[str] = []
+    near = world_frame(pipeline.scene.scene_from_world)
     if options.out is not None and meshes:
-        write.write(options.out, geometry.transformed(meshes[0], world_frame(pipeline.scene.scene_from_world)))
+        write.write(options.out, geometry.transformed(meshes[0], near.out_from_scene))
+        near.tell(options.out)
         files.append(str(options.out))
     faces = [len(mesh.faces) for mesh in meshes]
     words = ", ".join(f"{count:,}" for count in faces) or "no"
     console.say(f"{options.stage}: {words} faces in {time.perf_counter() - start:.1f} s")
-    return {"stage": options.stage, "faces": faces, "files": files, "seconds": pipeline.seconds}
+    return {
+        "stage": options.stage, "faces": faces, "files": files, "seconds": pipeline.seconds,
+        "world_offset": near.to_json(),
+    }  # fmt: skip
 
 
 def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, console: Console) -> dict[str, Any]:
@@ -129,11 +134,8 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
     scene = pipeline.scene
     levels, collision = pipeline.levels(), pipeline.result("collision")
     start = time.perf_counter()
-    frame = (
-        asset.asset_frame(scene.scene_from_world, levels[0])
-        if options.engine
-        else asset.world_frame(scene.scene_from_world)
-    )
+    near = None if options.engine else asset.world_frame(scene.scene_from_world)
+    frame = asset.asset_frame(scene.scene_from_world, levels[0]) if near is None else near.out_from_scene
     made = asset.place(out.stem, levels, collision, frame, metric)
     upright = write.upright(scene.scene_from_world) if options.up == "y" else None
     gltf = write.gltf_frame(frame, upright, options.engine)
@@ -145,9 +147,12 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
         seconds["preview"] = round(time.perf_counter() - start, 3)
     result = card.measure(pipeline, made) | {
         "engine": options.engine, "metric": metric, "gltf_from_scene": gltf.to_json(),
+        "world_offset": None if near is None else near.to_json(),
         "files": [str(file) for file in files], "seconds": seconds,
     }  # fmt: skip
     write_text(out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
+    if near is not None:
+        near.tell(out, f"add it for the world's coordinates; of cameras laid around it, give --path-frame {out}")
     for line in card.lines(result):
         console.say(line)
     console.say(f"[bold]{out}[/]: {len(levels[0].faces):,} faces in {time.perf_counter() - began:.1f} s")

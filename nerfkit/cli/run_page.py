@@ -42,7 +42,8 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     # Edits are in the coordinates of the cameras' world. Whoever asks for none keeps the precision of the scene frame:
     # a world of geographic coordinates has none left for splats.
     in_world = options.moves() or options.crop_box is not None or options.crop_sphere is not None
-    world = scene.scene_from_world.inverse() if in_world else Similarity.identity()
+    options, near, _ = options.near(scene.scene_from_world.inverse())
+    world = near.out_from_scene if in_world else Similarity.identity()
     moved = edit.similarity(options.rotate, options.translate, options.scale)
     left, taken = edited(InMemory(transform(gaussians_of(model, path), world)), options, console)
     kept = load(left)

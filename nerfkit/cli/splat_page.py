@@ -39,12 +39,19 @@ def save(
     title: str,
     console: Console,
 ) -> dict[str, Any]:
-    """Crops, cleans and moves Gaussians as the options say, and writes their page, as :func:`write` does."""
+    """Crops, cleans and moves Gaussians as the options say, and writes their page, as :func:`write` does.
+
+    Args:
+        shown, judge: for Gaussians that come without cameras, in whatever frame they are given.
+    """
     from nerfkit.cli.splat_file import edited
+    from nerfkit.splats import page
     from nerfkit.splats.stream import load
+    from nerfkit.splats.transform import transform
 
     left, taken = edited(splats, options, console)
     kept = load(left)
+    kept = transform(kept, page.within_reach(kept))
     return write(out, kept, options, shown(kept), judge, title, console)[0] | {"left_out": taken}
 
 

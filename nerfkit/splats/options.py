@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from nerfkit import limits
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import Degree, Resize
 
 if TYPE_CHECKING:  # the options are shown without torch, which takes seconds to load
+    from torch import Tensor
+
     from nerfkit.contracts import Gaussians
+    from nerfkit.data.similarity import Similarity
+    from nerfkit.far_world import Near
     from nerfkit.splats.stream import Splats
     from nerfkit.splats.upright import Up
 
@@ -68,6 +73,28 @@ class SplatOptions:
     def moves(self) -> bool:
         return (self.rotate, self.translate, self.scale) != ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
 
+    def near(self, world_from_scene: Similarity) -> tuple[Self, Near, Near]:
+        """The options for a run's world, which may lie far from its origin.
+
+        Returns:
+            the options to the same effect on Gaussians in the frame that comes second, which is near; that frame; and
+            that of what :meth:`moved` gives then.
+        """
+        from nerfkit.far_world import Near
+        from nerfkit.splats import edit
+
+        given, move = Near.of(world_from_scene), edit.similarity(self.rotate, self.translate, self.scale)
+        made = Near.of(move.compose(world_from_scene))
+        before, after, box, sphere = given.away, made.away, self.crop_box, self.crop_sphere
+        x, y, z = (move.points(before) - after).tolist()
+        near = replace(
+            self,
+            crop_box=None if box is None else (*_less(box[:3], before), *_less(box[3:], before)),
+            crop_sphere=None if sphere is None else (*_less(sphere[:3], before), sphere[3]),
+            translate=(x, y, z),
+        )
+        return near, given, made
+
     def up_after(self, up: Up | None) -> Up | None:
         """Which axis is up of what :meth:`moved` gives; None: it isn't known, or the rotation turns it."""
         from nerfkit.splats import edit, upright
@@ -116,6 +143,11 @@ class SplatOptions:
             return moved
 
         return Changed(splats, move, splats.degree)
+
+
+def _less(point: Sequence[float], offset: Tensor) -> tuple[float, float, float]:
+    x, y, z = (value - away for value, away in zip(point, offset.tolist(), strict=True))
+    return x, y, z
 
 
 @dataclass(frozen=True, kw_only=True)

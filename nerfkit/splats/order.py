@@ -31,12 +31,14 @@ class Extent:
     """How far Gaussians reach, in their units."""
 
     farthest: float  # the largest coordinate of any, without its sign
+    away: float  # the middle's largest coordinate, without its sign
     usual: float  # the median distance to the middle, along the axis where it is largest
 
 
 def _extent(means: Tensor) -> Extent:
     if not len(means):
-        return Extent(0.0, 0.0)
+        return Extent(0.0, 0.0, 0.0)
     some = means[:: -(-len(means) // _ENOUGH)]
-    usual = (some - some.median(0).values).abs().median(0).values
-    return Extent(max(float(means.amax()), -float(means.amin())), float(usual.amax()))
+    middle = some.median(0).values
+    usual = (some - middle).abs().median(0).values
+    return Extent(max(float(means.amax()), -float(means.amin())), float(middle.abs().amax()), float(usual.amax()))

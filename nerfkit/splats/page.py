@@ -17,7 +17,7 @@ from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import formats, upright
+from nerfkit.splats import formats, sog, upright
 from nerfkit.splats.judge import NEAR, draw, near_of, orbit
 from nerfkit.splats.upright import Up
 from nerfkit.splats.vantage import middle
@@ -27,6 +27,8 @@ FORMAT = ".sog"  # of the formats that the viewer reads the smallest: docs/bench
 KEYFRAMES = 24  # of the path around the scene
 _STILL = (960, 720)  # pixels
 _QUALITY = 80  # of its JPEG
+_USUAL = (0.1, 1000.0)  # radius that half of the Gaussians are within, in the viewer's units
+_COARSE = 1e-3  # of that radius: a step between neighbouring places that shows
 _NEAREST = 0.2  # of a camera's distance from the middle: nearer it doesn't look at anything
 
 
@@ -72,6 +74,18 @@ def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str,
 def file_from(up: Up) -> Similarity:
     """The frame of a page's file, whose -Y the viewer takes for up, from one whose up is that axis."""
     return upright.turn("-y").inverse().compose(upright.turn(up))
+
+
+def within_reach(gaussians: Gaussians) -> Similarity:
+    """Where the viewer can show Gaussians of any size at any place, by single precision and its limits of nearness.
+
+    Those of usual coordinates stay as they are: in VR their unit is a metre.
+    """
+    center, radius = middle(gaussians.means)
+    scale = 1.0 if _USUAL[0] <= radius <= _USUAL[1] else 10.0 ** -round(math.log10(radius))
+    moved = sog.step_at(float(center.abs().max())) > _COARSE * radius
+    offset = center if moved else torch.zeros(3, dtype=torch.float64)
+    return Similarity(scale, torch.eye(3, dtype=torch.float64), -scale * offset)
 
 
 def packed(gaussians: Gaussians, settings: Mapping[str, Any] | None = None) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import zipfile
 from collections.abc import Callable
@@ -33,8 +34,16 @@ from nerfkit.splats.sog_reader import FIRST_TAG, MAX_DEGREE, META, MOST_PALETTE,
 from nerfkit.splats.stream import Splats, empty, numbered, put, stream
 from nerfkit.splats.upright import Up
 
+log = logging.getLogger("nerfkit")
+
 __all__ = ["MAX_DEGREE", "open_file", "said_up", "write"]
 _LARGEST_SIDE = 16383  # of a WebP image
+_COARSE = 2e-3  # of how far Gaussians usually reach: about a pixel of a photo
+
+
+def step_at(distance: float) -> float:
+    """How far apart neighbouring places are that a reader of single precision knows, so far from the origin."""
+    return 2.0**-23 * math.log1p(distance) * (1 + distance)
 
 
 def _default_palette(count: int) -> int:
@@ -59,10 +68,13 @@ def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = No
     splats = stream(gaussians)
     if splats.most > _LARGEST_SIDE**2:
         raise NerfkitError(f"{path}: {splats.most:,} Gaussians are more than a SOG file holds; write a .spz file")
-    places, _ = morton_ranks(splats)
+    places, extent = morton_ranks(splats)
     n = len(places)
     if n == 0:
         raise NerfkitError(f"{path}: no Gaussians to write; a SOG file holds at least one")
+    if step_at(extent.away) > _COARSE * extent.usual > 0:
+        told = "%s: the Gaussians lie %.3g from the origin, where readers of .sog know places to %.3g only; %s"
+        log.warning(told, path, extent.away, step_at(extent.away), "use --translate to bring them to the origin")
     g = empty(n, splats.degree)
     for rows, block in numbered(splats):
         put(g, places[rows], block)

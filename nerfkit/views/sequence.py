@@ -29,7 +29,7 @@ Write = Callable[[Path, Rendering], None]
 
 def is_sequence(path: Path) -> bool:
     """Whether a path stands for a file a frame: a folder, or a name such as ``frame_%04d.png``."""
-    return not path.suffix or "%" in path.name or path.suffix.lower() in SUFFIXES
+    return not path.suffix or _FILLER.search(path.name) is not None or path.suffix.lower() in SUFFIXES
 
 
 def pattern_of(path: Path) -> Path:

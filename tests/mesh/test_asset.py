@@ -251,7 +251,7 @@ def test_the_asset_frame_is_upright_with_its_pivot_at_the_base() -> None:
     together = asset.asset_frame(scene_from_world, mesh, pivot=False)
     world_origin = scene_from_world.points(torch.zeros(3, dtype=torch.float64))
     assert together.points(world_origin).abs().max() < 1e-9
-    back = asset.world_frame(scene_from_world).compose(scene_from_world)
+    back = asset.world_frame(scene_from_world).out_from_scene.compose(scene_from_world)
     assert torch.allclose(back.matrix, torch.eye(4, dtype=torch.float64), atol=1e-9)
 
 

@@ -17,9 +17,10 @@ from nerfkit.cli import export as export_verb
 from nerfkit.cli import main
 from nerfkit.cli import mesh as mesh_verb
 from nerfkit.contracts import Gaussians
+from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.assets import write
-from nerfkit.splats import ply
+from nerfkit.splats import formats, ply
 from nerfkit.train import checkpoint
 from nerfkit.train.run import Run
 
@@ -184,10 +185,41 @@ def test_export_writes_splats_in_the_world_frame(a_run: Path, tmp_path: Path) ->
         "left_out": {},
         "bytes": out.stat().st_size,
         "files": [str(out)],
+        "world_offset": None,
     }
     back = ply.read(out)
     torch.testing.assert_close(turned().points(back.means), torch.ones(3, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(back.scales, torch.full((3, 3), 0.1 / turned().scale))
+
+
+def test_far_from_the_origin_files_are_written_less_an_offset(
+    a_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A world of survey coordinates: nothing of splats and mesh is lost to single precision."""
+    monkeypatch.chdir(tmp_path)
+    utm = torch.tensor([500_000.0, 5_400_000.0, 100.0]).double()
+    near = turned()
+    far = Similarity(near.scale, near.rotation, near.translation - near.scale * (near.rotation @ utm))
+    options = ["--resolution", "48", "--no-preview", "--faces", "800", "--texture", "none", "--quiet"]
+    assert main(["mesh", str(a_run), "-o", "near.ply", *options]) == 0
+    monkeypatch.setattr(Run.open(a_run), "scene", lambda: analytic.scene(analytic.ring(24), far))
+    assert main(["mesh", str(a_run), "-o", "far.ply", *options]) == 0
+    assert "500000 5400000 100" in caplog.text and "--path-frame far.ply" in caplog.text
+    card = json.loads(Path("far.json").read_text())
+    offset = torch.tensor(card["world_offset"]).double()
+    assert offset.tolist() == utm.tolist() and json.loads(Path("near.json").read_text())["world_offset"] is None
+    np.testing.assert_allclose(write.read(Path("far.ply")).vertices, write.read(Path("near.ply")).vertices, atol=1e-5)
+    bounds = [*(utm - 0.2).tolist(), *(utm + 0.2).tolist()]
+    assert main(["mesh", str(a_run), "-o", "part.ply", "--bounds", *map(str, bounds), *options]) == 0
+    card = json.loads(Path("part.json").read_text())
+    part = write.read(Path("part.ply")).vertices + np.array(card["world_offset"])
+    slack = 0.01  # of smoothing
+    assert (part >= np.array(bounds[:3]) - slack).all() and (part <= np.array(bounds[3:]) + slack).all()
+    assert np.ptp(part, axis=0).min() > 0.01
+    assert card["color_error"] is None and "no held-out photo shows the mesh" in caplog.text  # and that is no fault
+
+    assert main(["export", str(a_run), "-o", "far.splat", "--quiet"]) == 0
+    torch.testing.assert_close(near.points(formats.read(Path("far.splat")).means), torch.ones(3, 3), atol=1e-5, rtol=0)
 
 
 def test_export_names_the_alternatives(a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,22 @@ def test_far_places_stay_where_they_are(tmp_path: Path) -> None:
         assert (back.means[others] - want.means[others]).abs().max() < near
 
 
+def test_sog_tells_of_places_that_its_readers_cannot_tell_apart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One Gaussian far away spoils nothing; a scene that lies far away is spoilt by logs in single precision."""
+    g = plausible_gaussians()
+    g.means[0] = 1e6
+    formats.write(tmp_path / "g.sog", g)
+    assert not caplog.text
+    g.means[:] = plausible_gaussians().means + torch.tensor([500_000.0, 5_400_000.0, 100.0])
+    formats.write(tmp_path / "g.sog", g)
+    assert "lie 5.4e+06 from the origin, where readers of .sog know places to 9.98 only" in caplog.text
+    low, high = ((1 if x > 0 else -1) * torch.tensor(abs(x)).log1p() for x in (5_399_997.0, 5_400_003.0))
+    reader = torch.lerp(low, high, torch.linspace(0, 1, 1000)).expm1().diff()  # as a shader does it
+    assert reader[reader > 0].min() > 1
+
+
 @pytest.mark.parametrize(("far", "told"), [(1000.0, ""), (1e5, "1e+05 from the origin"), (1e9, "to 1 only")])
 def test_places_that_are_coarse_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, far: float, told: str

@@ -54,6 +54,7 @@ def write(path: Path, frames: int, look: Look, fps: float = 30, facts: str = "")
         ("out.mp4", 30, ("h264", "yuv420p", "bt709", "tv")),
         ("out.mp4", 29.97, ("h264", "yuv420p", "bt709", "tv")),
         ("out.webm", 25, ("vp9", "yuv420p", "bt709", "tv")),
+        ("50%off.mp4", 30, ("h264", "yuv420p", "bt709", "tv")),
         ("out.gif", 10, ("gif", "bgra", None, None)),
     ],
 )

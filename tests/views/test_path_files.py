@@ -179,7 +179,7 @@ def test_a_camera_laid_around_the_mesh_in_blender_sees_the_same(
     corners = np.array([[-0.2, 0.1, 0], [0.3, 0, 0.1], [0, 0.4, 0], [0.1, 0.1, 0.5]], np.float32)
     mesh = Mesh(corners, np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]))
     world = scene.scene_from_world
-    frame = asset_frame(world, mesh) if engine else world_frame(world)
+    frame = asset_frame(world, mesh) if engine else world_frame(world).out_from_scene
     upright = write.upright(world) if up else None
     write.write_asset(tmp_path / "thing.glb", place("thing", [mesh], [], frame), engine, yup_from_asset=upright)
     gltf_from_scene = write.gltf_frame(frame, upright, engine)
@@ -203,7 +203,8 @@ def test_a_camera_laid_around_the_mesh_in_blender_sees_the_same(
 def test_a_mesh_says_where_its_glb_has_the_scene(tmp_path: Path, scene: Scene, engine: str | None, up: bool) -> None:
     corners = np.array([[-0.2, 0.1, 0], [0.3, 0, 0.1], [0, 0.4, 0], [0.1, 0.1, 0.5]], np.float32)
     mesh = Mesh(corners, np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]))
-    frame = asset_frame(scene.scene_from_world, mesh) if engine else world_frame(scene.scene_from_world)
+    world = scene.scene_from_world
+    frame = asset_frame(world, mesh) if engine else world_frame(world).out_from_scene
     upright = write.upright(scene.scene_from_world) if up else None
     write.write_asset(tmp_path / "m.glb", place("m", [mesh], [], frame), engine, yup_from_asset=upright)
     in_file = np.unique(write.read(tmp_path / "m.glb").vertices.round(4), axis=0)

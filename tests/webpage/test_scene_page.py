@@ -18,9 +18,10 @@ from tab import Tab, psnr
 from nerfkit.cameras import resize
 from nerfkit.cli import main
 from nerfkit.contracts import Gaussians
+from nerfkit.data.similarity import Similarity
 from nerfkit.splats import formats, ply
 from nerfkit.splats.judge import Judge
-from nerfkit.splats.page import Shown, empty_page, file_from, packed, room, write
+from nerfkit.splats.page import Shown, empty_page, file_from, packed, room, within_reach, write
 from nerfkit.splats.transform import transform
 from nerfkit.train.device import choose
 from nerfkit.train.run import Run
@@ -199,6 +200,35 @@ def test_what_the_page_is_told(tmp_path: Path) -> None:
     low, high = formats.read(tmp_path / "a.sog").means.aminmax(dim=0)
     torch.testing.assert_close(low, torch.tensor([-1.5, -1.6, -1.5]), atol=3e-3, rtol=0)  # -Y is up, by 1.6
     torch.testing.assert_close(high, torch.tensor([1.5, 0.0, 1.5]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "moved"),
+    [
+        (1.0, (3.0, 2.0, 1.0), False),
+        (1e-4, (0.0, 0.0, 0.0), True),
+        (1e5, (0.0, 0.0, 0.0), True),
+        (1.0, (6e5, 0, 0), True),
+    ],
+)
+def test_a_page_of_a_file_of_any_size_at_any_place(
+    tmp_path: Path, size: float, place: tuple[float, float, float], moved: bool
+) -> None:
+    """The viewer keeps some distance from what it looks at, and its single precision ends."""
+    g = transform(painted_gaussians(), Similarity(size, torch.eye(3), torch.tensor(place)))
+    ply.write(tmp_path / "a.ply", g)
+    assert main(["convert", str(tmp_path / "a.ply"), str(tmp_path / "a.html"), "--up", "z", "--quiet"]) == 0
+    words = (tmp_path / "a.html").read_text()
+    told = json.loads(re.findall(r'id="told">(.*?)</script>', words)[0])
+    (tmp_path / "a.sog").write_bytes(base64.b64decode(re.findall(r'id="splats">(.*?)</script>', words)[0]))
+    low, high = formats.read(tmp_path / "a.sog").means.aminmax(dim=0)
+    assert 0.5 < float((high - low).max()) < 50 and float(low.abs().max()) < 50
+    assert (float((high - low).max()) == pytest.approx(3.0 * size, rel=1e-2)) == (size == 1)
+    assert bool((within_reach(g).matrix != torch.eye(4)).any()) == moved
+    eye, target = told["positions"][:3], told["targets"][:3]
+    middle = (low + high) / 2 * torch.tensor([-1, -1, 1])  # of the file, in the viewer's frame
+    assert math.dist(target, middle.tolist()) < float((high - low).max())
+    assert 0.2 < math.dist(eye, target) / float((high - low).max()) < 4
 
 
 def test_a_small_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from nerfkit.contracts import Mesh
 from nerfkit.data.similarity import Similarity
+from nerfkit.far_world import Near
 from nerfkit.mesh import geometry
 
 
@@ -69,6 +70,7 @@ def asset_frame(scene_from_world: Similarity, mesh: Mesh, pivot: bool = True) ->
     return Similarity(scale, torch.eye(3, dtype=torch.float64), -scale * origin)
 
 
-def world_frame(scene_from_world: Similarity) -> Similarity:
-    """``world_from_scene``, in place of :func:`asset_frame` where no engine is named: the cameras' own coordinates."""
-    return scene_from_world.inverse()
+def world_frame(scene_from_world: Similarity) -> Near:
+    """In place of :func:`asset_frame` where no engine is named: the cameras' own coordinates, as far as files can say
+    them."""
+    return Near.of(scene_from_world.inverse())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nerfkit.contracts import Mesh
+from nerfkit.errors import NerfkitError
 from nerfkit.mesh import geometry
 from nerfkit.mesh.assets.asset import Asset
 from nerfkit.mesh.pipeline import Pipeline
@@ -14,6 +16,8 @@ from nerfkit.mesh.quality.texture_error import held_out_error
 from nerfkit.mesh.shape.clean import drop_degenerate
 from nerfkit.mesh.shape.holes import holes
 from nerfkit.mesh.shape.manifold import make_manifold
+
+log = logging.getLogger("nerfkit")
 
 _SAMPLES = 50_000
 
@@ -43,10 +47,14 @@ def _distance(light: Mesh, dense: Mesh) -> float:
 
 
 def _color_error(pipeline: Pipeline, light: Mesh) -> dict[str, Any] | None:
-    """On the held-out photos, where any was held out."""
+    """On the held-out photos, where any was held out and shows the mesh: a part of a scene may be in none of them."""
     if not pipeline.scene.held_out or (light.texture is None and light.colors is None):
         return None
-    return held_out_error(light, pipeline.scene).to_json()
+    try:
+        return held_out_error(light, pipeline.scene).to_json()
+    except NerfkitError as error:
+        log.warning("%s", error)
+        return None
 
 
 def lines(card: Mapping[str, Any]) -> Iterator[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from nerfkit.contracts import Mesh
-from nerfkit.mesh.geometry import face_crosses, transformed, with_vertices
+from nerfkit.mesh.geometry import face_crosses, with_vertices
 from nerfkit.mesh.options import Bounds
 from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.shape.topology import components
@@ -73,7 +74,9 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
 
 def crop(mesh: Mesh, bounds: Bounds, world_from_mesh: Similarity | None = None) -> Mesh:
     """The faces whose corners all lie inside the box, which is in world units."""
-    vertices = mesh.vertices if world_from_mesh is None else transformed(mesh, world_from_mesh).vertices
+    vertices = mesh.vertices.astype(np.float64)  # single precision has no centimetres far from a world's origin
+    if world_from_mesh is not None:
+        vertices = world_from_mesh.points(torch.from_numpy(vertices)).numpy()
     corners = vertices[mesh.faces]  # [F, 3, 3]
     inside = (corners >= bounds[:3]) & (corners <= bounds[3:])
     return select_faces(mesh, np.all(inside, axis=(1, 2)))
