@@ -279,7 +279,16 @@ def _find_bit(i: Instruction) -> str:
 def _bit_field(i: Instruction) -> str:
     i.one_of("clamp", or_none=True)
     kinds = {"bfi": (i.kind, i.kind, "u32", "u32"), "bmsk": ("u32", "u32"), "prmt": ("u32", "u32", "u32")}
+    if i.kind[0] == "u":
+        kinds["bfe"] = i.kind, "u32", "u32"
     return i.result(i.call(i.op, *kinds[i.op]))
+
+
+def _funnel(i: Instruction) -> str:
+    """shf: 32 bits of two registers side by side."""
+    if i.modifiers not in ({"l", "wrap"}, {"r", "wrap"}):
+        raise Unknown(i.text)
+    return i.result(i.call("funnel_left" if "l" in i.modifiers else "funnel_right", "u32", "u32", "u32"))
 
 
 def _block_barrier(i: Instruction) -> str:
@@ -351,7 +360,7 @@ _HANDLERS: dict[str, Callable[[Instruction], str]] = {
     **dict.fromkeys(("mul", "mad"), _product),
     **dict.fromkeys(("clz", "popc"), _count_bits),
     **dict.fromkeys(("shl", "shr"), _shift),
-    **dict.fromkeys(("bfi", "bmsk", "prmt"), _bit_field),
+    **dict.fromkeys(("bfe", "bfi", "bmsk", "prmt"), _bit_field),
     **dict.fromkeys(("atom", "red"), _atomic),
     **dict.fromkeys(("bar", "barrier"), _block_barrier),
     **dict.fromkeys(("membar", "fence"), lambda i: ";"),
@@ -360,7 +369,8 @@ _HANDLERS: dict[str, Callable[[Instruction], str]] = {
     "trap": lambda i: 'fail("trap");',
     "bra": lambda i: f"goto {label(i.operands[0])};",
     "mov": _move, "ld": _load, "st": _store, "cvta": _change_space, "cvt": _convert, "setp": _compare,
-    "selp": _select, "bfind": _find_bit, "shfl": _shuffle, "vote": _vote, "match": _match, "wmma": _tiles,
+    "selp": _select, "shf": _funnel, "bfind": _find_bit, "shfl": _shuffle, "vote": _vote, "match": _match,
+    "wmma": _tiles,
 }  # fmt: skip
 
 

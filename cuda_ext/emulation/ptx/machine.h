@@ -163,6 +163,17 @@ T bfi(T a, T b, uint32_t at, uint32_t count) {
   const T mask = static_cast<T>(low_bits(std::min(count & 0xff, width - from)) << from);
   return static_cast<T>((b & ~mask) | (T(a << from) & mask));
 }
+// `count` bits of `a` from `from` on.
+template <class T>
+T bfe(T a, uint32_t from, uint32_t count) {
+  return static_cast<T>(shifted_right(a, from & 0xff) & low_bits(count & 0xff));
+}
+inline uint32_t funnel_left(uint32_t low, uint32_t high, uint32_t by) {
+  return static_cast<uint32_t>((uint64_t(high) << 32 | low) << (by & 31) >> 32);
+}
+inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t by) {
+  return static_cast<uint32_t>((uint64_t(high) << 32 | low) >> (by & 31));
+}
 inline uint32_t bmsk(uint32_t at, uint32_t count) {
   return at < 32 ? static_cast<uint32_t>(low_bits(std::min(count, 32u)) << at) : 0;
 }

@@ -141,6 +141,9 @@ def _up(number: int, multiple: int) -> int:
 def _read_parameters(text: str) -> dict[str, tuple[int, int]]:
     parameters, end = {}, 0
     for part in split(" ".join(text.split())):
+        part = re.sub(
+            r" \.ptr(?: \.(?:global|shared|const|local))?(?: \.align \d+)?", "", part
+        )  # what a pointer points to
         match = re.fullmatch(rf"\.param (?:\.align (\d+) )?{_ARRAY}", part)
         if not match:
             raise Unknown(part)
