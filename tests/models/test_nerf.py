@@ -13,6 +13,7 @@ from nerfkit import cameras
 from nerfkit.contracts import Cameras, Rays, Samples
 from nerfkit.core import choose_core
 from nerfkit.core.dense import dense
+from nerfkit.core.reference_core import ReferenceCore
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.cones import cone_moments
@@ -211,8 +212,9 @@ def test_lengths_on_the_way_to_the_unit_cube() -> None:
         for axis in range(3):
             offset = torch.zeros(3, dtype=torch.float64)
             offset[axis] = step
-            moved = (space.to_unit(xyz + offset) - space.to_unit(xyz - offset))[:, axis] / (2 * step)
-            torch.testing.assert_close(2 * moved, scale[:, axis], rtol=1e-4, atol=1e-7)
+            after, before = (space.to_cube(at, ReferenceCore(), -1, 1) for at in (xyz + offset, xyz - offset))
+            moved = (after - before)[:, axis] / (2 * step)
+            torch.testing.assert_close(moved, scale[:, axis], rtol=1e-4, atol=1e-7)
 
 
 # --- normalised device coordinates ------------------------------------------------------------------------
@@ -283,7 +285,7 @@ def test_photos_that_look_the_same_way_get_it_and_others_do_not(ahead: Scene, ba
 def test_all_that_the_photos_see_beyond_the_plane_lies_in_the_cube(ahead: Scene, ndc: NdcSpace) -> None:
     local = ndc.local(ahead.points.double())
     assert float((local.abs().amax(1) <= 1).double().mean()) > 0.98
-    ranges = ndc.ranges(ndc.local_rays(scene_rays(ahead)), 0.0)
+    ranges = ndc.ranges(ndc.local_rays(scene_rays(ahead)), 0.0, choose_core())
     assert bool((ranges[:, 1] > ranges[:, 0]).all())
 
 
@@ -292,7 +294,7 @@ def test_rays_stay_lines_and_distances_come_back(ahead: Scene, ndc: NdcSpace) ->
     local = ndc.local_rays(rays)
     index = torch.arange(len(rays.origins))
     for share in (0.1, 0.5, 0.9):
-        t_local = share * ndc.ranges(local, 0.0)[:, 1]
+        t_local = share * ndc.ranges(local, 0.0, choose_core())[:, 1]
         t = ndc.scene_distances(rays, t_local, index)
         xyz = rays.origins + t[:, None] * rays.directions
         torch.testing.assert_close(ndc.local(xyz), local.origins + t_local[:, None] * local.directions)
@@ -316,7 +318,7 @@ def test_densities_follow_how_space_is_stretched(ahead: Scene, ndc: NdcSpace) ->
 
 def test_rays_that_look_back_see_nothing(ndc: NdcSpace) -> None:
     back = Rays(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, -1.0]]), torch.zeros(1, dtype=torch.int64))
-    enter, leave = ndc.ranges(ndc.local_rays(back), 0.0)[0].tolist()
+    enter, leave = ndc.ranges(ndc.local_rays(back), 0.0, choose_core())[0].tolist()
     assert enter == leave
 
 
