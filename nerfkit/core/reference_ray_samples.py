@@ -65,7 +65,7 @@ def opacity(density: Tensor, samples: Samples, whole_from: float = 0.0) -> tuple
 
     Args:
         whole_from: distance from which samples learn by all of their gradient. Nearer ones learn by the square of their
-            share of it (Philip & Deschaintre 2023, "Floaters No More", eq. 3): the density's gradient is that much less.
+            share of it (Philip & Deschaintre 2023, "Floaters No More", eq. 3): the density has that much less.
 
     Returns:
         The opacities, and that share [S]; None where ``whole_from`` is 0.

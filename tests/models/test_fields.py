@@ -314,8 +314,9 @@ def test_a_trained_model_shows_the_ball(ball: Scene, trained: Model, radius: flo
     plain = trained.render(view.camera, frozenset({"alpha", "depth"}))
     assert plain.rgb is None and plain.alpha is not None
     assert float((plain.alpha - drawn.alpha).abs().mean()) < 0.02
-    near = plain.extras["median_depth"] - drawn.extras["median_depth"]
-    assert float(near[middle - 6 : middle + 6, middle - 6 : middle + 6].abs().max()) < 0.02
+    near = (plain.extras["median_depth"] - drawn.extras["median_depth"]).abs()
+    assert float(near[sure > 0.2].max()) < 0.02  # in fuzz mist counts
+    assert int((sure > 0.2).sum()) > 100
     towards = -view.camera.world_from_cam[0, :3, 2]
     near_middle = drawn.normal[middle - 6 : middle + 6, middle - 6 : middle + 6].reshape(-1, 3)
     assert float((near_middle @ towards).mean()) > 0.55

@@ -46,5 +46,5 @@ def uniform_weights(widths: Sequence[int], rng: torch.Generator) -> Tensor:
 
 
 def exp_density(outputs: Tensor, space: Space, core: RenderCore) -> Tensor:
-    """``exp`` of a network's first output [P, K], in units of the space's half side: the same for scenes of any size."""
+    """``exp`` of a network's first output [P, K], per half side of the space: the same for scenes of any size."""
     return core.exp_density(outputs, space.first_log_density, _LARGEST_LOG, space.half)
