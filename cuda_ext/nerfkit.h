@@ -680,8 +680,8 @@ NK_API int nk_intervals(const nk_intervals_params *p);
 /* The middles of samples. */
 typedef struct nk_sample_points_params {
   int32_t threads;
-  int32_t S; /* samples */
-  int32_t R; /* rays */
+  int32_t S;                /* samples */
+  int32_t R;                /* rays */
   const float *origins;     /* [R, 3] */
   const float *directions;  /* [R, 3] */
   const float *t_start;     /* [S] */

@@ -46,9 +46,8 @@ extern "C" int nk_exp_density_fwd(const nk_exp_density_params *p) {
 
 extern "C" int nk_exp_density_bwd(const nk_exp_density_grad_params *p) {
   using namespace nk;
-  return on_device("nk_exp_density_bwd", [&] {
-    NK_LAUNCH(exp_density_of_vjp, blocks(int64_t(p->S) * p->K, kBlock), kBlock, 0, *p);
-  });
+  return on_device("nk_exp_density_bwd",
+                   [&] { NK_LAUNCH(exp_density_of_vjp, blocks(int64_t(p->S) * p->K, kBlock), kBlock, 0, *p); });
 }
 
 extern "C" int nk_opacity_fwd(const nk_opacity_params *p) {

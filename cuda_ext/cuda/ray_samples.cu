@@ -61,7 +61,6 @@ extern "C" int nk_intervals(const nk_intervals_params *p) {
 
 extern "C" int nk_sample_points(const nk_sample_points_params *p) {
   using namespace nk;
-  return on_device("nk_sample_points", [&] {
-    NK_LAUNCH(sample_points, blocks(p->S, kBlock), kBlock, 0, *p, fault_note());
-  });
+  return on_device("nk_sample_points",
+                   [&] { NK_LAUNCH(sample_points, blocks(p->S, kBlock), kBlock, 0, *p, fault_note()); });
 }

@@ -10,8 +10,8 @@ namespace nk {
 constexpr float kLeastWeight = 1e-7f;  // added below the fraction
 
 // Calls visit(j, begin, end, allowed) for each of m intervals between the ascending edges `finer`: those of the n
-// intervals between `edges` that overlap it are begin .. end, and `allowed` is the sum of their weights. As both ascend,
-// one walk along each end finds them all. Sums are double: `allowed` is the difference of two of them.
+// intervals between `edges` that overlap it are begin .. end, and `allowed` is the sum of their weights. As both
+// ascend, one walk along each end finds them all. Sums are double: `allowed` is the difference of two of them.
 template <class Visit>
 NK_HD void overlaps(const float *edges, const float *proposed, int n, const float *finer, int m, Visit visit) {
   int begin = 0, end = 0;

@@ -7,9 +7,9 @@
 
 namespace nk {
 
-// Writes the distances at which a ray enters and leaves the cube [-outer, outer]^3, no nearer than `near`; both are alike
-// where it misses it. By slabs (Kay & Kajiya 1986, section 3). A ray that runs in a face's plane has 0 * inf there: it
-// is inside or outside whatever its distance.
+// Writes the distances at which a ray enters and leaves the cube [-outer, outer]^3, no nearer than `near`; both are
+// alike where it misses it. By slabs (Kay & Kajiya 1986, section 3). A ray that runs in a face's plane has 0 * inf
+// there: it is inside or outside whatever its distance.
 NK_HD void ray_range(const float *origin, const float *direction, float outer, float near, float *range) {
   constexpr float kFarthest = 3.402823466e38f;
   float enter = -kFarthest, leave = kFarthest;

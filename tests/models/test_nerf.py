@@ -17,7 +17,9 @@ from nerfkit.core.reference_core import ReferenceCore
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.cones import cone_moments
+from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.ndc import NdcSpace, ndc_space
+from nerfkit.models.fields.proposals import Proposals
 from nerfkit.models.fields.space import Space
 from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.field import scale_of
@@ -62,12 +64,48 @@ def held_out_psnr(model: Model, scene: Scene) -> float:
 
 @pytest.mark.parametrize(
     "config",
-    [FAST, PAPER, dataclasses.replace(FAST, antialias=True), dataclasses.replace(PAPER, antialias=True)],
-    ids=["fast", "paper", "fast with cones", "paper with cones"],
+    [
+        FAST,
+        PAPER,
+        dataclasses.replace(FAST, antialias=True),
+        dataclasses.replace(PAPER, antialias=True),
+        dataclasses.replace(FAST, sampler="proposals"),
+    ],
+    ids=["fast", "paper", "fast with cones", "paper with cones", "fast by proposals"],
 )
 def test_it_learns_what_the_photos_show(config: Config, ball: Scene) -> None:
     model = trained(config, ball, 400 if config.preset == "fast" else 250)
     assert held_out_psnr(model, ball) > 17  # a blank picture: 11
+
+
+# --- samplers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sampler", "mist"),
+    [
+        ({}, Marcher, 0), ({"space": "contracted"}, Proposals, 0), ({"sampler": "proposals"}, Proposals, 0),
+        ({"space": "contracted", "sampler": "grid"}, Marcher, 1),
+    ],
+)  # fmt: skip
+def test_space_without_end_is_drawn_by_proposals(
+    options: dict[str, str], sampler: type, mist: float, ball: Scene
+) -> None:
+    model = Model.create(dataclasses.replace(FAST, **options), ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model.sampler, sampler) and model.space.first_log_density == mist
+    assert any("guide" in name for name in model.params) == (sampler is Proposals)
+
+
+def test_the_paper_preset_stays_as_it_is(ball: Scene) -> None:
+    config = dataclasses.replace(PAPER, space="contracted")
+    model = Model.create(config, ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model.sampler, CoarseToFine) and model.space.first_log_density == 1
+    assert not any("guide" in name for name in model.params)
+
+
+def test_older_runs_go_on_as_they_began() -> None:
+    assert Config.kept({"depth": 3}).sampler == "grid" and Config.kept({"preset": "paper"}).sampler == "auto"
+    assert Config.kept({"sampler": "auto"}).sampler == "auto" == Config().sampler
 
 
 # --- networks ---------------------------------------------------------------------------------------------
@@ -119,6 +157,7 @@ def test_options_that_are_given_win_over_the_preset() -> None:
     ("options", "named"),
     [
         ({"preset": "quick"}, "preset"), ({"depth": 0}, "depth"), ({"width": 256}, "width"), ({"fine": 0}, "fine"),
+        ({"preset": "paper", "sampler": "grid"}, "sampler grid: the paper preset"), ({"sampler": "march"}, "sampler"),
         ({"raw_noise": -1.0}, "raw-noise"), ({"disparity": True}, "disparity"), ({"activation": "elu"}, "activation"),
         ({"antialias": True, "space": "ndc"}, "antialias"), ({"space": "ndc"}, "--space ndc"), ({"batch": 1}, "batch"),
     ],

@@ -73,6 +73,11 @@ class SampledConfig(FieldConfig):
     def kept(cls, values: dict[str, Any]) -> Self:
         return cls(**{"sampler": "grid", **values})
 
+    def check(self, model: str) -> None:
+        super().check(model)
+        if self.sampler not in ("auto", "grid", "proposals"):
+            raise NerfkitError(f"--{model}.sampler {self.sampler}: must be auto, grid or proposals")
+
     def proposes(self, contracted: bool) -> bool:
         """Whether samples are proposed, where space has an end or none."""
         return self.sampler == "proposals" or (self.sampler == "auto" and contracted)

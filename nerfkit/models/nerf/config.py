@@ -44,6 +44,8 @@ class Config(SampledConfig):
     """Encode cones in place of points (mip-NeRF, Barron et al. 2021)."""
     bf16: bool | None = None
     """Run the wide network in bfloat16 (default: where the CPU computes in it)."""
+    distortion: NotNegative | None = None
+    """Weight of the loss on what is spread out along rays, against floaters (default: 0; smooth networks make few)."""
     loss: Literal["huber", "l2"] | None = None  # type: ignore[assignment]
     """How differences in colour are weighed (paper l2, fast huber)."""
     batch: Annotated[int, Within(1024)] | None = None
@@ -92,10 +94,10 @@ class Config(SampledConfig):
         """And what the preset decides on."""
         if self.preset == "paper":
             return super().chosen(device) | {
-                "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
+                "distortion": 0.0, "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
                 "batch": _RAYS * (2 * self.coarse + self.fine), "lr": 5e-4, "final_lr": 0.1, "lr_from": 0.0,
             }  # fmt: skip
         return super().chosen(device) | {
-            "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
+            "distortion": 0.0, "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
             "batch": 1 << 17 if device.startswith("cuda") else 1 << 14, "lr": 1e-2, "final_lr": 0.03, "lr_from": 0.3,
         }  # fmt: skip
