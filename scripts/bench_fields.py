@@ -108,6 +108,7 @@ class PlainCore:
     exp_density = staticmethod(reference_ray_samples.exp_density)
     opacity = staticmethod(reference_ray_samples.opacity)
     sample_points = staticmethod(reference_ray_samples.sample_points)
+    sh_encode = staticmethod(reference.sh_basis)
     to_cube = staticmethod(reference_ray_samples.to_cube)
 
     @staticmethod
