@@ -120,6 +120,17 @@ void check_resample(const Params *p) {
 }
 
 template <class Params>
+void check_intervals(const Params *p) {
+  require(p->N1 >= 1 && int64_t(p->S) == int64_t(p->R) * (p->N1 - 1) && p->R1 == int64_t(p->R) + 1,
+          "there must be a sample for each interval between the edges of a ray");
+}
+
+template <class Params>
+void check_missed(const Params *p) {
+  require(p->N1 == p->N + 1 && p->M1 == p->M + 1, "edges must have one column more than the weights between them");
+}
+
+template <class Params>
 void check_mlp(const Params *p) {
   int64_t weights = 0;
   for (int l = 0; l < p->D; ++l) {

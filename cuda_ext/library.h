@@ -51,6 +51,17 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_resample_params)
   NK_SIZE(nk_distortion_params)
   NK_SIZE(nk_distortion_grad_params)
+  NK_SIZE(nk_ray_ranges_params)
+  NK_SIZE(nk_intervals_params)
+  NK_SIZE(nk_sample_points_params)
+  NK_SIZE(nk_to_cube_params)
+  NK_SIZE(nk_to_cube_grad_params)
+  NK_SIZE(nk_exp_density_params)
+  NK_SIZE(nk_exp_density_grad_params)
+  NK_SIZE(nk_opacity_params)
+  NK_SIZE(nk_opacity_grad_params)
+  NK_SIZE(nk_missed_params)
+  NK_SIZE(nk_missed_grad_params)
 #undef NK_SIZE
   return -1;
 }

@@ -647,6 +647,164 @@ typedef struct nk_distortion_grad_params {
 } nk_distortion_grad_params;
 NK_API int nk_distortion_bwd(const nk_distortion_grad_params *p);
 
+/* What of a ray lies in the cube [-outer, outer]^3, no nearer than `near`: nothing where both distances are alike. */
+typedef struct nk_ray_ranges_params {
+  int32_t threads;
+  int32_t R; /* rays */
+  float outer;
+  float near;
+  const float *origins;    /* [R, 3] */
+  const float *directions; /* [R, 3] */
+  float *ranges;           /* [R, 2] */
+} nk_ray_ranges_params;
+NK_API int nk_ray_ranges(const nk_ray_ranges_params *p);
+
+/* The intervals between edges as packed samples, as many of each ray. Edges lie on a scale that is even up to `half`,
+ * which is 1, and beyond, with disparity, even in the inverse distance. */
+typedef struct nk_intervals_params {
+  int32_t threads;
+  int32_t R;         /* rays */
+  int32_t N1;        /* edges of a ray, at least 1 */
+  int32_t S;         /* R * (N1 - 1) */
+  int32_t R1;        /* R + 1 */
+  int32_t disparity; /* 0 or 1 */
+  float half;
+  const float *edges; /* [R, N1] ascending */
+  float *t_start;     /* [S] */
+  float *t_end;       /* [S] */
+  int32_t *ray_index; /* [S] */
+  int32_t *offsets;   /* [R1] */
+} nk_intervals_params;
+NK_API int nk_intervals(const nk_intervals_params *p);
+
+/* The middles of samples. */
+typedef struct nk_sample_points_params {
+  int32_t threads;
+  int32_t S;                /* samples */
+  int32_t R;                /* rays */
+  const float *origins;     /* [R, 3] */
+  const float *directions;  /* [R, 3] */
+  const float *t_start;     /* [S] */
+  const float *t_end;       /* [S] */
+  const int32_t *ray_index; /* [S] 0 to R - 1 */
+  float *points;            /* [S, 3] */
+} nk_sample_points_params;
+NK_API int nk_sample_points(const nk_sample_points_params *p);
+
+/* Points to a cube: x / half, contracted by the maximum norm if asked for (Barron et al. 2022, eq. 10), times `scale`,
+ * plus `shift`. */
+typedef struct nk_to_cube_params {
+  int32_t threads;
+  int32_t S;          /* points */
+  int32_t contracted; /* 0 or 1 */
+  float half;
+  float scale;
+  float shift;
+  const float *points; /* [S, 3] */
+  float *cube;         /* [S, 3] */
+} nk_to_cube_params;
+NK_API int nk_to_cube_fwd(const nk_to_cube_params *p);
+
+/* The gradient of nk_to_cube_fwd. */
+typedef struct nk_to_cube_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t contracted;
+  float half;
+  float scale;
+  float shift;
+  const float *points;    /* [S, 3] */
+  const float *grad_cube; /* [S, 3] */
+  float *grad_points;     /* [S, 3] */
+} nk_to_cube_grad_params;
+NK_API int nk_to_cube_bwd(const nk_to_cube_grad_params *p);
+
+/* exp(x + first) / half of the first column of a network's outputs; the power is at most `most`. */
+typedef struct nk_exp_density_params {
+  int32_t threads;
+  int32_t S; /* samples */
+  int32_t K; /* columns, at least 1 */
+  float first;
+  float most;
+  float half;
+  const float *outputs; /* [S, K] */
+  float *density;       /* [S] */
+} nk_exp_density_params;
+NK_API int nk_exp_density_fwd(const nk_exp_density_params *p);
+
+/* The gradient of nk_exp_density_fwd: zero in the other columns. */
+typedef struct nk_exp_density_grad_params {
+  int32_t threads;
+  int32_t S;
+  int32_t K;
+  float first;
+  float most;
+  const float *outputs;      /* [S, K] */
+  const float *density;      /* [S] as nk_exp_density_fwd wrote it */
+  const float *grad_density; /* [S] */
+  float *grad_outputs;       /* [S, K] */
+} nk_exp_density_grad_params;
+NK_API int nk_exp_density_bwd(const nk_exp_density_grad_params *p);
+
+/* The opacities of samples of even density (Max 1995, eq. 3). */
+typedef struct nk_opacity_params {
+  int32_t threads;
+  int32_t S;            /* samples */
+  float whole_from;     /* distance from which samples learn by all of their gradient; nearer ones by a share of it */
+  const float *density; /* [S] at least 0 */
+  const float *t_start; /* [S] */
+  const float *t_end;   /* [S] */
+  float *alphas;        /* [S] */
+  float *share;         /* [S] or NULL; that a sample learns by (Philip & Deschaintre 2023, eq. 3) */
+} nk_opacity_params;
+NK_API int nk_opacity_fwd(const nk_opacity_params *p);
+
+/* The gradient of nk_opacity_fwd with respect to the density, times the share if there is one. */
+typedef struct nk_opacity_grad_params {
+  int32_t threads;
+  int32_t S;
+  const float *t_start;     /* [S] */
+  const float *t_end;       /* [S] */
+  const float *alphas;      /* [S] as nk_opacity_fwd wrote them */
+  const float *share;       /* [S] or NULL */
+  const float *grad_alphas; /* [S] */
+  float *grad_density;      /* [S] */
+} nk_opacity_grad_params;
+NK_API int nk_opacity_bwd(const nk_opacity_grad_params *p);
+
+/* What weights along rays are more than proposed ones allow (Barron et al. 2022, eq. 13). */
+typedef struct nk_missed_params {
+  int32_t threads;
+  int32_t R;             /* rays */
+  int32_t N;             /* proposed intervals of a ray */
+  int32_t N1;            /* N + 1 */
+  int32_t M;             /* intervals of a ray that are to be allowed */
+  int32_t M1;            /* M + 1 */
+  const float *edges;    /* [R, N1] ascending */
+  const float *proposed; /* [R, N] */
+  const float *finer;    /* [R, M1] ascending */
+  const float *weights;  /* [R, M] */
+  float *loss;           /* [R] */
+} nk_missed_params;
+NK_API int nk_missed_fwd(const nk_missed_params *p);
+
+/* The gradient of nk_missed_fwd with respect to the proposed weights. */
+typedef struct nk_missed_grad_params {
+  int32_t threads;
+  int32_t R;
+  int32_t N;
+  int32_t N1;
+  int32_t M;
+  int32_t M1;
+  const float *edges;     /* [R, N1] */
+  const float *proposed;  /* [R, N] */
+  const float *finer;     /* [R, M1] */
+  const float *weights;   /* [R, M] */
+  const float *grad_loss; /* [R] */
+  float *grad_proposed;   /* [R, N] */
+} nk_missed_grad_params;
+NK_API int nk_missed_bwd(const nk_missed_grad_params *p);
+
 #ifdef __cplusplus
 }
 #endif

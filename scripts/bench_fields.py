@@ -21,12 +21,12 @@ from bench_core import in_turns
 from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
-from nerfkit.core import choose_core, reference, reference_hash_grid, reference_march
+from nerfkit.core import choose_core, reference, reference_hash_grid, reference_march, reference_ray_samples
 from nerfkit.core._library import describe
 from nerfkit.core.hash_grid import HashGrid
 from nerfkit.core.occupancy import Occupancy, Steps
 from nerfkit.machine import keep_freed_memory
-from nerfkit.models.fields.draw import composite, opacity, points
+from nerfkit.models.fields.draw import composite
 from nerfkit.models.fields.space import Space
 from nerfkit.models.ngp.config import Config
 from nerfkit.models.ngp.field import NgpField
@@ -105,6 +105,11 @@ class PlainCore:
     name = "pytorch"
     hash_encode = staticmethod(reference_hash_grid.hash_encode)
     mlp = staticmethod(reference.mlp)
+    exp_density = staticmethod(reference_ray_samples.exp_density)
+    opacity = staticmethod(reference_ray_samples.opacity)
+    sample_points = staticmethod(reference_ray_samples.sample_points)
+    sh_encode = staticmethod(reference.sh_basis)
+    to_cube = staticmethod(reference_ray_samples.to_cube)
 
     @staticmethod
     def composite(alphas: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,13 +155,13 @@ def fast_ngp_side(config: Config, rays: Rays, samples: Samples) -> Side:
     )  # fmt: skip
     density = FastMLP(config.levels * config.features, 16, 1, config.width, use_bias=False)
     color = FastMLP(16 + (config.sh_degree + 1) ** 2, 3, config.color_layers, config.width, use_bias=False)
-    places = (points(rays, samples) + 1) / 2
+    places = (reference_ray_samples.sample_points(rays, samples) + 1) / 2
     of_ray = reference.sh_basis(rays.directions, config.sh_degree)
 
     def work() -> None:
         geometry = density(encoding(places))
         colors = torch.sigmoid(color(torch.cat([geometry, of_ray[samples.ray_index]], 1)))
-        alphas = opacity(geometry[:, 0].exp(), samples)
+        alphas, _ = reference_ray_samples.opacity(geometry[:, 0].exp(), samples)
         rgb, left, _ = PlainCore.composite(alphas, colors, samples.offsets)
         (rgb.square().sum() + left.sum()).backward()  # type: ignore[no-untyped-call]
 

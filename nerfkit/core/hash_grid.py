@@ -36,7 +36,7 @@ class HashGrid:
         sizes = [min((resolution + 1) ** 3, 1 << self.log2_size) for resolution in self.resolutions.tolist()]
         return torch.tensor([0, *accumulate(sizes)], dtype=torch.int32)
 
-    @property
+    @cached_property
     def entries(self) -> int:
         return int(self.offsets[-1])
 

@@ -15,9 +15,12 @@ from nerfkit.core.native_frequency import frequency_encode
 from nerfkit.core.native_hash_grid import hash_encode
 from nerfkit.core.native_march import march
 from nerfkit.core.native_marching_cubes import marching_cubes
+from nerfkit.core.native_missed import missed
 from nerfkit.core.native_mlp import mlp
+from nerfkit.core.native_opacity import exp_density, opacity
 from nerfkit.core.native_photometric import photometric_loss, target
 from nerfkit.core.native_rasterize import rasterize
+from nerfkit.core.native_ray_samples import intervals, ray_ranges, sample_points, to_cube
 from nerfkit.core.native_rays import rays
 from nerfkit.core.native_resample import resample
 from nerfkit.core.native_sh import sh_encode
@@ -31,17 +34,24 @@ class NativeCore:
     composite = staticmethod(composite)
     distortion = staticmethod(distortion)
     draw_mesh = staticmethod(draw_mesh)
+    exp_density = staticmethod(exp_density)
     frequency_encode = staticmethod(frequency_encode)
     hash_encode = staticmethod(hash_encode)
+    intervals = staticmethod(intervals)
     march = staticmethod(march)
     marching_cubes = staticmethod(marching_cubes)
+    missed = staticmethod(missed)
     mlp = staticmethod(mlp)
+    opacity = staticmethod(opacity)
     photometric_loss = staticmethod(photometric_loss)
     rasterize = staticmethod(rasterize)
+    ray_ranges = staticmethod(ray_ranges)
     rays = staticmethod(rays)
     resample = staticmethod(resample)
+    sample_points = staticmethod(sample_points)
     sh_encode = staticmethod(sh_encode)
     target = staticmethod(target)
+    to_cube = staticmethod(to_cube)
     tsdf_integrate = staticmethod(tsdf_integrate)
     tsdf_mark = staticmethod(tsdf_mark)
 

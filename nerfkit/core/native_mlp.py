@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -47,7 +48,7 @@ def mlp(
         _check_index(index, len(shared))
     if library_of(input).lanes == 1 and not _fits_kernel(widths):
         return reference.mlp(input, weights, widths, shared, index, output)
-    numbers = {"widths": torch.tensor(widths, dtype=torch.int32), "activation": _OUTPUTS.index(output)}
+    numbers = {"widths": _on_host(tuple(widths)), "activation": _OUTPUTS.index(output)}
     return _Mlp.apply(input, weights, shared, index, numbers)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -58,6 +59,11 @@ def _check_index(index: Tensor, rows: int) -> None:
     lowest, highest = index.aminmax()
     if lowest < 0 or highest >= rows:
         raise ValueError(f"mlp: index must lie in 0..{rows - 1}, got {int(lowest)}..{int(highest)}")
+
+
+@functools.lru_cache(maxsize=64)
+def _on_host(widths: tuple[int, ...]) -> Tensor:
+    return torch.tensor(widths, dtype=torch.int32)
 
 
 def _fits_kernel(widths: Sequence[int]) -> bool:

@@ -17,6 +17,7 @@ from nerfkit.core import (
     reference_hash_grid,
     reference_march,
     reference_marching_cubes,
+    reference_ray_samples,
     reference_resample,
     reference_tsdf,
 )
@@ -35,12 +36,19 @@ class ReferenceCore:
     composite = staticmethod(reference.composite)
     distortion = staticmethod(reference_distortion.distortion)
     draw_mesh = staticmethod(reference_draw.draw_mesh)
+    exp_density = staticmethod(reference_ray_samples.exp_density)
     frequency_encode = staticmethod(reference_frequency.frequency_encode)
     hash_encode = staticmethod(reference_hash_grid.hash_encode)
+    intervals = staticmethod(reference_ray_samples.intervals)
     march = staticmethod(reference_march.march)
     marching_cubes = staticmethod(reference_marching_cubes.marching_cubes)
+    missed = staticmethod(reference_ray_samples.missed)
     mlp = staticmethod(reference.mlp)
+    opacity = staticmethod(reference_ray_samples.opacity)
+    ray_ranges = staticmethod(reference_ray_samples.ray_ranges)
+    sample_points = staticmethod(reference_ray_samples.sample_points)
     sh_encode = staticmethod(reference.sh_basis)
+    to_cube = staticmethod(reference_ray_samples.to_cube)
     tsdf_integrate = staticmethod(reference_tsdf.tsdf_integrate)
     tsdf_mark = staticmethod(reference_tsdf.tsdf_mark)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from core.cores import cores, make
 from core.scenes import FIELDS, camera, gaussians, leaves
 from nerfkit.cameras import pixel_centers
-from nerfkit.contracts import Cameras, Gaussians, Rays, RenderCore
+from nerfkit.contracts import Cameras, Gaussians, Rays, RenderCore, Samples
 from nerfkit.core import backends, choose_core, reference, tcnn
 from nerfkit.core.gsplat import GsplatCore
 from nerfkit.core.hash_grid import HashGrid
@@ -104,6 +104,37 @@ def _resample(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     return [t]
 
 
+def _ray_samples(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    directions = torch.nn.functional.normalize(rand(4, 3, dtype=dtype) - 0.5, dim=1)
+    rays = Rays(rand(4, 3, dtype=dtype, seed=1) - 0.5, directions, torch.zeros(4, dtype=torch.int64))
+    samples = core.intervals(rand(4, 7, dtype=dtype, seed=2).cumsum(1) / 4, 0.5, True)
+    assert samples.offsets.tolist() == [0, 6, 12, 18, 24] and samples.ray_index.dtype == torch.int32
+    points = core.sample_points(rays, samples).requires_grad_()
+    cube = core.to_cube(points, 0.5, True, 0.25, 0.5)
+    cube.square().sum().backward()
+    assert points.grad is not None
+    return [core.ray_ranges(rays, 0.7, 0.1), samples.t_start, samples.t_end, points.detach(), cube, points.grad]
+
+
+def _opacity(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    outputs, t = (rand(22, 5, dtype=dtype) * 4 - 2).requires_grad_(), rand(22, dtype=dtype, seed=1).cumsum(0)
+    density = core.exp_density(outputs, 0.5, 12.0, 0.8)
+    samples = Samples(t, t + 0.1, OFFSETS, torch.zeros(22, dtype=torch.int32))
+    alphas, share = core.opacity(density, samples, 3.0)
+    alphas.square().sum().backward()
+    assert outputs.grad is not None and share is not None and core.opacity(density, samples)[1] is None
+    return [density, alphas, share, outputs.grad]
+
+
+def _missed(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    edges, finer = (rand(4, n, dtype=dtype, seed=n).sort(1).values for n in (10, 8))
+    proposed, weights = rand(4, 9, dtype=dtype, seed=2).div(9).requires_grad_(), rand(4, 7, dtype=dtype) / 7
+    loss = core.missed(edges, proposed, finer, weights)
+    loss.sum().backward()
+    assert proposed.grad is not None
+    return [loss, proposed.grad]
+
+
 def _distortion(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     weights, t = rand(22, dtype=dtype).requires_grad_(), rand(22, dtype=dtype, seed=1).cumsum(0)
     loss = core.distortion(weights, t, t + 0.1, OFFSETS)
@@ -157,7 +188,8 @@ def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
 OPERATORS: dict[str, Work] = {
     "rasterize": _rasterize, "photometric_loss": _photometric_loss, "adam": _adam, "rays": _rays, "march": _march,
     "composite": _composite, "resample": _resample, "distortion": _distortion, "hash_encode": _hash_encode,
-    "mlp": _mlp, "encodings": _encodings, "tsdf": _tsdf,
+    "mlp": _mlp, "encodings": _encodings, "tsdf": _tsdf, "ray_samples": _ray_samples, "opacity": _opacity,
+    "missed": _missed,
     "draw_mesh": _draw_mesh,
 }  # fmt: skip
 
@@ -165,7 +197,8 @@ OPERATORS: dict[str, Work] = {
 def test_every_operator_is_here() -> None:
     together = {
         "target": "photometric_loss", "sh_encode": "encodings", "frequency_encode": "encodings", "tsdf_mark": "tsdf",
-        "tsdf_integrate": "tsdf", "marching_cubes": "tsdf",
+        "tsdf_integrate": "tsdf", "marching_cubes": "tsdf", "ray_ranges": "ray_samples", "intervals": "ray_samples",
+        "sample_points": "ray_samples", "to_cube": "ray_samples", "exp_density": "opacity",
     }  # fmt: skip
     asked = {name for name in vars(RenderCore) if not name.startswith("_")}
     assert {together.get(name, name) for name in asked} == OPERATORS.keys()

@@ -22,6 +22,7 @@ from nerfkit.core import (
     reference_hash_grid,
     reference_march,
     reference_marching_cubes,
+    reference_ray_samples,
     reference_resample,
     reference_tsdf,
 )  # fmt: skip
@@ -46,6 +47,12 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_draw_mesh_fwd": reference_draw.draw_mesh,
     "nk_tsdf_mark": reference_tsdf.tsdf_mark, "nk_tsdf_integrate": reference_tsdf.tsdf_integrate,
     "nk_cubes_count": reference_marching_cubes.marching_cubes, "nk_cubes_fill": reference_marching_cubes.marching_cubes,
+    "nk_ray_ranges": reference_ray_samples.ray_ranges, "nk_intervals": reference_ray_samples.intervals,
+    "nk_sample_points": reference_ray_samples.sample_points,
+    "nk_to_cube_fwd": reference_ray_samples.to_cube, "nk_to_cube_bwd": reference_ray_samples.to_cube,
+    "nk_exp_density_fwd": reference_ray_samples.exp_density, "nk_exp_density_bwd": reference_ray_samples.exp_density,
+    "nk_opacity_fwd": reference_ray_samples.opacity, "nk_opacity_bwd": reference_ray_samples.opacity,
+    "nk_missed_fwd": reference_ray_samples.missed, "nk_missed_bwd": reference_ray_samples.missed,
     "nk_sh_encode_fwd": reference.sh_basis, "nk_sh_encode_bwd": reference.sh_basis,
 }  # fmt: skip
 
@@ -157,6 +164,9 @@ def test_every_lane_width_passes_the_operator_tests(lanes: int, tmp_path: Path) 
         "resample",
         "distortion",
         "rays",
+        "ray_samples",
+        "opacity",
+        "missed",
     )
     tests = [str(here / f"test_{name}.py") for name in files]
     result = subprocess.run(

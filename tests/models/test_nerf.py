@@ -13,10 +13,13 @@ from nerfkit import cameras
 from nerfkit.contracts import Cameras, Rays, Samples
 from nerfkit.core import choose_core
 from nerfkit.core.dense import dense
+from nerfkit.core.reference_core import ReferenceCore
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.models.fields.cones import cone_moments
+from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.ndc import NdcSpace, ndc_space
+from nerfkit.models.fields.proposals import Proposals
 from nerfkit.models.fields.space import Space
 from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.field import scale_of
@@ -61,12 +64,48 @@ def held_out_psnr(model: Model, scene: Scene) -> float:
 
 @pytest.mark.parametrize(
     "config",
-    [FAST, PAPER, dataclasses.replace(FAST, antialias=True), dataclasses.replace(PAPER, antialias=True)],
-    ids=["fast", "paper", "fast with cones", "paper with cones"],
+    [
+        FAST,
+        PAPER,
+        dataclasses.replace(FAST, antialias=True),
+        dataclasses.replace(PAPER, antialias=True),
+        dataclasses.replace(FAST, sampler="proposals"),
+    ],
+    ids=["fast", "paper", "fast with cones", "paper with cones", "fast by proposals"],
 )
 def test_it_learns_what_the_photos_show(config: Config, ball: Scene) -> None:
     model = trained(config, ball, 400 if config.preset == "fast" else 250)
     assert held_out_psnr(model, ball) > 17  # a blank picture: 11
+
+
+# --- samplers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sampler", "mist"),
+    [
+        ({}, Marcher, 0), ({"space": "contracted"}, Proposals, 0), ({"sampler": "proposals"}, Proposals, 0),
+        ({"space": "contracted", "sampler": "grid"}, Marcher, 1),
+    ],
+)  # fmt: skip
+def test_space_without_end_is_drawn_by_proposals(
+    options: dict[str, str], sampler: type, mist: float, ball: Scene
+) -> None:
+    model = Model.create(dataclasses.replace(FAST, **options), ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model.sampler, sampler) and model.space.first_log_density == mist
+    assert any("guide" in name for name in model.params) == (sampler is Proposals)
+
+
+def test_the_paper_preset_stays_as_it_is(ball: Scene) -> None:
+    config = dataclasses.replace(PAPER, space="contracted")
+    model = Model.create(config, ball, choose_core(), torch.device("cpu"))
+    assert isinstance(model.sampler, CoarseToFine) and model.space.first_log_density == 1
+    assert not any("guide" in name for name in model.params)
+
+
+def test_older_runs_go_on_as_they_began() -> None:
+    assert Config.kept({"depth": 3}).sampler == "grid" and Config.kept({"preset": "paper"}).sampler == "auto"
+    assert Config.kept({"sampler": "auto"}).sampler == "auto" == Config().sampler
 
 
 # --- networks ---------------------------------------------------------------------------------------------
@@ -118,6 +157,7 @@ def test_options_that_are_given_win_over_the_preset() -> None:
     ("options", "named"),
     [
         ({"preset": "quick"}, "preset"), ({"depth": 0}, "depth"), ({"width": 256}, "width"), ({"fine": 0}, "fine"),
+        ({"preset": "paper", "sampler": "grid"}, "sampler grid: the paper preset"), ({"sampler": "march"}, "sampler"),
         ({"raw_noise": -1.0}, "raw-noise"), ({"disparity": True}, "disparity"), ({"activation": "elu"}, "activation"),
         ({"antialias": True, "space": "ndc"}, "antialias"), ({"space": "ndc"}, "--space ndc"), ({"batch": 1}, "batch"),
     ],
@@ -175,7 +215,8 @@ def test_disparity_spreads_samples_over_space_without_end() -> None:
     space = Space(contracted=True, cascades=6)
     sampler = CoarseToFine(space, Slab(), choose_core(), 0.02, coarse=32, fine=1, disparity=True)
     t = torch.tensor([[0.02, 0.5, 1.0, 4.0, 30.0]])
-    torch.testing.assert_close(sampler.scale.distances(sampler.scale.of(t)), t)
+    back = choose_core().intervals(sampler.scale.of(t), space.half, True)
+    torch.testing.assert_close(torch.cat([back.t_start[:1], back.t_end])[None], t)
     samples = sampler.draw(Slab(), rays_along_z(1))[0].samples
     length = samples.t_end - samples.t_start
     assert float(length[-1] / length[0]) > 20
@@ -211,8 +252,9 @@ def test_lengths_on_the_way_to_the_unit_cube() -> None:
         for axis in range(3):
             offset = torch.zeros(3, dtype=torch.float64)
             offset[axis] = step
-            moved = (space.to_unit(xyz + offset) - space.to_unit(xyz - offset))[:, axis] / (2 * step)
-            torch.testing.assert_close(2 * moved, scale[:, axis], rtol=1e-4, atol=1e-7)
+            after, before = (space.to_cube(at, ReferenceCore(), -1, 1) for at in (xyz + offset, xyz - offset))
+            moved = (after - before)[:, axis] / (2 * step)
+            torch.testing.assert_close(moved, scale[:, axis], rtol=1e-4, atol=1e-7)
 
 
 # --- normalised device coordinates ------------------------------------------------------------------------
@@ -283,7 +325,7 @@ def test_photos_that_look_the_same_way_get_it_and_others_do_not(ahead: Scene, ba
 def test_all_that_the_photos_see_beyond_the_plane_lies_in_the_cube(ahead: Scene, ndc: NdcSpace) -> None:
     local = ndc.local(ahead.points.double())
     assert float((local.abs().amax(1) <= 1).double().mean()) > 0.98
-    ranges = ndc.ranges(ndc.local_rays(scene_rays(ahead)), 0.0)
+    ranges = ndc.ranges(ndc.local_rays(scene_rays(ahead)), 0.0, ReferenceCore())
     assert bool((ranges[:, 1] > ranges[:, 0]).all())
 
 
@@ -292,7 +334,7 @@ def test_rays_stay_lines_and_distances_come_back(ahead: Scene, ndc: NdcSpace) ->
     local = ndc.local_rays(rays)
     index = torch.arange(len(rays.origins))
     for share in (0.1, 0.5, 0.9):
-        t_local = share * ndc.ranges(local, 0.0)[:, 1]
+        t_local = share * ndc.ranges(local, 0.0, ReferenceCore())[:, 1]
         t = ndc.scene_distances(rays, t_local, index)
         xyz = rays.origins + t[:, None] * rays.directions
         torch.testing.assert_close(ndc.local(xyz), local.origins + t_local[:, None] * local.directions)
@@ -316,7 +358,7 @@ def test_densities_follow_how_space_is_stretched(ahead: Scene, ndc: NdcSpace) ->
 
 def test_rays_that_look_back_see_nothing(ndc: NdcSpace) -> None:
     back = Rays(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, -1.0]]), torch.zeros(1, dtype=torch.int64))
-    enter, leave = ndc.ranges(ndc.local_rays(back), 0.0)[0].tolist()
+    enter, leave = ndc.ranges(ndc.local_rays(back), 0.0, choose_core())[0].tolist()
     assert enter == leave
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, Positive, PositiveShare, Share, Within
@@ -55,3 +55,29 @@ class FieldConfig(ModelOptions):
     def chosen(self, device: str) -> dict[str, Any]:
         batch = 1 << 18 if device.startswith("cuda") else 1 << 16
         return {"batch": batch, "memory": round(free_memory(device) / 2**31, 2)}
+
+
+@dataclass
+class SampledConfig(FieldConfig):
+    """And the options of models whose samples may be proposed."""
+
+    sampler: Literal["auto", "grid", "proposals"] = "auto"
+    """Where rays have samples: where a grid says that there may be something, or where small fields propose to look;
+    auto: proposals where space has no end, else the grid."""
+    proposed_samples: Annotated[int, Within(8, 1024)] = 128
+    """Samples of a ray that the first of the small fields is looked at; the second is at half as many."""
+    ray_samples: Annotated[int, Within(4, 1024)] = 32
+    """Samples of a ray that are drawn with proposals."""
+
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**{"sampler": "grid", **values})
+
+    def check(self, model: str) -> None:
+        super().check(model)
+        if self.sampler not in ("auto", "grid", "proposals"):
+            raise NerfkitError(f"--{model}.sampler {self.sampler}: must be auto, grid or proposals")
+
+    def proposes(self, contracted: bool) -> bool:
+        """Whether samples are proposed, where space has an end or none."""
+        return self.sampler == "proposals" or (self.sampler == "auto" and contracted)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
-from nerfkit.models.fields.draw import Drawn, Field, opacity, places
+from nerfkit.models.fields.draw import Drawn, Field, opacities
 
 _SEEN = 0.02  # weight from which a sample may hold a part of the surface
 _PARTS = 4  # of such a sample and the gap before it
@@ -38,7 +38,7 @@ def refined(field: Field, rays_local: Rays, drawn: Drawn, core: RenderCore) -> D
     the one before, which shows nothing. So each is divided together with the length of a sample before it.
     """
     samples = _divided(_reaching_back(drawn.samples, drawn.weights > _SEEN), _PARTS)
-    alphas = opacity(field.density(*places(field, rays_local, samples)), samples)
+    alphas = opacities(field, rays_local, samples, core)
     _, transmittance, weights = core.composite(alphas, alphas[:, None], samples.offsets)
     return dataclasses.replace(drawn, transmittance=transmittance, weights=weights, samples=samples)
 

@@ -45,6 +45,7 @@ class Drawn:
     samples: Samples
     looked_at: int = 0  # samples whose density alone was computed
     losses: dict[str, Tensor] = field(default_factory=dict)  # what the sampler learns by, beside the photo
+    edges: Tensor | None = None  # [H, N + 1] between all of the samples, on the sampler's scale, where it has them
 
     @property
     def shaded(self) -> int:
@@ -104,25 +105,18 @@ def middles(samples: Samples) -> Tensor:
     return (samples.t_start + samples.t_end) / 2
 
 
-def points(rays: Rays, samples: Samples) -> Tensor:
-    """The samples' middles: [S, 3]."""
-    index = samples.ray_index
-    origins, directions = (rows.index_select(0, index) for rows in (rays.origins, rays.directions))
-    return torch.addcmul(origins, directions, middles(samples)[:, None])
-
-
-def places(field: Field, rays: Rays, samples: Samples) -> tuple[Tensor, Tensor | None]:
+def places(field: Field, rays: Rays, samples: Samples, core: RenderCore) -> tuple[Tensor, Tensor | None]:
     """Where a field is to be looked at for samples: means [S, 3] and, for a field of cones, variances [S, 3]."""
-    xyz = points(rays, samples)
+    xyz = core.sample_points(rays, samples)
     if not field.cones or rays.radii is None:
         return xyz, None
     shift, variance = cone_moments(rays, samples, rays.radii)
     return xyz + shift, variance
 
 
-def opacity(density: Tensor, samples: Samples) -> Tensor:
-    """``1 - exp(-density * length)`` (Max 1995, eq. 3): [S]."""
-    return -torch.expm1(-density * (samples.t_end - samples.t_start))
+def opacities(field: Field, rays: Rays, samples: Samples, core: RenderCore) -> Tensor:
+    """Of samples of a field, without their colours: [S]."""
+    return core.opacity(field.density(*places(field, rays, samples, core)), samples)[0]
 
 
 def composite(
@@ -135,11 +129,11 @@ def composite(
             their share of it: rays lie close together near a camera, where each step would else fill space with what
             suits one photo (Philip & Deschaintre 2023, "Floaters No More", eq. 3).
     """
-    xyz, variance = places(field, rays, samples)
+    xyz, variance = places(field, rays, samples, core)
     density, colors = field.shade(xyz, rays, samples.ray_index, variance)
-    if whole_from > 0 and density.requires_grad:
-        share = (middles(samples) / whole_from).clamp_max(1) ** 2
-        density.register_hook(lambda grad: grad * share)
-        colors.register_hook(lambda grad: grad * share[:, None])
-    rgb, transmittance, weights = core.composite(opacity(density, samples), colors, samples.offsets)
+    alphas, share = core.opacity(density, samples, whole_from if density.requires_grad else 0.0)
+    if share is not None:
+        of_colors = share[:, None]
+        colors.register_hook(lambda grad: grad * of_colors)
+    rgb, transmittance, weights = core.composite(alphas, colors, samples.offsets)
     return Drawn(rgb, transmittance, weights, samples, looked_at)

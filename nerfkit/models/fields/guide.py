@@ -24,14 +24,14 @@ class GuideField:
         device: torch.device | str = "cpu",
     ):  # fmt: skip
         """Args: log2_size: entries of a level, as a power of two. finest: cells along the last level's side."""
-        self.space = space
+        self.space, self.core = space, core
         grid = HashGrid(_LEVELS, _FEATURES, log2_size, _COARSEST, finest)
         self.network = HashNetwork(space, core, grid, (_WIDTH, 1), rng, device)
         self.params = self.network.params
         self.sample_bytes = 4 * (2 * grid.width + 3)
 
     def density(self, xyz_local: Tensor, variance: Tensor | None = None) -> Tensor:
-        return exp_density(self.network(xyz_local)[:, 0], self.space)
+        return exp_density(self.network(xyz_local), self.space, self.core)
 
     def shade(
         self, xyz_local: Tensor, rays: Rays, ray_index: Tensor, variance: Tensor | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Samples
+from nerfkit.contracts import RenderCore, Samples
 
 _BELOW_ONE = 1 - 2.0**-24
 _WITHIN = 0.999  # of its stratum, within which a place may lie: rounding must not make two change places
@@ -23,23 +24,18 @@ class Scale:
     def of(self, t: Tensor) -> Tensor:
         """Places on the scale of distances of any shape."""
         s = t / self.half
-        return torch.where(s < 1, s, 2 - 1 / s.clamp_min(1)) if self.disparity else s
-
-    def distances(self, s: Tensor) -> Tensor:
-        """The inverse of :meth:`of`."""
-        if self.disparity:
-            s = torch.where(s < 1, s, 1 / (2 - s).clamp_min(1e-6))
-        return s * self.half
+        return torch.minimum(s, 2 - s.clamp_min(1).reciprocal()) if self.disparity else s
 
 
 def even_edges(ends: Tensor, intervals: int, rng: torch.Generator | None) -> Tensor:
     """Ascending places between ``intervals`` intervals from end to end [H, 2]: [H, intervals + 1]; with ``rng`` at
     random in their strata."""
-    places = (torch.arange(intervals + 1, device=ends.device) / intervals).expand(len(ends), -1)
-    if rng is not None:
-        jitter = _WITHIN * (torch.rand(places.shape, generator=rng, device=ends.device) - 0.5)
-        places = (places + jitter / intervals).clamp(0, 1)
-    return ends[:, :1] + places * (ends[:, 1:] - ends[:, :1])
+    if rng is None:
+        places = _numbers(intervals + 1, ends.device) / intervals
+    else:
+        jitter = torch.rand(len(ends), intervals + 1, generator=rng, device=ends.device).sub_(0.5)
+        places = jitter.mul_(_WITHIN).add_(_numbers(intervals + 1, ends.device)).div_(intervals).clamp_(0, 1)
+    return torch.addcmul(ends[:, :1], places, ends[:, 1:] - ends[:, :1])
 
 
 def ascending(rays: int, count: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
@@ -48,15 +44,22 @@ def ascending(rays: int, count: int, rng: torch.Generator | None, device: torch.
         jitter = torch.full((rays, count), 0.5, device=device)
     else:
         jitter = torch.rand(rays, count, generator=rng, device=device)
-    return ((torch.arange(count, device=device) + jitter) / count).clamp_max(_BELOW_ONE)
+    return jitter.add_(_numbers(count, device)).div_(count).clamp_max_(_BELOW_ONE)
 
 
-def between(t: Tensor, hits: Tensor, rays: int) -> Samples:
-    """The intervals between distances [H, N + 1] on the rays ``hits`` [H] of all ``rays``; the others have none."""
-    count = t.shape[1] - 1
+def between(edges: Tensor, scale: Scale, core: RenderCore, hits: Tensor | None, rays: int) -> Samples:
+    """The intervals between edges [H, N + 1] on a scale, on the rays ``hits`` [H] of all ``rays``; the others have
+    none. Without ``hits`` there are edges of every ray."""
+    samples = core.intervals(edges, scale.half, scale.disparity)
+    if hits is None:
+        return samples
     counts = torch.zeros(rays + 1, dtype=torch.int32, device=hits.device)
-    counts[hits + 1] = count
-    return Samples(
-        t[:, :-1].reshape(-1), t[:, 1:].reshape(-1), counts.cumsum(0, dtype=torch.int32),
-        hits.to(torch.int32).repeat_interleave(count),
-    )  # fmt: skip
+    counts[hits + 1] = edges.shape[1] - 1
+    ray_index = hits.to(torch.int32).index_select(0, samples.ray_index)
+    return Samples(samples.t_start, samples.t_end, counts.cumsum(0, dtype=torch.int32), ray_index)
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(count: int, device: torch.device) -> Tensor:
+    """0 to count - 1, made once; not to be written to."""
+    return torch.arange(count, dtype=torch.float32, device=device)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
+from nerfkit.models.fields.draw import Drawn, Field, composite, opacities
 from nerfkit.models.fields.intervals import Scale
 from nerfkit.models.fields.occupied import OccupiedSpace
 from nerfkit.models.fields.rounds import in_rounds
@@ -46,11 +46,11 @@ class Marcher:
             return [composite(field, rays_local, self._seen(samples, alphas), self.core, len(alphas))]
         device = rays_local.origins.device
         jitter = torch.rand(len(rays_local.origins), generator=generator_on(device, rng), device=device)
-        ranges = self.space.ranges(rays_local, self.near)
+        ranges = self.space.ranges(rays_local, self.near, self.core)
         samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
         looked_at = len(samples.t_start)
         with torch.no_grad():
-            alphas = opacity(field.density(*places(field, rays_local, samples)), samples)
+            alphas = opacities(field, rays_local, samples, self.core)
             samples = self._seen(samples, alphas)
         return [composite(field, rays_local, samples, self.core, looked_at)]
 

@@ -22,7 +22,7 @@ from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
 from nerfkit.models.fields.depth import Colorless, distance_at, refined
-from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles, points
+from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ class FieldModel:
 
     def _distortion(self, drawn: Drawn) -> Tensor:
         """What is spread out along rays (Barron et al. 2022, eq. 15), on a scale where what is far counts little."""
-        start, end = (self.sampler.scale.of(t) for t in (drawn.samples.t_start, drawn.samples.t_end))
+        if drawn.edges is not None:
+            start, end = drawn.edges[:, :-1].reshape(-1), drawn.edges[:, 1:].reshape(-1)
+        else:
+            start, end = (self.sampler.scale.of(t) for t in (drawn.samples.t_start, drawn.samples.t_end))
         return self.core.distortion(drawn.weights, start, end, drawn.samples.offsets).mean()
 
     def _difference(self, rgb: Tensor, target: Tensor) -> Tensor:
@@ -286,7 +289,8 @@ class FieldModel:
         By differences over a tetrahedron's corners: the derivative itself tells of single cells of a hash grid (Li et
         al. 2023, Neuralangelo, section 3.2), and opacities count, since what is dense already has no side.
         """
-        xyz, reach = points(self.space.local_rays(rays), drawn.samples), _NORMAL_REACH * self.space.half
+        xyz = self.core.sample_points(self.space.local_rays(rays), drawn.samples)
+        reach = _NORMAL_REACH * self.space.half
         thinner = torch.zeros_like(xyz)
         for corner in xyz.new_tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5:
             opacity = -torch.expm1(-self.field.density(xyz + reach * corner) * reach)

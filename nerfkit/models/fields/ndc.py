@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerfkit import cameras
-from nerfkit.contracts import Rays
+from nerfkit.contracts import Rays, RenderCore
 from nerfkit.models.devices import constant
 from nerfkit.models.fields.space import Space
 
@@ -58,9 +58,9 @@ class NdcSpace(Space):
         along = torch.where(ahead, last - first, torch.ones_like(first))
         return Rays(first, torch.nn.functional.normalize(along, dim=1), rays.camera_index)
 
-    def ranges(self, rays_local: Rays, near: float) -> Tensor:
+    def ranges(self, rays_local: Rays, near: float, core: RenderCore) -> Tensor:
         """Of the cube; nothing is nearer than the plane, so that ``near`` plays no part."""
-        return super().ranges(rays_local, 0.0)
+        return super().ranges(rays_local, 0.0, core)
 
     def scene_distances(self, rays: Rays, t: Tensor, ray_index: Tensor) -> Tensor:
         origin = self._to_cam(rays.origins)[:, 2]

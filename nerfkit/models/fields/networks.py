@@ -32,7 +32,7 @@ class HashNetwork:
 
     def __call__(self, xyz_local: Tensor) -> Tensor:
         """Outputs [P, widths[-1]] at local points [P, 3]."""
-        features = self.core.hash_encode(self.space.to_unit(xyz_local), self.params["table"], self.grid)
+        features = self.core.hash_encode(self.space.to_cube(xyz_local, self.core), self.params["table"], self.grid)
         return self.core.mlp(features, self.params["density"], self.widths)
 
 
@@ -45,6 +45,6 @@ def uniform_weights(widths: Sequence[int], rng: torch.Generator) -> Tensor:
     return torch.cat(layers)
 
 
-def exp_density(log: Tensor, space: Space) -> Tensor:
-    """``exp`` of what a network gives, in units of the space's half side: the same for scenes of any size."""
-    return (log + space.first_log_density).clamp_max(_LARGEST_LOG).exp() / space.half
+def exp_density(outputs: Tensor, space: Space, core: RenderCore) -> Tensor:
+    """``exp`` of a network's first output [P, K], per half side of the space: the same for scenes of any size."""
+    return core.exp_density(outputs, space.first_log_density, _LARGEST_LOG, space.half)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.core.occupancy import Occupancy
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.draw import Drawn, Field, composite, opacity, places
+from nerfkit.models.fields.draw import Drawn, Field, composite, opacities
 from nerfkit.models.fields.intervals import Scale, ascending, between, even_edges
 from nerfkit.models.fields.space import Space
 
@@ -44,36 +45,35 @@ class Proposals:
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         learning = rng is not None and (self.count < _FIRST_STEPS or self.count % _LEARN_EVERY == 0)
-        ranges = self.space.ranges(rays_local, self.near)
+        ranges = self.space.ranges(rays_local, self.near, self.core)
         device, rays = ranges.device, len(ranges)
         rng = None if rng is None else generator_on(device, rng)
-        hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
-        edges = even_edges(self.scale.of(ranges[hits]), self.counts[0], rng)
+        # Where space has no end hardly a ray misses it, and a GPU would be waited for to tell which: their samples have
+        # no length.
+        hits = None if self.space.contracted else (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
+        edges = even_edges(self.scale.of(ranges if hits is None else ranges[hits]), self.counts[0], rng)
         proposed: list[tuple[Tensor, Tensor]] = []
         with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
             for guide, count in zip(self.guides, self.counts[1:], strict=True):
                 weights = self._weights(guide, rays_local, edges, hits)
                 proposed.append((edges, weights))
-                if len(hits):
-                    u = ascending(len(hits), count + 1, rng, device)
-                    edges = self.core.resample(edges, weights.detach() + _PADDING, u)
-                else:
-                    edges = edges[:, : count + 1]
-        samples = between(self.scale.distances(edges), hits, rays)
-        looked_at = len(hits) * sum(self.counts[:-1])
+                u = ascending(len(edges), count + 1, rng, device)
+                edges = self.core.resample(edges, weights.detach() + _PADDING, u)
+        samples = between(edges, self.scale, self.core, hits, rays)
+        looked_at = len(edges) * sum(self.counts[:-1])
         drawn = composite(field, rays_local, samples, self.core, looked_at, self.space.learnt_whole_from)
-        if learning and len(hits):
-            weights = drawn.weights.detach().view(len(hits), -1)
-            misses = [missed(*of_guide, edges, weights).mean() for of_guide in proposed]
+        if learning and len(edges):
+            weights = drawn.weights.detach().view(len(edges), -1)
+            misses = [self.core.missed(*of_guide, edges, weights).mean() for of_guide in proposed]
             drawn.losses["proposals"] = torch.stack(misses).sum()
-        return [drawn]
+        return [dataclasses.replace(drawn, edges=edges)]
 
-    def _weights(self, guide: Field, rays_local: Rays, edges: Tensor, hits: Tensor) -> Tensor:
+    def _weights(self, guide: Field, rays_local: Rays, edges: Tensor, hits: Tensor | None) -> Tensor:
         """What a guide sees in the intervals between ``edges`` [H, N + 1]: [H, N]."""
-        samples = between(self.scale.distances(edges), hits, len(rays_local.origins))
-        alphas = opacity(guide.density(*places(guide, rays_local, samples)), samples)
-        _, _, weights = self.core.composite(alphas, torch.zeros_like(alphas)[:, None], samples.offsets)
-        return weights.view(len(hits), edges.shape[1] - 1)
+        samples = between(edges, self.scale, self.core, hits, len(rays_local.origins))
+        alphas = opacities(guide, rays_local, samples, self.core)
+        _, _, weights = self.core.composite(alphas, alphas.new_empty(len(alphas), 0), samples.offsets)
+        return weights.view(len(edges), edges.shape[1] - 1)
 
     def after_step(self, field: Field, rng: torch.Generator) -> None:
         self.count += 1
@@ -100,21 +100,3 @@ class Proposals:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.count = int(state["count"])
-
-
-def missed(edges: Tensor, proposed: Tensor, finer: Tensor, weights: Tensor) -> Tensor:
-    """What weights are more than proposed ones allow (Barron et al. 2022, eq. 13): [R].
-
-    The weight of an interval can't be more than that of all proposed ones that overlap it; a guide that proposes too
-    much loses nothing by it, but its weights add up to no more than 1. Differentiable in ``proposed`` alone.
-
-    Args:
-        edges: [R, N + 1] ascending, between the intervals of ``proposed`` [R, N].
-        finer: [R, M + 1] ascending, between those of ``weights`` [R, M].
-    """
-    running = torch.nn.functional.pad(proposed.cumsum(1), (1, 0))  # [R, N + 1], before each edge
-    last = proposed.shape[1]
-    begin = (torch.searchsorted(edges, finer[:, :-1].contiguous(), right=True) - 1).clamp(0, last)
-    end = torch.searchsorted(edges, finer[:, 1:].contiguous()).clamp(0, last)
-    allowed = running.gather(1, end) - running.gather(1, begin)
-    return ((weights - allowed).clamp_min(0) ** 2 / (weights + 1e-7)).sum(1)

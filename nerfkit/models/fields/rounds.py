@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
-from nerfkit.models.fields.draw import Field, opacity, places
+from nerfkit.models.fields.draw import Field, opacities
 
 if TYPE_CHECKING:
     from nerfkit.models.fields.marcher import Marcher
@@ -34,7 +34,7 @@ def in_rounds(marcher: Marcher, field: Field, rays: Rays, dark: float) -> tuple[
 
 def _rounds(marcher: Marcher, field: Field, rays: Rays, dark: float) -> list[tuple[Tensor, Samples, Tensor]]:
     """Of each round: the rays [A] that take part, their samples, and the samples' opacities."""
-    ranges = marcher.space.ranges(rays, marcher.near)
+    ranges = marcher.space.ranges(rays, marcher.near, marcher.core)
     jitter, light = torch.full_like(ranges[:, 0], 0.5), torch.ones_like(ranges[:, 0])
     left = torch.arange(len(light), device=light.device)
     rounds, most, total = [], _FIRST_ROUND, 0
@@ -42,7 +42,7 @@ def _rounds(marcher: Marcher, field: Field, rays: Rays, dark: float) -> list[tup
         some = _some(rays, left)
         steps = dataclasses.replace(marcher.steps, most_samples=most)
         samples = marcher.core.march(some, ranges[left], jitter[left], marcher.occupied.grid, steps)
-        alphas = opacity(field.density(*places(field, some, samples)), samples)
+        alphas = opacities(field, some, samples, marcher.core)
         _, transmittance, _ = marcher.core.composite(alphas, alphas[:, None], samples.offsets)
         rounds.append((left, samples, alphas))
         light[left] *= transmittance

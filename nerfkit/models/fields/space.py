@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from nerfkit.contracts import Rays
+from nerfkit.contracts import Rays, RenderCore
 from nerfkit.models.devices import constant
 
 
@@ -57,25 +56,12 @@ class Space:
         """Local units in a scene unit at local points [P, 3], the mean of all directions: [P]."""
         return 1.0
 
-    def to_unit(self, xyz_local: Tensor) -> Tensor:
-        """Local points [P, 3] to the unit cube; the inside of the cube becomes its middle half if contracted."""
-        scaled = xyz_local / self.half
-        if not self.contracted:
-            return scaled / 2 + 0.5
-        return contract(scaled) / 4 + 0.5
+    def to_cube(self, xyz_local: Tensor, core: RenderCore, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Local points [P, 3] to the cube [low, high]^3, of which the inside of our cube is the middle half if
+        contracted; differentiable."""
+        scale = (high - low) / (4 if self.contracted else 2)
+        return core.to_cube(xyz_local, self.half, self.contracted, scale, (low + high) / 2)
 
-    def ranges(self, rays_local: Rays, near: float) -> Tensor:
+    def ranges(self, rays_local: Rays, near: float, core: RenderCore) -> Tensor:
         """Distances [R, 2] at which rays enter and leave the outermost cube; equal where they miss it."""
-        outer = self.half * 2 ** (self.cascades - 1)
-        inverse = 1 / rays_local.directions
-        first, second = (-outer - rays_local.origins) * inverse, (outer - rays_local.origins) * inverse
-        # A ray that runs along a face has 0 * inf there: it is inside or outside whatever its distance.
-        enter = torch.minimum(first, second).nan_to_num(nan=-torch.inf).amax(1).clamp_min(near)
-        leave = torch.maximum(first, second).nan_to_num(nan=torch.inf).amin(1)
-        return torch.stack([enter, torch.maximum(enter, leave)], 1)
-
-
-def contract(xyz: Tensor) -> Tensor:
-    """Points [P, 3] to the cube [-2, 2]^3: ``x`` where ``|x| <= 1``, else ``(2 - 1 / |x|) x / |x|`` (maximum norm)."""
-    size = xyz.abs().amax(-1, keepdim=True).clamp_min(1)
-    return xyz * ((2 - 1 / size) / size)
+        return core.ray_ranges(rays_local, self.half * 2 ** (self.cascades - 1), near)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, PositiveShare, Share, Within
-from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.config import SampledConfig
 
 _RAYS = 1024  # of a training step of the paper
 
 
 @dataclass
-class Config(FieldConfig):
+class Config(SampledConfig):
     """NeRF (Mildenhall et al. 2020). What is not given comes from the preset."""
 
     preset: Literal["fast", "paper"] = "fast"
     """paper: two wide networks, a coarse one that tells the fine one where to look, as published (days on a CPU); fast:
-    a small network that is marched through an occupancy grid."""
+    a small network that is drawn at samples by the sampler."""
     depth: Annotated[int, Within(1, 32)] | None = None
     """Hidden layers before density (paper 8, fast 4)."""
     width: Annotated[int, Within(2, 1024)] | None = None
@@ -44,6 +44,8 @@ class Config(FieldConfig):
     """Encode cones in place of points (mip-NeRF, Barron et al. 2021)."""
     bf16: bool | None = None
     """Run the wide network in bfloat16 (default: where the CPU computes in it)."""
+    distortion: NotNegative | None = None
+    """Weight of the loss on what is spread out along rays, against floaters (default: 0; smooth networks make few)."""
     loss: Literal["huber", "l2"] | None = None  # type: ignore[assignment]
     """How differences in colour are weighed (paper l2, fast huber)."""
     batch: Annotated[int, Within(1024)] | None = None
@@ -55,6 +57,13 @@ class Config(FieldConfig):
     """What is left of the learning rate at the end (paper 0.1, fast 0.03)."""
     lr_from: Share | None = None  # type: ignore[assignment]
     """Progress at which the learning rate begins to fall (paper 0, fast 0.3)."""
+
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**values) if values.get("preset") == "paper" else super().kept(values)
+
+    def proposes(self, contracted: bool) -> bool:
+        return self.preset == "fast" and super().proposes(contracted)
 
     def check(self, model: str) -> None:
         super().check(model)
@@ -68,7 +77,14 @@ class Config(FieldConfig):
                 f"use --{model}.preset paper"
             )
         if self.preset == "fast" and self.disparity is not None:
-            raise NerfkitError(f"--{model}.disparity: the fast preset marches rays; use it with --{model}.preset paper")
+            raise NerfkitError(
+                f"--{model}.disparity: the fast preset has no coarse samples; use it with --{model}.preset paper"
+            )
+        if self.preset == "paper" and self.sampler != "auto":
+            raise NerfkitError(
+                f"--{model}.sampler {self.sampler}: the paper preset's coarse network tells where samples lie; use it "
+                f"with --{model}.preset fast"
+            )
         if self.antialias and self.space == "ndc":
             raise NerfkitError(
                 f"--{model}.antialias: cones don't stay cones with --{model}.space ndc; leave out one of them"
@@ -78,10 +94,10 @@ class Config(FieldConfig):
         """And what the preset decides on."""
         if self.preset == "paper":
             return super().chosen(device) | {
-                "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
+                "distortion": 0.0, "depth": 8, "width": 256, "frequencies": 10, "activation": "relu", "loss": "l2",
                 "batch": _RAYS * (2 * self.coarse + self.fine), "lr": 5e-4, "final_lr": 0.1, "lr_from": 0.0,
             }  # fmt: skip
         return super().chosen(device) | {
-            "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
+            "distortion": 0.0, "depth": 4, "width": 64, "frequencies": 8, "activation": "exp", "loss": "huber",
             "batch": 1 << 17 if device.startswith("cuda") else 1 << 14, "lr": 1e-2, "final_lr": 0.03, "lr_from": 0.3,
         }  # fmt: skip

@@ -57,7 +57,7 @@ class NerfField:
 
     def _scaled(self, xyz_local: Tensor) -> Tensor:
         """Local points to [-1, 1]^3."""
-        return self.space.to_unit(xyz_local) * 2 - 1
+        return self.space.to_cube(xyz_local, self.core, -1.0, 1.0)
 
     def _density_of(self, hidden: Tensor) -> Tensor:
         """In units of the space's half side: the same for scenes of any size."""
@@ -69,7 +69,7 @@ class NerfField:
         elif self.activation == "softplus":
             density = functional.softplus(raw)
         else:
-            return exp_density(raw, self.space)
+            return exp_density(raw[:, None], self.space, self.core)
         return density / self.space.half
 
 

@@ -8,9 +8,9 @@ import torch
 
 from nerfkit.contracts import RenderCore
 from nerfkit.models.fields.draw import Sampler
-from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.model import FieldModel
-from nerfkit.models.fields.setup import check, samples_of, space_of
+from nerfkit.models.fields.sampling import sampled_space, sampler_of
+from nerfkit.models.fields.setup import check, samples_of
 from nerfkit.models.nerf.config import Config
 from nerfkit.models.nerf.field import NerfField
 from nerfkit.models.nerf.sampler import CoarseToFine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Model(FieldModel):
-    """A network from points to density and colour: two wide ones as published, or a small one that is marched."""
+    """A network from points to density and colour: two wide ones as published, or a small one."""
 
     name: ClassVar[str] = "nerf"
 
@@ -33,7 +33,7 @@ class Model(FieldModel):
         """
         config = config.for_device(str(device))
         check(config, scene, cls.name)
-        space, possible = space_of(scene, config, cones=config.antialias)
+        space, possible = sampled_space(scene, config, cones=config.antialias)
         rng = torch.Generator().manual_seed(1)
         if config.preset == "paper":
             step = 2 * space.half / (config.coarse + config.fine)
@@ -47,7 +47,7 @@ class Model(FieldModel):
             samples = samples_of(space, config)
             step = 2 * space.half * 3**0.5 / samples
             fine = NerfField(config, space, len(scene.train), core, step, rng, device)
-            sampler = Marcher(space, possible.to(device), core, samples, config.near)
-            params, betas = fine.params, (0.9, 0.99)
+            sampler, learnt = sampler_of(config, space, possible, core, rng, device)
+            params, betas = fine.params | learnt, (0.9, 0.99)
         groups = [{"name": name, "params": [param]} for name, param in params.items()]
         return cls(config, scene, core, device, sampler, fine, groups, betas=betas)

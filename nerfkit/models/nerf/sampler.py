@@ -31,17 +31,17 @@ class CoarseToFine:
         self.usual_samples = 2 * coarse + fine
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
-        ranges = self.space.ranges(rays_local, self.near)
+        ranges = self.space.ranges(rays_local, self.near, self.core)
         rng = None if rng is None else generator_on(ranges.device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
         edges = even_edges(self.scale.of(ranges[hits]), self.coarse, rng)
-        samples = between(self.scale.distances(edges), hits, len(ranges))
+        samples = between(edges, self.scale, self.core, hits, len(ranges))
         first = composite(self.field, rays_local, samples, self.core)
         weights = first.weights.detach().view(len(hits), self.coarse)
         if len(hits):
             more = self.core.resample(edges, weights, ascending(len(hits), self.fine, rng, edges.device))
             edges = torch.cat([edges, more], 1).sort(1).values
-        samples = between(self.scale.distances(edges), hits, len(ranges))
+        samples = between(edges, self.scale, self.core, hits, len(ranges))
         second = composite(field, rays_local, samples, self.core)
         return [first, second]
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import Degree, Within
 from nerfkit.machine import level_2_cache
-from nerfkit.models.fields.config import FieldConfig
+from nerfkit.models.fields.config import SampledConfig
 
 _SIZES = 14, 19  # least and largest that is chosen
 
 
 @dataclass
-class Config(FieldConfig):
+class Config(SampledConfig):
     """Hash-grid NGP (Müller et al. 2022). Everything scheduled is a function of progress, whatever the run's length."""
 
     levels: Annotated[int, Within(1, 32)] = 8
@@ -34,18 +34,6 @@ class Config(FieldConfig):
     """Hidden layers of the colour network; the density network has one."""
     sh_degree: Degree = 3
     """Degree of the spherical harmonics that directions are given as, 0 to 3."""
-
-    sampler: Literal["auto", "grid", "proposals"] = "auto"
-    """Where rays have samples: where a grid says that there may be something, or where small fields propose to look;
-    auto: proposals where space has no end, else the grid."""
-    proposed_samples: Annotated[int, Within(8, 1024)] = 128
-    """Samples of a ray that the first of the small fields is looked at; the second is at half as many."""
-    ray_samples: Annotated[int, Within(4, 1024)] = 32
-    """Samples of a ray that are drawn with proposals."""
-
-    @classmethod
-    def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**{"sampler": "grid", **values})
 
     def check(self, model: str) -> None:
         super().check(model)

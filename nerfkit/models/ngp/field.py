@@ -52,4 +52,4 @@ class NgpField:
         return self._density_of(geometry), colors
 
     def _density_of(self, geometry: Tensor) -> Tensor:
-        return exp_density(geometry[:, 0], self.space)
+        return exp_density(geometry, self.space, self.core)
