@@ -94,6 +94,8 @@ CASES = [
     of_32("bfe.u32 %r, %ra, 40, 4", 0, 0x12345),
     of_32("shf.l.wrap.b32 %r, %ra, %rb, 24", 0x44AABBCC, 0xAABBCCDD, 0x11223344),
     of_32("shf.r.wrap.b32 %r, %ra, %rb, 40", 0x44AABBCC, 0xAABBCCDD, 0x11223344),
+    of_32("dp2a.lo.u32.u32 %r, %ra, %rb, %rc", 5 + 3 * 7 + 2 * 4, 0x00020003, 0x09090407, 5),
+    of_32("dp2a.hi.u32.u32 %r, %ra, %rb, %rc", 5 + 3 * 7 + 2 * 4, 0x00020003, 0x04070909, 5),
     of_32("bmsk.clamp.b32 %r, %ra, %rb", 0b11100, 2, 3),
     of_32("prmt.b32 %r, %ra, %rb, 0x7610", 0x88771100, 0x33221100, 0x88776655),
     of_32("prmt.b32 %r, %ra, %rb, 0x0008", 0x808080FF, 0x00000080, 0),

@@ -284,6 +284,14 @@ def _bit_field(i: Instruction) -> str:
     return i.result(i.call(i.op, *kinds[i.op]))
 
 
+def _dot(i: Instruction) -> str:
+    """dp2a: two products of 16 by 8 bits, added up."""
+    if i.kinds != ["u32", "u32"]:
+        raise Unknown(i.text)
+    higher = 16 if i.one_of("hi", or_none=True) else 0
+    return i.result(f"two_products({i.value(1, 'u32')}, {i.value(2, 'u32')} >> {higher}, {i.value(3, 'u32')})")
+
+
 def _funnel(i: Instruction) -> str:
     """shf: 32 bits of two registers side by side."""
     if i.modifiers not in ({"l", "wrap"}, {"r", "wrap"}):
@@ -370,7 +378,7 @@ _HANDLERS: dict[str, Callable[[Instruction], str]] = {
     "bra": lambda i: f"goto {label(i.operands[0])};",
     "mov": _move, "ld": _load, "st": _store, "cvta": _change_space, "cvt": _convert, "setp": _compare,
     "selp": _select, "shf": _funnel, "bfind": _find_bit, "shfl": _shuffle, "vote": _vote, "match": _match,
-    "wmma": _tiles,
+    "wmma": _tiles, "dp2a": _dot,
 }  # fmt: skip
 
 

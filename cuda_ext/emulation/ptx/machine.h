@@ -168,6 +168,9 @@ template <class T>
 T bfe(T a, uint32_t from, uint32_t count) {
   return static_cast<T>(shifted_right(a, from & 0xff) & low_bits(count & 0xff));
 }
+inline uint32_t two_products(uint32_t a, uint32_t b, uint32_t sum) {
+  return sum + (a & 0xffff) * (b & 0xff) + (a >> 16) * (b >> 8 & 0xff);
+}
 inline uint32_t funnel_left(uint32_t low, uint32_t high, uint32_t by) {
   return static_cast<uint32_t>((uint64_t(high) << 32 | low) << (by & 31) >> 32);
 }
