@@ -172,9 +172,11 @@ def _has_gaussians(options: Options) -> bool:
 
 
 def _tell(out: Path, result: dict[str, Any], console: Console) -> None:
+    from nerfkit.cli.train import scores_in_words
+
     scores = result["metrics"]["eval"]
     if scores["views"]:
-        console.say(f"held-out photos: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
+        console.say(f"held-out photos: {scores_in_words(scores)}")
     files = [file for stage in ("render", "mesh", "export", "page") for file in result[stage]["files"]]
     for file in [*files, out / "report.html"]:
         size = Path(file).stat().st_size / 1e6 if Path(file).is_file() else 0

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nerfkit.train.observer import TrainObserver
     from nerfkit.train.run import Run
 
+_EXPOSED = 1.0  # dB that renders gain by their photos' exposure, where that is worth a word
+
 
 @dataclass
 class TrainOptions(TrainConfig):
@@ -237,9 +239,17 @@ def check_no_run(scene: Path) -> None:
         raise NerfkitError(f"{scene}: is a run, not a scene; go on with it by --resume, or train on its scene: {known}")
 
 
+def scores_in_words(scores: dict[str, Any]) -> str:
+    """PSNR and SSIM; where photos differ in exposure, which no render can foresee, also what is left without that."""
+    plain, matched = scores["psnr"], scores.get("color_matched_psnr")
+    beside = f" ({matched:.2f} dB in the exposure of each photo)" if matched and matched - plain > _EXPOSED else ""
+    similar = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
+    return f"PSNR {plain:.2f} dB{beside}{similar}"
+
+
 def summary(out: Path, metrics: dict[str, Any]) -> str:
     scores = metrics["eval"]
     quality = "no photos held out"
     if scores["views"]:
-        quality = f"PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f} on {scores['views']} held-out photos"
+        quality = f"{scores_in_words(scores)} on {scores['views']} held-out photos"
     return f"[bold]{out}[/]: {quality}, {metrics['steps']:,} steps in {metrics['seconds']:.0f} s"

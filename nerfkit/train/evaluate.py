@@ -21,7 +21,7 @@ from nerfkit.data.scene import Scene
 from nerfkit.files import atomic, write_text
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train import checkpoint
-from nerfkit.train.metrics import lpips, psnr, ssim
+from nerfkit.train.metrics import color_matched, lpips, psnr, ssim
 from nerfkit.train.run import Run
 
 
@@ -43,7 +43,8 @@ def evaluate(
         perceptual: measure LPIPS too, where its extra is installed.
 
     Returns:
-        ``views`` and the means of ``psnr`` (dB), ``ssim`` and ``lpips``; None where there is nothing to average.
+        ``views`` and the means of ``psnr`` (dB), ``color_matched_psnr`` (dB, see :class:`Measured`), ``ssim`` and
+        ``lpips``; None where there is nothing to average.
     """
     measured, distances = [], []
     for done, view in enumerate(views, 1):
@@ -65,20 +66,24 @@ class Measured:
     truth: Tensor
     psnr: float  # dB, 100 at most
     ssim: float | None  # None: smaller than SSIM's window
+    color_matched_psnr: float  # dB, once the render has the photo's exposure and white balance
 
 
 def measure(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Measured:
     """Draws a view and compares it with its photo, as :func:`evaluate` says; ``progress`` is told of the drawing."""
     render, truth = draw(model, view, progress), ground_truth(model, view)
     similar = ssim(render, truth) if min(truth.shape[:2]) >= 11 else None
-    return Measured(render, truth, min(psnr(render, truth), 100.0), similar)  # equal images: JSON has no infinity
+    plain, matched = psnr(render, truth), psnr(color_matched(render, truth), truth)
+    return Measured(render, truth, min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
 
 
 def mean_scores(measured: Sequence[Measured]) -> dict[str, Any]:
-    """``views`` and the means of ``psnr`` (dB) and ``ssim``; None where there is nothing to average."""
+    """``views`` and the means of ``psnr``, ``color_matched_psnr`` (dB) and ``ssim``; None where there is nothing to
+    average."""
     return {
         "views": len(measured),
         "psnr": _mean([one.psnr for one in measured]),
+        "color_matched_psnr": _mean([one.color_matched_psnr for one in measured]),
         "ssim": _mean([one.ssim for one in measured]),
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from nerfkit.limits import Count, Degree, Natural, NotNegative, PositiveShare, Share, Within
 from nerfkit.models.options import ModelOptions
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
+_DIFFERENT = 1 / 6  # stops; the bundled scene's photos, all alike, are 0.01 apart by the same measure
+
+log = logging.getLogger("nerfkit")
 
 
 @dataclass
@@ -33,6 +37,11 @@ class Config(ModelOptions):
     """Progress at which the photos reach their full size."""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
+    exposure: Literal["on", "off"] | None = None
+    """Whether each photo has an exposure and white balance of its own; renders have the mean of all (default: on where
+    the photos differ by more than a sixth of a stop)."""
+    exposure_lr: NotNegative = 5e-3
+    """First learning rate of the photos' exposures."""
     initial_opacity: PositiveShare = 0.1
     """Opacity of a Gaussian that starts from a sparse point."""
     means_lr: NotNegative = 3.2e-4
@@ -74,8 +83,12 @@ class Config(ModelOptions):
     noise_lr: NotNegative = 5e4
     """MCMC only: strength of the exploration noise."""
 
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**{"exposure": "off"} | values)
+
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
-        return {"cap": default_cap(scene, device)}
+        return {"cap": default_cap(scene, device), "exposure": self.exposure or default_exposure(scene)}
 
 
 def default_cap(scene: Scene, device: str) -> int:
@@ -83,3 +96,15 @@ def default_cap(scene: Scene, device: str) -> int:
     pixels = max(view.camera.width * view.camera.height for view in scene.views)
     share, least, most = _CAPS[device.partition(":")[0]]
     return min(max(int(share * pixels), least), most)
+
+
+def default_exposure(scene: Scene) -> Literal["on", "off"]:
+    """Whether the photos differ so much that one brightness for all would leave floaters and haze."""
+    from nerfkit.data import exposure
+
+    gains = exposure.gains(scene)
+    stops = 0.0 if gains is None else exposure.stops(gains)
+    if stops <= _DIFFERENT:
+        return "off"
+    log.info("the photos differ by %.1f stops in exposure: each gets its own, renders their mean", stops)
+    return "on"

@@ -14,12 +14,13 @@ from torch import Tensor
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
-from nerfkit.core.types import Layers, SplatStats, Target
+from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
 from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density, geometry
 from nerfkit.models.gaussians.config import Config, default_cap
+from nerfkit.models.gaussians.exposure import Exposures
 from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
@@ -58,6 +59,9 @@ class Model:
         self.optimizer = FusedAdam(groups, core)
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
+        self.exposures = Exposures(scene, core, config.exposure_lr, self.device) if config.exposure == "on" else None
+        if self.exposures is not None:
+            self.optimizers["exposures"] = self.exposures.optimizer
         self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
         self.stats = SplatStats.zeros(len(self), self.device)
         self.cap = config.cap or default_cap(scene, self.device.type)
@@ -98,7 +102,8 @@ class Model:
         self._rng = rng
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
-        index = self.scene.train[self.queue.pop()]
+        photo = self.queue.pop()
+        index = self.scene.train[photo]
         level = self._level(progress)
         background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
@@ -115,7 +120,8 @@ class Model:
         if self.config.sparse_adam and drawn.in_view is not None:
             self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
         target = self._target(index, background, level)
-        losses = {"photo": self.core.photometric_loss(drawn.image[:3], target, self.config.ssim_weight)}
+        image = self._exposed(drawn, photo, background)
+        losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
         if shaping:
             losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
             losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
@@ -124,6 +130,14 @@ class Model:
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
         return losses
+
+    def _exposed(self, drawn: Rasterized, photo: int, background: Tensor) -> Tensor:
+        """The drawn colours [3, H, W] as the training photo has them."""
+        if self.exposures is None:
+            return drawn.image[:3]
+        is_masked = self.scene.views[self.scene.train[photo]].mask() is not None
+        behind = (background.to(self.device), 1 - drawn.alpha) if is_masked else None
+        return self.exposures.expose(drawn.image[:3], photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
         """Whether this step is also for the surface: a share of them are, from some progress on."""
@@ -149,6 +163,10 @@ class Model:
         for group in self.optimizer.param_groups:
             final = self.config.means_final_lr if group["name"] == "means" else self.config.final_lr
             group["lr"] = group["base"] * final**progress
+        if self.exposures is not None:
+            self.exposures.set_rate(progress)
+            if not self.queue:
+                self.exposures.center()
 
     def _densify(self, target: int) -> None:
         if self.config.density == "mcmc":
@@ -272,6 +290,7 @@ class Model:
             "first_count": self.first_count,
             "events": self.events,
             "queue": self.queue,
+            "exposures": None if self.exposures is None else self.exposures.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -292,6 +311,8 @@ class Model:
         self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
+        if self.exposures is not None:
+            self.exposures.load_state_dict(state["exposures"])
 
 
 def _halved(camera: Cameras, level: int) -> Cameras:
