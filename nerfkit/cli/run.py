@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @dataclass
 class Options:
     photos: tyro.conf.Positional[Path]
-    """A folder of photos, a video, or a scene that has poses."""
+    """A folder of photos and videos, one video, or a scene that has poses."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Run folder (default: runs/SCENE/MODEL). The same command goes on where an earlier one stopped."""
     model: str = "gaussians"
     """The scene model to fit."""
     frames: Frames | None = None
-    """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
+    """Of a video, or of each: about how many of its frames become photos (default: 40 to 300, by how far the picture
+    moves)."""
     steps: Count | None = None
     """Length of the training in steps."""
     budget: str | None = None
