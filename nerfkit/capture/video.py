@@ -61,7 +61,8 @@ def extract(
         progress: hears of the stages ``frames``, those looked at, and ``photos of frames``, those written.
 
     Raises:
-        NerfkitError: not a readable video; the camera hardly moves; ``count`` below three; no space left.
+        UnusableVideo: not a readable video, or the camera hardly moves.
+        NerfkitError: ``count`` below three; no space left.
     """
     if count is not None and count < FEWEST:
         raise NerfkitError(f"--frames {count}: poses need at least {FEWEST} frames, 60 to 300 are a good number")
@@ -69,7 +70,7 @@ def extract(
     track = look(video, about, progress)
     chosen = choose(track, count, most)
     if len(chosen) < FEWEST:
-        raise NerfkitError(
+        raise decode.UnusableVideo(
             f"{video}: only {len(chosen)} of its {len(track.position)} frames differ, poses need at least {FEWEST}; "
             "walk around the subject while you film it"
         )

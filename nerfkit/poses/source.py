@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nerfkit.cache import Cache, key_of
 from nerfkit.capture import decode, panorama, photos, video
+from nerfkit.capture.decode import UnusableVideo
 from nerfkit.capture.photos import Photos
 from nerfkit.capture.walk import Found, shown
 from nerfkit.errors import NerfkitError
@@ -86,9 +87,9 @@ def _of_films(
     for film in films:
         try:
             if decode.header(film.path).spherical:
-                raise NerfkitError(f"{shown(film.path)}: is a 360-degree video, which goes alone; give the file itself")
+                raise UnusableVideo(f"{shown(film.path)}: is a 360-degree video, which goes alone; give the file itself")
             good.append(film)
-        except NerfkitError as error:
+        except UnusableVideo as error:
             _leave_out(film, error, unreadable)
     claim(out, given if stills is None else stills.folder)
     cache = Cache(out / ".cache")
@@ -99,9 +100,7 @@ def _of_films(
         try:
             _extract(film.path, folder / film.name, cache, _stage(film), options.frames, most, progress)
             taken.append(film)
-        except NerfkitError as error:
-            if options.frames is not None and options.frames < video.FEWEST:
-                raise
+        except UnusableVideo as error:
             _leave_out(film, error, unreadable)
     _keep_only(folder, [film.name for film in taken])
     frames = photos.find(folder, progress, fewest=0) if taken else Photos(folder, [], [])
@@ -127,7 +126,7 @@ def _check_flat(given: Path, stills: Photos | None, options: PoseOptions) -> Non
         )
 
 
-def _leave_out(film: Found, error: NerfkitError, unreadable: list[str]) -> None:
+def _leave_out(film: Found, error: UnusableVideo, unreadable: list[str]) -> None:
     log.warning("%s", f"left out: {error}")
     unreadable.append(film.name)
 

@@ -92,6 +92,20 @@ def test_videos_that_are_no_good_are_left_out(
         taken(given, tmp_path / "other")
 
 
+def test_a_full_disk_is_no_fault_of_a_video(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise NerfkitError("frames: no space left to write it")
+
+    shutil.copy(two[0], tmp_path / "walk.mp4")
+    monkeypatch.setattr(video, "_write", full)
+    with pytest.raises(NerfkitError, match="no space left"):
+        taken(tmp_path, tmp_path / "out")
+    with pytest.raises(NerfkitError, match="--frames 2: poses need at least 3 frames"):
+        taken(tmp_path, tmp_path / "out", 2)
+
+
 def test_several_videos_give_together_as_many_frames_as_one(two: tuple[Path, Path], tmp_path: Path) -> None:
     given = tmp_path / "given"
     given.mkdir()
