@@ -87,7 +87,9 @@ def _of_films(
     for film in films:
         try:
             if decode.header(film.path).spherical:
-                raise UnusableVideo(f"{shown(film.path)}: is a 360-degree video, which goes alone; give the file itself")
+                raise UnusableVideo(
+                    f"{shown(film.path)}: is a 360-degree video, which goes alone; give the file itself"
+                )
             good.append(film)
         except UnusableVideo as error:
             _leave_out(film, error, unreadable)
