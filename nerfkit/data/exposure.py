@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from nerfkit.contracts import Cameras
 from nerfkit.data.scene import PhotoView, Scene
 
 TOE = 0.055  # an exposure changes an sRGB value s so that s + TOE is multiplied: IEC 61966-2-1, above its linear part
@@ -42,14 +43,19 @@ def stops(gains: Tensor) -> float:
     return float(_GAMMA * gains.log2().mean(1).std(correction=0))
 
 
-def _log_gain(view: PhotoView, points: Tensor, colors: Tensor) -> Tensor | None:
-    """The median of the logarithm of photo over point [3]; None where too few points are in the photo."""
-    camera = view.camera
+def pixels_of(points: Tensor, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a pinhole camera (C = 1) would see points [P, 3]: columns and rows [P] int64, and whether within its
+    picture [P]; hidden ones too."""
     local = points @ camera.cam_from_world[0, :3, :3].T + camera.cam_from_world[0, :3, 3]
     fx, fy, cx, cy = camera.intrinsics[0].tolist()
     depth = local[:, 2].clamp_min(_NEAR)
     x, y = (fx * local[:, 0] / depth + cx).floor().long(), (fy * local[:, 1] / depth + cy).floor().long()
-    inside = (local[:, 2] > _NEAR) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+    return x, y, (local[:, 2] > _NEAR) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+
+
+def _log_gain(view: PhotoView, points: Tensor, colors: Tensor) -> Tensor | None:
+    """The median of the logarithm of photo over point [3]; None where too few points are in the photo."""
+    x, y, inside = pixels_of(points, view.camera)
     x, y, colors = x[inside], y[inside], colors[inside]
     seen = view.image()[y, x].float() / 255
     comparable = ((seen > _RANGE[0]) & (seen < _RANGE[1])).all(1)

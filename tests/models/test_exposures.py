@@ -27,20 +27,18 @@ STOPS = torch.tensor([-1.0, 0.6, -0.3, 0.9, 0.2, -0.7, 0.4, -0.1])  # of each ph
 
 
 class View:
-    """A drawn photo at some exposure, with its right half masked if wished."""
+    """A drawn photo at some exposure."""
 
-    def __init__(self, name: str, camera: Cameras, pixels: Tensor, masked: bool = False):
-        self.name, self.camera, self.pixels, self.masked = name, camera, pixels, masked
+    mask_path = None
+
+    def __init__(self, name: str, camera: Cameras, pixels: Tensor):
+        self.name, self.camera, self.pixels = name, camera, pixels
 
     def image(self) -> Tensor:
         return self.pixels
 
     def mask(self) -> Tensor | None:
-        if not self.masked:
-            return None
-        mask = torch.full(self.pixels.shape[:2], 255, dtype=torch.uint8)
-        mask[:, SIDE // 2 :] = 0
-        return mask
+        return None
 
 
 def exposed(srgb: Tensor, stops: float) -> Tensor:

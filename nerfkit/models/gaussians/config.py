@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
-_DIFFERENT = 1 / 6  # stops; the bundled scene's photos, all alike, are 0.01 apart by the same measure
+_DIFFERENT = 0.25  # stops; by the same measure photos taken at one exposure are 0.01 apart, fox 0.1
 
 log = logging.getLogger("nerfkit")
 
@@ -37,9 +37,12 @@ class Config(ModelOptions):
     """Progress at which the photos reach their full size."""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
+    masks: Literal["ignore", "empty"] | None = None
+    """What mask files mean: pixels to leave out, since something stands before the scene there, or that nothing is
+    there (default: as the sparse points tell; transparent pixels are empty)."""
     exposure: Literal["on", "off"] | None = None
     """Whether each photo has an exposure and white balance of its own; renders have the mean of all (default: on where
-    the photos differ by more than a sixth of a stop)."""
+    the photos differ by more than a quarter of a stop)."""
     exposure_lr: NotNegative = 5e-3
     """First learning rate of the photos' exposures."""
     initial_opacity: PositiveShare = 0.1
@@ -85,10 +88,14 @@ class Config(ModelOptions):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**{"exposure": "off"} | values)
+        return cls(**{"exposure": "off", "masks": "empty"} | values)
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
-        return {"cap": default_cap(scene, device), "exposure": self.exposure or default_exposure(scene)}
+        return {
+            "cap": default_cap(scene, device),
+            "exposure": self.exposure or default_exposure(scene),
+            "masks": self.masks or default_masks(scene),
+        }
 
 
 def default_cap(scene: Scene, device: str) -> int:
@@ -108,3 +115,13 @@ def default_exposure(scene: Scene) -> Literal["on", "off"]:
         return "off"
     log.info("the photos differ by %.1f stops in exposure: each gets its own, renders their mean", stops)
     return "on"
+
+
+def default_masks(scene: Scene) -> Literal["ignore", "empty"]:
+    """Whether mask files leave pixels out, or say that nothing is there."""
+    from nerfkit.data.masks import hide_the_scene
+
+    if not hide_the_scene(scene):
+        return "empty"
+    log.info("masks hide what stands before the scene: these pixels are left out (else: --gaussians.masks empty)")
+    return "ignore"

@@ -34,7 +34,7 @@ from nerfkit.models.gaussians.parameters import (
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import Scene
+    from nerfkit.data.scene import PhotoView, Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
@@ -68,7 +68,10 @@ class Model:
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
-        self._targets: OrderedDict[int, Target] = OrderedDict()  # of the photos at the current level
+        self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
+        self._targets: OrderedDict[int, tuple[Target, Tensor | None]] = (
+            OrderedDict()
+        )  # of the photos at the current level
         self._targets_level = 0
         self._target_room = room_for_photos(self.device)
         self._photos = ResidentPhotos(self.device)
@@ -119,8 +122,10 @@ class Model:
         )
         if self.config.sparse_adam and drawn.in_view is not None:
             self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
-        target = self._target(index, background, level)
+        target, shown = self._target(index, background, level)
         image = self._exposed(drawn, photo, background)
+        if shown is not None:  # what is hidden is as it should be: nothing is learned of it
+            image = torch.lerp(target.planes, image, shown)
         losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
         if shaping:
             losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
@@ -135,8 +140,8 @@ class Model:
         """The drawn colours [3, H, W] as the training photo has them."""
         if self.exposures is None:
             return drawn.image[:3]
-        is_masked = self.scene.views[self.scene.train[photo]].mask() is not None
-        behind = (background.to(self.device), 1 - drawn.alpha) if is_masked else None
+        is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].mask() is not None
+        behind = (background.to(self.device), 1 - drawn.alpha) if is_cut_out else None
         return self.exposures.expose(drawn.image[:3], photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
@@ -206,25 +211,31 @@ class Model:
             return 0
         return config.coarse_levels - int(progress / config.coarse_until * config.coarse_levels)
 
-    def _target(self, index: int, background: Tensor, level: int) -> Target:
-        """The photo over the background, prepared for the loss; kept where the background stays the same."""
-        if self._background_kind() == "random" and self.scene.has_alpha:
-            return self.core.target(self._planes(index, background, level))
+    def _target(self, index: int, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
+        """The photo over the background, prepared for the loss, and how much of each pixel [H, W] counts where not all
+        do; kept where the background stays the same."""
+        view = self.scene.views[index]
+        if self._background_kind() == "random" and not self.ignores_masks and view.mask() is not None:
+            return self._prepared(view, background, level)
         if level != self._targets_level:
             self._targets.clear()
             self._targets_level = level
         if index in self._targets:
             self._targets.move_to_end(index)
             return self._targets[index]
-        target = self.core.target(self._planes(index, background, level))
-        self._targets[index] = target
-        while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > self._target_room:
+        made = self._targets[index] = self._prepared(view, background, level)
+        while len(self._targets) > 1 and len(self._targets) * made[0].planes.nbytes * 3 > self._target_room:
             self._targets.popitem(last=False)
-        return target
+        return made
 
-    def _planes(self, index: int, background: Tensor, level: int) -> Tensor:
-        view = self.scene.views[index]
-        return _planes(*self._photos.get(view), view.camera, sent(background, self.device), level)
+    def _prepared(self, view: PhotoView, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
+        photo, mask = self._photos.get(view)
+        if not self.ignores_masks or mask is None:
+            planes = _planes(photo, mask, view.camera, sent(background, self.device), level)
+            return self.core.target(planes), None
+        planes = _planes(photo, None, view.camera, sent(background, self.device), level)
+        shown = _shrunk(mask[None].float() / 255, view.camera, level)[0]
+        return self.core.target(planes), shown
 
     # --- use ----------------------------------------------------------------------------------------------
 
@@ -327,7 +338,12 @@ def _planes(photo: Tensor, mask: Tensor | None, full: Cameras, background: Tenso
     if mask is not None:
         alpha = mask.float() / 255
         planes = planes * alpha + background[:, None, None] * (1 - alpha)
+    return _shrunk(planes, full, level).contiguous()
+
+
+def _shrunk(planes: Tensor, full: Cameras, level: int) -> Tensor:
+    """Planes [C, H, W] averaged over blocks."""
     camera = _halved(full, level)
-    if (camera.width, camera.height) != (full.width, full.height):
-        planes = torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
-    return planes.contiguous()
+    if (camera.width, camera.height) == (full.width, full.height):
+        return planes
+    return torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
