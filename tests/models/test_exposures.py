@@ -15,7 +15,7 @@ from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data import exposure
-from nerfkit.models.gaussians.config import Config, default_exposure
+from nerfkit.models.gaussians.config import Config, default_background, default_exposure
 from nerfkit.models.gaussians.exposure import Exposures
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
@@ -107,7 +107,7 @@ def test_renders_have_the_mean_exposure_of_all_photos(scenes: dict[str, Any]) ->
 
 def trained(scenes: dict[str, Any], choice: Any, steps: int = 160) -> tuple[Model, float]:
     """A model of the differing photos, and the PSNR of its renders beside the photos as all alike."""
-    config = Config(cap=600, exposure=choice, sh_degree=0, densify_events=0, coarse_levels=0)
+    config = Config(cap=600, exposure=choice, sh_degree=0, densify_events=0, coarse_levels=0, background="black")
     model = Model.create(config, scenes["different"], choose_core(), CPU)
     rng = torch.Generator().manual_seed(0)
     for step in range(steps):
@@ -154,3 +154,36 @@ def test_mean_of_all_maps_is_the_identity(scenes: dict[str, Any]) -> None:
     exposures.center()
     assert torch.stack(exposures.offsets).mean(0).abs().max() < 1e-6
     assert float((exposures.offsets[3] - exposures.offsets[4]).detach().mean()) > 0.25
+
+
+def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
+    """What is black could as well be a hole in front of black."""
+    seen = {}
+    for background in ("auto", "black"):
+        scene = SimpleNamespace(**vars(scenes["alike"]))
+        scene.views = [View(view.name, view.camera, torch.zeros_like(view.pixels)) for view in scene.views]
+        config: Any = Config(cap=600, sh_degree=0, densify_events=0, coarse_levels=0, background=background)
+        model = Model.create(config, scene, choose_core(), CPU)
+        rng = torch.Generator().manual_seed(0)
+        for step in range(150):
+            sum(model.losses(step / 150, rng).values()).backward()  # type: ignore[union-attr]
+            model.optimizer.step()
+            model.optimizer.zero_grad(set_to_none=True)
+        found = model.render(scene.views[0].camera, frozenset({"rgb", "alpha"}))
+        assert found.rgb is not None and found.alpha is not None and found.background is not None
+        assert float(found.rgb[16:32, 16:32].mean()) < 0.15 and (found.background == 0).all()
+        seen[background] = float(found.alpha[16:32, 16:32].mean())
+    assert seen["auto"] > 0.9 and seen["black"] < 0.6, seen
+
+
+def test_a_plain_backdrop_is_the_background(scenes: dict[str, Any]) -> None:
+    assert default_background(scenes["alike"]) == "black"  # the ball is before black
+    scene = SimpleNamespace(**vars(scenes["alike"]))
+    scene.views = [View(view.name, view.camera, 255 - view.pixels) for view in scene.views]
+    assert default_background(scene) == "white"
+    scene.has_alpha = True
+    assert default_background(scene) == "auto"
+    scene.has_alpha = False
+    scene.views = [View(view.name, view.camera, view.pixels.clamp(20, 235)) for view in scene.views]
+    assert default_background(scene) == "auto"
+    assert Config(background="black").for_scene(scene, "cpu").background == "black"

@@ -83,6 +83,7 @@ def test_points_tell_what_masks_mean(scenes: dict[str, Any]) -> None:
 
 
 def trained(scene: Any, masks: Any, **options: Any) -> Model:
+    options = {"background": "black"} | options
     config = Config(cap=600, masks=masks, exposure="off", sh_degree=0, densify_events=0, **options)
     model = Model.create(config, scene, choose_core(), CPU)
     rng = torch.Generator().manual_seed(0)

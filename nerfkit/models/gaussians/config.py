@@ -29,8 +29,10 @@ class Config(ModelOptions):
     """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
     density: Literal["split", "mcmc"] = "split"
     """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
-    background: Literal["auto", "random", "black", "white"] = "auto"
-    """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    background: Literal["auto", "random", "black", "white"] | None = None
+    """What is behind the scene; auto: random colours while training, before which nothing solid can stay see-through,
+    and in renders black, or white for photos with an alpha channel (default: black or white where the photos show that
+    along their borders, else auto)."""
     coarse_levels: Annotated[int, Within(0, 8)] = 2
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
     coarse_until: Share = 0.4
@@ -95,6 +97,7 @@ class Config(ModelOptions):
             "cap": default_cap(scene, device),
             "exposure": self.exposure or default_exposure(scene),
             "masks": self.masks or default_masks(scene),
+            "background": self.background or default_background(scene),
         }
 
 
@@ -115,6 +118,13 @@ def default_exposure(scene: Scene) -> Literal["on", "off"]:
         return "off"
     log.info("the photos differ by %.1f stops in exposure: each gets its own, renders their mean", stops)
     return "on"
+
+
+def default_background(scene: Scene) -> Literal["auto", "black", "white"]:
+    """A plain backdrop need not be learned."""
+    from nerfkit.data.backdrop import backdrop
+
+    return (None if scene.has_alpha else backdrop(scene)) or "auto"
 
 
 def default_masks(scene: Scene) -> Literal["ignore", "empty"]:

@@ -62,7 +62,8 @@ class Model:
         self.exposures = Exposures(scene, core, config.exposure_lr, self.device) if config.exposure == "on" else None
         if self.exposures is not None:
             self.optimizers["exposures"] = self.exposures.optimizer
-        self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
+        is_white = scene.has_alpha if config.background in (None, "auto") else config.background != "black"
+        self.background = torch.ones(3) if is_white else torch.zeros(3)  # of renders
         self.stats = SplatStats.zeros(len(self), self.device)
         self.cap = config.cap or default_cap(scene, self.device.type)
         self.first_count = len(self)
@@ -108,7 +109,7 @@ class Model:
         photo = self.queue.pop()
         index = self.scene.train[photo]
         level = self._level(progress)
-        background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
+        background = torch.rand(3, generator=rng) if self._is_random_behind() else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
         camera = _halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
@@ -195,10 +196,9 @@ class Model:
     def _set_sh_columns(self) -> None:
         self._group("sh")["columns"] = sh_columns(self.params["sh"].shape[1])
 
-    def _background_kind(self) -> str:
-        if self.config.background != "auto":
-            return self.config.background
-        return "random" if self.scene.has_alpha else "black"
+    def _is_random_behind(self) -> bool:
+        """Whether each step has another colour behind the scene. Before black, dark things are learned as holes."""
+        return self.config.background in (None, "auto", "random")
 
     def _level(self, progress: float) -> int:
         """How often the photos' sides are halved at this point of the training.
@@ -215,7 +215,7 @@ class Model:
         """The photo over the background, prepared for the loss, and how much of each pixel [H, W] counts where not all
         do; kept where the background stays the same."""
         view = self.scene.views[index]
-        if self._background_kind() == "random" and not self.ignores_masks and view.mask() is not None:
+        if self._is_random_behind() and not self.ignores_masks and view.mask() is not None:
             return self._prepared(view, background, level)
         if level != self._targets_level:
             self._targets.clear()
