@@ -136,6 +136,15 @@ def test_state_comes_back(scenes: dict[str, Any]) -> None:
     assert all(torch.equal(mine[name], its[name]) for name in ("offsets", "m", "v"))
 
 
+def test_a_run_is_drawn_without_its_photos(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = trained(scenes, "on", steps=5)
+    monkeypatch.setattr(View, "image", lambda self: pytest.fail("the photo is gone"))
+    other = Model.create(model.config, scenes["different"], choose_core(), CPU)
+    other.load_state_dict(model.state_dict())
+    camera = scenes["different"].views[0].camera
+    assert torch.equal(other.render(camera).rgb, model.render(camera).rgb)  # type: ignore[arg-type]
+
+
 def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None:
     exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
     background, alpha = torch.tensor([0.2, 0.9, 0.4]), torch.zeros(4, 5)
@@ -149,6 +158,7 @@ def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None
 
 def test_mean_of_all_maps_is_the_identity(scenes: dict[str, Any]) -> None:
     exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
+    exposures.begin()
     with torch.no_grad():
         exposures.offsets[3] += 0.3
     exposures.center()

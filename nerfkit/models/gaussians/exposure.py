@@ -25,9 +25,10 @@ class Exposures:
     """
 
     def __init__(self, scene: Scene, core: RenderCore, lr: float, device: torch.device):
-        self.lr, self.device = lr, device
+        self.scene, self.lr, self.device = scene, lr, device
         self.identity = torch.eye(3, 4, device=device)
-        self.offsets = [offset.requires_grad_() for offset in _initial(scene).to(device)]  # T of [3, 4]
+        self.offsets = [torch.zeros(3, 4, device=device).requires_grad_() for _ in scene.train]
+        self.has_begun = False  # not before training: a run is drawn without its photos
         self.optimizer = FusedAdam([{"params": self.offsets, "lr": lr}], core)
 
     def expose(self, image: Tensor, photo: int, behind: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -37,6 +38,8 @@ class Exposures:
             behind: the background [3] and how much of it is seen [H, W], where the photo has it too as it is: behind a
                 mask.
         """
+        if not self.has_begun:
+            self.begin()
         matrix = self.identity + self.offsets[photo]
         flat = torch.addmm(matrix[:, 3:], matrix[:, :3], image.flatten(1)).view_as(image)
         if behind is None:
@@ -44,6 +47,13 @@ class Exposures:
         background, share = behind
         left = background - (matrix[:, :3] @ background + matrix[:, 3])
         return flat + left[:, None, None] * share
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Sets the maps to what the sparse points tell."""
+        self.has_begun = True
+        for offset, first in zip(self.offsets, _initial(self.scene)):
+            offset.copy_(first)
 
     @torch.no_grad()
     def center(self) -> None:
@@ -67,6 +77,7 @@ class Exposures:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.has_begun = True
         for index, offset in enumerate(self.offsets):
             offset.copy_(state["offsets"][index])
             moments = {name: state[name][index].to(self.device, copy=True) for name in ("m", "v")}
