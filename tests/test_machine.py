@@ -60,7 +60,7 @@ def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("ngp", {"levels": 4, "color_layers": 0}, {"width": 32}),
         ("nerf", {"preset": "paper", "lr_from": 0.0, "disparity": False}, {"depth": 4}),
-        ("gaussians", {"cap": 5}, {"cap": 6}),
+        ("gaussians", {"cap": 5, "masks": "ignore", "exposure": "on"}, {"cap": 6}),
     ],
 )
 def test_a_run_of_a_gpu_goes_on_elsewhere_as_it_began(

@@ -27,6 +27,10 @@ _SQUARE = "scale=w='trunc(iw*max(sar,1)+0.5)':h='trunc(ih*max(1/sar,1)+0.5)':fla
 _REFERENCE_WHITE = 203  # cd/m2 of diffuse white in HDR video: ITU-R BT.2408
 
 
+class UnusableVideo(NerfkitError):
+    """A video that gives no photos, whatever is done with it."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a video's header says."""
@@ -51,23 +55,23 @@ def header(video: Path) -> Header:
     """Reads the header of ``video``.
 
     Raises:
-        NerfkitError: no such file, empty, no video in it (sound alone), or no video file at all.
+        UnusableVideo: no such file, empty, no video in it (sound alone), or no video file at all.
     """
     if not video.is_file():
-        raise NerfkitError(f"{video}: no such file; check the path of the video")
+        raise UnusableVideo(f"{video}: no such file; check the path of the video")
     if video.stat().st_size == 0:
-        raise NerfkitError(f"{video}: an empty file; copy the video again")
+        raise UnusableVideo(f"{video}: an empty file; copy the video again")
     done = subprocess.run([_ffmpeg(), "-hide_banner", "-i", _url(video)], capture_output=True, stdin=subprocess.DEVNULL)
     words = done.stderr.decode(errors="replace")
     streams = [line for line in words.splitlines() if re.match(r"\s*Stream #", line)]
     if not streams:
-        raise NerfkitError(f"{video}: cannot be read as a video ({_reason(words)}); copy or export it again")
+        raise UnusableVideo(f"{video}: cannot be read as a video ({_reason(words)}); copy or export it again")
     line = next((line for line in streams if "Video:" in line and "(attached pic)" not in line), None)
     if line is None:
-        raise NerfkitError(f"{video}: has no pictures, only {_kinds(streams)}; give a video")
+        raise UnusableVideo(f"{video}: has no pictures, only {_kinds(streams)}; give a video")
     size = re.search(r"[ ,](\d{2,5})x(\d{2,5})", line)
     if size is None:
-        raise NerfkitError(f"{video}: its pictures have no size; it is damaged: copy or export it again")
+        raise UnusableVideo(f"{video}: its pictures have no size; it is damaged: copy or export it again")
     rate = re.search(r"([\d.]+)(k?) fps", line) or re.search(r"([\d.]+)(k?) tbr", line)
     length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", words)
     return Header(
@@ -109,7 +113,7 @@ def stream(video: Path, filters: str, codec: str, count: int | None = None) -> I
     At most one frame is in memory.
 
     Raises:
-        NerfkitError: nothing can be decoded. A video that breaks off gives what it has.
+        UnusableVideo: nothing can be decoded. A video that breaks off gives what it has.
     """
     command = [
         _ffmpeg(), "-nostdin", "-v", "error", "-i", _url(video), "-map", "0:V:0", "-vf", filters,
@@ -133,7 +137,7 @@ def stream(video: Path, filters: str, codec: str, count: int | None = None) -> I
         if given == 0:
             words.seek(0)
             reason = _reason(words.read().decode(errors="replace"))
-            raise NerfkitError(f"{video}: no picture of it can be decoded ({reason}); copy or export it again")
+            raise UnusableVideo(f"{video}: no picture of it can be decoded ({reason}); copy or export it again")
 
 
 def _read(pipe: IO[bytes]) -> Picture | None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nerfkit.capture import exif, masks, pixels, walk
 from nerfkit.capture.panorama import View
 from nerfkit.capture.threads import threads
-from nerfkit.capture.video import SUFFIXES as VIDEO_SUFFIXES
-from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, Found, shown
+from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, VIDEO_SUFFIXES, Found, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
@@ -89,7 +88,7 @@ class UprightFolder:
     names: dict[str, Photo]  # file name in ``folder`` -> the photo it shows
 
 
-def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None) -> Photos:
+def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None, fewest: int = FEWEST) -> Photos:
     """The photos in ``folder`` and its subfolders, or in its ``images``, ``photos`` or ``input`` where that has any
     and ``folder`` itself has none.
 
@@ -98,9 +97,10 @@ def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None 
 
     Args:
         mask_folder: masks of the photos; by default those in folders ``masks`` (:class:`nerfkit.capture.masks.Finder`).
+        fewest: readable photos that there must be; fewer do where others come from elsewhere.
 
     Raises:
-        NerfkitError: no such folder, no photos in it, or fewer than three readable ones; masks that can't be used.
+        NerfkitError: no such folder, no photos in it, or too few readable ones; masks that can't be used.
     """
     files = _photo_files(folder, mask_folder)
     finder = masks.Finder(files.folder, mask_folder)
@@ -117,7 +117,7 @@ def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None 
             photos.append(photo)
             resized += [shown(photo.mask)] if mask_is_resized and photo.mask is not None else []
     photos, duplicates = _once(photos)
-    if len(photos) < FEWEST:
+    if len(photos) < fewest:
         raise NerfkitError(_too_few(files, len(photos), bool(unreadable), bool(duplicates)))
     _warn_of_masks(photos, resized, mask_folder)
     return Photos(files.folder, photos, sorted(unreadable), duplicates)
@@ -126,11 +126,12 @@ def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None 
 def upright(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet) -> UprightFolder:
     """Where all photos lie upright: their own folder if they do already, else ``folder``, which is filled.
 
-    Photos that EXIF says are turned are written anew (JPEG at quality 95 without chroma subsampling, other
-    formats without loss), and so are those that COLMAP, OpenCV or browsers cannot read or show in other colours; all
-    others are linked, or copied where links aren't possible. EXIF stays, without the orientation tag.
+    Photos of different folders are brought together. Photos that EXIF says are turned are written anew (JPEG at quality
+    95 without chroma subsampling, other formats without loss), and so are those that COLMAP, OpenCV or browsers cannot
+    read or show in other colours; all others are linked, or copied where links aren't possible. EXIF stays, without the
+    orientation tag.
     """
-    if all(_as_it_is(photo) for photo in photos):
+    if all(_as_it_is(photo) and photo.root == photos[0].root for photo in photos):
         return UprightFolder(photos[0].root, {photo.name: photo for photo in photos})
     names = _names(photos)
     with atomic(folder) as partial:
@@ -156,10 +157,25 @@ def camera_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
 
 def has_photos(folder: Path) -> bool:
     """Whether :func:`find` would find any file that looks like a photo."""
+    return bool((files := _files_below(folder)) and files.photos)
+
+
+def has_photos_or_films(folder: Path) -> bool:
+    """Whether a folder holds any file that looks like a photo or a video, where :func:`find` would look."""
+    return bool((files := _files_below(folder)) and (files.photos or walk.films(files)))
+
+
+def films(folder: Path) -> list[Found]:
+    """The videos in a folder, where :func:`find` looks for photos, which are no photo's moving twin."""
+    files = _files_below(folder)
+    return [] if files is None else walk.films(files)
+
+
+def _files_below(folder: Path) -> walk.Files | None:
     try:
-        return folder.is_dir() and bool(walk.find(folder).photos)
+        return walk.find(folder) if folder.is_dir() else None
     except OSError:
-        return False
+        return None
 
 
 def _photo_files(folder: Path, mask_folder: Path | None) -> walk.Files:

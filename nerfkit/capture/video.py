@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from nerfkit.capture import decode
 from nerfkit.capture.decode import Header, Picture
 from nerfkit.capture.motion import LONGEST, Meter, Track
+from nerfkit.capture.walk import VIDEO_SUFFIXES
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
 
-SUFFIXES = (
-    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
-)  # fmt: skip
 FEWEST = 3
 STEP = 0.04  # of the picture's longer side, that it moves from one chosen frame to the next
 NEAR = 0.005  # frames that moved less than this show the same
@@ -34,7 +32,7 @@ log = logging.getLogger("nerfkit")
 
 
 def is_video(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
 def digest(video: Path) -> str:
@@ -50,26 +48,29 @@ def digest(video: Path) -> str:
         raise NerfkitError(f"{video}: cannot be read ({error.strerror}); check the path of the video") from None
 
 
-def extract(video: Path, folder: Path, count: int | None = None, progress: ProgressSink = quiet) -> list[str]:
+def extract(
+    video: Path, folder: Path, count: int | None = None, progress: ProgressSink = quiet, most: int = MOST
+) -> list[str]:
     """Writes about ``count`` frames of ``video`` into ``folder`` as JPEG files, whose names it gives.
 
     Every frame is looked at in small in one pass, then the chosen ones are decoded at full size: upright, in 8-bit
     sRGB. ``folder`` appears whole or not at all. Names sort in time: ``frame_<number>.jpg``, counted from 0.
 
     Args:
-        count: default: one for every 4 % of the picture's longer side that it moves, 40 to 300.
+        count: default: one for every 4 % of the picture's longer side that it moves, 40 to ``most``.
         progress: hears of the stages ``frames``, those looked at, and ``photos of frames``, those written.
 
     Raises:
-        NerfkitError: not a readable video; the camera hardly moves; ``count`` below three; no space left.
+        UnusableVideo: not a readable video, or the camera hardly moves.
+        NerfkitError: ``count`` below three; no space left.
     """
     if count is not None and count < FEWEST:
         raise NerfkitError(f"--frames {count}: poses need at least {FEWEST} frames, 60 to 300 are a good number")
     about = decode.header(video)
     track = look(video, about, progress)
-    chosen = choose(track, count)
+    chosen = choose(track, count, most)
     if len(chosen) < FEWEST:
-        raise NerfkitError(
+        raise decode.UnusableVideo(
             f"{video}: only {len(chosen)} of its {len(track.position)} frames differ, poses need at least {FEWEST}; "
             "walk around the subject while you film it"
         )
@@ -92,7 +93,7 @@ def look(video: Path, about: Header, progress: ProgressSink = quiet) -> Track:
     return track
 
 
-def choose(track: Track, count: int | None = None) -> list[int]:
+def choose(track: Track, count: int | None = None, most: int = MOST) -> list[int]:
     """Numbers of about ``count`` frames: the sharpest of every stretch in which the picture moves equally far.
 
     Each scene between cuts gets frames by its share of the motion, one at least. Frames that moved less than
@@ -102,7 +103,7 @@ def choose(track: Track, count: int | None = None) -> list[int]:
     scenes = list(zip(starts, [*track.cuts, len(track.position)]))
     motion = [track.position[end - 1] - track.position[start] for start, end in scenes]
     if count is None:
-        count = int(np.clip(round(sum(motion) / STEP), FEW, MOST))
+        count = int(np.clip(round(sum(motion) / STEP), FEW, most))
     sharpness = relative(track.sharpness)
     chosen: list[int] = []
     for (start, end), length in zip(scenes, motion):

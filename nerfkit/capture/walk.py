@@ -13,6 +13,9 @@ from pathlib import Path
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".hif", ".avif",
 )  # fmt: skip
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
+)  # fmt: skip
 SUBFOLDERS = ("images", "photos", "input")  # where the photos lie when a scene's folder is given
 MASK_FOLDERS = ("masks", "mask")
 
@@ -56,6 +59,13 @@ def find(folder: Path, masks: Path | None = None) -> Files:
         if found.photos or found.broken:
             break
     return found
+
+
+def films(files: Files) -> list[Found]:
+    """The videos among the other files, less those that cameras add to a photo of the same name: live photos."""
+    stills = {found.path.with_suffix("") for found in files.photos}
+    paths = [path for path in files.others if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")]
+    return _named(files.folder, [path for path in paths if path.with_suffix("") not in stills])
 
 
 def shown(path: Path | str) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(PoseOptions):
     photos: tyro.conf.Positional[Path | None] = None
-    """Folder of photos, which may lie in subfolders (JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP), or a video."""
+    """Folder of photos, which may lie in subfolders (JPEG, HEIC, PNG, TIFF, WebP, AVIF, BMP) and
+    videos, or one video."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Folder for the poses: a new one, or that of an earlier run, which is continued. By default PHOTOS_poses beside
     the photos' folder or the video."""

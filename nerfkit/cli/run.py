@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @dataclass
 class Options:
     photos: tyro.conf.Positional[Path]
-    """A folder of photos, a video, or a scene that has poses."""
+    """A folder of photos and videos, one video, or a scene that has poses."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Run folder (default: runs/SCENE/MODEL). The same command goes on where an earlier one stopped."""
     model: str = "gaussians"
     """The scene model to fit."""
     frames: Frames | None = None
-    """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
+    """Of a video, or of each: about how many of its frames become photos (default: 40 to 300, by how far the picture
+    moves)."""
     steps: Count | None = None
     """Length of the training in steps."""
     budget: str | None = None
@@ -172,9 +173,11 @@ def _has_gaussians(options: Options) -> bool:
 
 
 def _tell(out: Path, result: dict[str, Any], console: Console) -> None:
+    from nerfkit.cli.train import scores_in_words
+
     scores = result["metrics"]["eval"]
     if scores["views"]:
-        console.say(f"held-out photos: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
+        console.say(f"held-out photos: {scores_in_words(scores)}")
     files = [file for stage in ("render", "mesh", "export", "page") for file in result[stage]["files"]]
     for file in [*files, out / "report.html"]:
         size = Path(file).stat().st_size / 1e6 if Path(file).is_file() else 0

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from nerfkit.train.observer import TrainObserver
     from nerfkit.train.run import Run
 
+_EXPOSED = 1.0  # dB that renders gain by their photos' exposure, where that is worth a word
+
 
 @dataclass
 class TrainOptions(TrainConfig):
     scene: tyro.conf.Positional[Path]
-    """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos or a video, whose poses are
-    found first. With --resume also the run's own folder."""
+    """A scene with poses (COLMAP, transforms.json, Blender, LLFF), or a folder of photos or videos or one video, whose
+    poses are found first. With --resume also the run's own folder."""
     frames: Frames | None = None
-    """Of a video: about how many of its frames become photos (default: 40 to 300, by how far the picture moves)."""
+    """Of a video, or of each: about how many of its frames become photos (default: 40 to 300, by how far the picture
+    moves)."""
     model_options: tyro.conf.Suppress[Any] = None
     """Comes from the options of the chosen model below."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -183,12 +186,13 @@ def same_scene(given: Path, run: Run) -> None:
 
 def same_frames(given: Path, frames: int | None, run: Run) -> None:
     """Raises NerfkitError: ``frames`` of a video are asked for, and the run began with others."""
+    from nerfkit.capture.photos import films
     from nerfkit.capture.video import is_video
     from nerfkit.poses.source import has_frames
 
     if frames is None:
         return
-    if not is_video(given):
+    if not (is_video(given) or films(given)):
         raise NerfkitError(f"{given}: --frames is for a video that a run begins with; leave it out")
     if not has_frames(run.path / "poses", given, frames):
         raise NerfkitError(
@@ -210,12 +214,14 @@ def warn_of_new_poses(run: Run, console: Console) -> None:
 
 def posed(scene: Path, images: Path | None, out: Path, console: Console, frames: int | None = None) -> Path:
     """The scene itself, or for a folder of plain photos or a video the poses found for it, in the run's folder."""
-    from nerfkit.capture.photos import has_photos
+    from nerfkit.capture.photos import has_photos_or_films
     from nerfkit.capture.video import is_video
     from nerfkit.data.readers import readers
 
     check_no_run(scene)
-    known = not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos(scene)
+    known = (
+        not scene.is_dir() or any(reader.accepts(scene) for reader in readers(images)) or not has_photos_or_films(scene)
+    )
     if known and not is_video(scene):
         if frames is not None and scene.exists():
             raise NerfkitError(f"{scene}: has its cameras already, and --frames is for a video; leave it out")
@@ -237,9 +243,17 @@ def check_no_run(scene: Path) -> None:
         raise NerfkitError(f"{scene}: is a run, not a scene; go on with it by --resume, or train on its scene: {known}")
 
 
+def scores_in_words(scores: dict[str, Any]) -> str:
+    """PSNR and SSIM; where photos differ in exposure, which no render can foresee, also what is left without that."""
+    plain, matched = scores["psnr"], scores.get("color_matched_psnr")
+    beside = f" ({matched:.2f} dB in the exposure of each photo)" if matched and matched - plain > _EXPOSED else ""
+    similar = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
+    return f"PSNR {plain:.2f} dB{beside}{similar}"
+
+
 def summary(out: Path, metrics: dict[str, Any]) -> str:
     scores = metrics["eval"]
     quality = "no photos held out"
     if scores["views"]:
-        quality = f"PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f} on {scores['views']} held-out photos"
+        quality = f"{scores_in_words(scores)} on {scores['views']} held-out photos"
     return f"[bold]{out}[/]: {quality}, {metrics['steps']:,} steps in {metrics['seconds']:.0f} s"

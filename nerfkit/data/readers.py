@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nerfkit.capture.photos import has_photos
+from nerfkit.capture.photos import has_photos_or_films
 from nerfkit.contracts import SceneReader
 from nerfkit.data.blender import BlenderReader
 from nerfkit.data.bundler import BundlerReader
@@ -58,7 +58,7 @@ def read(path: Path, images: Path | None = None, observations: bool = False) -> 
     model = model_folder(path, ("cameras", "images"))
     if model is not None:
         raise NerfkitError(f"{model}: a COLMAP model without points3D; copy it too, or put an empty points3D.txt there")
-    if has_photos(path):
+    if has_photos_or_films(path):
         raise NerfkitError(f"{path}: photos without camera poses; run `nerfkit poses {path}` first")
     raise NerfkitError(
         f"{path}: no scene found, nor photos to find poses of; expected a COLMAP model (sparse/0), transforms.json, "

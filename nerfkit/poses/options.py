@@ -59,8 +59,8 @@ class PoseOptions:
     """Folder of masks, white where the scene is: NAME.jpg.png or NAME.png for each photo, in subfolders as the photos
     lie. By default a folder masks inside or beside that of the photos."""
     frames: Frames | None = None
-    """Of a video: about how many of its frames become photos, the sharpest and evenly spread over the motion (default:
-    40 to 300, by how far the picture moves)."""
+    """Of a video, or of each: about how many of its frames become photos, the sharpest and evenly spread over the
+    motion (default: 40 to 300, of several together, by how far the picture moves)."""
     seed: Seed = 0
     """Seed of everything random in matching and mapping."""
     scale_ref: tuple[str, ...] = ()

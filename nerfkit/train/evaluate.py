@@ -21,7 +21,7 @@ from nerfkit.data.scene import Scene
 from nerfkit.files import atomic, write_text
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train import checkpoint
-from nerfkit.train.metrics import lpips, psnr, ssim
+from nerfkit.train.metrics import color_matched, lpips, psnr, ssim
 from nerfkit.train.run import Run
 
 
@@ -43,7 +43,8 @@ def evaluate(
         perceptual: measure LPIPS too, where its extra is installed.
 
     Returns:
-        ``views`` and the means of ``psnr`` (dB), ``ssim`` and ``lpips``; None where there is nothing to average.
+        ``views`` and the means of ``psnr`` (dB), ``color_matched_psnr`` (dB, see :class:`Measured`), ``ssim`` and
+        ``lpips``; None where there is nothing to average.
     """
     measured, distances = [], []
     for done, view in enumerate(views, 1):
@@ -65,20 +66,36 @@ class Measured:
     truth: Tensor
     psnr: float  # dB, 100 at most
     ssim: float | None  # None: smaller than SSIM's window
+    color_matched_psnr: float  # dB, once the render has the photo's exposure and white balance
+
+
+def ignores_masks(model: SceneModel) -> bool:
+    """Whether the model knows nothing of what masks hide, since something stands before the scene there."""
+    return bool(getattr(model, "ignores_masks", False))
 
 
 def measure(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Measured:
-    """Draws a view and compares it with its photo, as :func:`evaluate` says; ``progress`` is told of the drawing."""
+    """Draws a view and compares it with its photo, as :func:`evaluate` says; ``progress`` is told of the drawing.
+
+    What a mask hides of a photo is black in both, where it isn't to be judged.
+    """
     render, truth = draw(model, view, progress), ground_truth(model, view)
+    mask = view.mask()
+    if mask is not None and ignores_masks(model):
+        shown = (mask == 255)[..., None]
+        render, truth = render * shown, truth * shown
     similar = ssim(render, truth) if min(truth.shape[:2]) >= 11 else None
-    return Measured(render, truth, min(psnr(render, truth), 100.0), similar)  # equal images: JSON has no infinity
+    plain, matched = psnr(render, truth), psnr(color_matched(render, truth), truth)
+    return Measured(render, truth, min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
 
 
 def mean_scores(measured: Sequence[Measured]) -> dict[str, Any]:
-    """``views`` and the means of ``psnr`` (dB) and ``ssim``; None where there is nothing to average."""
+    """``views`` and the means of ``psnr``, ``color_matched_psnr`` (dB) and ``ssim``; None where there is nothing to
+    average."""
     return {
         "views": len(measured),
         "psnr": _mean([one.psnr for one in measured]),
+        "color_matched_psnr": _mean([one.color_matched_psnr for one in measured]),
         "ssim": _mean([one.ssim for one in measured]),
     }
 
@@ -92,9 +109,9 @@ def draw(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Tenso
 
 
 def ground_truth(model: SceneModel, view: View) -> Tensor:
-    """The photo of a view over the model's background: [H, W, 3] in [0, 1]."""
+    """The photo of a view [H, W, 3] in [0, 1] over the model's background; as it is for a model that ignores masks."""
     photo, mask = view.image().float() / 255, view.mask()
-    if mask is None:
+    if mask is None or ignores_masks(model):
         return photo
     alpha = mask[..., None].float() / 255
     background = getattr(model, "background", None)

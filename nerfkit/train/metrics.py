@@ -37,6 +37,16 @@ def ssim(a: Tensor, b: Tensor) -> float:
     return float((luminance * structure).mean())
 
 
+def color_matched(image: Tensor, photo: Tensor) -> Tensor:
+    """The image [H, W, 3] with the colours of the photo, by the affine map that fits them best: without what the photo
+    owes to its exposure and white balance (as in Barron et al. 2022, Mip-NeRF 360's colour correction)."""
+    height, width, _ = image.shape
+    values = torch.cat([image.reshape(-1, 3), image.new_ones(height * width, 1)], 1).double()  # [P, 4]
+    ridge = 1e-6 * len(values) * torch.eye(4, dtype=torch.float64)  # an image of one colour has many maps: the least
+    change = torch.linalg.solve(values.T @ values + ridge, values.T @ (photo - image).reshape(-1, 3).double())
+    return (image + (values @ change).to(image.dtype).view_as(image)).clamp(0, 1)
+
+
 def _blur(planes: Tensor) -> Tensor:
     """The window over the inside of [1, C, H, W]: [1, C, H - 10, W - 10]."""
     offsets = torch.arange(11, dtype=planes.dtype, device=planes.device) - 5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from nerfkit.train.metrics import psnr, ssim
+from nerfkit.train.metrics import color_matched, psnr, ssim
 
 
 @pytest.mark.parametrize("size", [(11, 11), (37, 52), (64, 41)])
@@ -27,3 +27,16 @@ def test_known_values() -> None:
     assert psnr(grey, grey) == math.inf
     assert ssim(grey, grey) == pytest.approx(1.0)
     assert ssim(black, grey) == pytest.approx(0.01**2 / (0.1**2 + 0.01**2), rel=1e-4)
+
+
+def test_color_matching_leaves_out_exposure_and_nothing_else() -> None:
+    rng = torch.Generator().manual_seed(0)
+    photo = 0.2 + 0.5 * torch.rand(20, 30, 3, generator=rng)
+    gain = torch.tensor([[0.7, 0.1, 0.0], [0.0, 0.8, 0.05], [0.02, 0.0, 1.1]])
+    darker = photo @ gain.T + 0.03
+    assert psnr(darker, photo) < 25
+    assert psnr(color_matched(darker, photo), photo) > 60
+    noisy = darker + 0.05 * torch.randn(20, 30, 3, generator=rng)
+    assert psnr(color_matched(noisy, photo), photo) < 27
+    flat = torch.full((20, 30, 3), 0.9)
+    assert color_matched(flat, photo).mean((0, 1)) == pytest.approx(photo.mean((0, 1)).numpy(), abs=1e-3)

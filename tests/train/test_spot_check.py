@@ -64,7 +64,7 @@ def slow_check(scene: Scene, seconds: float, stopped: Any = lambda: False) -> tu
 
 def test_with_time_enough_it_is_the_whole_evaluation(scene: Scene) -> None:
     found, model = slow_check(scene, 1000)
-    assert set(found) == {"views", "psnr", "ssim"}
+    assert set(found) == {"views", "psnr", "color_matched_psnr", "ssim"}
     assert found["views"] == len(scene.views)
     model.render = super(Slow, model).render  # type: ignore[method-assign]
     whole = evaluate(model, scene.views)

@@ -261,7 +261,9 @@ def test_resume_needs_a_run(scene_folder: Path, tmp_path: Path) -> None:
 
 def test_no_views_held_out(scene_folder: Path, tmp_path: Path) -> None:
     run = fit(tmp_path / "run", config(scene_folder, hold_out_every=0))
-    assert json.loads(run.metrics.read_text())["eval"] == {"views": 0, "psnr": None, "ssim": None, "lpips": None}
+    assert json.loads(run.metrics.read_text())["eval"] == {
+        "views": 0, "psnr": None, "color_matched_psnr": None, "ssim": None, "lpips": None,
+    }  # fmt: skip
 
 
 def test_alpha_is_laid_over_the_models_background(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from nerfkit.limits import Count, Degree, Natural, NotNegative, PositiveShare, Share, Within
 from nerfkit.models.options import ModelOptions
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
+_DIFFERENT = 0.25  # stops; by the same measure photos taken at one exposure are 0.01 apart, fox 0.1
+
+log = logging.getLogger("nerfkit")
 
 
 @dataclass
@@ -25,14 +29,24 @@ class Config(ModelOptions):
     """Degree of the view-dependent colour (spherical harmonics), 0 to 3."""
     density: Literal["split", "mcmc"] = "split"
     """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
-    background: Literal["auto", "random", "black", "white"] = "auto"
-    """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    background: Literal["auto", "random", "black", "white"] | None = None
+    """What is behind the scene; auto: random colours while training, before which nothing solid can stay see-through,
+    and in renders black, or white for photos with an alpha channel (default: black or white where the photos show that
+    along their borders, else auto)."""
     coarse_levels: Annotated[int, Within(0, 8)] = 2
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
     coarse_until: Share = 0.4
     """Progress at which the photos reach their full size."""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
+    masks: Literal["ignore", "empty"] | None = None
+    """What mask files mean: pixels to leave out, since something stands before the scene there, or that nothing is
+    there (default: as the sparse points tell; transparent pixels are empty)."""
+    exposure: Literal["on", "off"] | None = None
+    """Whether each photo has an exposure and white balance of its own; renders have the mean of all (default: on where
+    the photos differ by more than a quarter of a stop)."""
+    exposure_lr: NotNegative = 5e-3
+    """First learning rate of the photos' exposures."""
     initial_opacity: PositiveShare = 0.1
     """Opacity of a Gaussian that starts from a sparse point."""
     means_lr: NotNegative = 3.2e-4
@@ -74,8 +88,17 @@ class Config(ModelOptions):
     noise_lr: NotNegative = 5e4
     """MCMC only: strength of the exploration noise."""
 
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**{"exposure": "off", "masks": "empty"} | values)
+
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
-        return {"cap": default_cap(scene, device)}
+        return {
+            "cap": default_cap(scene, device),
+            "exposure": self.exposure or default_exposure(scene),
+            "masks": self.masks or default_masks(scene),
+            "background": self.background or default_background(scene),
+        }
 
 
 def default_cap(scene: Scene, device: str) -> int:
@@ -83,3 +106,32 @@ def default_cap(scene: Scene, device: str) -> int:
     pixels = max(view.camera.width * view.camera.height for view in scene.views)
     share, least, most = _CAPS[device.partition(":")[0]]
     return min(max(int(share * pixels), least), most)
+
+
+def default_exposure(scene: Scene) -> Literal["on", "off"]:
+    """Whether the photos differ so much that one brightness for all would leave floaters and haze."""
+    from nerfkit.data import exposure
+
+    gains = exposure.gains(scene)
+    stops = 0.0 if gains is None else exposure.stops(gains)
+    if stops <= _DIFFERENT:
+        return "off"
+    log.info("the photos differ by %.1f stops in exposure: each gets its own, renders their mean", stops)
+    return "on"
+
+
+def default_background(scene: Scene) -> Literal["auto", "black", "white"]:
+    """A plain backdrop need not be learned."""
+    from nerfkit.data.backdrop import backdrop
+
+    return (None if scene.has_alpha else backdrop(scene)) or "auto"
+
+
+def default_masks(scene: Scene) -> Literal["ignore", "empty"]:
+    """Whether mask files leave pixels out, or say that nothing is there."""
+    from nerfkit.data.masks import hide_the_scene
+
+    if not hide_the_scene(scene):
+        return "empty"
+    log.info("masks hide what stands before the scene: these pixels are left out (else: --gaussians.masks empty)")
+    return "ignore"

@@ -14,12 +14,13 @@ from torch import Tensor
 from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
-from nerfkit.core.types import Layers, SplatStats, Target
+from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
 from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density, geometry
 from nerfkit.models.gaussians.config import Config, default_cap
+from nerfkit.models.gaussians.exposure import Exposures
 from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
@@ -33,7 +34,7 @@ from nerfkit.models.gaussians.parameters import (
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import Scene
+    from nerfkit.data.scene import PhotoView, Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
@@ -58,13 +59,20 @@ class Model:
         self.optimizer = FusedAdam(groups, core)
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
-        self.background = torch.ones(3) if self._background_kind() in ("random", "white") else torch.zeros(3)
+        self.exposures = Exposures(scene, core, config.exposure_lr, self.device) if config.exposure == "on" else None
+        if self.exposures is not None:
+            self.optimizers["exposures"] = self.exposures.optimizer
+        is_white = scene.has_alpha if config.background in (None, "auto") else config.background != "black"
+        self.background = torch.ones(3) if is_white else torch.zeros(3)  # of renders
         self.stats = SplatStats.zeros(len(self), self.device)
         self.cap = config.cap or default_cap(scene, self.device.type)
         self.first_count = len(self)
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
-        self._targets: OrderedDict[int, Target] = OrderedDict()  # of the photos at the current level
+        self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
+        self._targets: OrderedDict[int, tuple[Target, Tensor | None]] = (
+            OrderedDict()
+        )  # of the photos at the current level
         self._targets_level = 0
         self._target_room = room_for_photos(self.device)
         self._photos = ResidentPhotos(self.device)
@@ -98,9 +106,10 @@ class Model:
         self._rng = rng
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
-        index = self.scene.train[self.queue.pop()]
+        photo = self.queue.pop()
+        index = self.scene.train[photo]
         level = self._level(progress)
-        background = torch.rand(3, generator=rng) if self._background_kind() == "random" else self.background
+        background = torch.rand(3, generator=rng) if self._is_random_behind() else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
         camera = _halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
@@ -114,8 +123,11 @@ class Model:
         )
         if self.config.sparse_adam and drawn.in_view is not None:
             self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
-        target = self._target(index, background, level)
-        losses = {"photo": self.core.photometric_loss(drawn.image[:3], target, self.config.ssim_weight)}
+        target, shown = self._target(index, background, level)
+        image = self._exposed(drawn, photo, background)
+        if shown is not None:  # what is hidden is as it should be: nothing is learned of it
+            image = torch.lerp(target.planes, image, shown)
+        losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
         if shaping:
             losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
             losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
@@ -124,6 +136,14 @@ class Model:
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
         return losses
+
+    def _exposed(self, drawn: Rasterized, photo: int, background: Tensor) -> Tensor:
+        """The drawn colours [3, H, W] as the training photo has them."""
+        if self.exposures is None:
+            return drawn.image[:3]
+        is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].mask() is not None
+        behind = (background.to(self.device), 1 - drawn.alpha) if is_cut_out else None
+        return self.exposures.expose(drawn.image[:3], photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
         """Whether this step is also for the surface: a share of them are, from some progress on."""
@@ -149,6 +169,10 @@ class Model:
         for group in self.optimizer.param_groups:
             final = self.config.means_final_lr if group["name"] == "means" else self.config.final_lr
             group["lr"] = group["base"] * final**progress
+        if self.exposures is not None:
+            self.exposures.set_rate(progress)
+            if not self.queue:
+                self.exposures.center()
 
     def _densify(self, target: int) -> None:
         if self.config.density == "mcmc":
@@ -172,10 +196,9 @@ class Model:
     def _set_sh_columns(self) -> None:
         self._group("sh")["columns"] = sh_columns(self.params["sh"].shape[1])
 
-    def _background_kind(self) -> str:
-        if self.config.background != "auto":
-            return self.config.background
-        return "random" if self.scene.has_alpha else "black"
+    def _is_random_behind(self) -> bool:
+        """Whether each step has another colour behind the scene. Before black, dark things are learned as holes."""
+        return self.config.background in (None, "auto", "random")
 
     def _level(self, progress: float) -> int:
         """How often the photos' sides are halved at this point of the training.
@@ -188,25 +211,31 @@ class Model:
             return 0
         return config.coarse_levels - int(progress / config.coarse_until * config.coarse_levels)
 
-    def _target(self, index: int, background: Tensor, level: int) -> Target:
-        """The photo over the background, prepared for the loss; kept where the background stays the same."""
-        if self._background_kind() == "random" and self.scene.has_alpha:
-            return self.core.target(self._planes(index, background, level))
+    def _target(self, index: int, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
+        """The photo over the background, prepared for the loss, and how much of each pixel [H, W] counts where not all
+        do; kept where the background stays the same."""
+        view = self.scene.views[index]
+        if self._is_random_behind() and not self.ignores_masks and view.mask() is not None:
+            return self._prepared(view, background, level)
         if level != self._targets_level:
             self._targets.clear()
             self._targets_level = level
         if index in self._targets:
             self._targets.move_to_end(index)
             return self._targets[index]
-        target = self.core.target(self._planes(index, background, level))
-        self._targets[index] = target
-        while len(self._targets) > 1 and len(self._targets) * target.planes.nbytes * 3 > self._target_room:
+        made = self._targets[index] = self._prepared(view, background, level)
+        while len(self._targets) > 1 and len(self._targets) * made[0].planes.nbytes * 3 > self._target_room:
             self._targets.popitem(last=False)
-        return target
+        return made
 
-    def _planes(self, index: int, background: Tensor, level: int) -> Tensor:
-        view = self.scene.views[index]
-        return _planes(*self._photos.get(view), view.camera, sent(background, self.device), level)
+    def _prepared(self, view: PhotoView, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
+        photo, mask = self._photos.get(view)
+        if not self.ignores_masks or mask is None:
+            planes = _planes(photo, mask, view.camera, sent(background, self.device), level)
+            return self.core.target(planes), None
+        planes = _planes(photo, None, view.camera, sent(background, self.device), level)
+        shown = _shrunk(mask[None].float() / 255, view.camera, level)[0]
+        return self.core.target(planes), shown
 
     # --- use ----------------------------------------------------------------------------------------------
 
@@ -272,6 +301,7 @@ class Model:
             "first_count": self.first_count,
             "events": self.events,
             "queue": self.queue,
+            "exposures": None if self.exposures is None else self.exposures.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -292,6 +322,8 @@ class Model:
         self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
         self.first_count, self.events = int(state["first_count"]), int(state["events"])
         self.queue = [int(i) for i in state["queue"]]
+        if self.exposures is not None:
+            self.exposures.load_state_dict(state["exposures"])
 
 
 def _halved(camera: Cameras, level: int) -> Cameras:
@@ -306,7 +338,12 @@ def _planes(photo: Tensor, mask: Tensor | None, full: Cameras, background: Tenso
     if mask is not None:
         alpha = mask.float() / 255
         planes = planes * alpha + background[:, None, None] * (1 - alpha)
+    return _shrunk(planes, full, level).contiguous()
+
+
+def _shrunk(planes: Tensor, full: Cameras, level: int) -> Tensor:
+    """Planes [C, H, W] averaged over blocks."""
     camera = _halved(full, level)
-    if (camera.width, camera.height) != (full.width, full.height):
-        planes = torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
-    return planes.contiguous()
+    if (camera.width, camera.height) == (full.width, full.height):
+        return planes
+    return torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]

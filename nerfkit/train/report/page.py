@@ -66,6 +66,7 @@ def _tiles(metrics: Line) -> str:
     scores = metrics.get("eval") or {}
     figures = [
         ("PSNR, held-out photos", scores.get("psnr"), lambda v: (f"{v:.2f}", "dB")),
+        ("PSNR in the exposure of each photo", scores.get("color_matched_psnr"), lambda v: (f"{v:.2f}", "dB")),
         ("SSIM, held-out photos", scores.get("ssim"), lambda v: (f"{v:.4f}", "")),
         ("LPIPS, held-out photos", scores.get("lpips"), lambda v: (f"{v:.4f}", "")),
         ("training time", metrics.get("seconds"), duration),

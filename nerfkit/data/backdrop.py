@@ -1,0 +1,28 @@
+"""Whether photos show their object before plain black or white, as rendered ones and those from a studio do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from nerfkit.data.scene import Scene
+
+_PLAIN = 3  # levels of 255 from black or white
+_SHARE = 0.6  # of the pixels along the photos' borders
+_PHOTOS = 24
+
+
+def backdrop(scene: Scene) -> Literal["black", "white"] | None:
+    """The one colour that most of the photos' borders have; None where it is neither black nor white."""
+    chosen = scene.train[:: max(1, len(scene.train) // _PHOTOS)]
+    if not chosen:
+        return None
+    images = [scene.views[index].image() for index in chosen]
+    edges = [torch.cat([image[0], image[-1], image[:, 0], image[:, -1]]) for image in images]
+    border = torch.cat(edges)  # [B, 3]
+    if float((border <= _PLAIN).all(1).float().mean()) > _SHARE:
+        return "black"
+    if float((border >= 255 - _PLAIN).all(1).float().mean()) > _SHARE:
+        return "white"
+    return None

@@ -1,0 +1,199 @@
+"""Photos of one scene at different exposures: the differences are measured and learned, and renders have the mean."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nerfkit.cameras import look_at
+from nerfkit.contracts import Cameras
+from nerfkit.core import choose_core
+from nerfkit.data import exposure
+from nerfkit.models.gaussians.config import Config, default_background, default_exposure
+from nerfkit.models.gaussians.exposure import Exposures
+from nerfkit.models.gaussians.model import Model
+from nerfkit.models.gaussians.parameters import activate, initial
+from nerfkit.train.metrics import psnr
+
+SIDE = 48
+CPU = torch.device("cpu")
+STOPS = torch.tensor([-1.0, 0.6, -0.3, 0.9, 0.2, -0.7, 0.4, -0.1])  # of each photo; their mean is 0
+
+
+class View:
+    """A drawn photo at some exposure."""
+
+    mask_path = None
+
+    def __init__(self, name: str, camera: Cameras, pixels: Tensor):
+        self.name, self.camera, self.pixels = name, camera, pixels
+
+    def image(self) -> Tensor:
+        return self.pixels
+
+    def mask(self) -> Tensor | None:
+        return None
+
+
+def exposed(srgb: Tensor, stops: float) -> Tensor:
+    """sRGB values of 2 ** stops times the light, as uint8."""
+    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4) * 2**stops
+    again = torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
+    return (again.clamp(0, 1) * 255).round().byte()
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[str, Any]:
+    """The same ball of blobs before black, photographed alike and not."""
+    rng = torch.Generator().manual_seed(0)
+    points = torch.nn.functional.normalize(torch.randn(600, 3, generator=rng), dim=1) * 0.6
+    colors = (torch.rand(600, 3, generator=rng) * 110 + 60).byte()
+    world = activate(initial(points, colors, 0.95, rng))
+    angle = torch.arange(len(STOPS)) * (2 * math.pi / len(STOPS))
+    eyes = torch.stack([2.2 * angle.cos(), 2.2 * angle.sin(), torch.full_like(angle, 0.5)], 1)
+    poses = look_at(eyes, torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
+    cameras = [Cameras(pose[None].float(), torch.tensor([[60.0, 60.0, 24.0, 24.0]]), SIDE, SIDE) for pose in poses]
+    core = choose_core()
+    truth = [core.rasterize(world, c, torch.zeros(3)).image.permute(1, 2, 0).clamp(0, 1) for c in cameras]
+
+    def scene(stops: Tensor) -> Any:
+        views = [View(str(i), c, exposed(t, float(s))) for i, (c, t, s) in enumerate(zip(cameras, truth, stops))]
+        return SimpleNamespace(
+            views=views, train=list(range(len(views))), held_out=[], points=points, point_colors=colors,
+            points_are_random=False, has_alpha=False, source=Path("scene"),
+        )  # fmt: skip
+
+    return {"alike": scene(torch.zeros(len(STOPS))), "different": scene(STOPS), "truth": truth}
+
+
+def test_exposures_are_measured_by_the_points(scenes: dict[str, Any]) -> None:
+    gains = exposure.gains(scenes["different"])
+    assert gains is not None
+    found = 2.4 * gains.log2().mean(1)
+    assert (found - STOPS).abs().max() < 0.25  # half of the points are hidden in each photo
+    assert exposure.stops(gains) == pytest.approx(float(STOPS.std(correction=0)), abs=0.1)
+    alike = exposure.gains(scenes["alike"])
+    assert alike is not None and exposure.stops(alike) < 0.1
+
+
+def test_what_tells_nothing_is_no_exposure(scenes: dict[str, Any]) -> None:
+    scene = SimpleNamespace(**vars(scenes["different"]))
+    scene.points_are_random = True
+    assert exposure.gains(scene) is None
+    scene.points_are_random, scene.point_colors = False, torch.full_like(scene.point_colors, 128)
+    assert exposure.gains(scene) is None
+    scene.point_colors, scene.points = scenes["different"].point_colors, scene.points + 100
+    assert exposure.gains(scene) is None
+
+
+def test_default_follows_the_photos(scenes: dict[str, Any]) -> None:
+    assert default_exposure(scenes["alike"]) == "off"
+    assert default_exposure(scenes["different"]) == "on"
+    assert Config().for_scene(scenes["different"], "cpu").exposure == "on"
+    assert Config(exposure="off").for_scene(scenes["different"], "cpu").exposure == "off"
+    assert Config.kept({"cap": 100}).exposure == "off"  # as runs were before there was a choice
+
+
+def test_renders_have_the_mean_exposure_of_all_photos(scenes: dict[str, Any]) -> None:
+    scores = {choice: trained(scenes, choice)[1] for choice in ("on", "off")}
+    assert scores["on"] > 27 and scores["on"] > scores["off"] + 3, scores
+
+
+def trained(scenes: dict[str, Any], choice: Any, steps: int = 160) -> tuple[Model, float]:
+    """A model of the differing photos, and the PSNR of its renders beside the photos as all alike."""
+    config = Config(cap=600, exposure=choice, sh_degree=0, densify_events=0, coarse_levels=0, background="black")
+    model = Model.create(config, scenes["different"], choose_core(), CPU)
+    rng = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        sum(model.losses(step / steps, rng).values()).backward()  # type: ignore[union-attr]
+        for optimizer in model.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        model.after_step(step / steps)
+    pairs = zip(scenes["different"].views, scenes["truth"])
+    values = [psnr(model.render(view.camera).rgb, photo) for view, photo in pairs]  # type: ignore[arg-type]
+    return model, sum(values) / len(values)
+
+
+def test_state_comes_back(scenes: dict[str, Any]) -> None:
+    model, _ = trained(scenes, "on", steps=20)
+    other = Model.create(model.config, scenes["different"], choose_core(), CPU)
+    other.load_state_dict(model.state_dict())
+    one, two = (
+        torch.stack([sum(m.losses(0.5, torch.Generator().manual_seed(i)).values()) for i in range(3)])  # type: ignore[misc]
+        for m in (model, other)
+    )
+    assert torch.equal(one, two)
+    assert model.exposures is not None and other.exposures is not None
+    mine, its = model.exposures.state_dict(), other.exposures.state_dict()
+    assert mine["steps"] == its["steps"] and sum(mine["steps"]) == 20
+    assert all(torch.equal(mine[name], its[name]) for name in ("offsets", "m", "v"))
+
+
+def test_a_run_is_drawn_without_its_photos(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = trained(scenes, "on", steps=5)
+    monkeypatch.setattr(View, "image", lambda self: pytest.fail("the photo is gone"))
+    other = Model.create(model.config, scenes["different"], choose_core(), CPU)
+    other.load_state_dict(model.state_dict())
+    camera = scenes["different"].views[0].camera
+    assert torch.equal(other.render(camera).rgb, model.render(camera).rgb)  # type: ignore[arg-type]
+
+
+def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None:
+    exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
+    background, alpha = torch.tensor([0.2, 0.9, 0.4]), torch.zeros(4, 5)
+    alpha[:, 2:] = 1
+    seen = torch.full((3, 4, 5), 0.5) * alpha + background[:, None, None] * (1 - alpha)
+    out = exposures.expose(seen, 0, (background, 1 - alpha))
+    assert torch.allclose(out[:, :, :2], background[:, None, None].expand(3, 4, 2), atol=1e-6)
+    assert torch.allclose(out[:, :, 2:], exposures.expose(torch.full((3, 4, 3), 0.5), 0), atol=1e-6)
+    assert float(out[:, :, 2:].detach().mean()) < 0.42  # photo 0 is a stop darker than the mean
+
+
+def test_mean_of_all_maps_is_the_identity(scenes: dict[str, Any]) -> None:
+    exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
+    exposures.begin()
+    with torch.no_grad():
+        exposures.offsets[3] += 0.3
+    exposures.center()
+    assert torch.stack(exposures.offsets).mean(0).abs().max() < 1e-6
+    assert float((exposures.offsets[3] - exposures.offsets[4]).detach().mean()) > 0.25
+
+
+def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
+    """What is black could as well be a hole in front of black."""
+    seen = {}
+    for background in ("auto", "black"):
+        scene = SimpleNamespace(**vars(scenes["alike"]))
+        scene.views = [View(view.name, view.camera, torch.zeros_like(view.pixels)) for view in scene.views]
+        config: Any = Config(cap=600, sh_degree=0, densify_events=0, coarse_levels=0, background=background)
+        model = Model.create(config, scene, choose_core(), CPU)
+        rng = torch.Generator().manual_seed(0)
+        for step in range(150):
+            sum(model.losses(step / 150, rng).values()).backward()  # type: ignore[union-attr]
+            model.optimizer.step()
+            model.optimizer.zero_grad(set_to_none=True)
+        found = model.render(scene.views[0].camera, frozenset({"rgb", "alpha"}))
+        assert found.rgb is not None and found.alpha is not None and found.background is not None
+        assert float(found.rgb[16:32, 16:32].mean()) < 0.15 and (found.background == 0).all()
+        seen[background] = float(found.alpha[16:32, 16:32].mean())
+    assert seen["auto"] > 0.9 and seen["black"] < 0.6, seen
+
+
+def test_a_plain_backdrop_is_the_background(scenes: dict[str, Any]) -> None:
+    assert default_background(scenes["alike"]) == "black"  # the ball is before black
+    scene = SimpleNamespace(**vars(scenes["alike"]))
+    scene.views = [View(view.name, view.camera, 255 - view.pixels) for view in scene.views]
+    assert default_background(scene) == "white"
+    scene.has_alpha = True
+    assert default_background(scene) == "auto"
+    scene.has_alpha = False
+    scene.views = [View(view.name, view.camera, view.pixels.clamp(20, 235)) for view in scene.views]
+    assert default_background(scene) == "auto"
+    assert Config(background="black").for_scene(scene, "cpu").background == "black"
