@@ -26,7 +26,7 @@ _FIELD = {"batch": 1024, "grid_cells": 32, "samples": 32, "width": 16}
 SMALL = {
     "gaussians": {"cap": 300},
     "ngp": {**_FIELD, "log2_size": 8, "levels": 3, "distortion": 0.01},
-    "nerf": {**_FIELD, "depth": 2, "frequencies": 3},
+    "nerf": {**_FIELD, "depth": 2, "frequencies": 3, "sampler": "grid"},  # by proposals it learns later
 }
 STEPS = 12
 

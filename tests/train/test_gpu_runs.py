@@ -28,12 +28,13 @@ from nerfkit.train.trainer import Trainer
 from nerfkit.views.frames import render_frames
 
 STEPS = 20
-OPTIONS = SMALL | {"ngp grid": SMALL["ngp"] | {"sampler": "grid"}}
+OPTIONS = SMALL | {f"{name} grid": SMALL[name] | {"sampler": "grid"} for name in ("ngp", "nerf")}
 WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen; of rays that meet the space
     "gaussians": {},
-    "ngp": {"aten.nonzero": 1},
+    "ngp": {},
     "ngp grid": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
-    "nerf": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
+    "nerf": {},
+    "nerf grid": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},
     "nerf paper": {"aten.nonzero": 1},
 }
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU where there is one")
