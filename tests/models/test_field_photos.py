@@ -29,7 +29,7 @@ from nerfkit.train.metrics import psnr
 
 CPU = torch.device("cpu")
 RADIUS, SIDE, COUNT = 0.4, 40, 16
-GAINS = torch.tensor([0.75, 1.15, 0.9, 1.2] * 4)  # of s + TOE
+GAINS = torch.tensor([0.55, 1.3, 0.8, 1.35] * 4)  # of s + TOE
 GAINS = GAINS / GAINS.mean()
 SMALL = Config(
     batch=4096, memory=1.0, grid_cells=32, log2_size=12, levels=4, finest=64, width=16, samples=64, space="contracted",
@@ -170,7 +170,7 @@ def test_what_is_hidden_in_one_photo_is_learned_from_others(passing: tuple[Scene
     models = {masks: trained(scene, 250, masks=masks) for masks in ("ignore", "empty")}
     assert models["ignore"].ignores_masks and not models["empty"].ignores_masks
     scores = {masks: score(model, scene, clean) for masks, model in models.items()}
-    assert scores["ignore"] > scores["empty"] + 3, scores
+    assert scores["ignore"] > scores["empty"] + 2, scores
     judged = measure(models["ignore"], scene.views[0])
     assert (judged.render[scene.views[0].mask() == 0] == 0).all()
 
@@ -198,8 +198,8 @@ def test_runs_from_before_there_was_a_choice_stay_as_they_are() -> None:
 
 def test_renders_have_the_mean_exposure_of_all_photos(different: tuple[Scene, list[Tensor]]) -> None:
     scene, clean = different
-    scores = {choice: score(trained(scene, 250, exposure=choice), scene, clean) for choice in ("on", "off")}
-    assert scores["on"] > scores["off"] + 1.5, scores
+    scores = {choice: score(trained(scene, 150, exposure=choice), scene, clean) for choice in ("on", "off")}
+    assert scores["on"] > scores["off"] + 2.5, scores
 
 
 def test_maps_begin_as_the_points_tell_and_stay_around_the_identity(different: tuple[Scene, list[Tensor]]) -> None:
