@@ -21,7 +21,9 @@ from nerfkit.data.resident import ResidentPixels, first_shown
 from nerfkit.data.scene import Scene
 from nerfkit.models.fields.batches import PixelBatches
 from nerfkit.models.fields.exposure import Exposures
+from nerfkit.models.fields.model import FieldModel
 from nerfkit.models.nerf.config import Config as NerfConfig
+from nerfkit.models.nerf.model import Model as NerfModel
 from nerfkit.models.ngp.config import Config
 from nerfkit.models.ngp.model import Model
 from nerfkit.train.evaluate import measure
@@ -34,6 +36,9 @@ GAINS = GAINS / GAINS.mean()
 SMALL = Config(
     batch=4096, memory=1.0, grid_cells=32, log2_size=12, levels=4, finest=64, width=16, samples=64, space="contracted",
     sampler="grid", masks="empty", exposure="off",
+)  # fmt: skip
+PAPER = NerfConfig(
+    preset="paper", depth=2, width=16, frequencies=4, coarse=8, fine=8, memory=1.0, space="contracted", bf16=False
 )  # fmt: skip
 PASSER_BY = torch.tensor([200, 30, 200], dtype=torch.uint8)
 
@@ -144,8 +149,9 @@ def test_resident_pixels_are_of_their_photo(passing: tuple[Scene, list[Tensor]])
         assert mask is not None and alphas is not None and torch.equal(alphas[part], mask[y[part], x[part]])
 
 
+@pytest.mark.parametrize("kind", [Model, NerfModel])
 def test_nothing_is_learned_of_hidden_pixels(
-    passing: tuple[Scene, list[Tensor]], monkeypatch: pytest.MonkeyPatch
+    kind: type[FieldModel], passing: tuple[Scene, list[Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of the few that are drawn: without other tries, all as often as others."""
     from nerfkit.models.fields import batches
@@ -154,15 +160,17 @@ def test_nothing_is_learned_of_hidden_pixels(
     scene = passing[0]
     gradients = []
     for color in (PASSER_BY, 255 - PASSER_BY):
-        model = Model.create(dataclasses.replace(SMALL, masks="ignore", distortion=0.0), scene, choose_core(), CPU)
+        config = SMALL if kind is Model else PAPER
+        model = kind.create(dataclasses.replace(config, masks="ignore"), scene, choose_core(), CPU)
         drawn = model.batches.draw(2000, torch.Generator().manual_seed(1))
         assert drawn.shown is not None and float((drawn.shown == 0).float().mean()) > 0.05
         colors = torch.where(drawn.shown[:, None] == 0, color / 255, drawn.colors)
         monkeypatch.setattr(model.batches, "draw", lambda *_: dataclasses.replace(drawn, colors=colors))  # noqa: B023
-        model.losses(0.5, torch.Generator().manual_seed(0))["photo"].backward()  # type: ignore[no-untyped-call]
-        gradients.append(model.params["color"].grad)
-    assert gradients[0] is not None and gradients[0].abs().sum() > 0
-    assert torch.equal(gradients[0], gradients[1])
+        losses = model.losses(0.5, torch.Generator().manual_seed(0))
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        gradients.append(torch.cat([p.grad.flatten() for p in model.params.values() if p.grad is not None]))
+    assert gradients[0].abs().sum() > 0
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-9)
 
 
 def test_what_is_hidden_in_one_photo_is_learned_from_others(passing: tuple[Scene, list[Tensor]]) -> None:
@@ -221,6 +229,21 @@ def test_each_ray_has_the_exposure_of_its_photo(different: tuple[Scene, list[Ten
         matrix = exposures.identity + exposures.offsets[photo]
         torch.testing.assert_close(seen[row], matrix[:, :3] @ rgb[row] + matrix[:, 3] * alpha[row])
         torch.testing.assert_close(whole[row], matrix[:, :3] @ rgb[row] + matrix[:, 3])
+
+
+def test_what_lies_behind_a_cut_out_has_no_exposure(passing: tuple[Scene, list[Tensor]]) -> None:
+    model = Model.create(dataclasses.replace(SMALL, masks="empty", exposure="on"), passing[0], choose_core(), CPU)
+    assert model.exposures is not None
+    model.exposures.begin()
+    with torch.no_grad():
+        model.exposures.offsets += 0.1
+    batch = model.batches.draw(64, torch.Generator().manual_seed(0))
+    count, background = len(batch.colors), torch.tensor([0.2, 0.9, 0.4])
+    drawn = model.sampler.draw(model.field, model.space.local_rays(batch.rays))[-1]
+    nothing = dataclasses.replace(drawn, rgb=torch.zeros(count, 3), transmittance=torch.ones(count))
+    torch.testing.assert_close(model._seen(nothing, batch, background), background.expand(count, 3))
+    solid = dataclasses.replace(drawn, rgb=torch.full((count, 3), 0.5), transmittance=torch.zeros(count))
+    torch.testing.assert_close(model._seen(solid, batch, background), torch.full((count, 3), 0.5 + 0.15 + 0.1))
 
 
 def test_state_comes_back_without_the_photos(
