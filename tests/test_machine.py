@@ -58,8 +58,8 @@ def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("model", "own", "other"),
     [
-        ("ngp", {"levels": 4, "color_layers": 0}, {"width": 32}),
-        ("nerf", {"preset": "paper", "lr_from": 0.0, "disparity": False}, {"depth": 4}),
+        ("ngp", {"levels": 4, "color_layers": 0, "masks": "ignore", "exposure": "on"}, {"width": 32}),
+        ("nerf", {"preset": "paper", "lr_from": 0.0, "masks": "empty", "exposure": "off"}, {"depth": 4}),
         ("gaussians", {"cap": 5, "masks": "ignore", "exposure": "on"}, {"cap": 6}),
     ],
 )

@@ -71,14 +71,32 @@ class ResidentPixels:
         pixels = sum(view.camera.width * view.camera.height for view in views)
         return pixels * (4 if with_masks else 3) <= room_for_photos(device)
 
-    def draw(self, places: Tensor, of_each: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+    def draw(
+        self, places: Tensor, of_each: int, rng: torch.Generator, tries: int = 1
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Random pixels of photos [P], as many of each: their places [P * of_each, 2] in pixels, centres at +0.5,
-        colours [P * of_each, 3] uint8, and alphas [P * of_each] uint8, if there are masks."""
+        colours [P * of_each, 3] uint8, and alphas [P * of_each] uint8, if there are masks.
+
+        Args:
+            tries: pixels of which each is the first that isn't hidden; 1: whatever it is.
+        """
         device = self.colors.device
         # A remainder of so large a number is as good as evenly distributed.
-        random = torch.randint(1 << 62, (len(places), of_each), generator=rng, device=device)
-        flat = random % self.counts[places][:, None]
+        random = torch.randint(1 << 62, (len(places), of_each, tries), generator=rng, device=device)
+        flat = random % self.counts[places][:, None, None]
+        starts = self.starts[places][:, None]
+        flat = first_shown(flat, None if self.alphas is None else self.alphas[starts[..., None] + flat])
         width = self.widths[places][:, None]
         pixels = torch.stack([flat % width, flat // width], -1).view(-1, 2) + 0.5
-        index = (self.starts[places][:, None] + flat).view(-1)
+        index = (starts + flat).view(-1)
         return pixels, self.colors[index], None if self.alphas is None else self.alphas[index]
+
+
+def first_shown(pixels: Tensor, alphas: Tensor | None) -> Tensor:
+    """Of each row of pixels [..., N] the first whose alpha [..., N] isn't 0, or its first if all are hidden: [...].
+
+    Without asking how many are hidden, for which a GPU would be waited for.
+    """
+    if alphas is None or pixels.shape[-1] == 1:
+        return pixels[..., 0]
+    return pixels.gather(-1, (alphas > 0).byte().argmax(-1, keepdim=True))[..., 0]

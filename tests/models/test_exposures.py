@@ -15,10 +15,11 @@ from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data import exposure
-from nerfkit.models.gaussians.config import Config, default_background, default_exposure
+from nerfkit.models.gaussians.config import Config, default_background
 from nerfkit.models.gaussians.exposure import Exposures
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
+from nerfkit.models.photos import default_exposure
 from nerfkit.train.metrics import psnr
 
 SIDE = 48

@@ -15,9 +15,10 @@ from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data.masks import hide_the_scene
-from nerfkit.models.gaussians.config import Config, default_masks
+from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
+from nerfkit.models.photos import default_masks
 from nerfkit.train.evaluate import ground_truth, measure
 from nerfkit.train.metrics import psnr
 
@@ -70,8 +71,8 @@ def scenes() -> dict[str, Any]:
 
 
 def test_points_tell_what_masks_mean(scenes: dict[str, Any]) -> None:
-    assert hide_the_scene(scenes["passing"]) and default_masks(scenes["passing"]) == "ignore"
-    assert not hide_the_scene(scenes["cut"]) and default_masks(scenes["cut"]) == "empty"
+    assert hide_the_scene(scenes["passing"]) and default_masks(scenes["passing"], "gaussians") == "ignore"
+    assert not hide_the_scene(scenes["cut"]) and default_masks(scenes["cut"], "gaussians") == "empty"
     few = [View(v.name, v.camera, v.pixels, v.mask() if i < 2 else None) for i, v in enumerate(scenes["passing"].views)]
     assert hide_the_scene(scenes["scene"](few))
     assert not hide_the_scene(scenes["scene"](scenes["passing"].views, has_alpha=True))

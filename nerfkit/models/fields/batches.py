@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit.cameras import moved
 from nerfkit.contracts import Cameras, Rays, RenderCore
-from nerfkit.data.resident import ResidentPixels
+from nerfkit.data.resident import ResidentPixels, first_shown
 from nerfkit.models.devices import generator_on, sent
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CPU = torch.device("cpu")
 _PHOTOS = 32  # a batch takes pixels of this many, so that no more need to be decoded for it
+_TRIES = 4  # pixels that are looked at for each one, where it may be hidden
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,23 @@ class Batch:
     rays: Rays  # scene frame; camera_index counts the scene's views
     colors: Tensor  # [R, 3] in [0, 1], premultiplied by alpha
     alphas: Tensor | None  # [R]; None where no photo has any transparency
+    photos: Tensor  # [P] places in the scene's training photos, of each R / P rays, one after the other
+    shown: Tensor | None = None  # [R] in [0, 1], how much of each counts; None: all do
 
     def over(self, background: Tensor) -> Tensor:
         """The pixels over a background [R, 3] or [3]."""
         return self.colors if self.alphas is None else self.colors + (1 - self.alphas[:, None]) * background
 
+    def where_shown(self, rgb: Tensor, target: Tensor) -> Tensor:
+        """Drawn colours [R, 3], but the target's where that is hidden: nothing is learned of it."""
+        return rgb if self.shown is None else torch.lerp(target, rgb, self.shown[:, None])
+
 
 class PixelBatches:
     """Draws pixels: photos in random passes over all of them, places at random."""
 
-    def __init__(self, scene: Scene, core: RenderCore, device: torch.device = _CPU):
+    def __init__(self, scene: Scene, core: RenderCore, device: torch.device = _CPU, ignores_masks: bool = False):
+        """Args: ignores_masks: what masks hide is left out; else nothing is there."""
         self.scene, self.core, self.device = scene, core, device
         self.views = [scene.views[index] for index in scene.train]
         cameras = Cameras(  # sizes differ between photos, but rays don't ask for them
@@ -45,6 +53,7 @@ class PixelBatches:
         )
         self.cameras = moved(cameras, device)
         self.has_masks = any(view.has_alpha or view.mask_path for view in self.views)
+        self.ignores_masks = ignores_masks and self.has_masks
         self.queue: list[int] = []  # places in scene.train left in this pass
         self._resident: ResidentPixels | None = None  # made with the first batch: many models only draw
 
@@ -53,18 +62,21 @@ class PixelBatches:
         photos = min(_PHOTOS, len(self.views), count)
         of_each = -(-count // photos)
         places = [self._next_photo(rng) for _ in range(photos)]
+        tries = _TRIES if self.ignores_masks else 1
         on_device = sent(torch.tensor(places), self.device)
         if self._fits():
-            pixels, colors, alphas = self._pixels().draw(on_device, of_each, generator_on(self.device, rng))
+            pixels, colors, alphas = self._pixels().draw(on_device, of_each, generator_on(self.device, rng), tries)
         else:
-            pixels, colors, alphas = self._decoded(places, of_each, rng)
+            pixels, colors, alphas = self._decoded(places, of_each, rng, tries)
         index = on_device[:, None].expand(-1, of_each).reshape(-1)
         rays = self.core.rays(self.cameras, index, pixels)
         color = colors.float().div_(255)
         if alphas is None:
-            return Batch(rays, color, None)
+            return Batch(rays, color, None, on_device)
         alpha = alphas.float().div_(255)
-        return Batch(rays, color * alpha[:, None], alpha)
+        if self.ignores_masks:
+            return Batch(rays, color, None, on_device, alpha)
+        return Batch(rays, color * alpha[:, None], alpha, on_device)
 
     def _next_photo(self, rng: torch.Generator) -> int:
         if not self.queue:
@@ -82,16 +94,19 @@ class PixelBatches:
             self._resident = ResidentPixels(self.views, self.has_masks, self.device)
         return self._resident
 
-    def _decoded(self, places: list[int], of_each: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _decoded(
+        self, places: list[int], of_each: int, rng: torch.Generator, tries: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """As :meth:`ResidentPixels.draw`, from the scene's cache."""
         pixels, colors, alphas = [], [], []
         for place in places:
             view = self.views[place]
             height, width = view.camera.height, view.camera.width
-            flat = torch.randint(height * width, (of_each,), generator=rng)
+            mask = view.mask() if self.has_masks else None
+            flat = torch.randint(height * width, (of_each, tries), generator=rng)
+            flat = first_shown(flat, None if mask is None else mask.view(-1)[flat])
             pixels.append(torch.stack([flat % width, flat // width], 1) + 0.5)
             colors.append(view.image().view(-1, 3)[flat])
-            mask = view.mask() if self.has_masks else None
             alphas.append(torch.full((of_each,), 255, dtype=torch.uint8) if mask is None else mask.view(-1)[flat])
         alpha = sent(torch.cat(alphas), self.device) if self.has_masks else None
         return sent(torch.cat(pixels), self.device), sent(torch.cat(colors), self.device), alpha

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, Positive, PositiveShare, Share, Within
 from nerfkit.machine import free_memory
 from nerfkit.models.options import ModelOptions
+from nerfkit.models.photos import default_exposure, default_masks
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
 
 
 @dataclass
 class FieldConfig(ModelOptions):
     """Everything scheduled is a function of progress (0 to 1), whatever the run's length."""
 
+    model: ClassVar[str]  # whose options they are
+
     space: Literal["auto", "box", "contracted", "ndc"] = "auto"
     """What the field fills: a box around the object, all of space, drawn together far away, or what lies in front of
     photos that all look the same way; auto: a box for photos with an alpha channel, ndc for such photos."""
     background: Literal["auto", "random", "black", "white"] = "auto"
     """What is behind the scene; auto: random colours for photos with an alpha channel, else black."""
+    masks: Literal["ignore", "empty"] | None = None
+    """What mask files mean: pixels to leave out, since something stands before the scene there, or that nothing is
+    there (default: as the sparse points tell; transparent pixels are empty)."""
     loss: Literal["huber", "l2"] = "huber"
     """How differences in colour are weighed."""
     distortion: NotNegative | None = None
     """Weight of the loss on what is spread out along rays, against floaters (default: 0.003 where small fields propose
     to look, else 0; 0.01 is too much for fox)."""
+    exposure: Literal["on", "off"] | None = None
+    """Whether each photo has an exposure and white balance of its own; renders have the mean of all (default: on where
+    the photos differ by more than a quarter of a stop, unless they have an appearance)."""
     appearance: Annotated[int, Within(0, 64)] = 0
     """Numbers learned for each photo that its colours may follow, for captures under changing light (try 8);
     renders see their mean."""
@@ -47,6 +59,10 @@ class FieldConfig(ModelOptions):
     lr_from: Share = 0.3
     """Progress at which the learning rate begins to fall."""
 
+    @classmethod
+    def kept(cls, values: dict[str, Any]) -> Self:
+        return cls(**{"exposure": "off", "masks": "empty"} | values)
+
     def check(self, model: str) -> None:
         super().check(model)
         if self.grid_cells % 32:
@@ -55,6 +71,10 @@ class FieldConfig(ModelOptions):
     def chosen(self, device: str) -> dict[str, Any]:
         batch = 1 << 18 if device.startswith("cuda") else 1 << 16
         return {"batch": batch, "memory": round(free_memory(device) / 2**31, 2)}
+
+    def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
+        exposure = self.exposure or ("off" if self.appearance else default_exposure(scene))
+        return {"exposure": exposure, "masks": self.masks or default_masks(scene, self.model)}
 
 
 @dataclass
@@ -71,7 +91,7 @@ class SampledConfig(FieldConfig):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**{"sampler": "grid", **values})
+        return super().kept({"sampler": "grid"} | values)
 
     def check(self, model: str) -> None:
         super().check(model)

@@ -18,11 +18,12 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import free_memory
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.batches import PixelBatches
+from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
 from nerfkit.models.fields.depth import Colorless, distance_at, refined
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles
+from nerfkit.models.fields.exposure import RATE, Exposures
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -56,12 +57,17 @@ class FieldModel:
         self.config, self.scene, self.core, self.device = config, scene, core, device
         self.sampler, self.field = sampler, field
         self.space = sampler.space
-        self.optimizer = FusedAdam([{**group, "lr": config.lr} for group in groups], core, betas=betas)
+        self.exposures = Exposures(scene, device) if config.exposure == "on" else None
+        if self.exposures is not None:
+            groups = [*groups, {"name": "exposure", "params": [self.exposures.offsets], "rate": RATE}]
+        groups = [{"rate": 1.0, **group} for group in groups]
+        self.optimizer = FusedAdam([{**group, "lr": config.lr * group["rate"]} for group in groups], core, betas=betas)
         self.params = {group["name"]: group["params"][0] for group in groups}
         self.optimizers = {"adam": self.optimizer}
         light = 1.0 if self._background_kind() in ("random", "white") else 0.0
         self.background = torch.full((3,), light, device=device)
-        self.batches = PixelBatches(scene, core, device)
+        self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
+        self.batches = PixelBatches(scene, core, device, self.ignores_masks)
         self.batch = self._fitting_batch()
         self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
@@ -108,12 +114,22 @@ class FieldModel:
         losses = {}
         for index, drawn in enumerate(passes):
             of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
-            losses[of_pass] = self._difference(drawn.over(background), target)
+            seen = self._seen(drawn, batch, background)
+            losses[of_pass] = self._difference(batch.where_shown(seen, target), target)
         losses |= passes[-1].losses
         weight = self.sampler.usual_distortion if self.config.distortion is None else self.config.distortion
         if weight > 0:
             losses["distortion"] = weight * self._distortion(passes[-1])
         return losses
+
+    def _seen(self, drawn: Drawn, batch: Batch, background: Tensor) -> Tensor:
+        """The drawn colours [R, 3] as the training photos have them; the background of a cut-out has no exposure."""
+        if self.exposures is None:
+            return drawn.over(background)
+        if batch.alphas is None:
+            return self.exposures.expose(drawn.over(background), batch.photos)
+        of_scene = self.exposures.expose(drawn.rgb, batch.photos, 1 - drawn.transmittance)
+        return of_scene + drawn.transmittance[:, None] * background
 
     def _distortion(self, drawn: Drawn) -> Tensor:
         """What is spread out along rays (Barron et al. 2022, eq. 15), on a scale where what is far counts little."""
@@ -147,7 +163,9 @@ class FieldModel:
         config = self.config
         fallen = max(0.0, (progress - config.lr_from) / (1 - config.lr_from)) if config.lr_from < 1 else 0.0
         for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * config.final_lr**fallen
+            group["lr"] = config.lr * group["rate"] * config.final_lr**fallen
+        if self.exposures is not None:
+            self.exposures.center()
 
     def _background_kind(self) -> str:
         if self.config.background != "auto":
@@ -352,7 +370,9 @@ class FieldModel:
                     **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
                 }  # fmt: skip
         for group in self.optimizer.param_groups:
-            group["lr"] = state["lr"]
+            group["lr"] = state["lr"] * group["rate"]
+        if self.exposures is not None:
+            self.exposures.has_begun = True
         self.sampler.load_state_dict(state["sampler"])
         self._for_surfaces = None
         self.batches.queue = [int(place) for place in state["queue"]]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from nerfkit.limits import Count, Degree, Natural, NotNegative, PositiveShare, Share, Within
 from nerfkit.models.options import ModelOptions
+from nerfkit.models.photos import default_exposure, default_masks
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _CAPS = {"cpu": (1 / 3, 60_000, 100_000), "cuda": (1 / 2, 200_000, 2_000_000)}  # share of pixels; least, most
-_DIFFERENT = 0.25  # stops; by the same measure photos taken at one exposure are 0.01 apart, fox 0.1
-
-log = logging.getLogger("nerfkit")
 
 
 @dataclass
@@ -96,7 +93,7 @@ class Config(ModelOptions):
         return {
             "cap": default_cap(scene, device),
             "exposure": self.exposure or default_exposure(scene),
-            "masks": self.masks or default_masks(scene),
+            "masks": self.masks or default_masks(scene, "gaussians"),
             "background": self.background or default_background(scene),
         }
 
@@ -108,30 +105,8 @@ def default_cap(scene: Scene, device: str) -> int:
     return min(max(int(share * pixels), least), most)
 
 
-def default_exposure(scene: Scene) -> Literal["on", "off"]:
-    """Whether the photos differ so much that one brightness for all would leave floaters and haze."""
-    from nerfkit.data import exposure
-
-    gains = exposure.gains(scene)
-    stops = 0.0 if gains is None else exposure.stops(gains)
-    if stops <= _DIFFERENT:
-        return "off"
-    log.info("the photos differ by %.1f stops in exposure: each gets its own, renders their mean", stops)
-    return "on"
-
-
 def default_background(scene: Scene) -> Literal["auto", "black", "white"]:
     """A plain backdrop need not be learned."""
     from nerfkit.data.backdrop import backdrop
 
     return (None if scene.has_alpha else backdrop(scene)) or "auto"
-
-
-def default_masks(scene: Scene) -> Literal["ignore", "empty"]:
-    """Whether mask files leave pixels out, or say that nothing is there."""
-    from nerfkit.data.masks import hide_the_scene
-
-    if not hide_the_scene(scene):
-        return "empty"
-    log.info("masks hide what stands before the scene: these pixels are left out (else: --gaussians.masks empty)")
-    return "ignore"

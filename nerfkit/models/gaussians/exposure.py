@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nerfkit.contracts import RenderCore
 from nerfkit.core.optim import FusedAdam
-from nerfkit.data import exposure
 from nerfkit.data.scene import Scene
+from nerfkit.models.exposure import initial
 
 _FINAL_LR = 0.1  # what is left of the learning rate at the end
 
@@ -52,7 +52,7 @@ class Exposures:
     def begin(self) -> None:
         """Sets the maps to what the sparse points tell."""
         self.has_begun = True
-        for offset, first in zip(self.offsets, _initial(self.scene)):
+        for offset, first in zip(self.offsets, initial(self.scene)):
             offset.copy_(first)
 
     @torch.no_grad()
@@ -82,12 +82,3 @@ class Exposures:
             offset.copy_(state["offsets"][index])
             moments = {name: state[name][index].to(self.device, copy=True) for name in ("m", "v")}
             self.optimizer.state[offset] = {"step": int(state["steps"][index]), **moments}
-
-
-def _initial(scene: Scene) -> Tensor:
-    """Offsets [T, 3, 4] from the identity, as the sparse points tell; zero where they don't."""
-    gains = exposure.gains(scene)
-    if gains is None:
-        return torch.zeros(len(scene.train), 3, 4)
-    gains = gains / gains.mean(0)
-    return torch.cat([torch.diag_embed(gains - 1), (exposure.TOE * (gains - 1))[:, :, None]], 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, PositiveShare, Share, Within
@@ -15,6 +15,8 @@ _RAYS = 1024  # of a training step of the paper
 @dataclass
 class Config(SampledConfig):
     """NeRF (Mildenhall et al. 2020). What is not given comes from the preset."""
+
+    model: ClassVar[str] = "nerf"
 
     preset: Literal["fast", "paper"] = "fast"
     """paper: two wide networks, a coarse one that tells the fine one where to look, as published (days on a CPU); fast:
@@ -60,7 +62,7 @@ class Config(SampledConfig):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**values) if values.get("preset") == "paper" else super().kept(values)
+        return super().kept({"sampler": "auto"} | values if values.get("preset") == "paper" else values)
 
     def proposes(self, contracted: bool) -> bool:
         return self.preset == "fast" and super().proposes(contracted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import Degree, Within
@@ -16,6 +16,8 @@ _SIZES = 14, 19  # least and largest that is chosen
 @dataclass
 class Config(SampledConfig):
     """Hash-grid NGP (Müller et al. 2022). Everything scheduled is a function of progress, whatever the run's length."""
+
+    model: ClassVar[str] = "ngp"
 
     levels: Annotated[int, Within(1, 32)] = 8
     """Levels of the hash grid."""
