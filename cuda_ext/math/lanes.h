@@ -273,13 +273,14 @@ NK_HD F abs(F x) {
   return float_of_bits(bits_of(x) & 0x7fffffff);
 }
 
-// 2^f for f in [-0.5, 0.5]: a polynomial of degree 5 (relative error 2e-7).
+// 2^f for f in [-0.5, 0.5]: of the polynomials of degree 5 that are 1 at 0, the one whose largest relative error is the
+// least there (1.1e-7, with these coefficients in single precision). Taylor's is off by 3.2e-6 at -0.5.
 template <class F>
 NK_HD F exp2_fraction(F f) {
-  F p = f * 1.3333558e-3f + 9.6181291e-3f;
-  p = p * f + 5.5504109e-2f;
-  p = p * f + 2.4022651e-1f;
-  p = p * f + 6.9314718e-1f;
+  F p = f * 1.32647029e-3f + 9.67151299e-3f;
+  p = p * f + 5.55073395e-2f;
+  p = p * f + 2.40222424e-1f;
+  p = p * f + 6.93147004e-1f;
   return p * f + 1.0f;
 }
 
