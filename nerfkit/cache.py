@@ -33,6 +33,10 @@ class Cache:
             return None
         return record if isinstance(record, dict) and record.get("key") == key else None
 
+    def has(self, stage: str) -> bool:
+        """Whether there is a record of a stage, whatever its inputs were."""
+        return (self.folder / f"{stage}.json").is_file()
+
     def put(self, stage: str, key: str, seconds: float, result: Mapping[str, Any]) -> dict[str, Any]:
         record = {"key": key, "seconds": round(seconds, 2), "result": dict(result)}
         write_text(self.folder / f"{stage}.json", json.dumps(record, indent=1))

@@ -49,13 +49,15 @@ def photos_of(given: Path, out: Path, options: PoseOptions, claim: Claim, progre
 
 def has_frames(out: Path, given: Path, frames: int | None) -> bool:
     """Whether the poses in ``out`` are of these ``frames`` (as the option has them) of the video ``given``, or of all
-    in that folder."""
+    in that folder that there are frames of: others were left out."""
     cache = Cache(out / ".cache")
     if video.is_video(given):
         return cache.get("frames", _frames_key(given, frames)) is not None
     films = photos.films(given)
     most = _most_of_each(films)
-    return all(cache.get(_stage(film), _frames_key(film.path, frames, most)) is not None for film in films)
+    of_films = [film for film in films if cache.has(_stage(film))]
+    keys = [(_stage(film), _frames_key(film.path, frames, most)) for film in of_films]
+    return bool(keys) and all(cache.get(stage, key) is not None for stage, key in keys)
 
 
 def _of_film(given: Path, out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink) -> Photos:

@@ -143,5 +143,7 @@ def test_verbs_take_such_folders(two: tuple[Path, Path], tmp_path: Path, monkeyp
     taken(given, run / "poses", 8)
     known = SimpleNamespace(path=run)
     same_frames(given, 8, known)  # type: ignore[arg-type]
+    (given / "text.mp4").write_text("no video")  # which was left out, or is new and will be
+    same_frames(given, 8, known)  # type: ignore[arg-type]
     with pytest.raises(NerfkitError, match="was begun with other frames than --frames 9 takes"):
         same_frames(given, 9, known)  # type: ignore[arg-type]
