@@ -98,7 +98,7 @@ def is_video(path: Path) -> bool:
 def write_sheet(options: Options, runs: Sequence[Compared], models: Sequence[SceneModel], console: Console) -> Path:
     """A row for each of some held-out photos: the photo, then every run's render with its PSNR."""
     from nerfkit.train.compare import evenly
-    from nerfkit.train.evaluate import draw, ground_truth
+    from nerfkit.train.evaluate import draw, ground_truth, judged
     from nerfkit.train.metrics import psnr
     from nerfkit.views import sheet
     from nerfkit.views.color import unit_to_uint8
@@ -111,8 +111,9 @@ def write_sheet(options: Options, runs: Sequence[Compared], models: Sequence[Sce
         renders = [draw(model, view) for model, view in zip(models, views, strict=True)]
         largest = max(truths, key=lambda truth: truth.shape[0])
         tiles = [sheet.Tile(unit_to_uint8(largest), views[0].name)]
-        for render, truth in zip(renders, truths, strict=True):
-            tiles.append(sheet.Tile(unit_to_uint8(render), f"{min(psnr(render, truth), 100.0):.2f} dB"))
+        counted = [judged(model, view) for model, view in zip(models, views, strict=True)]
+        for render, truth, shown in zip(renders, truths, counted, strict=True):
+            tiles.append(sheet.Tile(unit_to_uint8(render), f"{min(psnr(render, truth, shown), 100.0):.2f} dB"))
         rows.append(tiles)
         console.progress("sheet", done, len(chosen[0]))
     return sheet.write(options.out, sheet.sheet(["photo", *(one.label for one in runs)], rows))

@@ -246,6 +246,8 @@ def check_no_run(scene: Path) -> None:
 def scores_in_words(scores: dict[str, Any]) -> str:
     """PSNR and SSIM; where photos differ in exposure, which no render can foresee, also what is left without that."""
     plain, matched = scores["psnr"], scores.get("color_matched_psnr")
+    if plain is None:
+        return "nothing to measure, masks hide all of it"
     beside = f" ({matched:.2f} dB in the exposure of each photo)" if matched and matched - plain > _EXPOSED else ""
     similar = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
     return f"PSNR {plain:.2f} dB{beside}{similar}"

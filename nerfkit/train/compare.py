@@ -99,6 +99,7 @@ def row(one: Compared) -> dict[str, Any]:
         "height": camera.height,
         "views": scores.get("views"),
         "psnr": scores.get("psnr"),
+        "color_matched_psnr": scores.get("color_matched_psnr"),
         "ssim": scores.get("ssim"),
         "lpips": scores.get("lpips"),
         "seconds": metrics.get("seconds"),

@@ -39,7 +39,8 @@ def evaluate(
     rounded to 8 bits before it is measured: what is measured is what the PNG shows.
 
     Args:
-        out: folder for ``<name>.png`` (the render) and ``<name>.truth.png`` of every view.
+        out: folder for ``<name>.png`` (the render) and ``<name>.truth.png`` of every view; the latter is transparent
+            where a pixel isn't judged.
         perceptual: measure LPIPS too, where its extra is installed.
 
     Returns:
@@ -53,7 +54,7 @@ def evaluate(
         distances.append(lpips(one.render, one.truth) if perceptual else None)
         if out is not None:
             _write_png(out / f"{view.name}.png", one.render)
-            _write_png(out / f"{view.name}.truth.png", one.truth)
+            _write_png(out / f"{view.name}.truth.png", one.truth, one.shown)
         progress("held-out views", done, len(views))
     return mean_scores(measured) | {"lpips": _mean(distances)}
 
@@ -64,7 +65,8 @@ class Measured:
 
     render: Tensor
     truth: Tensor
-    psnr: float  # dB, 100 at most
+    shown: Tensor | None  # [H, W] bool, the pixels that are judged; None: all
+    psnr: float  # dB, 100 at most; NaN: no pixel is judged
     ssim: float | None  # None: smaller than SSIM's window
     color_matched_psnr: float  # dB, once the render has the photo's exposure and white balance
 
@@ -77,16 +79,20 @@ def ignores_masks(model: SceneModel) -> bool:
 def measure(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Measured:
     """Draws a view and compares it with its photo, as :func:`evaluate` says; ``progress`` is told of the drawing.
 
-    What a mask hides of a photo is black in both, where it isn't to be judged.
+    What a mask hides of a photo is black in both, and isn't judged, where the model ignores masks.
     """
-    render, truth = draw(model, view, progress), ground_truth(model, view)
-    mask = view.mask()
-    if mask is not None and ignores_masks(model):
-        shown = (mask == 255)[..., None]
-        render, truth = render * shown, truth * shown
-    similar = ssim(render, truth) if min(truth.shape[:2]) >= 11 else None
-    plain, matched = psnr(render, truth), psnr(color_matched(render, truth), truth)
-    return Measured(render, truth, min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
+    render, truth, shown = draw(model, view, progress), ground_truth(model, view), judged(model, view)
+    if shown is not None:
+        render, truth = render * shown[..., None], truth * shown[..., None]
+    similar = ssim(render, truth, shown) if min(truth.shape[:2]) >= 11 else None
+    plain, matched = psnr(render, truth, shown), psnr(color_matched(render, truth, shown), truth, shown)
+    return Measured(render, truth, shown, min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
+
+
+def judged(model: SceneModel, view: View) -> Tensor | None:
+    """The pixels [H, W] bool of a view that a model can be judged by; None: all."""
+    mask = view.mask() if ignores_masks(model) else None
+    return None if mask is None else mask == 255
 
 
 def mean_scores(measured: Sequence[Measured]) -> dict[str, Any]:
@@ -170,6 +176,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(finite) if finite else None
 
 
-def _write_png(path: Path, image: Tensor) -> None:
+def _write_png(path: Path, image: Tensor, shown: Tensor | None = None) -> None:
+    if shown is not None:
+        image = torch.cat([image, shown[..., None].to(image.dtype)], 2)
     with atomic(path) as partial:
         iio.imwrite(partial, (image * 255).round().byte().numpy())

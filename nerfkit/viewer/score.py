@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from statistics import fmean
@@ -12,7 +13,7 @@ from torch import Tensor
 from nerfkit.contracts import Cameras, SceneModel
 from nerfkit.data.scene import PhotoView, Scene
 from nerfkit.errors import NerfkitError
-from nerfkit.train.evaluate import draw, ground_truth
+from nerfkit.train.evaluate import draw, ground_truth, judged
 from nerfkit.train.metrics import psnr
 
 VIEWS, SIDE = 3, 160  # photos, and the pixels of their parts' sides: little time, for a curve
@@ -45,12 +46,14 @@ class Score:
             return None
         return value
 
-    def _measure(self) -> tuple[float, float]:
-        """The mean PSNR, and the seconds that it took."""
+    def _measure(self) -> tuple[float | None, float]:
+        """The mean PSNR, None where nothing of the photos can be judged, and the seconds that it took."""
         start = time.perf_counter()
         parts = [Middle(view, self._side) for view in self._views]
-        values = [psnr(draw(self._model, part), ground_truth(self._model, part)) for part in parts]
-        return fmean(min(value, 100.0) for value in values), time.perf_counter() - start
+        model = self._model
+        values = [psnr(draw(model, part), ground_truth(model, part), judged(model, part)) for part in parts]
+        finite = [min(value, 100.0) for value in values if not math.isnan(value)]
+        return fmean(finite) if finite else None, time.perf_counter() - start
 
 
 class Middle:

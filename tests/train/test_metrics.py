@@ -40,3 +40,22 @@ def test_color_matching_leaves_out_exposure_and_nothing_else() -> None:
     assert psnr(color_matched(noisy, photo), photo) < 27
     flat = torch.full((20, 30, 3), 0.9)
     assert color_matched(flat, photo).mean((0, 1)) == pytest.approx(photo.mean((0, 1)).numpy(), abs=1e-3)
+
+
+def test_pixels_that_are_not_shown_count_nothing() -> None:
+    rng = torch.Generator().manual_seed(0)
+    photo, shown = torch.rand(40, 30, 3, generator=rng), torch.ones(40, 30, dtype=torch.bool)
+    image = (0.8 * photo + 0.05 * torch.randn(40, 30, 3, generator=rng)).clamp(0, 1)
+    assert psnr(image, photo, shown) == psnr(image, photo)
+    assert ssim(image, photo, shown) == pytest.approx(ssim(image, photo))
+    shown[20:] = False
+    assert psnr(image, photo, shown) == pytest.approx(psnr(image[:20], photo[:20]))
+    alike = torch.where(shown[..., None], image, photo)
+    assert psnr(alike, photo, shown) < psnr(alike, photo) - 2.9  # as many pixels again, without an error
+    assert ssim(alike, photo, shown) < ssim(alike, photo) - 0.01
+    other = torch.where(shown[..., None], photo, torch.zeros(3))
+    matched = color_matched(image, other, shown)
+    assert torch.allclose(matched[:20], color_matched(image[:20], photo[:20]), atol=1e-5)
+    none = torch.zeros_like(shown)
+    assert math.isnan(psnr(image, photo, none)) and math.isnan(ssim(image, photo, none))
+    assert torch.isfinite(color_matched(image, photo, none)).all()

@@ -35,7 +35,8 @@ class HeldOut:
 
 
 def measure(folder: Path) -> list[HeldOut]:
-    """The pairs ``<name>.png`` and ``<name>.truth.png`` of a folder, by name; unreadable ones are left out."""
+    """The pairs ``<name>.png`` and ``<name>.truth.png`` of a folder, by name; those that can't be read, or judged, are
+    left out."""
     pairs = [(truth, truth.with_name(f"{_name(truth)}.png")) for truth in sorted(folder.glob("*.truth.png"))]
     found = [_measure(truth, render, _written(truth), _written(render)) for truth, render in pairs]
     return [view for view in found if view is not None]
@@ -96,10 +97,19 @@ def _measure(truth_path: Path, render_path: Path, truth_written: int, render_wri
     truth, render = read(truth_path), read(render_path)
     if truth is None or render is None or truth.shape != render.shape:
         return None
+    shown = _judged(truth_path)
+    if shown is not None and not shown.any():
+        return None
     a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
     height, width = truth.shape[:2]
-    similarity = ssim(a, b) if min(height, width) >= 11 else None
-    return HeldOut(_name(truth_path), truth_path, render_path, min(psnr(a, b), 100.0), similarity, width, height)
+    similarity = ssim(a, b, shown) if min(height, width) >= 11 else None
+    return HeldOut(_name(truth_path), truth_path, render_path, min(psnr(a, b, shown), 100.0), similarity, width, height)
+
+
+def _judged(truth: Path) -> torch.Tensor | None:
+    """Of a photo's file the pixels [H, W] bool that count: all, or those that aren't transparent."""
+    image: Any = cv2.imdecode(np.fromfile(truth, np.uint8), cv2.IMREAD_UNCHANGED)
+    return torch.from_numpy(image[..., 3] > 0) if image.ndim == 3 and image.shape[2] == 4 else None
 
 
 def _name(truth: Path) -> str:
