@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -141,13 +142,17 @@ def no_gaussians(path: Path, model: str) -> NerfkitError:
 
 
 def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: Gaussians) -> Judge:
-    """The held-out photos of a run, or all where none are held out; what is kept, drawn, where photos are missing."""
+    """The held-out photos of a run, or all where none are held out.
+
+    What is kept, drawn, where photos are missing, or show what the model is not to know: exposures of their own, and
+    what passed by. That would outweigh what a smaller file loses.
+    """
     from dataclasses import replace
 
     from nerfkit.errors import NerfkitError
     from nerfkit.splats.judge import NEAR, Judge, moved
     from nerfkit.train.device import choose
-    from nerfkit.train.evaluate import ground_truth
+    from nerfkit.train.evaluate import ground_truth, judged
 
     core = choose("cpu")[1]
     views = [scene.views[index] for index in (scene.held_out or scene.train)]
@@ -155,10 +160,14 @@ def judge_of(model: SceneModel, scene: Scene, out_from_scene: Similarity, kept: 
     guides = [moved(scene.views[index].camera, out_from_scene) for index in seen]
     cameras = [moved(view.camera, out_from_scene) for view in views]
     background, near = background_of(model), NEAR * out_from_scene.scale
+    renders = functools.partial(Judge.of_renders, core, kept, cameras, background, near)
     try:
         photos = [ground_truth(model, view) for view in views]
+        differ = getattr(model, "exposures", None) is not None or any(judged(model, v) is not None for v in views)
     except NerfkitError:  # the photos have moved away
-        return replace(Judge.of_renders(core, kept, cameras, background, near), guides=guides)
+        differ = True
+    if differ:
+        return replace(renders(), guides=guides)
     return Judge(core, cameras, photos, background, guides, near)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from nerfkit.data.scene import Scene
 
@@ -15,14 +17,17 @@ _PHOTOS = 24
 
 def backdrop(scene: Scene) -> Literal["black", "white"] | None:
     """The one colour that most of the photos' borders have; None where it is neither black nor white."""
-    chosen = scene.train[:: max(1, len(scene.train) // _PHOTOS)]
+    chosen = scene.train[:: max(1, math.ceil(len(scene.train) / _PHOTOS))]
     if not chosen:
         return None
-    images = [scene.views[index].image() for index in chosen]
-    edges = [torch.cat([image[0], image[-1], image[:, 0], image[:, -1]]) for image in images]
-    border = torch.cat(edges)  # [B, 3]
+    border = torch.cat([_border(scene.views[index].image()) for index in chosen])
     if float((border <= _PLAIN).all(1).float().mean()) > _SHARE:
         return "black"
     if float((border >= 255 - _PLAIN).all(1).float().mean()) > _SHARE:
         return "white"
     return None
+
+
+def _border(image: Tensor) -> Tensor:
+    """The outermost pixels of an image: [B, 3]."""
+    return torch.cat([image[0], image[-1], image[:, 0], image[:, -1]])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -30,7 +32,8 @@ def gains(scene: Scene) -> Tensor | None:
         return None
     step = math.ceil(len(scene.points) / _MOST_POINTS)
     points, colors = scene.points[::step], scene.point_colors[::step].float() / 255
-    found = [_log_gain(scene.views[index], points, colors) for index in scene.train]
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # photos that don't fit the cache are decoded anew
+        found = list(pool.map(lambda index: _log_gain(scene.views[index], points, colors), scene.train))
     known = torch.stack([one for one in found if one is not None]) if any(one is not None for one in found) else None
     if known is None:
         return None

@@ -53,9 +53,14 @@ class PhotoView:
         """[H, W, 3] uint8 sRGB; decoded at first use. Shared with the cache: don't write into it."""
         return self._photo()[0]
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether :meth:`mask` gives one, without decoding the photo."""
+        return self.has_alpha or self.mask_path is not None
+
     def mask(self) -> Tensor | None:
         """[H, W] uint8, 255 = part of the scene: the alpha channel or the mask file; None without either."""
-        return self._photo()[1] if self.has_alpha or self.mask_path else None
+        return self._photo()[1] if self.has_mask else None
 
     def _photo(self) -> Photo:
         return self.cache.get(self.name, lambda: load_photo(self.path, self.source, self.camera, self.mask_path))
@@ -142,7 +147,7 @@ class Scene:
         fitting: list[PhotoView] = []
         for index in order:
             view = self.views[index]
-            budget -= view.camera.width * view.camera.height * (4 if view.has_alpha or view.mask_path else 3)
+            budget -= view.camera.width * view.camera.height * (4 if view.has_mask else 3)
             if budget < 0:
                 log.warning(
                     "%d of %d photos fit the image cache; the others are decoded anew each time they are used",

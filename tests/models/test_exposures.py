@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from nerfkit.cameras import look_at
+from nerfkit.cli.export import judge_of
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data import exposure
+from nerfkit.data.similarity import Similarity
 from nerfkit.models.gaussians.config import Config, default_background
 from nerfkit.models.gaussians.exposure import Exposures
 from nerfkit.models.gaussians.model import Model
@@ -30,7 +32,7 @@ STOPS = torch.tensor([-1.0, 0.6, -0.3, 0.9, 0.2, -0.7, 0.4, -0.1])  # of each ph
 class View:
     """A drawn photo at some exposure."""
 
-    mask_path = None
+    mask_path, has_mask = None, False
 
     def __init__(self, name: str, camera: Cameras, pixels: Tensor):
         self.name, self.camera, self.pixels = name, camera, pixels
@@ -137,6 +139,34 @@ def test_state_comes_back(scenes: dict[str, Any]) -> None:
     assert all(torch.equal(mine[name], its[name]) for name in ("offsets", "m", "v"))
 
 
+def test_maps_that_have_not_begun_begin_after_they_come_back(scenes: dict[str, Any]) -> None:
+    """As of a run that was stopped before its first step."""
+    one, two = (Exposures(scenes["different"], choose_core(), 1e-3, CPU) for _ in range(2))
+    two.load_state_dict(one.state_dict())
+    grey = torch.full((3, 4, 5), 0.5)
+    assert torch.equal(one.expose(grey, 0), two.expose(grey, 0)) and float(two.offsets[0].detach().abs().max()) > 0.1
+    older = {name: value for name, value in one.state_dict().items() if name != "has_begun"}
+    three = Exposures(scenes["alike"], choose_core(), 1e-3, CPU)
+    three.load_state_dict(older)
+    assert torch.equal(three.expose(grey, 0), one.expose(grey, 0))
+
+
+def test_a_photo_that_is_kept_is_not_decoded_again(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scene of more photos than its cache holds would else decode one in each step, to look for a mask."""
+    scene = SimpleNamespace(**vars(scenes["different"]))
+    scene.views = [View(view.name, view.camera, view.pixels) for view in scene.views]
+    for view in scene.views:
+        view.has_mask = True
+    config = Config(cap=600, exposure="on", masks="empty", background="black", coarse_levels=0)
+    model = Model.create(config, scene, choose_core(), CPU)
+    rng = torch.Generator().manual_seed(0)
+    for _ in scene.views:
+        model.losses(0.5, rng)
+    for name in ("image", "mask"):
+        monkeypatch.setattr(View, name, lambda self: pytest.fail("decoded once more"))
+    assert model.losses(0.5, rng)["photo"] > 0
+
+
 def test_a_run_is_drawn_without_its_photos(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = trained(scenes, "on", steps=5)
     monkeypatch.setattr(View, "image", lambda self: pytest.fail("the photo is gone"))
@@ -144,6 +174,13 @@ def test_a_run_is_drawn_without_its_photos(scenes: dict[str, Any], monkeypatch: 
     other.load_state_dict(model.state_dict())
     camera = scenes["different"].views[0].camera
     assert torch.equal(other.render(camera).rgb, model.render(camera).rgb)  # type: ignore[arg-type]
+
+
+def test_exports_are_judged_by_renders_where_photos_differ(scenes: dict[str, Any]) -> None:
+    for choice in ("on", "off"):
+        model, _ = trained(scenes, choice, steps=5)
+        judge = judge_of(model, scenes["different"], Similarity.identity(), model.gaussians())
+        assert (judge.psnr(model.gaussians()) == 100) == (choice == "on")
 
 
 def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None:
@@ -185,6 +222,33 @@ def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
         assert float(found.rgb[16:32, 16:32].mean()) < 0.15 and (found.background == 0).all()
         seen[background] = float(found.alpha[16:32, 16:32].mean())
     assert seen["auto"] > 0.9 and seen["black"] < 0.6, seen
+
+
+def test_last_steps_are_before_the_colour_of_renders(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still see-through then is to look right before it."""
+    behind: list[Tensor] = []
+
+    def colors(model: Model) -> list[bool]:
+        behind.clear()
+        own = type(model.core).rasterize
+
+        def rasterize(gaussians: Any, camera: Cameras, background: Tensor, **options: Any) -> Any:
+            behind.append(background)
+            return own(gaussians, camera, background, **options)
+
+        monkeypatch.setattr(type(model.core), "rasterize", staticmethod(rasterize))
+        rng = torch.Generator().manual_seed(0)
+        for progress in (0.0, 0.5, 0.75, 0.85, 1.0):
+            model.losses(progress, rng)
+        monkeypatch.undo()
+        return [torch.equal(one, model.background) for one in behind]
+
+    scene, config = scenes["alike"], Config(cap=600, background="auto")
+    assert colors(Model.create(config, scene, choose_core(), CPU)) == [False, False, False, True, True]
+    cut_out = SimpleNamespace(**vars(scene) | {"has_alpha": True})
+    assert colors(Model.create(config, cut_out, choose_core(), CPU)) == [False] * 5
+    assert colors(Model.create(Config(cap=600, background="random"), scene, choose_core(), CPU)) == [False] * 5
+    assert colors(Model.create(Config(cap=600, background="white"), scene, choose_core(), CPU)) == [True] * 5
 
 
 def test_a_plain_backdrop_is_the_background(scenes: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def test_flatness_is_the_mean_of_the_shortest_axes() -> None:
 
 
 class Photo:
-    name, has_alpha = "photo", False
+    name, has_alpha, has_mask = "photo", False, False
 
     def __init__(self) -> None:
         self.camera = camera(64, 64)

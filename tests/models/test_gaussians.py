@@ -25,7 +25,7 @@ CONFIG = Config(cap=100)
 class Photo:
     """A photo of noise, with its right half cut out."""
 
-    name = "photo"
+    name, has_mask = "photo", True
 
     def __init__(self, width: int, height: int):
         pose = torch.eye(4)[None]

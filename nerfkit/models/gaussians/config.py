@@ -28,7 +28,8 @@ class Config(ModelOptions):
     """How Gaussians are added: split and clone where the image asks for it, or MCMC relocation."""
     background: Literal["auto", "random", "black", "white"] | None = None
     """What is behind the scene; auto: random colours while training, before which nothing solid can stay see-through,
-    and in renders black, or white for photos with an alpha channel (default: black or white where the photos show that
+    and in renders and the last fifth of the steps black; for photos with an alpha channel random colours to the end,
+    and white in renders (default: black or white where the photos show that
     along their borders, else auto)."""
     coarse_levels: Annotated[int, Within(0, 8)] = 2
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
@@ -41,7 +42,7 @@ class Config(ModelOptions):
     there (default: as the sparse points tell; transparent pixels are empty)."""
     exposure: Literal["on", "off"] | None = None
     """Whether each photo has an exposure and white balance of its own; renders have the mean of all (default: on where
-    the photos differ by more than a quarter of a stop)."""
+    the photos differ by more than a quarter of a stop, as a standard deviation)."""
     exposure_lr: NotNegative = 5e-3
     """First learning rate of the photos' exposures."""
     initial_opacity: PositiveShare = 0.1

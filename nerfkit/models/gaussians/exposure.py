@@ -73,11 +73,12 @@ class Exposures:
             "m": torch.stack([state.get("m", zero) for state in states]),
             "v": torch.stack([state.get("v", zero) for state in states]),
             "steps": [int(state.get("step", 0)) for state in states],
+            "has_begun": self.has_begun,
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.has_begun = True
+        self.has_begun = bool(state.get("has_begun", True))
         for index, offset in enumerate(self.offsets):
             offset.copy_(state["offsets"][index])
             moments = {name: state[name][index].to(self.device, copy=True) for name in ("m", "v")}

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import PhotoView, Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
+_RANDOM_UNTIL = 0.8  # progress until which colours behind scenes without an alpha channel are random
 _SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _TIDY_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
@@ -109,7 +110,7 @@ class Model:
         photo = self.queue.pop()
         index = self.scene.train[photo]
         level = self._level(progress)
-        background = torch.rand(3, generator=rng) if self._is_random_behind() else self.background
+        background = torch.rand(3, generator=rng) if self._is_random_behind(progress) else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
         camera = _halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
@@ -141,8 +142,8 @@ class Model:
         """The drawn colours [3, H, W] as the training photo has them."""
         if self.exposures is None:
             return drawn.image[:3]
-        is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].mask() is not None
-        behind = (background.to(self.device), 1 - drawn.alpha) if is_cut_out else None
+        is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].has_mask
+        behind = (sent(background, self.device), 1 - drawn.alpha) if is_cut_out else None
         return self.exposures.expose(drawn.image[:3], photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
@@ -196,9 +197,15 @@ class Model:
     def _set_sh_columns(self) -> None:
         self._group("sh")["columns"] = sh_columns(self.params["sh"].shape[1])
 
-    def _is_random_behind(self) -> bool:
-        """Whether each step has another colour behind the scene. Before black, dark things are learned as holes."""
-        return self.config.background in (None, "auto", "random")
+    def _is_random_behind(self, progress: float) -> bool:
+        """Whether this step has another colour behind the scene. Before black, dark things are learned as holes.
+
+        The last steps of photos that fill their frames are before the colour of renders: what little is still
+        see-through then would else have learnt to be before the mean of all colours, and renders be too dark.
+        """
+        if self.config.background in (None, "auto"):
+            return self.scene.has_alpha or progress < _RANDOM_UNTIL
+        return self.config.background == "random"
 
     def _level(self, progress: float) -> int:
         """How often the photos' sides are halved at this point of the training.
@@ -215,7 +222,7 @@ class Model:
         """The photo over the background, prepared for the loss, and how much of each pixel [H, W] counts where not all
         do; kept where the background stays the same."""
         view = self.scene.views[index]
-        if self._is_random_behind() and not self.ignores_masks and view.mask() is not None:
+        if background is not self.background and not self.ignores_masks and view.has_mask:
             return self._prepared(view, background, level)
         if level != self._targets_level:
             self._targets.clear()
@@ -224,7 +231,8 @@ class Model:
             self._targets.move_to_end(index)
             return self._targets[index]
         made = self._targets[index] = self._prepared(view, background, level)
-        while len(self._targets) > 1 and len(self._targets) * made[0].planes.nbytes * 3 > self._target_room:
+        size = 3 * made[0].planes.nbytes + (0 if made[1] is None else made[1].nbytes)
+        while len(self._targets) > 1 and len(self._targets) * size > self._target_room:
             self._targets.popitem(last=False)
         return made
 
