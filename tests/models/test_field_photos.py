@@ -258,3 +258,15 @@ def test_state_comes_back_without_the_photos(
     assert rates[0] == rates[1] and rates[0][-1] == pytest.approx(0.1 * rates[0][0])
     one, two = (torch.stack(list(m.losses(0.5, torch.Generator().manual_seed(0)).values())) for m in (model, other))
     assert torch.equal(one, two)
+
+
+def test_a_checkpoint_from_before_the_first_step_still_begins_by_the_points(
+    different: tuple[Scene, list[Tensor]],
+) -> None:
+    model = Model.create(dataclasses.replace(SMALL, exposure="on"), different[0], choose_core(), CPU)
+    other = Model.create(model.config, different[0], choose_core(), CPU)
+    other.load_state_dict(model.state_dict())
+    for one in (model, other):
+        one.losses(0.0, torch.Generator().manual_seed(0))
+    assert model.exposures is not None and other.exposures is not None
+    assert bool(other.exposures.offsets.any()) and torch.equal(model.exposures.offsets, other.exposures.offsets)

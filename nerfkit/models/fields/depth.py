@@ -40,7 +40,7 @@ def refined(field: Field, rays_local: Rays, drawn: Drawn, core: RenderCore) -> D
     samples = _divided(_reaching_back(drawn.samples, drawn.weights > _SEEN), _PARTS)
     alphas = opacities(field, rays_local, samples, core)
     _, transmittance, weights = core.composite(alphas, alphas[:, None], samples.offsets)
-    return dataclasses.replace(drawn, transmittance=transmittance, weights=weights, samples=samples)
+    return dataclasses.replace(drawn, transmittance=transmittance, weights=weights, samples=samples, edges=None)
 
 
 def _reaching_back(samples: Samples, kept: Tensor) -> Samples:

@@ -372,7 +372,7 @@ class FieldModel:
         for group in self.optimizer.param_groups:
             group["lr"] = state["lr"] * group["rate"]
         if self.exposures is not None:
-            self.exposures.has_begun = True
+            self.exposures.has_begun = "exposure" in state["moments"]  # not in a checkpoint from before the first step
         self.sampler.load_state_dict(state["sampler"])
         self._for_surfaces = None
         self.batches.queue = [int(place) for place in state["queue"]]
