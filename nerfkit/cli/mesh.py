@@ -45,7 +45,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.files import check_place
+    from nerfkit.files import check_place, remove_abandoned
     from nerfkit.lock import alone
     from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
@@ -67,6 +67,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             "or from photos with GPS"
         )
     with alone(source.path / _KEPT, source.path, "work on a copy of the run"):
+        remove_abandoned(source.path / _KEPT, age=0)
+        remove_abandoned(out.parent)
         pipeline = _pipeline(source, request, options, console)
         if options.stage is not None:
             return _stage(pipeline, options, console)
