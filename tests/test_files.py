@@ -39,7 +39,8 @@ def test_names_as_long_as_the_system_takes(tmp_path: Path) -> None:
 
 
 def test_what_killed_commands_began_is_removed(tmp_path: Path) -> None:
-    code = "import os, sys; from pathlib import Path; from nerfkit.files import atomic\nwith atomic(Path(sys.argv[1])) as p:"
+    code = "import os, sys; from pathlib import Path; from nerfkit.files import atomic\n"
+    code += "with atomic(Path(sys.argv[1])) as p:"
     for name, begin in (("a.mp4", "p.touch()"), ("b.mp4", "p.touch()"), ("depths", "p.mkdir(); (p / '1').touch()")):
         killed = [sys.executable, "-c", f"{code} {begin}; os.kill(os.getpid(), 9)", str(tmp_path / name)]
         assert subprocess.run(killed).returncode == -9
