@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nerfkit.train.run import Run
 
 _KEPT = ".mesh"  # what its stages have made, in the run folder
+_MANY = 1.5  # times the faces asked for: whoever has a limit should know
 
 Chosen = TypeVar("Chosen", MeshOptions, TextureOptions, AssetOptions)
 
@@ -75,6 +76,15 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         result = _asset(pipeline, options, out, metric, console)
     report.refresh(source, map(Path, result["files"]))
     return result
+
+
+def _warn_of_faces(made: int, asked: int, console: Console) -> None:
+    """A surface of many tunnels and openings comes down to so many faces only: around each of them some are left."""
+    if asked and made > _MANY * asked:
+        console.warn(
+            f"--faces {asked:,}: {made:,} are left, as many small tunnels and openings keep the surface from becoming "
+            "simpler; a coarser one has fewer of them (--resolution 64, say)"
+        )
 
 
 def is_metric(source: Run) -> bool:
@@ -135,6 +145,7 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
     began = time.perf_counter()
     scene = pipeline.scene
     levels, collision = pipeline.levels(), pipeline.result("collision")
+    _warn_of_faces(len(levels[0].faces), options.faces, console)
     start = time.perf_counter()
     near = None if options.engine else asset.world_frame(scene.scene_from_world)
     frame = asset.asset_frame(scene.scene_from_world, levels[0]) if near is None else near.out_from_scene
