@@ -101,17 +101,45 @@ def cause(path: Path, error: OSError) -> str:
     return f"{file} is a file, not a folder" if file is not None else error.strerror or str(error)
 
 
-def remove_partials(paths: Iterable[Path]) -> None:
+def remove_partials(paths: Iterable[Path], age: float = _ABANDONED) -> None:
     """Removes what :func:`atomic` had begun of files when it was killed, which nothing else would ever remove. What was
-    written to just now may be another command's, and stays."""
+    written to just now may be another command's, and stays.
+
+    Args:
+        age: seconds since it was written to; 0 is for whoever has locked others out.
+    """
     names = {(path.parent, path.stem, path.suffix) for path in paths}
     for folder in {folder for folder, _, _ in names}:
-        for file in folder.glob(".*.partial*"):
-            found = _PARTIAL.fullmatch(file.name)
-            if found and (folder, found["stem"], found["suffix"]) in names:
-                with suppress(OSError):  # it may be gone by now
-                    if time.time() - file.stat().st_mtime > _ABANDONED:
-                        file.unlink()
+        for partial, stem, suffix in _partials(folder):
+            if (folder, stem, suffix) in names:
+                _remove(partial, age)
+
+
+def remove_abandoned(folder: Path, age: float = _ABANDONED) -> None:
+    """Removes what :func:`atomic` had begun in a folder, whatever its name, when it was killed.
+
+    Args:
+        age: as of :func:`remove_partials`.
+    """
+    for partial, _, _ in _partials(folder):
+        _remove(partial, age)
+
+
+def _partials(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    """What was begun in a folder, with the stem and the suffix of what it was to become."""
+    for path in folder.glob(".*.partial*"):
+        if found := _PARTIAL.fullmatch(path.name):
+            yield path, found["stem"], found["suffix"]
+
+
+def _remove(partial: Path, age: float) -> None:
+    with suppress(OSError):  # it may be gone by now
+        if time.time() - partial.stat().st_mtime < age:
+            return
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink()
 
 
 def write_text(path: Path, text: str, named: Path | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import atomic, remove_abandoned, remove_partials
 
 
 def test_an_output_that_is_a_folder(tmp_path: Path) -> None:
@@ -36,3 +36,22 @@ def test_names_as_long_as_the_system_takes(tmp_path: Path) -> None:
             assert partial.suffix == ".txt" and len(os.fsencode(partial.name)) <= 255
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()
+
+
+def test_what_killed_commands_began_is_removed(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from nerfkit.files import atomic\n"
+    code += "with atomic(Path(sys.argv[1])) as p:"
+    for name, begin in (("a.mp4", "p.touch()"), ("b.mp4", "p.touch()"), ("depths", "p.mkdir(); (p / '1').touch()")):
+        killed = [sys.executable, "-c", f"{code} {begin}; os.kill(os.getpid(), 9)", str(tmp_path / name)]
+        assert subprocess.run(killed).returncode == -9
+    (tmp_path / ".mine.partial.mp4").touch()  # none of ours
+    began = set(tmp_path.iterdir())
+    assert len(began) == 4
+    remove_abandoned(tmp_path)
+    assert set(tmp_path.iterdir()) == began  # just now: another command's, perhaps
+    remove_partials([tmp_path / "a.mp4"], age=0)
+    assert sorted(path.name[:3] for path in tmp_path.iterdir()) == [".b.", ".de", ".mi"]
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.partial.mp4"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nerfkit.train.run import Run
 
 _KEPT = ".mesh"  # what its stages have made, in the run folder
+_MANY = 1.5  # times the faces asked for: whoever has a limit should know
 
 Chosen = TypeVar("Chosen", MeshOptions, TextureOptions, AssetOptions)
 
@@ -45,7 +46,7 @@ class Options(MeshOptions, TextureOptions, AssetOptions):
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    from nerfkit.files import check_place
+    from nerfkit.files import check_place, remove_abandoned
     from nerfkit.lock import alone
     from nerfkit.mesh.assets import write
     from nerfkit.mesh.requirements import check_packages
@@ -67,12 +68,23 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             "or from photos with GPS"
         )
     with alone(source.path / _KEPT, source.path, "work on a copy of the run"):
+        remove_abandoned(source.path / _KEPT, age=0)
+        remove_abandoned(out.parent)
         pipeline = _pipeline(source, request, options, console)
         if options.stage is not None:
             return _stage(pipeline, options, console)
         result = _asset(pipeline, options, out, metric, console)
     report.refresh(source, map(Path, result["files"]))
     return result
+
+
+def _warn_of_faces(made: int, asked: int, console: Console) -> None:
+    """A surface of many tunnels and openings comes down to so many faces only: around each of them some are left."""
+    if asked and made > _MANY * asked:
+        console.warn(
+            f"--faces {asked:,}: {made:,} are left, as many small tunnels and openings keep the surface from becoming "
+            "simpler; a coarser one has fewer of them (--resolution 64, say)"
+        )
 
 
 def is_metric(source: Run) -> bool:
@@ -133,6 +145,7 @@ def _asset(pipeline: Pipeline, options: Options, out: Path, metric: bool, consol
     began = time.perf_counter()
     scene = pipeline.scene
     levels, collision = pipeline.levels(), pipeline.result("collision")
+    _warn_of_faces(len(levels[0].faces), options.faces, console)
     start = time.perf_counter()
     near = None if options.engine else asset.world_frame(scene.scene_from_world)
     frame = asset.asset_frame(scene.scene_from_world, levels[0]) if near is None else near.out_from_scene

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -68,11 +69,13 @@ def _once(out: Path, name: str, options: Options, stage: Any, console: Console) 
     record = out / ".stages" / f"{name}.json"
     if record.is_file() and record.stat().st_mtime >= (out / "metrics.json").stat().st_mtime:
         kept: dict[str, Any] = json.loads(record.read_text())
-        if kept.get("asked") == asked and all(Path(file).exists() for file in kept["result"]["files"]):
-            done: dict[str, Any] = kept["result"]
+        files = [out / file for file in kept["result"]["files"]]
+        if kept.get("asked") == asked and all(file.exists() for file in files):
+            done: dict[str, Any] = kept["result"] | {"files": [str(file) for file in files]}
             return done
     done = stage(options, out, console)
-    write_text(record, json.dumps({"asked": asked, "result": done}, default=str))
+    inside = [os.path.relpath(file, out) for file in done["files"]]  # the run may be moved or copied
+    write_text(record, json.dumps({"asked": asked, "result": done | {"files": inside}}, default=str))
     return done
 
 

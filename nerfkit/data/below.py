@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nerfkit.data.raw import PHOTO_SUFFIXES
+from nerfkit.data.raw import PHOTO_SUFFIXES, other_cases
 from nerfkit.errors import NerfkitError
 
 
@@ -20,7 +20,8 @@ class _Found:
 def photos_below(names: Sequence[str], folder: Path) -> list[Path]:
     """For each name of a photo the file below ``folder`` whose path has the longest end in common with it.
 
-    Names may be paths of another machine or of Windows; one without suffix gets that of a photo which is there. Of
+    Names may be paths of another machine or of Windows; one without suffix gets that of a photo which is there, and a
+    suffix may be in the other case. Of
     equally long ends the file in the fewest folders counts. A file belongs to the name it has most in common with: with
     ``a/1.jpg`` and ``b/1.jpg`` and only a file of the first, the second has none. A name without a file gets a path in
     ``folder`` where none is.
@@ -68,11 +69,14 @@ def _best(
         return len(wanted), wanted
     has_suffix = os.path.splitext(wanted[-1])[1].lower() in PHOTO_SUFFIXES
     fitting = [file for file in files.get(wanted[-1], []) if not (has_suffix and file.suffix)]
+    if has_suffix:
+        fitting += [file for other in other_cases(wanted[-1]) for file in files.get(other, []) if not file.suffix]
     if not fitting:
         return 0, ()
 
-    def rank(file: _Found) -> tuple[int, int]:
-        return -_common(wanted, file.parts), len(file.parts)
+    def rank(file: _Found) -> tuple[int, bool, int]:
+        other_case = not file.suffix and file.parts[-1] != wanted[-1]
+        return -_common(wanted, file.parts), other_case, len(file.parts)
 
     first = min(map(rank, fitting))
     equal = [file for file in fitting if rank(file) == first]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from nerfkit.contracts import Cameras
 from nerfkit.data.below import photos_below
 from nerfkit.data.brown import reduce_brown
 from nerfkit.data.colmap_files import check_binary
-from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish
+from nerfkit.data.raw import RawScene, RawView, Seen, camera, finish, other_cases
 from nerfkit.errors import NerfkitError
 
 log = logging.getLogger("nerfkit")
@@ -73,14 +74,16 @@ class ColmapReader:
             return photos_below(names, self.images)
         bases = dict.fromkeys([path, model, *model.parents[:3]])
         folders = [base / folder for base in bases for folder in PHOTO_FOLDERS]
-        holds = (folder for folder in folders if any((folder / name).is_file() for name in names))
+        holds = (folder for folder in folders if any(_photo(folder, name).is_file() for name in names))
         folder = next(holds, folders[0])
-        return [folder / name for name in names]
+        return [_photo(folder, name) for name in names]
 
 
 def model_folder(path: Path, files: Sequence[str] = FILES) -> Path | None:
     """The folder of the model that ``path`` holds or is: one with all of these ``files``."""
-    return next((path / folder for folder in MODEL_FOLDERS if _has(path / folder, files)), None)
+    usual = (path / folder for folder in MODEL_FOLDERS)
+    numbered = (model for above in ("sparse", "colmap/sparse", ".") for model in _numbered(path / above))
+    return next((folder for folder in chain(usual, numbered) if _has(folder, files)), None)
 
 
 def load(model: Path) -> Any:
@@ -99,6 +102,23 @@ def load(model: Path) -> Any:
             f"{model}: a damaged COLMAP model, or files of different models "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); copy or make it again"
         ) from None
+
+
+def _photo(folder: Path, name: str) -> Path:
+    """The file of a name, which may have the separators of Windows, or its suffix in the other case."""
+    whole = folder / name
+    if whole.is_file():
+        return whole
+    there = folder / name.replace("\\", "/")
+    files = (there, *(there.with_name(other) for other in other_cases(there.name)))
+    return next((file for file in files if file.is_file()), whole)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Models by their numbers: whoever deletes those that fit badly may have none left that is called 0."""
+    if not folder.is_dir():
+        return []
+    return sorted((inner for inner in folder.iterdir() if inner.name.isdecimal()), key=lambda inner: int(inner.name))
 
 
 def _has(folder: Path, files: Sequence[str]) -> bool:

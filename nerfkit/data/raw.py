@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -106,18 +107,25 @@ def photo_file(name: str, folders: Sequence[Path]) -> Path:
     """The photo called ``name`` in the first of ``folders`` that has it; where none has, its place in the first.
 
     Names may be paths of another machine or of Windows: what counts then is the longest end of theirs that is found.
-    A name without suffix gets that of a photo which is there.
+    A name without suffix gets that of a photo which is there, and one with a suffix may have it in the other case.
     """
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     ends = ["/".join(parts[start:]) for start in range(len(parts))] or [name]
     for end in ends:
         for folder in folders:
             plain = folder / end
-            others = [] if plain.suffix.lower() in PHOTO_SUFFIXES else _suffixed(plain)
+            has_suffix = plain.suffix.lower() in PHOTO_SUFFIXES
+            others = [plain.with_name(name) for name in other_cases(plain.name)] if has_suffix else _suffixed(plain)
             for file in (plain, *others):
                 if file.is_file():
                     return file
     return folders[0] / ends[-1]
+
+
+def other_cases(name: str) -> list[str]:
+    """A file's name with its suffix in lower and in upper case: systems that don't mind may have changed it."""
+    stem, suffix = os.path.splitext(name)
+    return [other for other in (stem + suffix.lower(), stem + suffix.upper()) if other != name]
 
 
 def _suffixed(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
@@ -26,8 +26,9 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.data.split import split
 from nerfkit.data.undistort import pinhole
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic, write_text
+from nerfkit.files import write_text
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.tensor_file import save_tensors
 
 FORMAT = "nerfkit-scene"
 VERSION = 1
@@ -163,8 +164,10 @@ class Scene:
     def save(self, path: Path) -> None:
         """Writes ``scene.json`` (``path``, or into the folder ``path``) and ``points.safetensors`` beside it."""
         file = _scene_file(path)
-        with atomic(file.with_name("points.safetensors")) as partial:
-            save_file({"points": self.points.contiguous(), "colors": self.point_colors.contiguous()}, partial)
+        save_tensors(
+            file.with_name("points.safetensors"),
+            {"points": self.points.contiguous(), "colors": self.point_colors.contiguous()},
+        )
         write_text(file, json.dumps(self._to_json(file.parent.resolve()), indent=1))
 
     @classmethod

@@ -16,7 +16,7 @@ from nerfkit.capture import photos as capture
 from nerfkit.capture.masks import PlacedMasks
 from nerfkit.capture.photos import UprightFolder
 from nerfkit.errors import NerfkitError
-from nerfkit.files import write_text
+from nerfkit.files import remove_abandoned, write_text
 from nerfkit.lock import alone
 from nerfkit.poses import advice, learned, source
 from nerfkit.poses.attempts import Attempt, Stages, Strength
@@ -60,6 +60,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
         def take(out: Path, origin: Path) -> None:
             claim(out, origin)
             stack.enter_context(alone(out))
+            for folder in (out, cache.folder):
+                remove_abandoned(folder, age=0)
 
         found = source.photos_of(photos, out, options, take, progress)
         work, worker = stack.enter_context(cache.workspace()), stack.enter_context(Worker())

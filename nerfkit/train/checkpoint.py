@@ -7,7 +7,6 @@ runs write equal bytes.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -18,11 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import remove_abandoned
+from nerfkit.tensor_file import save_tensors
 
 VERSION = 1
 KEPT = 2  # the newest and one before it, should the newest be damaged
@@ -47,13 +46,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     header = {"version": VERSION, "model": checkpoint.model, "step": checkpoint.step}
     header["state"] = _pack(checkpoint.state, "", tensors)
     path = folder / f"step_{checkpoint.step:06d}.safetensors"
-    with atomic(path) as partial:
-        try:
-            save_file(tensors, partial, metadata={"nerfkit": json.dumps(header)})
-        except SafetensorError as error:
-            if "os error 28" in str(error):  # the Rust writer hides errno in its words
-                raise OSError(errno.ENOSPC, "no space left") from None
-            raise
+    remove_abandoned(folder, age=0)  # before there may be too little space; training has the run's lock
+    save_tensors(path, tensors, {"nerfkit": json.dumps(header)})
     for old in list_newest_first(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path

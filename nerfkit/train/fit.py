@@ -14,6 +14,7 @@ from nerfkit import models
 from nerfkit.contracts import RenderCore, SceneModel
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
+from nerfkit.files import remove_abandoned
 from nerfkit.lock import alone
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train import checkpoint
@@ -56,6 +57,8 @@ def fit(
             Run.open(path)  # or there is nothing to lock
             stack.enter_context(alone(path))
             run = Run.open(path).resumed(config)
+            for folder in (path, run.eval):
+                remove_abandoned(folder)
         else:
             Run.check_free(path, overwrite=overwrite)
             run = Run(path, config)

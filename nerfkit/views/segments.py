@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nerfkit.contracts import Rendering
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import atomic, remove_partials
 from nerfkit.lock import alone
 from nerfkit.views import video
 from nerfkit.views.draw import Channels
@@ -54,6 +54,7 @@ class Film:
             NerfkitError: another command is making the same video, or none can be made there.
         """
         self._alone.enter_context(alone(self.folder, self.path, "choose another -o"))
+        remove_partials([self.path], age=0)
         if Request.load(self._note) != self.request:
             for file in self.folder.iterdir():
                 file.unlink()

@@ -174,3 +174,11 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
     result = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
     assert result.stdout == "usage: nerfkit train [-h] [OPTIONS] PATH\n"
     assert result.stderr == ""
+
+
+def test_a_second_interrupt_says_nothing() -> None:
+    """It comes while Python ends, where it would be the traceback of whatever is taken down just then."""
+    code = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    code += "from nerfkit.cli import main; main(['--version'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

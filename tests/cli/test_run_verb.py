@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_what_a_run_ends_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     before = [path.stat().st_mtime_ns for path in files]
     assert main(words) == 0
     assert [path.stat().st_mtime_ns for path in files] == before
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    capsys.readouterr()
+    assert main([*words[:3], str(copy), *words[4:]]) == 0
+    again = json.loads(capsys.readouterr().out)
+    named = [Path(name) for stage in ("render", "mesh", "export", "page") for name in again[stage]["files"]]
+    assert named == [copy / path.relative_to(run.path) for path in files]
+    assert [path.stat().st_mtime_ns for path in named] == before
 
 
 def test_what_is_trained_on(

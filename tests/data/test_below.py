@@ -33,6 +33,8 @@ def fill(folder: Path, *files: str) -> Path:
         (["1.png", "masks/1.png"], ["images/1.png"], ["1.png"]),  # the fewest folders
         (["a/1.png", "a/1.jpg", "b/1.JPG"], ["a/1", "b/1"], ["a/1.jpg", "b/1.JPG"]),
         (["a/1", "a/1.jpg"], ["a/1"], ["a/1"]),
+        (["a/1.JPG", "b/1.jpg", "b/1.JPG"], ["1/a/1.jpg", "b/1.jpg", "a/2.JPG"], ["a/1.JPG", "b/1.jpg", None]),
+        (["a/1.JPG"], ["b/1.jpg"], ["a/1.JPG"]),
         (["a/1.jpg.png"], ["a/1.jpg"], [None]),  # a mask
         ([".cache/1.jpg"], ["1.jpg"], [None]),
         (["1.jpg"], ["", "..", "2.jpg"], [None, None, None]),

@@ -39,7 +39,7 @@ def test_every_layout_gives_the_same_scene(tmp_path: Path, layout: str) -> None:
     check_truth(read(tmp_path))
 
 
-@pytest.mark.parametrize("at", ["sparse/0", "sparse", "colmap/sparse/0", "."])
+@pytest.mark.parametrize("at", ["sparse/0", "sparse", "colmap/sparse/0", ".", "sparse/2", "colmap/sparse/1", "1"])
 def test_every_place_of_the_model(tmp_path: Path, at: str) -> None:
     write_colmap(tmp_path, at=at)
     check_truth(read(tmp_path))
@@ -54,6 +54,24 @@ def test_photos_in_other_folders(tmp_path: Path) -> None:
     with pytest.raises(NerfkitError, match=r"photo_00\.png.*--images"):
         read(tmp_path)
     check_truth(read(tmp_path, tmp_path / "elsewhere"))
+
+
+def test_suffixes_in_the_other_case(tmp_path: Path) -> None:
+    write_colmap(tmp_path)
+    for photo in (tmp_path / "images").iterdir():
+        photo.rename(photo.with_suffix(".PNG"))
+    assert [view.path.name for view in read(tmp_path).views] == names(".PNG")
+    assert [view.path.name for view in read(tmp_path, tmp_path / "images").views] == names(".PNG")
+
+
+def test_names_with_the_separators_of_windows(tmp_path: Path) -> None:
+    write_colmap(tmp_path, layout="old txt")
+    file = tmp_path / "sparse/0/images.txt"
+    file.write_text(file.read_text().replace("photo_", "left\\photo_"))
+    (tmp_path / "images").rename(tmp_path / "left")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "left").rename(tmp_path / "images/left")
+    check_truth(read(tmp_path))
 
 
 def test_smaller_copies_of_the_photos(tmp_path: Path) -> None:

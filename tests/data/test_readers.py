@@ -78,6 +78,16 @@ def test_fisheyes(tmp_path: Path, key: dict[str, Any]) -> None:
     assert np.abs(found[0].numpy() - expected[0]).max() < 1e-9
 
 
+def test_suffixes_in_the_other_case(tmp_path: Path) -> None:
+    """The size, too, is the photo's where the file doesn't say it."""
+    folder = write_transforms(tmp_path, w=None, h=None, cx=None, cy=None)
+    for photo in (folder / "images").iterdir():
+        photo.rename(photo.with_suffix(".PNG"))
+    scene = read(folder)
+    assert [view.path.name for view in scene.views] == names(".PNG")
+    assert scene.views[0].camera.intrinsics[0].tolist() == [FOCAL, FOCAL, 32, 24]
+
+
 def test_masks_and_photos_with_windows_paths(tmp_path: Path) -> None:
     frames = transforms()["frames"]
     (tmp_path / "masks").mkdir()

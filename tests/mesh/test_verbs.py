@@ -16,6 +16,7 @@ from test_stages import turned
 from nerfkit.cli import export as export_verb
 from nerfkit.cli import main
 from nerfkit.cli import mesh as mesh_verb
+from nerfkit.cli.console import Console
 from nerfkit.contracts import Gaussians
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
@@ -230,3 +231,11 @@ def test_export_names_the_alternatives(a_run: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(NerfkitError, match=r"needs the suffix \.ply"):
         export_verb.run(options, Silent())  # type: ignore[arg-type]
     assert not list(tmp_path.rglob("*.spz"))
+
+
+def test_more_faces_than_asked_for_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for made, asked in ((1000, 0), (100, 100), (149, 100)):
+        mesh_verb._warn_of_faces(made, asked, Console())
+    assert not capsys.readouterr().err
+    mesh_verb._warn_of_faces(779, 100, Console())
+    assert "--faces 100: 779 are left" in capsys.readouterr().err

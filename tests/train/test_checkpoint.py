@@ -5,13 +5,16 @@ import logging
 import os
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from nerfkit import tensor_file
 from nerfkit.errors import NerfkitError
 from nerfkit.train import checkpoint
 from nerfkit.train.checkpoint import Checkpoint, list_newest_first, load, load_newest, save
@@ -125,3 +128,41 @@ def test_no_space_left(small_disk: Path) -> None:
         save(small_disk, Checkpoint("toy", 2, some_state(100_000)))
     assert list(small_disk.iterdir()) == [good]
     assert load_newest(small_disk).step == 1
+
+
+def test_what_a_killed_save_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from nerfkit import tensor_file
+from nerfkit.train.checkpoint import Checkpoint, save
+write = tensor_file.save_file
+def killed(tensors, path, metadata):
+    write(tensors, path, metadata)
+    os.kill(os.getpid(), 9)
+tensor_file.save_file = killed
+save(Path(sys.argv[1]), Checkpoint("toy", 2, {}))
+"""
+    good = save(tmp_path, Checkpoint("toy", 1, some_state()))
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
+    assert len(list(tmp_path.iterdir())) > 1
+    assert load_newest(tmp_path).step == 1
+    newer = save(tmp_path, Checkpoint("toy", 3, some_state()))
+    assert set(tmp_path.iterdir()) == {good, newer}
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    """safetensors writes files that only their owner may read."""
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert save(tmp_path / "checkpoints", Checkpoint("toy", 1, some_state())).stat().st_mode == plain.stat().st_mode
+
+
+def test_no_permission_is_the_users_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: Permission denied (os error 13) at path x")
+
+    monkeypatch.setattr(tensor_file, "save_file", refuse)
+    with pytest.raises(NerfkitError, match=r"step_000001\.safetensors: cannot be written \(Permission denied\)"):
+        save(tmp_path, Checkpoint("toy", 1, some_state()))
+    assert not list(tmp_path.iterdir())
