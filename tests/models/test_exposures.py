@@ -255,10 +255,10 @@ def test_a_plain_backdrop_is_the_background(scenes: dict[str, Any]) -> None:
     assert default_background(scenes["alike"]) == "black"  # the ball is before black
     scene = SimpleNamespace(**vars(scenes["alike"]))
     scene.views = [View(view.name, view.camera, 255 - view.pixels) for view in scene.views]
-    assert default_background(scene) == "white"
+    assert default_background(scene) == default_background(scene, geometry=True) == "white"
     scene.has_alpha = True
     assert default_background(scene) == "auto"
     scene.has_alpha = False
     scene.views = [View(view.name, view.camera, view.pixels.clamp(20, 235)) for view in scene.views]
-    assert default_background(scene) == "auto"
+    assert default_background(scene) == "auto" and default_background(scene, geometry=True) == "black"
     assert Config(background="black").for_scene(scene, "cpu").background == "black"

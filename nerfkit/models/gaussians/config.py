@@ -29,8 +29,8 @@ class Config(ModelOptions):
     background: Literal["auto", "random", "black", "white"] | None = None
     """What is behind the scene; auto: random colours while training, before which nothing solid can stay see-through,
     and in renders and the last fifth of the steps black; for photos with an alpha channel random colours to the end,
-    and white in renders (default: black or white where the photos show that
-    along their borders, else auto)."""
+    and white in renders (default: black or white where the photos show that along their borders, black with geometry,
+    else auto)."""
     coarse_levels: Annotated[int, Within(0, 8)] = 2
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
     coarse_until: Share = 0.4
@@ -95,7 +95,7 @@ class Config(ModelOptions):
             "cap": default_cap(scene, device),
             "exposure": self.exposure or default_exposure(scene),
             "masks": self.masks or default_masks(scene, "gaussians"),
-            "background": self.background or default_background(scene),
+            "background": self.background or default_background(scene, self.geometry),
         }
 
 
@@ -106,8 +106,11 @@ def default_cap(scene: Scene, device: str) -> int:
     return min(max(int(share * pixels), least), most)
 
 
-def default_background(scene: Scene) -> Literal["auto", "black", "white"]:
-    """A plain backdrop need not be learned."""
+def default_background(scene: Scene, geometry: bool = False) -> Literal["auto", "black", "white"]:
+    """A plain backdrop need not be learned. With ``geometry``, views agree better on the surface before black, which
+    has a mesh be smoothed less."""
     from nerfkit.data.backdrop import backdrop
 
-    return (None if scene.has_alpha else backdrop(scene)) or "auto"
+    if scene.has_alpha:
+        return "auto"
+    return backdrop(scene) or ("black" if geometry else "auto")
