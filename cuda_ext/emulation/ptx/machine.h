@@ -49,26 +49,16 @@ struct Halves {
   Half x, y;
 };
 
+// Of what a register holds, as many low bytes as the type has; the host is little-endian, as GPUs are.
 template <class To, class From>
 To as(From from) {
   if constexpr (std::is_same_v<To, bool>) {
     return from != 0;
   } else {
-    static_assert(sizeof(To) <= sizeof(uint64_t));
-    const uint64_t bits = static_cast<uint64_t>(from);  // the low ones, wherever memory has them
+    const uint64_t bits = static_cast<uint64_t>(from);
     To to;
-    if constexpr (sizeof(To) == 1) {
-      const uint8_t low = static_cast<uint8_t>(bits);
-      std::memcpy(&to, &low, 1);
-    } else if constexpr (sizeof(To) == 2) {
-      const uint16_t low = static_cast<uint16_t>(bits);
-      std::memcpy(&to, &low, 2);
-    } else if constexpr (sizeof(To) == 4) {
-      const uint32_t low = static_cast<uint32_t>(bits);
-      std::memcpy(&to, &low, 4);
-    } else {
-      std::memcpy(&to, &bits, 8);
-    }
+    static_assert(sizeof(to) <= sizeof(bits));
+    std::memcpy(&to, &bits, sizeof(to));
     return to;
   }
 }
@@ -78,17 +68,9 @@ template <class Register, class T>
 void set(Register &to, T value) {
   if constexpr (std::is_integral_v<T>) {
     to = static_cast<Register>(value);
-  } else if constexpr (sizeof(T) == 2) {
-    uint16_t bits;
-    std::memcpy(&bits, &value, 2);
-    to = bits;
-  } else if constexpr (sizeof(T) == 4) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    to = static_cast<Register>(bits);
   } else {
-    uint64_t bits;
-    std::memcpy(&bits, &value, 8);
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(value));
     to = static_cast<Register>(bits);
   }
 }

@@ -52,7 +52,7 @@ class PixelBatches:
             self.views[0].camera.height,
         )
         self.cameras = moved(cameras, device)
-        self.has_masks = any(view.has_alpha or view.mask_path for view in self.views)
+        self.has_masks = any(view.has_mask for view in self.views)
         self.ignores_masks = ignores_masks and self.has_masks
         self.queue: list[int] = []  # places in scene.train left in this pass
         self._resident: ResidentPixels | None = None  # made with the first batch: many models only draw

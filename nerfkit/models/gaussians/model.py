@@ -71,9 +71,8 @@ class Model:
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
         self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
-        self._targets: OrderedDict[int, tuple[Target, Tensor | None]] = (
-            OrderedDict()
-        )  # of the photos at the current level
+        # Of the photos at one level, and how much of their pixels counts:
+        self._targets: OrderedDict[int, tuple[Target, Tensor | None]] = OrderedDict()
         self._targets_level = 0
         self._target_room = room_for_photos(self.device)
         self._photos = ResidentPhotos(self.device)
