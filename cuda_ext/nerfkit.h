@@ -47,6 +47,7 @@ typedef struct nk_project_params {
   int32_t width;
   int32_t height;
   float near;                  /* Gaussians nearer than this are culled */
+  int32_t antialiased;         /* 1: what the blur makes larger becomes more transparent, 0: stays as it is */
   const float *means;          /* [N, 3] scene frame */
   const float *quats;          /* [N, 4] w x y z, any length */
   const float *scales;         /* [N, 3] */
@@ -68,6 +69,7 @@ typedef struct nk_project_grad_params {
   int32_t width;
   int32_t height;
   float near;
+  int32_t antialiased;
   const float *means;          /* [N, 3] */
   const float *quats;          /* [N, 4] */
   const float *scales;         /* [N, 3] */

@@ -97,6 +97,7 @@ class Gaussians:
     scales: Tensor  # [N, 3] > 0, standard deviations
     opacities: Tensor  # [N] in (0, 1)
     sh: Tensor  # [N, K, 3], K = (degree + 1)^2, Inria order
+    antialiased: bool = False  # drawn with opacities that fall as splats get smaller than a pixel (Mip-Splatting)
 
     def __len__(self) -> int:
         return self.means.shape[0]

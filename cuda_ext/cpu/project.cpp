@@ -51,10 +51,9 @@ using ShColumns = Columns<3 * 16>;
 
 void project_block(const nk_project_params *p, const Camera &cam, int64_t i, int count) {
   const Gaussian<Lanes> g = load_gaussians(p, i, count);
-  const Lanes opacity = load_strided(p->opacities + i, 1, count);
   ProjectionState<Lanes> state;
-  const Projected<Lanes> s = project(cam, g, &state);
-
+  const Projected<Lanes> s = project(cam, g, p->antialiased, &state);
+  const Lanes opacity = s.coverage * load_strided(p->opacities + i, 1, count);
   const Footprint<Lanes> reach = footprint(s, opacity, p->near, p->width, p->height);
   const Lanes zero = {};
   const Lanes depth = select(reach.visible, s.depth, zero);
@@ -101,7 +100,8 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
 
   Gaussian<Lanes> g = load_gaussians(p, i, count);
   ProjectionState<Lanes> state;
-  const Projected<Lanes> s = project(cam, g, &state);
+  const Projected<Lanes> s = project(cam, g, p->antialiased, &state);
+  const Lanes opacity = load_strided(p->opacities + i, 1, count);
   const ProjectedGrad<Lanes> v = {grad(NK_SPLAT_X),
                                   grad(NK_SPLAT_Y),
                                   grad(NK_SPLAT_A),
@@ -110,10 +110,11 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
                                   grad(NK_SPLAT_DEPTH),
                                   slope_grad(0),
                                   slope_grad(1),
+                                  opacity * grad(NK_SPLAT_OPACITY),
                                   {grad(NK_SPLAT_NORMAL), grad(NK_SPLAT_NORMAL + 1), grad(NK_SPLAT_NORMAL + 2)}};
   Vec3<Lanes> v_mean, v_scale;
   Quat<Lanes> v_quat;
-  project_vjp(cam, g, s, state, v, &v_mean, &v_quat, &v_scale);
+  project_vjp(cam, g, p->antialiased, s, state, v, &v_mean, &v_quat, &v_scale);
 
   // Clamped channels pass nothing on.
   const auto color_grad = [&](int c) {
@@ -141,7 +142,7 @@ void project_block_vjp(const nk_project_grad_params *p, const Camera &cam, int64
   put(p->grad_scales + 3 * i, 3, v_scale.x);
   put(p->grad_scales + 3 * i + 1, 3, v_scale.y);
   put(p->grad_scales + 3 * i + 2, 3, v_scale.z);
-  put(p->grad_opacities + i, 1, grad(NK_SPLAT_OPACITY));
+  put(p->grad_opacities + i, 1, s.coverage * grad(NK_SPLAT_OPACITY));
 }
 
 }  // namespace

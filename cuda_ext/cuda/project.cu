@@ -53,9 +53,9 @@ __global__ void __launch_bounds__(kBlock) project_gaussians(nk_project_params p,
   const int64_t i = thread_number();
   if (i >= p.N) return;
   const Gaussian<float> g = load_gaussian(p, i);
-  const float opacity = p.opacities[i];
   ProjectionState<float> state;
-  const Projected<float> s = project(cam, g, &state);
+  const Projected<float> s = project(cam, g, p.antialiased, &state);
+  const float opacity = s.coverage * p.opacities[i];
   const Footprint<float> reach = footprint(s, opacity, p.near, p.width, p.height);
   float *out = p.splats + i * NK_SPLAT_SIZE;
   if (!reach.visible) {
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_
   store_sh<kNumbers>(grad_sh, out_sh, width, by_fours(p));
 
   ProjectionState<float> state;
-  const Projected<float> s = project(cam, g, &state);
+  const Projected<float> s = project(cam, g, p.antialiased, &state);
   const ProjectedGrad<float> v = {grad[NK_SPLAT_X],
                                   grad[NK_SPLAT_Y],
                                   grad[NK_SPLAT_A],
@@ -132,11 +132,12 @@ __global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_
                                   grad[NK_SPLAT_DEPTH],
                                   p.grad_slopes ? p.grad_slopes[2 * i] : 0.0f,
                                   p.grad_slopes ? p.grad_slopes[2 * i + 1] : 0.0f,
+                                  p.opacities[i] * grad[NK_SPLAT_OPACITY],
                                   {grad[NK_SPLAT_NORMAL], grad[NK_SPLAT_NORMAL + 1], grad[NK_SPLAT_NORMAL + 2]}};
   Vec3<float> v_mean, v_scale;
   Quat<float> v_quat;
-  project_vjp(cam, g, s, state, v, &v_mean, &v_quat, &v_scale);
-  store_gradients(p, i, v_mean + v_by_color, v_quat, v_scale, grad[NK_SPLAT_OPACITY]);
+  project_vjp(cam, g, p.antialiased, s, state, v, &v_mean, &v_quat, &v_scale);
+  store_gradients(p, i, v_mean + v_by_color, v_quat, v_scale, s.coverage * grad[NK_SPLAT_OPACITY]);
 }
 
 }  // namespace

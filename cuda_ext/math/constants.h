@@ -2,7 +2,7 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 4
+#define NK_ABI_VERSION 5
 
 #define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 
@@ -11,6 +11,7 @@
 #define NK_ALPHA_MAX 0.99f            // keeps 1 - alpha away from zero in the backward pass
 #define NK_TRANSMITTANCE_MIN 1e-4f    // a pixel with less than this left is full
 #define NK_SCREEN_BLUR 0.3f           // added to the 2D covariance: a splat is never thinner than a pixel
+#define NK_COVERAGE_MIN 0.005f        // least share of the opacity that the blur leaves an antialiased splat
 #define NK_FRUSTUM_MARGIN 1.3f        // the projection's linearisation point stays within this multiple of the view
 
 #define NK_RESAMPLE_PADDING 1e-5f  // added to every weight: where all are zero, intervals count alike

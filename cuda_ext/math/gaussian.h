@@ -50,6 +50,7 @@ struct Projected {
   F depth;
   F cov_xx, cov_yy;
   F slope_x, slope_y;  // change of depth from a pixel to the next
+  F coverage;          // share of the opacity that is left
   Vec3<F> normal;
 };
 
@@ -66,6 +67,13 @@ struct ProjectionState {
   Vec3<F> pick;      // 1 at the shortest axis, with the sign that turns it to the camera
 };
 
+// det(J G diag(s^2) G^T J^T), by Cauchy and Binet: a sum of squares, of which a thin splat's keeps its digits.
+template <class F>
+NK_HD F determinant(const Vec3<F> &s2, const Vec3<F> &u, const Vec3<F> &w) {
+  const F xy = u.x * w.y - u.y * w.x, yz = u.y * w.z - u.z * w.y, zx = u.z * w.x - u.x * w.z;
+  return s2.x * s2.y * xy * xy + s2.y * s2.z * yz * yz + s2.z * s2.x * zx * zx;
+}
+
 // cov2d = J G diag(s^2) G^T J^T + blur I, with J the Jacobian of the perspective division (EWA, eq. 29);
 // conic = cov2d^-1. The normal is the shortest axis, turned towards the camera.
 //
@@ -73,8 +81,11 @@ struct ProjectionState {
 // depth are jointly Gaussian, with the covariance J G diag(s^2) G_2^T between them, and this is depth's conditional
 // mean, and mode, slope = conic cov_z (Zhang et al. 2024, RaDe-GS, eq. 9-11, has it without the blur; here the blur
 // keeps splats that are thinner than a pixel from being drawn out along the ray).
+//
+// The blur makes splats larger. Antialiased ones get more transparent for it, so that as much light goes through a splat
+// as before: opacity times coverage = sqrt(det(cov2d - blur I) / det(cov2d)) (Yu et al. 2024, Mip-Splatting, eq. 10).
 template <class F>
-NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionState<F> *s) {
+NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, bool antialiased, ProjectionState<F> *s) {
   s->t = multiply(cam.rotation, g.mean) +
          Vec3<F>{F{} + cam.translation.x, F{} + cam.translation.y, F{} + cam.translation.z};
   s->inverse_z = 1.0f / s->t.z;
@@ -95,6 +106,8 @@ NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionSt
   p.cov_yy = s2.x * w.x * w.x + s2.y * w.y * w.y + s2.z * w.z * w.z + NK_SCREEN_BLUR;
   const F det = p.cov_xx * p.cov_yy - s->cov_b * s->cov_b;
   s->inverse_det = 1.0f / max(det, F{} + 1e-12f);
+  p.coverage = F{} + 1.0f;
+  if (antialiased) p.coverage = sqrt(max(determinant(s2, u, w) * s->inverse_det, F{} + NK_COVERAGE_MIN * NK_COVERAGE_MIN));
   p.a = p.cov_yy * s->inverse_det;
   p.b = -s->cov_b * s->inverse_det;
   p.c = p.cov_xx * s->inverse_det;
@@ -122,23 +135,32 @@ NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, ProjectionSt
 
 template <class F>
 struct ProjectedGrad {
-  F x, y, a, b, c, depth, slope_x, slope_y;
+  F x, y, a, b, c, depth, slope_x, slope_y, coverage;
   Vec3<F> normal;
 };
 
 // In reverse: slope -> conic, cov_z; conic -> covariance by v_cov = -Q V Q for the symmetric V = [[v_a, v_b/2], [v_b/2,
 // v_c]]; covariances -> u0, u1, G_2, s; u = j (G_i - t G_2) -> G, j, t; and p = f t + c. Clamped t pass no gradient on.
 template <class F>
-NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, const Projected<F> &p, const ProjectionState<F> &s,
-                       const ProjectedGrad<F> &v, Vec3<F> *v_mean, Quat<F> *v_quat, Vec3<F> *v_scale) {
+NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, bool antialiased, const Projected<F> &p,
+                       const ProjectionState<F> &s, const ProjectedGrad<F> &v, Vec3<F> *v_mean, Quat<F> *v_quat,
+                       Vec3<F> *v_scale) {
   const F v_a = v.a + s.cov_xz * v.slope_x, v_c = v.c + s.cov_yz * v.slope_y;
   const F h = 0.5f * (v.b + s.cov_yz * v.slope_x + s.cov_xz * v.slope_y);
   const F v_xz = p.a * v.slope_x + p.b * v.slope_y, v_yz = p.b * v.slope_x + p.c * v.slope_y;
   const F m00 = p.a * v_a + p.b * h, m01 = p.a * h + p.b * v_c;
   const F m10 = p.b * v_a + p.c * h, m11 = p.b * h + p.c * v_c;
-  const F v_xx = -(m00 * p.a + m01 * p.b);
-  const F v_xy = -(m00 * p.b + m01 * p.c) - (m10 * p.a + m11 * p.b);
-  const F v_yy = -(m10 * p.b + m11 * p.c);
+  F v_xx = -(m00 * p.a + m01 * p.b);
+  F v_xy = -(m00 * p.b + m01 * p.c) - (m10 * p.a + m11 * p.b);
+  F v_yy = -(m10 * p.b + m11 * p.c);
+  if (antialiased) {
+    // d coverage = (d det0 / coverage - coverage d det1) / (2 det1), with det0 without the blur; none where it is clamped.
+    const F k = p.coverage, v_k = select(k > NK_COVERAGE_MIN, 0.5f * v.coverage * s.inverse_det, F{});
+    const F inverse_k = 1.0f / k;
+    v_xx = v_xx + v_k * ((p.cov_yy - NK_SCREEN_BLUR) * inverse_k - p.cov_yy * k);
+    v_xy = v_xy + v_k * 2.0f * s.cov_b * (k - inverse_k);
+    v_yy = v_yy + v_k * ((p.cov_xx - NK_SCREEN_BLUR) * inverse_k - p.cov_xx * k);
+  }
 
   const Vec3<F> &u = s.u0, &w = s.u1;
   const Vec3<F> s2 = {g.scale.x * g.scale.x, g.scale.y * g.scale.y, g.scale.z * g.scale.z};

@@ -63,7 +63,7 @@ class GsplatCore(Delegating):
             means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, pose,
             matrices(camera).to(means), camera.width, camera.height, near_plane=near,
             eps2d=constants()["SCREEN_BLUR"], sh_degree=degree, packed=False, backgrounds=behind[None],
-            absgrad=stats is not None,
+            absgrad=stats is not None, rasterize_mode="antialiased" if gaussians.antialiased else "classic",
         )  # fmt: skip
         instances = len(known["flatten_ids"])
         if instances == 0:  # gsplat leaves pictures unwritten that nothing is seen in

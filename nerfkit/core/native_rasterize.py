@@ -49,8 +49,8 @@ def rasterize(
         raise ValueError(
             f"rasterize: SH degree {degree} needs {(degree + 1) ** 2} coefficients, got {gaussians.sh.shape[1]}"
         )
-    view = _View(camera, _on_host(background), degree, CHANNELS[layers], near, median_depth, stats)
     g = gaussians
+    view = _View(camera, _on_host(background), degree, CHANNELS[layers], near, g.antialiased, median_depth, stats)
     image, alpha, median = _Rasterize.apply(g.means, g.quats, g.scales, g.opacities, g.sh, view)
     return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances, view.depths)
 
@@ -59,14 +59,14 @@ class _View:
     """What one call of rasterize knows beside the Gaussians, and what its backward pass needs again."""
 
     def __init__(
-        self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, median: bool,
-        stats: SplatStats | None,
+        self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, antialiased: bool,
+        median: bool, stats: SplatStats | None,
     ):  # fmt: skip
         self.cam_from_world = _on_host(camera.cam_from_world[0])
         self.intrinsics = _on_host(camera.intrinsics[0])
         self.width, self.height = camera.width, camera.height
         self.background, self.degree, self.channels, self.near = background, degree, channels, near
-        self.median, self.stats = median, stats
+        self.antialiased, self.median, self.stats = antialiased, median, stats
         self.visible = self.instances = 0
         self.depths: Tensor | None = None  # [N] of the splats, 0 for those that are not drawn
 
@@ -176,5 +176,5 @@ class _Rasterize(torch.autograd.Function):
 def _camera_arguments(view: _View) -> dict[str, Any]:
     return {
         "degree": view.degree, "width": view.width, "height": view.height, "near": view.near,
-        "cam_from_world": view.cam_from_world, "intrinsics": view.intrinsics,
+        "cam_from_world": view.cam_from_world, "intrinsics": view.intrinsics, "antialiased": int(view.antialiased),
     }  # fmt: skip

@@ -26,7 +26,7 @@ class Splats:
 
     means: Tensor  # [N, 2] pixels
     conics: Tensor  # [N, 3] a b c
-    opacities: Tensor  # [N]
+    opacities: Tensor  # [N] as drawn: antialiased ones are less than the Gaussians'
     depths: Tensor  # [N] of the means
     slopes: Tensor  # [N, 2] change of depth from a pixel to the next
     colors: Tensor  # [N, 3]
@@ -97,7 +97,8 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     The 2D covariance is ``J W Sigma W^T J^T + 0.3 I``, with J the Jacobian of the perspective division at the
     mean, whose ``x / z`` and ``y / z`` are clamped to 1.3 times the view. Pixel and depth are jointly Gaussian; the
     densest point that a pixel sees lies at ``depth + slope . (pixel - mean)``, with ``slope = cov2d^-1 cov_z`` of
-    ``cov_z = J W Sigma W^T e_z`` (Zhang et al. 2024, RaDe-GS, eq. 9-11, without the blur).
+    ``cov_z = J W Sigma W^T e_z`` (Zhang et al. 2024, RaDe-GS, eq. 9-11, without the blur). Antialiased Gaussians become
+    as much more transparent as the blur makes them larger (Yu et al. 2024, Mip-Splatting, eq. 10).
     """
     c = constants()
     cam_from_world = camera.cam_from_world[0]
@@ -130,12 +131,16 @@ def project(gaussians: Gaussians, camera: Cameras, degree: int, near: float = 0.
     center = camera.world_from_cam[0, :3, 3]
     colors, normals = colors_from(center, gaussians, degree), normals_towards(center, gaussians)
     means = torch.stack([fx * x + cx, fy * y + cy], -1)
-    cut = 2 * torch.log((gaussians.opacities / c["ALPHA_MIN"]).clamp_min(1))
+    opacities = gaussians.opacities
+    if gaussians.antialiased:
+        unblurred = covariance[:, 0, 0] * covariance[:, 1, 1] - cov_xy**2
+        opacities = opacities * (unblurred / determinant).clamp_min(c["COVERAGE_MIN"] ** 2).sqrt()
+    cut = 2 * torch.log((opacities / c["ALPHA_MIN"]).clamp_min(1))
     extents = torch.stack([(cut * cov_xx).sqrt(), (cut * cov_yy).sqrt()], -1).detach()
     size = means.new_tensor([camera.width, camera.height])
     inside = ((means + extents > 0) & (means - extents < size)).all(-1)
-    visible = (z > near) & (gaussians.opacities >= c["ALPHA_MIN"]) & inside
-    return Splats(means, conics, gaussians.opacities, z, slopes, colors, normals, extents, visible)
+    visible = (z > near) & (opacities >= c["ALPHA_MIN"]) & inside
+    return Splats(means, conics, opacities, z, slopes, colors, normals, extents, visible)
 
 
 def compositing_weights(alphas: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ def check_size(path: Path, needed: int, available: int) -> None:
 def select(gaussians: Gaussians, rows: Tensor | slice) -> Gaussians:
     """The Gaussians of some rows: indices, booleans or a slice."""
     g = gaussians
-    return Gaussians(g.means[rows], g.quats[rows], g.scales[rows], g.opacities[rows], g.sh[rows])
+    return Gaussians(g.means[rows], g.quats[rows], g.scales[rows], g.opacities[rows], g.sh[rows], g.antialiased)
 
 
 def degree_of(gaussians: Gaussians) -> int:

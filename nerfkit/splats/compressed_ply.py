@@ -22,9 +22,9 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import upright
+from nerfkit.splats import antialiased, upright
 from nerfkit.splats.order import morton_ranks
-from nerfkit.splats.ply_header import Element, columns, read_header, said_up
+from nerfkit.splats.ply_header import Element, columns, comments, read_header, said_up
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
 from nerfkit.splats.stream import InFile, Splats, numbered, stream
 from nerfkit.splats.upright import Up
@@ -83,7 +83,7 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
             yield _unpacked(words, chunks, None if stored is None else _bands(stored, rest))
             start += len(packed)
 
-    return InFile(path, REST_DEGREES[rest], vertex.count, decoded)
+    return InFile(path, REST_DEGREES[rest], vertex.count, decoded, antialiased.by_comments(comments(path)))
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) -> int:
@@ -112,7 +112,7 @@ def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) ->
     header += [f"property float {name}" for name in _BOUNDS] + [f"element vertex {n}"]
     header += [f"property uint {name}" for name in _PACKED]
     header += [f"element sh {n}", *(f"property uchar f_rest_{i}" for i in range(rest))] if rest else []
-    header += upright.comments(up)
+    header += upright.comments(up) + antialiased.comments(splats.antialiased)
     with atomic(path) as partial, partial.open("wb") as file:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
         for part in (bounds.numpy().astype("<f4", copy=False), words, higher):

@@ -6,6 +6,7 @@ has +Y up. :mod:`nerfkit.splats.upright` has which axis of the Gaussians that is
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ MODULES = {
 }  # fmt: skip
 WRITTEN = (".ply", ".compressed.ply", ".splat", ".spz", ".sog", ".glb")
 SAYING = (".ply", ".compressed.ply", ".sog")  # that can say which axis is up
+SAYING_ANTIALIASED = (*SAYING, ".spz")
 
 
 def suffix_of(path: Path) -> str:
@@ -132,6 +134,9 @@ def write(
     if splats.degree > module.MAX_DEGREE:
         log.warning("%s: %s files hold no view-dependent colours: those are left out", path, suffix)
         splats = of_degree(splats, module.MAX_DEGREE)
+    if splats.antialiased and suffix not in SAYING_ANTIALIASED:
+        told = "%s: %s files can't say that their Gaussians are antialiased: small ones will look larger in viewers; %s"
+        log.warning(told, path, suffix, "write one of " + ", ".join(SAYING_ANTIALIASED))
     if suffix == ".glb":
         splats = _turned(splats, up or USUAL, back=False)
     word = {"up": up} if suffix in SAYING else {}
@@ -168,7 +173,7 @@ def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
     """The Gaussians without the SH bands above a degree."""
     g = gaussians
     kept = min((degree + 1) ** 2, g.sh.shape[1])
-    return Gaussians(g.means, g.quats, g.scales, g.opacities, g.sh[:, :kept].contiguous())
+    return dataclasses.replace(g, sh=g.sh[:, :kept].contiguous())
 
 
 def of_degree(splats: Splats, degree: int) -> Splats:

@@ -106,9 +106,7 @@ def contributions(
     most = torch.zeros(len(g))
     for done, camera in enumerate(cameras, 1):
         grey = torch.zeros(len(g), 1, 3, requires_grad=True)
-        drawn = core.rasterize(
-            Gaussians(g.means, g.quats, g.scales, g.opacities, grey), camera, torch.zeros(3), near=near
-        )
+        drawn = core.rasterize(replace(g, sh=grey), camera, torch.zeros(3), near=near)
         (gradient,) = torch.autograd.grad(drawn.image[0].sum(), grey)
         most = torch.maximum(most, gradient[:, 0, 0] / SH_C0)
         progress("contributions", done, len(cameras))

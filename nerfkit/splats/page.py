@@ -68,6 +68,7 @@ def empty_page(core: RenderCore, gaussians: Gaussians, shown: Shown, title: str,
         path=_looks(shown),
         angle=math.degrees(2 * math.atan(slope)),
         plays=plays,
+        antialiased=gaussians.antialiased,
     )
 
 

@@ -16,9 +16,9 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import compressed_ply, upright
+from nerfkit.splats import antialiased, compressed_ply, upright
 from nerfkit.splats.compressed_ply import REST_DEGREES
-from nerfkit.splats.ply_header import columns, read_header, said_up
+from nerfkit.splats.ply_header import columns, comments, read_header, said_up
 from nerfkit.splats.stream import InFile, Splats, load, stream
 from nerfkit.splats.upright import Up
 
@@ -38,14 +38,14 @@ def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) ->
     """
     splats = stream(gaussians)
     names = _field_names((splats.degree + 1) ** 2)
-    head, count = _header(names, splats.most, up), 0
+    head, count = _header(names, splats, splats.most, up), 0
     with atomic(path) as partial, partial.open("w+b") as file:
         file.write(head)
         for block in splats.blocks():
             file.write(_table(block).data)
             count += len(block)
         if count < splats.most:
-            _replace_head(file, len(head), _header(names, count, up))
+            _replace_head(file, len(head), _header(names, splats, count, up))
     return count
 
 
@@ -68,7 +68,10 @@ def open_file(path: Path) -> Splats:
         lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
     vertex.check(path)
-    return InFile(path, REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)))
+    return InFile(
+        path, REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)),
+        antialiased.by_comments(comments(path)),
+    )  # fmt: skip
 
 
 def read(path: Path) -> Gaussians:
@@ -79,9 +82,10 @@ def read(path: Path) -> Gaussians:
         raise NerfkitError(f"{path}: no such file") from None
 
 
-def _header(names: list[str], count: int, up: Up | None) -> bytes:
+def _header(names: list[str], splats: Splats, count: int, up: Up | None) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
-    lines += [f"property float {name}" for name in names] + upright.comments(up)
+    lines += [f"property float {name}" for name in names]
+    lines += upright.comments(up) + antialiased.comments(splats.antialiased)
     return "\n".join([*lines, "end_header\n"]).encode("ascii")
 
 

@@ -104,10 +104,15 @@ def read_header(path: Path) -> dict[str, Element]:
     return elements
 
 
+def comments(path: Path) -> list[str]:
+    """The comments of the header, without the word. Raises NerfkitError: no PLY."""
+    lines = [line.partition("comment ") for line in _text(path)[0].splitlines()]
+    return [said.strip() for before, _, said in lines if not before]
+
+
 def said_up(path: Path) -> Up | None:
     """Which axis is up by a comment of the header; None: it doesn't say it. Raises NerfkitError: no PLY."""
-    lines = [line.partition("comment ") for line in _text(path)[0].splitlines()]
-    return upright.of_comments(said.strip() for before, _, said in lines if not before)
+    return upright.of_comments(comments(path))
 
 
 def read_rows(path: Path, file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:

@@ -82,4 +82,5 @@ def _activated(pruned: Gaussians, rows: dict[str, Tensor], sizes: Tensor) -> Gau
         scales=values.scale_from_log(rows["log_scales"]),
         opacities=values.opacity_from_logit(rows["logits"]),
         sh=torch.cat([rows["dc"], rows["higher"]], 1),
+        antialiased=pruned.antialiased,
     )

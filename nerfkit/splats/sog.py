@@ -25,7 +25,7 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
-from nerfkit.splats import upright
+from nerfkit.splats import antialiased, upright
 from nerfkit.splats.blocks import blocks, degree_of, select
 from nerfkit.splats.codebook import nearest_in, sampled, scalar_codebook, vector_codebook
 from nerfkit.splats.order import morton_ranks
@@ -80,6 +80,7 @@ def write(path: Path, gaussians: Gaussians | Splats, *, palette: int | None = No
         put(g, places[rows], block)
     del places
     meta: dict[str, Any] = {"version": 2, "asset": {"generator": "nerfkit"} | upright.asset(up), "count": n}
+    meta |= antialiased.meta(splats.antialiased)
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         meta["means"] = _write_means(archive, g)
         meta["scales"] = _write_scales(archive, g)

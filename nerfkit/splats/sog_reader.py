@@ -29,7 +29,7 @@ from nerfkit import value_transforms as values
 from nerfkit.contracts import Gaussians
 from nerfkit.data.fields import Fields
 from nerfkit.errors import NerfkitError
-from nerfkit.splats import upright
+from nerfkit.splats import antialiased, upright
 from nerfkit.splats.blocks import SLACK, blocks, check_count
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three
 from nerfkit.splats.stream import InFile, Splats
@@ -143,7 +143,8 @@ class _Reader:
         self.path, self.source, self.file_bytes = path, source, source.size
 
     def open(self) -> Splats:
-        meta = Fields(self.path, self.meta(), META)
+        entries = self.meta()
+        meta = Fields(self.path, entries, META)
         version = meta.number("version", 1)
         if version not in (1, 2):
             raise NerfkitError(f"{self.path}: is of version {version:g}, and versions 1 and 2 of SOG can be read")
@@ -175,7 +176,8 @@ class _Reader:
                     sh=sh,
                 )
 
-        return InFile(self.path, 0 if bands is None else bands.degree, count, decoded)
+        degree = 0 if bands is None else bands.degree
+        return InFile(self.path, degree, count, decoded, antialiased.by_meta(entries))
 
     def meta(self) -> dict[str, Any]:
         """What meta.json holds. Raises NerfkitError: it is missing, or damaged."""

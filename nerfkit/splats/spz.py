@@ -39,6 +39,7 @@ MAX_DEGREE = 3
 MAGIC = 0x5053474E  # "NGSP"
 _HEADER = struct.Struct("<IIIBBBB")
 _ZSTD_HEADER = struct.Struct("<I12x")  # what version 4 has after that: where its table of contents is
+_ANTIALIASED = 1  # of the header's flags
 _ENTRY = struct.Struct("<QQ")  # compressed and plain size of a stream
 _LARGEST_WINDOW = 1 << 27  # bytes that zstd may look back
 _COEFFICIENTS = (0, 3, 8, 15, 24)  # beyond the constant one, by degree; degree 4 is read without its last band
@@ -57,6 +58,7 @@ class _Content:
     degree: int
     fraction_bits: int
     smallest_three: bool
+    antialiased: bool
     streams: list[Any]
 
     def read(self, attribute: int, path: Path, width: int) -> np.ndarray:
@@ -102,7 +104,7 @@ def open_file(path: Path) -> Splats:
                 sh=sh,
             )
 
-    return InFile(path, degree, content.count, decoded)
+    return InFile(path, degree, content.count, decoded, content.antialiased)
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> int:
@@ -139,7 +141,7 @@ def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bit
             if table.size:
                 table[places[rows].numpy()] = pack(block).round().clamp(0, 255).byte().numpy()
     with atomic(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
-        file.write(_HEADER.pack(MAGIC, version, n, degree, bits, 0, 0))
+        file.write(_HEADER.pack(MAGIC, version, n, degree, bits, _ANTIALIASED if splats.antialiased else 0, 0))
         for table in tables:
             for rows in blocks(n):
                 file.write(np.ascontiguousarray(table[rows]).data)
@@ -157,14 +159,14 @@ def _open(path: Path, file: BinaryIO) -> _Content:
         raise NerfkitError(f"{path}: its compressed data are damaged ({error}); load it again") from None
     if len(begin) < _HEADER.size or _HEADER.unpack(begin)[0] != MAGIC:
         raise NerfkitError(f"{path}: is no .spz file: it doesn't begin as one")
-    _, version, count, degree, fraction_bits, _, streams = _HEADER.unpack(begin)
+    _, version, count, degree, fraction_bits, flags, streams = _HEADER.unpack(begin)
     if version not in (2, 3, 4) or (version == 4) == compressed:
         raise NerfkitError(f"{path}: is of version {version}, and versions 2, 3 and 4 can be read")
     if degree >= len(_COEFFICIENTS) or fraction_bits > 31:
         raise NerfkitError(f"{path}: damaged header: SH degree {degree}, {fraction_bits} fraction bits")
     check_count(path, count, size)
     opened = _zstd_streams(path, file, streams, count, degree) if version == 4 else [source] * 6
-    return _Content(count, degree, fraction_bits, version >= 3, opened)
+    return _Content(count, degree, fraction_bits, version >= 3, bool(flags & _ANTIALIASED), opened)
 
 
 def _zstd_streams(path: Path, file: BinaryIO, count: int, rows: int, degree: int) -> list[Any]:

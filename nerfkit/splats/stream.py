@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class Splats(Protocol):
     def most(self) -> int:
         """How many there are at most: a file may hold some that cannot be drawn, which are left out on the way."""
 
+    @property
+    def antialiased(self) -> bool:
+        """Whether all of them are (see :class:`nerfkit.contracts.Gaussians`)."""
+
     def blocks(self) -> Iterator[Gaussians]:
         """All of them, from the first on. Raises NerfkitError: the file that they come from is damaged."""
 
@@ -54,6 +58,10 @@ class InMemory:
     def most(self) -> int:
         return len(self.gaussians)
 
+    @property
+    def antialiased(self) -> bool:
+        return self.gaussians.antialiased
+
     def blocks(self) -> Iterator[Gaussians]:
         for rows in blocks(len(self.gaussians)):
             yield select(self.gaussians, rows)
@@ -67,6 +75,7 @@ class InFile:
     degree: int
     most: int
     decoded: Callable[[], Iterator[Gaussians]]  # all rows of the file, as stored
+    antialiased: bool = False  # by the file's word
     _told: bool = False
 
     def blocks(self) -> Iterator[Gaussians]:
@@ -79,7 +88,7 @@ class InFile:
                 lost = len(block) - int(good.sum())
                 bad += lost
                 if lost < len(block):
-                    yield select(block, good) if lost else block
+                    yield replace(select(block, good) if lost else block, antialiased=self.antialiased)
         except OSError as error:
             raise NerfkitError(f"{self.path}: cannot be read ({error.strerror or error})") from None
         if bad and bad == self.most:
@@ -105,6 +114,10 @@ class Picked:
     def degree(self) -> int:
         return self.splats.degree
 
+    @property
+    def antialiased(self) -> bool:
+        return self.splats.antialiased
+
     def blocks(self) -> Iterator[Gaussians]:
         for rows, block in numbered(self.splats):
             kept = self.mask[rows]
@@ -124,13 +137,20 @@ class Changed:
     def most(self) -> int:
         return self.splats.most
 
+    @property
+    def antialiased(self) -> bool:
+        return self.splats.antialiased
+
     def blocks(self) -> Iterator[Gaussians]:
         return map(self.change, self.splats.blocks())
 
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Several, one after the other; parts of fewer SH bands get zeros for the others."""
+    """Several, one after the other; parts of fewer SH bands get zeros for the others.
+
+    Antialiased are they only where all parts are: one way of drawing has to do for the whole.
+    """
 
     parts: Sequence[Splats]
 
@@ -142,13 +162,17 @@ class Joined:
     def most(self) -> int:
         return sum(part.most for part in self.parts)
 
+    @property
+    def antialiased(self) -> bool:
+        return all(part.antialiased for part in self.parts)
+
     def blocks(self) -> Iterator[Gaussians]:
         coefficients = (self.degree + 1) ** 2
         for part in self.parts:
             for g in part.blocks():
                 lacking = coefficients - g.sh.shape[1]
                 sh = torch.nn.functional.pad(g.sh, (0, 0, 0, lacking)) if lacking else g.sh
-                yield Gaussians(g.means, g.quats, g.scales, g.opacities, sh)
+                yield Gaussians(g.means, g.quats, g.scales, g.opacities, sh, self.antialiased)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +191,10 @@ class Watched:
     def most(self) -> int:
         return self.splats.most
 
+    @property
+    def antialiased(self) -> bool:
+        return self.splats.antialiased
+
     def blocks(self) -> Iterator[Gaussians]:
         done = 0
         for block in self.splats.blocks():
@@ -183,7 +211,7 @@ def load(splats: Splats) -> Gaussians:
     """All Gaussians at once: one float32 copy of them, 56 bytes each and 12 more for each SH coefficient."""
     if isinstance(splats, InMemory):
         return splats.gaussians
-    out = empty(splats.most, splats.degree)
+    out = replace(empty(splats.most, splats.degree), antialiased=splats.antialiased)
     count = 0
     for rows, block in numbered(splats):
         put(out, rows, block)

@@ -30,7 +30,7 @@ def transform(gaussians: Gaussians, b_from_a: Similarity) -> Gaussians:
         means[rows] = b_from_a.points(g.means[rows])
         quats[rows] = _quaternion_product(turn, g.quats[rows].double()).to(quats)
         sh[rows] = rotate_sh(g.sh[rows], b_from_a.rotation)
-    return Gaussians(means, quats, g.scales * b_from_a.scale, g.opacities, sh)
+    return Gaussians(means, quats, g.scales * b_from_a.scale, g.opacities, sh, g.antialiased)
 
 
 def rotate_sh(sh: Tensor, rotation: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Every viewer has a seat. Whoever may touch the model calls :meth:`Desk.serve`: a
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -208,7 +209,8 @@ class Desk:
             small = seat.splats is not None and len(seat.splats.buffer) * SENT < MOST_BYTES
             if not (turned and small and seat.rested):
                 return False
-        packed = pack(model.gaussians(), torch.from_numpy(eye).float())
+        focal = camera.image_height / 2 / math.tan(camera.fov / 2)
+        packed = pack(model.gaussians(), torch.from_numpy(eye).float(), focal)
         arrays = packed.centers, packed.covariances, packed.rgbs, packed.opacities
         with seat.client.atomic():
             if len(packed.centers) == 0:  # all are cropped away

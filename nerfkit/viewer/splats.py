@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import Gaussians
+from nerfkit.core._library import constants
 from nerfkit.core.reference import colors_from, rotation_of
 from nerfkit.splats.blocks import degree_of, select
 
@@ -36,8 +37,16 @@ class Packed:
 
 
 @torch.no_grad()
-def pack(gaussians: Gaussians, eye: Tensor) -> Packed:
-    """Gaussians with the colours that they have seen from ``eye`` [3]; such that can't be seen are left out."""
+def pack(gaussians: Gaussians, eye: Tensor, focal: float) -> Packed:
+    """Gaussians with the colours that they have seen from ``eye`` [3], antialiased ones with the opacities, too.
+
+    Such that can't be seen are left out.
+
+    Args:
+        focal: of the browser's camera, in its pixels.
+    """
+    if gaussians.antialiased:
+        gaussians = replace(gaussians, opacities=gaussians.opacities * coverage(gaussians, eye, focal))
     keep = (gaussians.opacities >= _FAINT) & torch.isfinite(gaussians.means).all(1)
     if not bool(keep.all()):
         gaussians = select(gaussians, keep)
@@ -49,6 +58,23 @@ def pack(gaussians: Gaussians, eye: Tensor) -> Packed:
         _array(gaussians.means * enlarged), _array(covariances), _array(rgbs), _array(gaussians.opacities[:, None]),
         1 / enlarged,
     )  # fmt: skip
+
+
+def coverage(gaussians: Gaussians, eye: Tensor, focal: float) -> Tensor:
+    """The share [N] of their opacity that Gaussians have, in the middle of a picture, once blurred to a pixel's size.
+
+    As :func:`nerfkit.core.reference.project` has it, with the covariance across the line of sight r in place of its
+    projection: its determinant is ``r^T adj(Sigma) r``.
+    """
+    ray = gaussians.means - eye.to(gaussians.means)
+    distance = ray.norm(dim=1).clamp_min(1e-12)
+    along = torch.einsum("nij,ni->nj", rotation_of(gaussians.quats), ray / distance[:, None]).square()  # by axes
+    pixels = (gaussians.scales * (focal / distance)[:, None]).square()  # variances
+    x, y, z = pixels.unbind(1)
+    det = (along * torch.stack([y * z, z * x, x * y], 1)).sum(1)
+    trace = (pixels * (1 - along)).sum(1)
+    blur = constants()["SCREEN_BLUR"]
+    return (det / (det + blur * trace + blur**2)).clamp_min(constants()["COVERAGE_MIN"] ** 2).sqrt()
 
 
 def _enlargement(scales: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -20,6 +20,8 @@ from nerfkit.progress import ProgressSink, quiet
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 from nerfkit.splats.upright import USUAL, Up
+
+_ARRAYS = ("means", "quats", "scales", "opacities", "sh")
 
 log = logging.getLogger("nerfkit")
 
@@ -143,5 +145,5 @@ def _of_splats(path: Path, device: str, backend: str, up: str) -> Subject:
     if len(gaussians) == 0:
         raise NerfkitError(f"{path}: holds no Gaussians; export it again")
     place, core = choose(device, backend)
-    moved = Gaussians(*(getattr(gaussians, name).to(place) for name in Gaussians.__dataclass_fields__))
+    moved = replace(gaussians, **{name: getattr(gaussians, name).to(place) for name in _ARRAYS})
     return Subject(path.stem, None, Splats(moved, core), path.parent / "paths", up=up)

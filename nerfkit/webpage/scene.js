@@ -75,6 +75,7 @@
       posterUrl: element("still").src,
       renderer: "webgl", // as its AR and VR need
       noanim: !told.plays,
+      aa: told.antialiased,
     });
     viewer.events.on("loaded:changed", () => {
       element("still").remove();

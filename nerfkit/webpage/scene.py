@@ -44,6 +44,7 @@ class ScenePage:
     angle: float  # degrees across the shorter side of a picture
     seconds: float = 24.0  # of a turn of the path
     plays: bool = False  # starts moving by itself
+    antialiased: bool = False  # how the splats are drawn
 
     def html(self) -> str:
         """The page. Raises NerfkitError: this installation of nerfkit is without the viewer."""
@@ -52,6 +53,7 @@ class ScenePage:
             "angle": self.angle,
             "seconds": self.seconds,
             "plays": self.plays,
+            "antialiased": self.antialiased,
             "positions": [number for look in self.path for number in look.position],
             "targets": [number for look in self.path for number in look.target],
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from nerfkit.cameras import look_at
@@ -36,4 +38,5 @@ def gaussians(count: int, seed: int = 0, degree: int = 3) -> Gaussians:
 
 def leaves(g: Gaussians, dtype: torch.dtype) -> Gaussians:
     """Copies of another precision that collect gradients."""
-    return Gaussians(*(getattr(g, name).detach().to(dtype).clone().requires_grad_() for name in FIELDS))
+    made = {name: getattr(g, name).detach().to(dtype).clone().requires_grad_() for name in FIELDS}
+    return dataclasses.replace(g, **made)

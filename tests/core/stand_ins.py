@@ -38,9 +38,10 @@ class GsplatKernels:
         calc_compensations: bool, camera_model: str,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         _check(means, quats, scales, opacities, viewmats, Ks)
-        assert covars is None and not calc_compensations and radius_clip == 0
+        assert covars is None and radius_clip == 0
         size, depth_range = (width, height), (near_plane, far_plane)
-        _, means2d, depths, conics = _projected(means, quats, scales, viewmats, Ks, size, eps2d, depth_range)
+        _, means2d, depths, conics, left = _projected(means, quats, scales, viewmats, Ks, size, eps2d, depth_range)
+        opacities = opacities * left[0] if calc_compensations else opacities
         a, b, c = conics.unbind(-1)
         variances = torch.stack([c, a], -1) / (a * c - b * b)[..., None]
         sigmas = (2 * (opacities / _ALPHA_CUT).log()).sqrt().clamp_max(_SIGMAS)  # NaN where nothing is to be seen
@@ -49,21 +50,27 @@ class GsplatKernels:
         seen = inside & (depths > near_plane) & (depths < far_plane) & (opacities >= _ALPHA_CUT)
         unwritten = torch.where(seen, 0.0, math.nan)
         radii = torch.where(seen[..., None], radii, 0).int()
-        return radii, means2d + unwritten[..., None], depths + unwritten, conics + unwritten[..., None], None
+        left = torch.where(seen, left, 0) if calc_compensations else None
+        return radii, means2d + unwritten[..., None], depths + unwritten, conics + unwritten[..., None], left
 
     @staticmethod
     def projection_ewa_3dgs_fused_bwd(
         means: Tensor, covars: None, quats: Tensor, scales: Tensor, viewmats: Tensor, Ks: Tensor, width: int,
-        height: int, eps2d: float, camera_model: str, radii: Tensor, conics: Tensor, compensations: None,
-        v_means2d: Tensor, v_depths: Tensor, v_conics: Tensor, v_compensations: None, v_viewmats: bool,
+        height: int, eps2d: float, camera_model: str, radii: Tensor, conics: Tensor,
+        compensations: Tensor | None, v_means2d: Tensor, v_depths: Tensor, v_conics: Tensor,
+        v_compensations: Tensor | None, v_viewmats: bool,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         _check(v_means2d, v_depths, v_conics)
         assert not v_viewmats
         seen = (radii[0] > 0).all(-1)
         given = [leaf.detach()[seen].requires_grad_() for leaf in (means, quats, scales)]
         with torch.enable_grad():
-            _, *results = _projected(*given, viewmats, Ks, (width, height), eps2d)
-            found = torch.autograd.grad(results, given, [v[:, seen] for v in (v_means2d, v_depths, v_conics)])
+            _, *results, left = _projected(*given, viewmats, Ks, (width, height), eps2d)
+            wanted = [v[:, seen] for v in (v_means2d, v_depths, v_conics)]
+            if compensations is not None:
+                assert v_compensations is not None
+                results, wanted = [*results, left], [*wanted, v_compensations[:, seen]]
+            found = torch.autograd.grad(results, given, wanted)
         v_means, v_quats, v_scales = (_spread(v, seen) for v in found)
         return v_means, None, v_quats, v_scales, None
 
@@ -160,7 +167,7 @@ def _projected(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     impl = _torch_impl()
     covars, _ = impl._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
-    return impl._fully_fused_projection(means, covars, viewmats, Ks, *size, eps2d, *depth_range)[:4]
+    return impl._fully_fused_projection(means, covars, viewmats, Ks, *size, eps2d, *depth_range, True)  # type: ignore[no-any-return]
 
 
 def _spread(values: Tensor, where: Tensor) -> Tensor:

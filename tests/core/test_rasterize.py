@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -94,6 +95,55 @@ def test_gradients_equal_reference(core: RenderCore, count: int, size: tuple[int
         assert expected.norm() > 0, name
         filled = 5 if core.name == "gsplat" and count == 900 else 1  # it leaves a full pixel a splat earlier
         assert (got - expected).norm() <= filled * GRADIENT * expected.norm(), name
+
+
+@cores("nerfkit", "gsplat", "gsplat stand-in")
+@pytest.mark.parametrize("size", [(33, 20), (8, 8)])
+def test_antialiased_ones_fade_as_they_get_smaller_than_a_pixel(core: RenderCore, size: tuple[int, int]) -> None:
+    g, view = fit_for(core, gaussians(300, seed=3)), camera(*size)
+    g = dataclasses.replace(g, scales=g.scales * 0.3, opacities=g.opacities.sqrt() * 0.7, antialiased=True)
+    exact, fast = leaves(g, torch.float64), leaves(g, torch.float32)
+    image, alpha = draw_reference(exact, view, "rgb")
+    plain = draw_reference(dataclasses.replace(g, antialiased=False), view, "rgb")[1]
+    assert 0.1 < alpha.mean() < 0.8 * plain.mean()
+    v = torch.randn(image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    (image * v).sum().backward()
+    drawn = core.rasterize(fast, view, BACKGROUND)
+    assert_images_close(core, drawn.image, image)
+    (drawn.image * v.float()).sum().backward()
+    for name in FIELDS:
+        expected, got = getattr(exact, name).grad, getattr(fast, name).grad.double()
+        assert (got - expected).norm() <= GRADIENT * expected.norm(), name
+
+
+def test_antialiased_ones_keep_their_light_at_any_distance() -> None:
+    """Drawn by pixels that are larger than it, a splat covers as much of them as it covers of finer ones."""
+    zeros, one = torch.zeros(1, 3), torch.tensor([[1.0, 0, 0, 0]])
+    g = Gaussians(zeros, one, torch.tensor([[0.02, 0.01, 0.03]]), torch.tensor([0.5]), zeros[None], antialiased=True)
+    light = [float(NativeCore().rasterize(g, camera(n, n), BACKGROUND).alpha.mean()) for n in (512, 64, 32)]
+    blurred = dataclasses.replace(g, antialiased=False)
+    fat = [float(NativeCore().rasterize(blurred, camera(n, n), BACKGROUND).alpha.mean()) for n in (512, 32)]
+    assert light == pytest.approx([light[0]] * 3, rel=0.12) and fat[1] > 2 * fat[0]
+
+
+@pytest.mark.parametrize("thickness", [0.0, 1e-6, 1e-3])
+def test_antialiased_ones_seen_edge_on(thickness: float) -> None:
+    """Flat Gaussians have no area there: their coverage has a least value, and no gradient without bounds."""
+    eye = camera(24, 24).world_from_cam[0, :3, 3]
+    turned = Rotation.align_vectors([eye.numpy()], [[1.0, 0, 0]])[0].as_quat(scalar_first=True)
+    scales = torch.tensor([[0.2, 0.2, thickness]], dtype=torch.float64)
+    zeros = torch.zeros(1, 1, 3, dtype=torch.float64)
+    g = Gaussians(zeros[0], torch.tensor(turned)[None], scales, torch.tensor([0.9], dtype=torch.float64), zeros, True)
+    exact, fast = leaves(g, torch.float64), leaves(g, torch.float32)
+    image, _ = draw_reference(exact, camera(24, 24), "rgb", 0)
+    drawn = NativeCore().rasterize(fast, camera(24, 24), BACKGROUND)
+    assert_images_close(NativeCore(), drawn.image, image)
+    image.sum().backward()
+    drawn.image.sum().backward()
+    for name in ("means", "scales", "opacities"):
+        expected, got = getattr(exact, name).grad, getattr(fast, name).grad.double()
+        assert torch.isfinite(got).all()
+        assert (got - expected).norm() <= 20 * GRADIENT * expected.norm() + 1e-6, name
 
 
 @cores("nerfkit", "gsplat", "gsplat stand-in")

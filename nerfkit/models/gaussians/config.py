@@ -35,6 +35,8 @@ class Config(ModelOptions):
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
     coarse_until: Share = 0.4
     """Progress at which the photos reach their full size."""
+    antialiased: bool = False
+    """TODO"""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
     masks: Literal["ignore", "empty"] | None = None

@@ -114,7 +114,7 @@ class Model:
         camera = _halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
         drawn = self.core.rasterize(
-            activate(self.params),
+            activate(self.params, self.config.antialiased),
             camera,
             background,
             layers="rgb+depth+normal" if shaping else "rgb",
@@ -286,7 +286,7 @@ class Model:
 
     def gaussians(self) -> Gaussians:
         """The model's Gaussians in the scene frame, detached."""
-        return activate({name: tensor.detach() for name, tensor in self.params.items()})
+        return activate({name: tensor.detach() for name, tensor in self.params.items()}, self.config.antialiased)
 
     def statistics(self) -> Mapping[str, float]:
         return {"gaussians": len(self)}

@@ -50,7 +50,7 @@ def _spacing(points: Tensor, neighbours: int = 3) -> Tensor:
     return torch.from_numpy(distances[:, 1:]).square().mean(1).sqrt().float()
 
 
-def activate(params: Parameters) -> Gaussians:
+def activate(params: Parameters, antialiased: bool = False) -> Gaussians:
     """The Gaussians that the tensors stand for; differentiable."""
     return Gaussians(
         params["means"],
@@ -58,6 +58,7 @@ def activate(params: Parameters) -> Gaussians:
         scale_from_log(params["log_scales"]),
         opacity_from_logit(params["logit_opacities"]),
         params["sh"],
+        antialiased,
     )
 
 
