@@ -82,8 +82,8 @@ NK_HD F determinant(const Vec3<F> &s2, const Vec3<F> &u, const Vec3<F> &w) {
 // mean, and mode, slope = conic cov_z (Zhang et al. 2024, RaDe-GS, eq. 9-11, has it without the blur; here the blur
 // keeps splats that are thinner than a pixel from being drawn out along the ray).
 //
-// The blur makes splats larger. Antialiased ones get more transparent for it, so that as much light goes through a splat
-// as before: opacity times coverage = sqrt(det(cov2d - blur I) / det(cov2d)) (Yu et al. 2024, Mip-Splatting, eq. 10).
+// The blur makes splats larger. Antialiased ones get more transparent for it, so that they stop as much light as
+// before: opacity times coverage = sqrt(det(cov2d - blur I) / det(cov2d)) (Yu et al. 2024, Mip-Splatting, eq. 10).
 template <class F>
 NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, bool antialiased, ProjectionState<F> *s) {
   s->t = multiply(cam.rotation, g.mean) +
@@ -107,7 +107,8 @@ NK_HD Projected<F> project(const Camera &cam, const Gaussian<F> &g, bool antiali
   const F det = p.cov_xx * p.cov_yy - s->cov_b * s->cov_b;
   s->inverse_det = 1.0f / max(det, F{} + 1e-12f);
   p.coverage = F{} + 1.0f;
-  if (antialiased) p.coverage = sqrt(max(determinant(s2, u, w) * s->inverse_det, F{} + NK_COVERAGE_MIN * NK_COVERAGE_MIN));
+  if (antialiased)
+    p.coverage = sqrt(max(determinant(s2, u, w) * s->inverse_det, F{} + NK_COVERAGE_MIN * NK_COVERAGE_MIN));
   p.a = p.cov_yy * s->inverse_det;
   p.b = -s->cov_b * s->inverse_det;
   p.c = p.cov_xx * s->inverse_det;
@@ -154,8 +155,8 @@ NK_HD void project_vjp(const Camera &cam, const Gaussian<F> &g, bool antialiased
   F v_xy = -(m00 * p.b + m01 * p.c) - (m10 * p.a + m11 * p.b);
   F v_yy = -(m10 * p.b + m11 * p.c);
   if (antialiased) {
-    // d coverage = (d det0 / coverage - coverage d det1) / (2 det1), with det0 without the blur; none where it is clamped.
-    const F k = p.coverage, v_k = select(k > NK_COVERAGE_MIN, 0.5f * v.coverage * s.inverse_det, F{});
+    // d coverage = (d det0 / coverage - coverage d det1) / (2 det1), det0 without the blur; none where it is clamped.
+    const F k = p.coverage, v_k = select(k > 1.0001f * NK_COVERAGE_MIN, 0.5f * v.coverage * s.inverse_det, F{});
     const F inverse_k = 1.0f / k;
     v_xx = v_xx + v_k * ((p.cov_yy - NK_SCREEN_BLUR) * inverse_k - p.cov_yy * k);
     v_xy = v_xy + v_k * 2.0f * s.cov_b * (k - inverse_k);

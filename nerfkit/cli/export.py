@@ -44,6 +44,10 @@ class Options(PageOptions):
     KHR_gaussian_splatting, +Y up). html: one file with a viewer inside, for any browser. All others are cameras,
     points and photos: colmap (binary) and colmap-text, nerfstudio and instant-ngp (transforms.json), blender
     (undistorted, one angle of view) and llff (undistorted, poses_bounds.npy)."""
+    antialiased: bool = False
+    """Keep the opacities of a run that was trained with --gaussians.antialiased, and say in the file what they are
+    (ply, compressed.ply, spz, sog): right at any distance in viewers that know it. By default they become such as look
+    right from about where the photos were taken in any viewer; html pages always keep them."""
     rigs: bool = True
     """For colmap: with rigs and frames, which COLMAP has since 3.12; --no-rigs leaves them out for older readers."""
     images: Path | None = None
@@ -73,6 +77,7 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.errors import NerfkitError
     from nerfkit.splats import edit, formats
     from nerfkit.splats.blocks import degree_of
+    from nerfkit.splats.coverage import plain
     from nerfkit.splats.stream import Changed, InMemory
     from nerfkit.splats.transform import transform
     from nerfkit.train import report
@@ -86,6 +91,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     scene = source.scene()
     model = source.model(scene=scene)
     gaussians = gaussians_of(model, path)
+    if not options.antialiased:
+        gaussians = plain(gaussians, [scene.views[index].camera for index in scene.train])
     options, world, written = options.near(scene.scene_from_world.inverse())
     world_from_scene = world.out_from_scene
     moved = edit.similarity(options.rotate, options.translate, options.scale).compose(world_from_scene)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nerfkit.contracts import Gaussians
-from nerfkit.core._library import constants
 from nerfkit.core.reference import colors_from, rotation_of
 from nerfkit.splats.blocks import degree_of, select
+from nerfkit.splats.coverage import coverage
 
 _LARGEST = 3e4  # variance, within half precision's 65504
 _MOST = 2.0**24  # how much the scene is enlarged at most
@@ -58,23 +58,6 @@ def pack(gaussians: Gaussians, eye: Tensor, focal: float) -> Packed:
         _array(gaussians.means * enlarged), _array(covariances), _array(rgbs), _array(gaussians.opacities[:, None]),
         1 / enlarged,
     )  # fmt: skip
-
-
-def coverage(gaussians: Gaussians, eye: Tensor, focal: float) -> Tensor:
-    """The share [N] of their opacity that Gaussians have, in the middle of a picture, once blurred to a pixel's size.
-
-    As :func:`nerfkit.core.reference.project` has it, with the covariance across the line of sight r in place of its
-    projection: its determinant is ``r^T adj(Sigma) r``.
-    """
-    ray = gaussians.means - eye.to(gaussians.means)
-    distance = ray.norm(dim=1).clamp_min(1e-12)
-    along = torch.einsum("nij,ni->nj", rotation_of(gaussians.quats), ray / distance[:, None]).square()  # by axes
-    pixels = (gaussians.scales * (focal / distance)[:, None]).square()  # variances
-    x, y, z = pixels.unbind(1)
-    det = (along * torch.stack([y * z, z * x, x * y], 1)).sum(1)
-    trace = (pixels * (1 - along)).sum(1)
-    blur = constants()["SCREEN_BLUR"]
-    return (det / (det + blur * trace + blur**2)).clamp_min(constants()["COVERAGE_MIN"] ** 2).sqrt()
 
 
 def _enlargement(scales: Tensor) -> float:

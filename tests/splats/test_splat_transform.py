@@ -51,6 +51,16 @@ def test_it_reads_what_we_write(tmp_path: Path, suffix: str) -> None:
     check(FORMATS[suffix].order(g), theirs, within)
 
 
+@pytest.mark.parametrize("suffix", formats.SAYING_ANTIALIASED)
+def test_both_say_alike_that_gaussians_are_antialiased(tmp_path: Path, suffix: str) -> None:
+    for antialiased in (False, True):
+        formats.write(tmp_path / f"ours{suffix}", replace(plausible_gaussians(), antialiased=antialiased))
+        splat_transform(tmp_path, f"ours{suffix}", "theirs.ply")
+        splat_transform(tmp_path, "theirs.ply", f"theirs{suffix}")
+        found = [formats.read(tmp_path / name).antialiased for name in ("theirs.ply", f"theirs{suffix}")]
+        assert found == [antialiased, antialiased]
+
+
 def test_it_reads_both_versions_of_spz(tmp_path: Path) -> None:
     for version in (2, 3):
         spz.write(tmp_path / "g.spz", plausible_gaussians(), version=version)

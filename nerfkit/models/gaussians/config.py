@@ -35,8 +35,9 @@ class Config(ModelOptions):
     """How often the photos' sides are halved at first; each level lasts as long as the others. 0: never."""
     coarse_until: Share = 0.4
     """Progress at which the photos reach their full size."""
-    antialiased: bool = False
-    """TODO"""
+    antialiased: bool = True
+    """Whether Gaussians get more transparent as they get smaller than a pixel, so that pictures of any size and from any
+    distance look right (Mip-Splatting); see nerfkit export --help for files."""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
     masks: Literal["ignore", "empty"] | None = None
@@ -90,7 +91,7 @@ class Config(ModelOptions):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**{"exposure": "off", "masks": "empty"} | values)
+        return cls(**{"antialiased": False, "exposure": "off", "masks": "empty"} | values)
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
         return {
