@@ -171,6 +171,20 @@ def test_a_file_becomes_a_page(browser: Any, tmp_path: Path) -> None:
         assert tab.page.title() == "a" and tab.faults == []
 
 
+@in_a_browser
+def test_antialiased_ones_fade_with_distance_as_in_our_pictures(browser: Any, tmp_path: Path) -> None:
+    fine = painted_gaussians()
+    fine = replace(fine, scales=fine.scales * 0.2, opacities=fine.opacities * 0.6, antialiased=True)
+    write(tmp_path / "a.html", a_page(fine))
+    with Tab(browser, *SIZE) as tab:
+        tab.open(tmp_path / "a.html")
+        tab.hide(*CHROME)
+        shown = tab.picture()
+    behind = torch.tensor([0.2, 0.4, 0.6])
+    same, fat = (psnr(shown, ours(g, camera(20), behind)) for g in (fine, replace(fine, antialiased=False)))
+    assert same > 25 and same > fat + 3, (same, fat)
+
+
 def a_page(gaussians: Gaussians, title: str = "a") -> ScenePage:
     shown = Shown(camera(20), torch.tensor([0.0, 0.0, 0.4]), torch.tensor([0.2, 0.4, 0.6]), "z")
     empty = empty_page(choose("cpu")[1], gaussians, shown, title)
