@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from nerfkit.poses import check
-from nerfkit.poses import refine as refining
 from nerfkit.poses.conventions import POSES
 from nerfkit.poses.options import QUALITY
+from nerfkit.poses.placing import poses, set_pose
+from nerfkit.poses.refine import refine as refining
+from nerfkit.poses.refinement import reprojection_error
 from nerfkit.poses.triangulation import triangulated
 from nerfkit.poses.worker import Tell, counting
 
@@ -50,7 +52,7 @@ def work(
     meant = _meant(made, database) if share < DISAGREEING else None
     refinement = None
     if meant is None and len(errors) and (refine == "yes" or (refine == "auto" and share < NOISY)):
-        made, refinement = refining.refine(tell, made, database, folder, output, seed)
+        made, refinement = refining(tell, made, database, folder, output, seed)
         share = check.agreement(made, database)
     made.extract_colors_for_all_images(folder)
     made.write(output)
@@ -59,7 +61,7 @@ def work(
         "matches": len(errors),
         "agreement": share,
         "meant": meant,
-        "mean_reprojection_error_px": refining.reprojection_error(made),
+        "mean_reprojection_error_px": reprojection_error(made),
         "refinement": refinement and asdict(refinement),
     }
 
@@ -70,17 +72,17 @@ def _meant(posed: Any, database: str) -> str | None:
     Noise doesn't hide it: of poses that are 2 degrees and 3 % off, matches are 38 px off and 2 % of those that fit meet
     behind; by the wrong conventions 73 px and more, and 40 to 90 % (fox).
     """
-    given = refining.poses(posed)
+    given = poses(posed)
     error = float(np.median(check.epipolar_errors(posed, database)))
     best, meant = CLEARLY * error, None
     for words, change in POSES.items():
         for number, pose in given.items():
-            refining.set_pose(posed, number, change(torch.from_numpy(pose)).numpy())
+            set_pose(posed, number, change(torch.from_numpy(pose)).numpy())
         other = float(np.median(check.epipolar_errors(posed, database)))
         if other < best and check.pair_agreement(posed, database).reversed < BEHIND:
             best, meant = other, words
     for number, pose in given.items():
-        refining.set_pose(posed, number, pose)
+        set_pose(posed, number, pose)
     return meant
 
 
