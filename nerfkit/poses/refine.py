@@ -39,16 +39,15 @@ _ITERATIONS = 40
 _MEDIAN = 1.538  # the median length of a vector of three unit normals
 
 
-def refine(tell: Tell, before: Model, database: str, folder: str, scratch: str, seed: int) -> tuple[Model, Refinement]:
+def refine(tell: Tell, before: Model, database: str, scratch: str, seed: int) -> tuple[Model, Refinement]:
     """The model with adjusted poses and new points, and what was done; ``before`` itself where that is refused.
 
     Args:
         before: cameras in the given frame, with the points that triangulation finds with them as they are.
         database: features and verified matches, with the numbers of ``before``.
-        folder: the photos.
         scratch: a folder for what pycolmap writes.
     """
-    job = _Job(tell, before, database, folder, scratch, seed)
+    job = _Job(tell, before, database, scratch, seed)
     try:
         after, rounds = job.rounds()
     except _NothingToAdjust as error:
@@ -68,8 +67,8 @@ class _NothingToAdjust(Exception):
 class _Job:
     """The given cameras and what the rounds share."""
 
-    def __init__(self, tell: Tell, before: Model, database: str, folder: str, scratch: str, seed: int) -> None:
-        self.tell, self.before, self.database, self.folder = tell, before, database, folder
+    def __init__(self, tell: Tell, before: Model, database: str, scratch: str, seed: int) -> None:
+        self.tell, self.before, self.database = tell, before, database
         self.scratch, self.seed = scratch, seed
         self.given = poses(before)
         self.extent = extent(self.given)
@@ -84,7 +83,7 @@ class _Job:
         allowed = min(max(NARROW, _WIDER * error), _WIDEST * self.side)
         sigma = None
         for done in range(1, _ROUNDS + 1):
-            model = triangulated(model, self.database, self.folder, self.scratch, self.seed, allowed)
+            model = triangulated(model, self.database, self.scratch, self.seed, allowed)
             adjusted = [number for number in self.given if model.image(number).num_points3D >= _FEWEST_SEEN]
             if len(adjusted) < FEWEST_PHOTOS:
                 raise _NothingToAdjust(f"only {len(adjusted)} photos have enough matches")
@@ -163,7 +162,7 @@ class _Job:
     def put_back(self, model: Model) -> tuple[Model, list[int]]:
         """The model, with points anew, whose photos that could not be adjusted, since most of their matches contradict
         where they are or they have too few, are as given; and these."""
-        final = triangulated(model, self.database, self.folder, self.scratch, self.seed)
+        final = triangulated(model, self.database, self.scratch, self.seed)
         stray = set(check.strays(check.pair_agreement(final, self.database)))
         kept = [
             number for number in self.given
@@ -172,7 +171,7 @@ class _Job:
         if kept:
             for number in kept:
                 set_pose(final, number, self.given[number])
-            final = triangulated(final, self.database, self.folder, self.scratch, self.seed)
+            final = triangulated(final, self.database, self.scratch, self.seed)
         return final, kept
 
     def _grouped(self, number: int) -> bool:

@@ -46,13 +46,13 @@ def work(
     if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
-    made = triangulated(_numbered(posed, database), database, folder, output, seed)
+    made = triangulated(_numbered(posed, database), database, output, seed)
     errors = check.epipolar_errors(made, database)
     share = check.agreement(made, database)
     meant = _meant(made, database) if share < DISAGREEING else None
     refinement = None
     if meant is None and len(errors) and (refine == "yes" or (refine == "auto" and share < NOISY)):
-        made, refinement = refining(tell, made, database, folder, output, seed)
+        made, refinement = refining(tell, made, database, output, seed)
         share = check.agreement(made, database)
     made.extract_colors_for_all_images(folder)
     made.write(output)
