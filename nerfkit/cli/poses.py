@@ -104,10 +104,14 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
 
 
 def _adjusted(refinement: Mapping[str, Any]) -> str:
+    from nerfkit.poses.checks import some
+
+    lost = refinement["relocated"]
     (error, error_after), (share, share_after) = refinement["match_error_px"], refinement["agreement"]
     return (
         f"poses of {refinement['adjusted']} photos adjusted, in the middle by {refinement['position_median']:.3g} "
         f"({refinement['position_percent_median']:.2g} % of their extent) and "
         f"{refinement['rotation_deg_median']:.2g} degrees: matches are {error_after:.2f} px off ({error:.2f} before), "
         f"{100 * share_after:.0f} % agree ({100 * share:.0f} % before)"
+        + (f"; placed anew, far from where they were given: {some(lost)}" if lost else "")
     )

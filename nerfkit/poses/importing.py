@@ -222,7 +222,7 @@ def _about(result: dict[str, Any], photos: int, refine: Refine) -> list[str]:
     refinement = result["refinement"]
     found = []
     if refinement and refinement["refused"] and (refine == "yes" or result["agreement"] < AGREEING):
-        found.append(f"the poses stay as they are, for {refinement['refused']}")
+        found.append(f"the poses stay as they are: {refinement['refused']}")
     if refinement and not refinement["refused"] and refinement["kept"]:
         found.append(f"few matches, or contradicting ones: poses stay as they are in {some(refinement['kept'])}")
     if result["matches"] and result["agreement"] < AGREEING:
