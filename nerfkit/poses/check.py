@@ -32,6 +32,7 @@ _MOST = 0.9  # of the photos
 _TRIMS = 5
 _MEASURED = 30_000  # matches of which it is looked where they meet
 _ANGLE = 1.0  # degrees between the rays of a match: below, noise of a pixel can turn the sign of its depth
+_SAME_PLACE = 1e-9  # of the distance to the origin
 _FAR = 20.0  # times the usual distance between photos that match
 
 
@@ -152,6 +153,7 @@ class _Pair:
 
 
 def _verified(model: Model, database: str) -> Iterator[_Pair]:
+    """All pairs but those taken from one place, as views of one panorama: every match agrees with their poses."""
     import pycolmap
 
     with pycolmap.Database.open(database) as filled:
@@ -167,6 +169,9 @@ def _verified(model: Model, database: str) -> Iterator[_Pair]:
         if first not in rays or second not in rays or len(matches) == 0:
             continue
         one, two = model.images[first], model.images[second]
+        here, there = one.projection_center(), two.projection_center()
+        if np.linalg.norm(here - there) <= _SAME_PLACE * max(np.linalg.norm(here), np.linalg.norm(there)):
+            continue
         yield _Pair(
             first, second, (two.cam_from_world() * one.cam_from_world().inverse()).matrix(),
             rays[first][matches[:, 0]], rays[second][matches[:, 1]],

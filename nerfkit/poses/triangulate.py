@@ -22,6 +22,7 @@ FEW, SMALL = 20, 1000  # photos and pixels below which photos are doubled first,
 EVERY_PAIR = 100  # photos up to which all pairs are matched; of more, each with its nearest
 NEAREST = 30
 DISAGREEING, NOISY = 0.5, 0.9  # shares of the matches that agree, below which poses may be wrong, or are noisy
+OFF = 1.0  # pixels: the median error of the matches above which poses may be noisy; 0.3 to 0.7 by right ones
 CLEARLY, BEHIND = (
     0.7,
     0.1,
@@ -51,7 +52,7 @@ def work(
     share = check.agreement(made, database)
     meant = _meant(made, database) if share < DISAGREEING else None
     refinement = None
-    if meant is None and (refine == "yes" or (refine == "auto" and share < NOISY)):
+    if meant is None and (refine == "yes" or (refine == "auto" and (share < NOISY or median(errors) > OFF))):
         made, refinement = refining(tell, made, database, output, seed)
         share = check.agreement(made, database)
     made.extract_colors_for_all_images(folder)
