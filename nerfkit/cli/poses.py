@@ -97,8 +97,12 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
         + (" (triangulated)" if report.triangulated else "")
         + ("" if error is None else f", reprojection error {error:.2f} px")
     )
-    if report.refinement is not None and report.refinement["refused"] is None:
+    if report.refinement is not None:
         console.say(_adjusted(report.refinement))
+    elif report.points and report.agreement is None and error is None:
+        console.say(
+            "its points say nothing of the photos, so the poses were not checked; --refine yes does, and adjusts them"
+        )
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}
 
@@ -106,6 +110,8 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
 def _adjusted(refinement: Mapping[str, Any]) -> str:
     from nerfkit.poses.checks import some
 
+    if refinement["refused"] is not None:
+        return f"poses stay as they are: {refinement['refused']}"
     lost = refinement["relocated"]
     (error, error_after), (share, share_after) = refinement["match_error_px"], refinement["agreement"]
     return (

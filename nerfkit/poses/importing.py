@@ -221,7 +221,7 @@ def _about(result: dict[str, Any], photos: int, refine: Refine) -> list[str]:
     """What few points or matches that contradict the poses say about these."""
     refinement = result["refinement"]
     found = []
-    if refinement and refinement["refused"] and (refine == "yes" or result["agreement"] < AGREEING):
+    if refinement and refinement["refused"] and result["agreement"] < (NOISY if refine == "yes" else AGREEING):
         found.append(f"the poses stay as they are: {refinement['refused']}")
     if refinement and not refinement["refused"] and refinement["kept"]:
         found.append(f"few matches, or contradicting ones: poses stay as they are in {some(refinement['kept'])}")

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from nerfkit.poses import check
 from nerfkit.poses.anchoring import anchor, turns
+from nerfkit.poses.conventions import POSES
 from nerfkit.poses.frame import Similarity
 from nerfkit.poses.placing import extent, poses, set_pose
 from nerfkit.poses.refine import refine
 from nerfkit.poses.refinement import Refinement
+from nerfkit.poses.triangulate import convention_of
 from nerfkit.poses.triangulation import triangulated
 
 Array = NDArray[np.float64]
@@ -276,3 +279,29 @@ def test_matches_of_other_photos_are_measured_alike(capture: Capture) -> None:
     model = capture.points(capture.with_poses(noisy(poses(capture.model), 0.1, 0.1)))
     errors = check.epipolar_errors(model, capture.database)
     assert check.agreement(model, capture.database) == pytest.approx(float((errors < 4).mean()))
+
+
+@pytest.mark.parametrize("meant", [None, *POSES])
+def test_a_wrong_convention_is_told_from_noise(capture: Capture, meant: str | None) -> None:
+    """Most matches contradict noisy poses, however they are read; the right convention is the one that is least off."""
+    flip = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))
+    inverse = torch.linalg.inv
+    written = {
+        None: lambda pose: pose, **dict(zip(POSES, (
+            lambda pose: pose @ flip, inverse, lambda pose: inverse(flip @ pose), lambda pose: inverse(pose @ flip),
+            lambda pose: inverse(flip @ pose @ flip),
+        ), strict=True)),
+    }  # fmt: skip
+    true = noisy(poses(capture.model), 1.0, 2.0)
+    given = {number: written[meant](torch.from_numpy(pose)).numpy() for number, pose in true.items()}
+    model = capture.with_poses(given)
+    assert check.agreement(model, capture.database) < 0.5
+    found = convention_of(model, capture.database)
+    assert all(np.allclose(pose, given[number]) for number, pose in poses(model).items())
+    if meant is None:
+        assert found is None
+    else:  # inverses of several kinds differ by a turn of the world
+        assert found is not None
+        read = {number: POSES[found](torch.from_numpy(pose)).numpy() for number, pose in given.items()}
+        between = [read[number] @ np.linalg.inv(true[number]) for number in true]
+        assert all(np.allclose(one, between[0], atol=1e-6) for one in between)
