@@ -141,19 +141,21 @@ def moved(cameras: Array, world: Similarity) -> Array:
     return result
 
 
-def without_matches(database: str, number: int, left: int) -> None:
-    """Leaves a photo's first ``left`` matches with each other photo."""
+def without_matches(database: str, number: int, left: int = 0, partners: int = 0) -> None:
+    """Leaves a photo's first ``left`` matches with the first so many other photos, and none with the rest."""
     import pycolmap
 
     with pycolmap.Database.open(database) as filled:
         pairs, geometries = filled.read_two_view_geometries()
         for pair, geometry in zip(pairs, geometries):
             ends = pycolmap.pair_id_to_image_pair(pair)
-            if number in ends:
+            if number not in ends:
+                continue
+            filled.delete_two_view_geometry(*ends)
+            if partners > 0:
                 geometry.inlier_matches = geometry.inlier_matches[:left]
-                filled.delete_two_view_geometry(*ends)
-                if left:
-                    filled.write_two_view_geometry(*ends, geometry)
+                filled.write_two_view_geometry(*ends, geometry)
+                partners -= 1
 
 
 SIMILARITY = Similarity(2.5, Rotation.from_rotvec([0.3, -1.2, 0.4]).as_matrix(), np.array([3.0, -7.0, 1.0]))
@@ -217,13 +219,25 @@ def test_right_poses_stay_exactly_as_they_are(capture: Capture) -> None:
 def test_a_photo_without_matches_stays_as_given_and_is_told(capture: Capture) -> None:
     given = noisy(poses(capture.model), 0.5, 1.0)
     lonely = 5
-    without_matches(capture.database, lonely, 0)
+    without_matches(capture.database, lonely)
     _, after, result = capture.refined(given)
     assert result.kept == [capture.model.image(lonely).name] and result.adjusted == PHOTOS - 1
     assert np.allclose(poses(after)[lonely], given[lonely])
     position, _ = capture.errors(after)
     others = [index for index, number in enumerate(given) if number != lonely]
     assert position[others].max() < 0.1
+
+
+def test_a_photo_with_few_matches_is_held_by_where_it_was_given(capture: Capture) -> None:
+    given = noisy(poses(capture.model), 0.5, 1.0)
+    weak = 5
+    without_matches(capture.database, weak, left=24, partners=2)
+    before, after, result = capture.refined(given)
+    assert result.refused is None
+    index = list(given).index(weak)
+    (position, rotation), (position_before, rotation_before) = capture.errors(after), capture.errors(before)
+    assert position[index] < position_before[index] and rotation[index] < rotation_before[index]
+    assert np.delete(position, index).max() < 0.1
 
 
 def test_a_photo_after_a_jump_is_placed_by_the_others(capture: Capture) -> None:
