@@ -10,6 +10,7 @@ tracking, is placed anew by the points of the others. Results are brought back i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from nerfkit.poses import check
 from nerfkit.poses.anchoring import anchor
 from nerfkit.poses.placing import extent, poses, set_pose
-from nerfkit.poses.refinement import FEWEST_PHOTOS, Refinement, compared, median, refused
+from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, median, refused
 from nerfkit.poses.relocate import relocate
 from nerfkit.poses.triangulation import NARROW, triangulated
 from nerfkit.poses.worker import Tell
@@ -35,6 +36,7 @@ _FEWEST_SEEN = 20  # observations of a photo that is adjusted
 _SHARED = 10  # photos with one camera, from which on its focal length and distortion are adjusted too
 _SAME_PLACE = 1e-6  # of the extent: photos of one panorama, or of one rig
 _LOSS = 0.25  # of what a round allows: the scale of the Cauchy loss
+_LENSES = 3  # rounds with distortion, where there was none
 _ITERATIONS = 40
 _MEDIAN = 1.538  # the median length of a vector of three unit normals
 
@@ -74,39 +76,80 @@ class _Job:
         self.extent = extent(self.given)
         self.side = max(max(camera.width, camera.height) for camera in before.cameras.values())
         self.groups = _groups(self.given, _SAME_PLACE * self.extent)
+        self.sigma: float | None = None
+        self.adjusted: list[int] = []  # photos with matches, in the latest round
         self.lost: list[int] = []  # photos that were given far from where they are
 
     def rounds(self) -> tuple[Model, int]:
         """Adjusts until nothing is gained; gives the model and the number of rounds."""
         model, done = self.before, 0
-        error = median(check.epipolar_errors(model, self.database))
+        error = self.error(model)
         allowed = min(max(NARROW, _WIDER * error), _WIDEST * self.side)
-        sigma = None
         for done in range(1, _ROUNDS + 1):
-            model = triangulated(model, self.database, self.scratch, self.seed, allowed)
-            adjusted = [number for number in self.given if model.image(number).num_points3D >= _FEWEST_SEEN]
-            if len(adjusted) < FEWEST_PHOTOS:
-                raise _NothingToAdjust(f"only {len(adjusted)} photos have enough matches")
-            reach = _reach(model, adjusted)
-            sigma = sigma or max(reach * allowed / self.side, 1e-9 * self.extent)
-            self.adjust(model, adjusted, allowed, sigma)
-            self.bring_back(model, adjusted, reach)
-            moved = [np.linalg.norm(_center(model, number) - self.given[number][:3, 3]) for number in adjusted]
-            sigma = max(2 * float(np.median(moved)) / _MEDIAN, 1e-6 * self.extent)
-            last, error = error, median(check.epipolar_errors(model, self.database))
+            model = self.round(model, allowed)
+            last, error = error, self.error(model)
             self.tell(done, _ROUNDS)
-            if allowed <= NARROW and error > last - _SETTLED:
-                if self.lost:
-                    break
-                apart = [number for group in self.groups for number in group]
-                self.lost = relocate(model, self.database, self.seed, apart)
-                if not self.lost:
-                    break
+            if allowed <= NARROW and error > last - _SETTLED and not self.relocates(model):
+                break
             allowed = max(NARROW, min(_WIDER * error, allowed / 2))
-        return model, done
+        return self.with_distortion(model, error), done
 
-    def adjust(self, model: Model, adjusted: Sequence[int], allowed: float, sigma: float) -> None:
-        """Bundle adjustment of the photos ``adjusted``, with the given positions as priors of deviation ``sigma``."""
+    def error(self, model: Model) -> float:
+        return median(check.epipolar_errors(model, self.database))
+
+    def round(self, model: Model, allowed: float) -> Model:
+        """The model with points within ``allowed`` pixels, adjusted once."""
+        model = triangulated(model, self.database, self.scratch, self.seed, allowed)
+        self.adjusted = [number for number in self.given if model.image(number).num_points3D >= _FEWEST_SEEN]
+        if len(self.adjusted) < FEWEST_PHOTOS:
+            raise _NothingToAdjust(f"only {len(self.adjusted)} photos have enough matches")
+        reach = _reach(model, self.adjusted)
+        self.sigma = self.sigma or max(reach * allowed / self.side, 1e-9 * self.extent)
+        self.adjust(model, allowed, self.sigma)
+        self.bring_back(model, reach)
+        moved = [np.linalg.norm(_center(model, number) - self.given[number][:3, 3]) for number in self.adjusted]
+        self.sigma = max(2 * float(np.median(moved)) / _MEDIAN, 1e-6 * self.extent)
+        return model
+
+    def relocates(self, model: Model) -> bool:
+        """Places photos that are far off anew, once; whether there were any."""
+        if self.lost:
+            return False
+        self.lost = relocate(model, self.database, self.seed, [number for group in self.groups for number in group])
+        return bool(self.lost)
+
+    def with_distortion(self, model: Model, error: float) -> Model:
+        """The model with distorted cameras, where the source has none for them and the matches, which are ``error``
+        pixels off, clearly ask for it."""
+        straight = [number for number in self.shared(model) if model.cameras[number].model.name == "PINHOLE"]
+        if not straight:
+            return model
+        bent = copy.deepcopy(model)
+        for number in straight:
+            _distort(bent.cameras[number])
+        self.know_cameras(bent)
+        for _ in range(_LENSES):
+            bent = self.round(bent, max(NARROW, _WIDER * self.error(bent)))
+        if self.error(bent) < BETTER * error:
+            return bent
+        self.know_cameras(model)
+        return model
+
+    def know_cameras(self, model: Model) -> None:
+        """Writes cameras into the database, whose kinds must be those of the model."""
+        import pycolmap
+
+        with pycolmap.Database.open(self.database) as filled:
+            for camera in model.cameras.values():
+                filled.update_camera(camera)
+
+    def shared(self, model: Model) -> list[int]:
+        """The cameras whose intrinsics are adjusted: of many photos, and not of panoramas' views, which are exact."""
+        photos = [model.image(number).camera_id for number in self.adjusted]
+        return [number for number in model.cameras if photos.count(number) >= _SHARED and not self.groups]
+
+    def adjust(self, model: Model, allowed: float, sigma: float) -> None:
+        """Bundle adjustment of the photos with matches, the given positions as priors of deviation ``sigma``."""
         import pycolmap
 
         options = pycolmap.BundleAdjustmentOptions()
@@ -116,41 +159,37 @@ class _Job:
         options.ceres.solver_options.max_num_iterations = _ITERATIONS
         options.ceres.solver_options.function_tolerance = 1e-5
         config, priors = pycolmap.BundleAdjustmentConfig(), []
-        cameras: dict[int, int] = {}
-        for number in adjusted:
-            image = model.image(number)
+        for number in self.adjusted:
             config.add_image(number)
-            cameras[image.camera_id] = cameras.get(image.camera_id, 0) + 1
             if number in self.lost:
                 continue
             prior = pycolmap.PosePrior()
-            prior.corr_data_id, prior.position = image.data_id, self.given[number][:3, 3]
+            prior.corr_data_id, prior.position = model.image(number).data_id, self.given[number][:3, 3]
             prior.position_covariance = np.eye(3) * sigma**2
             prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
             priors.append(prior)
-        for camera, photos in cameras.items():
-            if photos < _SHARED or self.groups:  # the views of panoramas are exact
-                config.set_constant_cam_intrinsics(camera)
+        for camera in {model.image(number).camera_id for number in self.adjusted}.difference(self.shared(model)):
+            config.set_constant_cam_intrinsics(camera)
         known = pycolmap.PosePriorBundleAdjustmentOptions()
         known.alignment_ransac.random_seed = self.seed
         known.ceres.prior_position_loss_function_type = pycolmap.LossFunctionType.CAUCHY
         pycolmap.create_pose_prior_bundle_adjuster(options, known, config, priors, model).solve()
 
-    def bring_back(self, model: Model, adjusted: Sequence[int], reach: float) -> None:
+    def bring_back(self, model: Model, reach: float) -> None:
         """Brings a model into the given frame, with the photos that weren't adjusted as given, and those of one place
         as they were to each other."""
         import pycolmap
 
         found = poses(model)
-        near = [number for number in adjusted if number not in self.lost]
+        near = [number for number in self.adjusted if number not in self.lost] or self.adjusted
         given, placed = (np.stack([known[number] for number in near]) for known in (self.given, found))
         world = anchor(given, placed, reach)
         model.transform(pycolmap.Sim3d(world.matrix()))
         found = poses(model)
-        for number in set(self.given) - set(adjusted):
+        for number in set(self.given) - set(self.adjusted):
             set_pose(model, number, self.given[number])
         for group in self.groups:
-            free = [number for number in group if number in adjusted]
+            free = [number for number in group if number in self.adjusted]
             if free:
                 weights = np.array([model.image(number).num_points3D for number in free], float)
                 rig_from_cam = {number: np.linalg.inv(self.given[group[0]]) @ self.given[number] for number in group}
@@ -164,18 +203,23 @@ class _Job:
         where they are or they have too few, are as given; and these."""
         final = triangulated(model, self.database, self.scratch, self.seed)
         stray = set(check.strays(check.pair_agreement(final, self.database)))
-        kept = [
-            number for number in self.given
-            if number in stray or (final.image(number).num_points3D < _FEWEST_SEEN and not self._grouped(number))
-        ]  # fmt: skip
+        grouped = {number for group in self.groups for number in group}
+        seen = {number for number in self.adjusted if final.image(number).num_points3D >= _FEWEST_SEEN}
+        kept = [number for number in self.given if number not in grouped and (number in stray or number not in seen)]
         if kept:
             for number in kept:
                 set_pose(final, number, self.given[number])
             final = triangulated(final, self.database, self.scratch, self.seed)
         return final, kept
 
-    def _grouped(self, number: int) -> bool:
-        return any(number in group for group in self.groups)
+
+def _distort(camera: Any) -> None:
+    """Makes a pinhole camera one with distortion, of which it has none yet."""
+    import pycolmap
+
+    params = [*camera.params, 0, 0, 0, 0]
+    camera.model = pycolmap.CameraModelId.OPENCV
+    camera.params = params
 
 
 def _groups(given: dict[int, Array], same: float) -> list[list[int]]:

@@ -16,7 +16,7 @@ Model = Any  # pycolmap.Reconstruction
 
 FEWEST_PHOTOS = 3
 _FOCAL = 0.2  # by how much of itself a focal length may change
-_BETTER = 0.95  # times the median error of the matches: what adjusted poses must win, or else
+BETTER = 0.95  # times the median error of the matches: what adjusted poses must win, or else
 _WON = 0.01  # share of the matches that agree
 _ASTRAY = 0.3  # of the extent: cameras that moved further than that have nothing left of where they were given
 
@@ -83,12 +83,12 @@ def refused(result: Refinement, reversed_share: float) -> str | None:
     (error, error_after), (share, share_after) = result.match_error_px, result.agreement
     if result.adjusted < FEWEST_PHOTOS:
         return f"only {result.adjusted} photos could be adjusted"
-    if share_after < share - _WON or error_after > error / _BETTER:
+    if share_after < share - _WON or error_after > error / BETTER:
         return (
             f"the matches would fit less well: {100 * share_after:.0f} % of them in place of {100 * share:.0f} %, "
             f"{error_after:.2f} px off in place of {error:.2f} px"
         )
-    if error_after > _BETTER * error and share_after < share + _WON:
+    if error_after > BETTER * error and share_after < share + _WON:
         return f"they fit the matches as well as they can, {error:.2f} px off"
     if reversed_share > check.REVERSED:
         return f"{100 * reversed_share:.0f} % of the matches would meet behind the cameras"

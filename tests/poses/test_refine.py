@@ -75,15 +75,16 @@ def capture(tmp_path: Path) -> Capture:
     return synthetic(tmp_path, cameras=1, places=PHOTOS)
 
 
-def synthetic(folder: Path, cameras: int, places: int) -> Capture:
-    """Photos in ``places``, in each of them by so many ``cameras``, whose centers are one."""
+def synthetic(folder: Path, cameras: int, places: int, distortion: tuple[float, ...] = (0, 0, 0, 0)) -> Capture:
+    """Photos in ``places``, in each of them by so many ``cameras``, whose centers are one, with OPENCV's distortion."""
     import pycolmap
 
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, cameras, places
     options.sensor_from_rig_translation_stddev, options.sensor_from_rig_rotation_stddev = 0, 8.0
     options.num_points3D, options.num_points2D_without_point3D = 300, 20
-    options.camera_model_id, options.camera_params = pycolmap.CameraModelId.PINHOLE, [1100.0, 1100.0, 512.0, 384.0]
+    options.camera_model_id = pycolmap.CameraModelId.OPENCV if any(distortion) else pycolmap.CameraModelId.PINHOLE
+    options.camera_params = [1100.0, 1100.0, 512.0, 384.0, *(distortion if any(distortion) else ())]
     pycolmap.set_random_seed(3)
     noise = pycolmap.SyntheticNoiseOptions()
     noise.point2D_stddev = 0.5
@@ -257,8 +258,27 @@ def test_a_focal_length_that_many_photos_share_is_adjusted_too(capture: Capture)
     camera.params = camera.params * np.array([1.03, 1.03, 1, 1])
     _, after, result = capture.refined({}, model)
     (camera,) = after.cameras.values()
+    assert camera.model.name == "PINHOLE"  # nothing asks for distortion
     assert camera.params[:2] == pytest.approx([1100, 1100], rel=2e-3)
     assert result.focal_percent_max == pytest.approx(100 * (1 - 1 / 1.03), abs=0.3)
+
+
+def test_distortion_that_the_source_does_not_have_is_found(tmp_path: Path) -> None:
+    import pycolmap
+
+    capture = synthetic(tmp_path, cameras=1, places=PHOTOS, distortion=(0.6, -0.3, 0.005, 0))
+    model = capture.with_poses(noisy(poses(capture.model), 0.5, 1.0))
+    (camera,) = model.cameras.values()
+    params = camera.params[:4]
+    camera.model, camera.params = pycolmap.CameraModelId.PINHOLE, params
+    with pycolmap.Database.open(capture.database) as database:
+        database.update_camera(camera)
+    _, after, result = capture.refined({}, model)
+    (camera,) = after.cameras.values()
+    assert result.refused is None and camera.model == pycolmap.CameraModelId.OPENCV
+    assert camera.params[4] == pytest.approx(0.6, abs=0.06)
+    position, rotation = capture.errors(after)
+    assert position.max() < 0.15 and rotation.max() < 0.1
 
 
 def test_poses_of_other_photos_are_left_alone(capture: Capture) -> None:
