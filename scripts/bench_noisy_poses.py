@@ -19,7 +19,6 @@ from nerfkit.poses import import_poses
 from nerfkit.poses.compare import pose_errors, read_poses
 from nerfkit.poses.importing import Refine
 
-
 WAYS: tuple[tuple[str, Refine], ...] = (("given", "no"), ("adjusted", "auto"))
 
 
