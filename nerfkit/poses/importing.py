@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,9 +101,10 @@ def import_poses(
                 names = dict(zip(names, scene.views, strict=True))
                 made = model.reconstruction(scene, names)
                 found_points, result = job.run(made)
-            found += _about(result, len(names), refine)
             if _replaces(result, scene):
                 made = found_points
+                found = problems(replace(scene, points=scene.points[:0]))  # less those of the points that are gone
+            found += _about(result, len(names), refine)
         elif not len(scene.points):
             found.append("there are no points; without --no-triangulate they are found by matching the photos")
         elif made.compute_num_observations() and (scene.point_colors == GREY).all():
