@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -34,6 +35,10 @@ class Options(PoseOptions):
     """With --import: find points by matching the photos where the format has none."""
     fix_convention: bool = False
     """With --import: where the cameras don't see their points, read them by the convention that was probably meant."""
+    refine: Literal["auto", "yes", "no"] = "auto"
+    """With --import: adjust poses, and intrinsics that many photos share, to the matches between the photos, in the
+    frame and scale of the source; auto: where it has no points and the matches contradict the poses, as those of a
+    phone's tracking; yes: also where it has points, which are found anew."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
     out = options.out or place.with_name(f"{place.stem}_poses")
     report = poses.import_poses(
         source, out, options.images, triangulate=options.triangulate, fix_convention=options.fix_convention,
-        seed=options.seed, progress=console.progress,
+        refine=options.refine, seed=options.seed, progress=console.progress,
     )  # fmt: skip
     error = report.mean_reprojection_error_px
     console.say(
@@ -92,5 +97,27 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
         + (" (triangulated)" if report.triangulated else "")
         + ("" if error is None else f", reprojection error {error:.2f} px")
     )
+    if report.refinement is not None:
+        console.say(_adjusted(report.refinement))
+    elif report.points and report.agreement is None and error is None:
+        console.say(
+            "its points say nothing of the photos, so the poses were not checked; --refine yes does, and adjusts them"
+        )
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}
+
+
+def _adjusted(refinement: Mapping[str, Any]) -> str:
+    from nerfkit.poses.checks import some
+
+    if refinement["refused"] is not None:
+        return f"poses stay as they are: {refinement['refused']}"
+    lost = refinement["relocated"]
+    (error, error_after), (share, share_after) = refinement["match_error_px"], refinement["agreement"]
+    return (
+        f"poses of {refinement['adjusted']} photos adjusted, in the middle by {refinement['position_median']:.3g} "
+        f"({refinement['position_percent_median']:.2g} % of their extent) and "
+        f"{refinement['rotation_deg_median']:.2g} degrees: matches are {error_after:.2f} px off ({error:.2f} before), "
+        f"{100 * share_after:.0f} % agree ({100 * share:.0f} % before)"
+        + (f"; placed anew, far from where they were given: {some(lost)}" if lost else "")
+    )

@@ -101,7 +101,21 @@ def run(options: TrainOptions, console: Console, again: str | None = None) -> di
         raise
     metrics: dict[str, Any] = json.loads(done.metrics.read_text())
     console.say(summary(out, metrics))
+    if known is None:
+        say_of_import(out, config.scene, console)
     return {"run": str(out), **metrics}
+
+
+def say_of_import(run: Path, scene: Path, console: Console) -> None:
+    """Where a scene has cameras alone, nothing has compared them with its photos."""
+    import json
+
+    data = json.loads((run / "scene.json").read_text())
+    if data["points_are_random"] and not data["has_alpha"]:
+        console.say(
+            f"{scene} has no points, and its poses are taken as they are: nerfkit poses --import {scene} finds points "
+            "and adjusts poses that the photos contradict"
+        )
 
 
 def check_viewer(options: TrainOptions) -> None:

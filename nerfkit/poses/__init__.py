@@ -14,7 +14,7 @@ from nerfkit.poses.report import PoseReport
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.poses.importing import ImportReport
+    from nerfkit.poses.importing import ImportReport, Refine
 
 __all__ = ["PoseOptions", "PoseReport", "estimate", "import_poses"]
 
@@ -28,12 +28,12 @@ def estimate(photos: Path, out: Path, options: PoseOptions | None = None, progre
 
 def import_poses(
     source: Path, out: Path, images: Path | None = None, *, triangulate: bool = True, fix_convention: bool = False,
-    seed: int = 0, progress: ProgressSink = quiet,
+    refine: Refine = "auto", seed: int = 0, progress: ProgressSink = quiet,
 ) -> ImportReport:  # fmt: skip
     """Poses that another program found; see :func:`nerfkit.poses.importing.import_poses`."""
     from nerfkit.poses import importing
 
     return importing.import_poses(
-        Path(source), Path(out), images, triangulate=triangulate, fix_convention=fix_convention, seed=seed,
-        progress=progress,
+        Path(source), Path(out), images, triangulate=triangulate, fix_convention=fix_convention, refine=refine,
+        seed=seed, progress=progress,
     )  # fmt: skip

@@ -8,7 +8,7 @@ cameras, as when all depths are reversed) satisfies the same epipolar geometry: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +32,7 @@ _MOST = 0.9  # of the photos
 _TRIMS = 5
 _MEASURED = 30_000  # matches of which it is looked where they meet
 _ANGLE = 1.0  # degrees between the rays of a match: below, noise of a pixel can turn the sign of its depth
+_SAME_PLACE = 1e-9  # of the distance to the origin
 _FAR = 20.0  # times the usual distance between photos that match
 
 
@@ -119,31 +120,63 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
     2nd ed., eq. 11.9) is below 4 pixels. Where its rays are nearest to each other, it must lie in front of both cameras
     (their "cheirality", ch. 21); that is looked at for some tens of thousands of matches, as many of each pair.
     """
+    rows = []
+    pairs = list(_verified(model, database))
+    sample = max(1, _MEASURED // max(1, len(pairs)))
+    for pair in pairs:
+        agreeing = np.flatnonzero(_sampson(pair.two_from_one, pair.one, pair.two) < (_MAX_ERROR / pair.focal) ** 2)
+        some = agreeing[:: -(-len(agreeing) // sample) or 1]
+        wide, in_front = depth_signs(pair.two_from_one, pair.one[some], pair.two[some])
+        behind = int((wide & ~in_front).sum())
+        rows.append((pair.first, pair.second, len(agreeing), len(pair.one), len(some), behind))
+    return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+
+
+def epipolar_errors(model: Model, database: str) -> Floats:
+    """Sampson errors [M], pixels, of all verified matches between registered photos under the model's poses."""
+    errors = [
+        pair.focal * np.sqrt(_sampson(pair.two_from_one, pair.one, pair.two)) for pair in _verified(model, database)
+    ]
+    return np.concatenate(errors) if errors else np.zeros(0)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The verified matches [M, 2] of two registered photos as normalised image points, and the poses' part in them."""
+
+    first: int  # numbers of the images
+    second: int
+    two_from_one: Floats  # [3, 4]
+    one: Floats
+    two: Floats
+    focal: float  # pixels, the mean of both
+
+
+def _verified(model: Model, database: str) -> Iterator[_Pair]:
+    """All pairs but those taken from one place, as views of one panorama: every match agrees with their poses."""
     import pycolmap
 
     with pycolmap.Database.open(database) as filled:
         pairs, geometries = filled.read_two_view_geometries()
-    rays = {
-        number: image.camera.cam_from_img(np.array([point.xy for point in image.points2D]))  # [N, 2]
-        for number, image in model.images.items()
-        if image.has_pose
-    }
-    rows = []
-    sample = max(1, _MEASURED // max(1, len(pairs)))
+        rays = {
+            number: np.asarray(image.camera.cam_from_img(filled.read_keypoints(number)[:, :2].astype(float)))  # [N, 2]
+            for number, image in model.images.items()
+            if image.has_pose
+        }
     for pair, geometry in zip(pairs, geometries):
         first, second = pycolmap.pair_id_to_image_pair(pair)
         matches = geometry.inlier_matches
         if first not in rays or second not in rays or len(matches) == 0:
             continue
         one, two = model.images[first], model.images[second]
-        two_from_one = (two.cam_from_world() * one.cam_from_world().inverse()).matrix()  # [3, 4]
-        rays_one, rays_two = rays[first][matches[:, 0]], rays[second][matches[:, 1]]
-        focal = (one.camera.mean_focal_length() + two.camera.mean_focal_length()) / 2
-        agreeing = np.flatnonzero(_sampson(two_from_one, rays_one, rays_two) < (_MAX_ERROR / focal) ** 2)
-        some = agreeing[:: -(-len(agreeing) // sample) or 1]
-        wide, in_front = depth_signs(two_from_one, rays_one[some], rays_two[some])
-        rows.append((first, second, len(agreeing), len(matches), len(some), (wide & ~in_front).sum()))
-    return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+        here, there = one.projection_center(), two.projection_center()
+        if np.linalg.norm(here - there) <= _SAME_PLACE * max(np.linalg.norm(here), np.linalg.norm(there)):
+            continue
+        yield _Pair(
+            first, second, (two.cam_from_world() * one.cam_from_world().inverse()).matrix(),
+            rays[first][matches[:, 0]], rays[second][matches[:, 1]],
+            (one.camera.mean_focal_length() + two.camera.mean_focal_length()) / 2,
+        )  # fmt: skip
 
 
 def depth_signs(

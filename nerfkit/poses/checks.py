@@ -38,13 +38,11 @@ def _intrinsics(views: Sequence[RawView]) -> list[str]:
         if exif is not None and not 1 / EXIF_DIFFERS < fx / exif < EXIF_DIFFERS:
             differing.append(view.path.name)
     if odd:
-        found.append(f"an unlikely focal length in {_names(odd)}: is it in pixels of the photo's full size?")
+        found.append(f"an unlikely focal length in {some(odd)}: is it in pixels of the photo's full size?")
     if off:
-        found.append(
-            f"the principal point lies far from the middle in {_names(off)}: were the photos cropped or turned?"
-        )
+        found.append(f"the principal point lies far from the middle in {some(off)}: were the photos cropped or turned?")
     if differing:
-        found.append(f"the focal length differs from EXIF's in {_names(differing)}: are these the right photos?")
+        found.append(f"the focal length differs from EXIF's in {some(differing)}: are these the right photos?")
     return found
 
 
@@ -66,19 +64,22 @@ def _sight(found: Sequence[Sight]) -> list[str]:
     said = []
     blind = [sight.name for sight in found if sight.visible == 0]
     if blind:
-        said.append(f"none of the points lies before and within {_names(blind)}: these cameras look away")
+        said.append(f"none of the points lies before and within {some(blind)}: these cameras look away")
     errors = {sight.name: sight.error for sight in found if sight.error is not None}
     if errors:
         side, middle = max(sight.side for sight in found), float(np.median(list(errors.values())))
         if middle > ERROR * side:
-            said.append(f"the median reprojection error is {middle:.1f} px: the cameras are not precise")
+            said.append(
+                f"the median reprojection error is {middle:.1f} px: cameras aren't precise; --refine yes adjusts them"
+            )
         worse = [name for name, error in errors.items() if error > max(WORSE * middle, ERROR * side)]
         if worse and middle <= ERROR * side:
-            said.append(f"the reprojection error is far above the others' in {_names(worse)}: these poses may be wrong")
+            said.append(f"the reprojection error is far above the others' in {some(worse)}: these poses may be wrong")
     return said
 
 
-def _names(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more

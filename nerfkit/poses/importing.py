@@ -6,18 +6,20 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nerfkit.cache import Cache
+from nerfkit.capture import masks
+from nerfkit.capture.photos import Photo, UprightFolder
 from nerfkit.data.raw import PHOTO_SUFFIXES, RawScene, RawView
 from nerfkit.data.readers import read
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic, write_text
 from nerfkit.lock import alone
 from nerfkit.poses import model, output, stage
-from nerfkit.poses.checks import problems
+from nerfkit.poses.checks import problems, some
 from nerfkit.poses.claim import claim
 from nerfkit.poses.conventions import Verdict, judge, reread
 from nerfkit.progress import ProgressSink, quiet
@@ -26,9 +28,11 @@ PHOTOS = "photos"  # copies, where photos can't be used as they are
 UNREADABLE_BY_COLMAP = (".webp",)
 GREY = 128  # the colour of points in formats without colours
 FEW_POINTS = 10  # for each photo: with fewer, poses and photos hardly belong together
-AGREEING = 0.5  # share of the matches
+AGREEING, NOISY = 0.5, 0.9  # shares of the matches
 
 log = logging.getLogger("nerfkit")
+
+Refine = Literal["auto", "yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class ImportReport:
     agreement: float | None  # share of the verified matches that agree with the poses; None: not triangulated
     cameras: int  # different intrinsics
     convention: str | None  # other than the format's, by which the poses were read
+    refinement: dict[str, Any] | None  # a poses.refine.Refinement; None: not tried
     problems: list[str]
     seconds: dict[str, float]
 
@@ -54,7 +59,7 @@ class ImportReport:
 
 def import_poses(
     source: Path, out: Path, images: Path | None = None, *, triangulate: bool = True, fix_convention: bool = False,
-    seed: int = 0, progress: ProgressSink = quiet,
+    refine: Refine = "auto", seed: int = 0, progress: ProgressSink = quiet,
 ) -> ImportReport:  # fmt: skip
     """Reads poses in any known format, checks them, and writes them into ``out`` as ``nerfkit poses`` does.
 
@@ -67,12 +72,17 @@ def import_poses(
         images: the photos' folder, where it is not where the format says.
         triangulate: find points by matching the photos where the source has none.
         fix_convention: read the poses by the convention that was probably meant, where they don't fit their points.
+        refine: adjust poses to the matches of the photos, keeping the world frame and its scale: ``yes``, ``no``, or
+            ``auto``, where the source has no points and the matches contradict the poses. Points are found anew then.
+            A refinement that gains nothing is refused.
 
     Raises:
         NerfkitError: whatever is wrong with the files; cameras that don't see their points; ``out`` holds something
-            else, or another command is at work in it.
+            else, or another command is at work in it; ``refine`` is ``yes`` and ``triangulate`` isn't.
     """
     start = time.perf_counter()
+    if refine == "yes" and not triangulate:
+        raise NerfkitError("--refine yes: poses are adjusted to the matches of the photos; leave --no-triangulate out")
     scene = read(source, images, observations=True)
     scene, convention = _convention(scene, judge(scene), fix_convention)
     found = problems(scene)
@@ -82,15 +92,19 @@ def import_poses(
         folder, names = _photos(scene.views, out, progress)
         made = model.reconstruction(scene, names)
         result: dict[str, Any] = {}
-        if triangulate and not len(scene.points):
-            made, result = _triangulated(made, folder, work, cache, seed, progress)
+        if refine == "yes" or (triangulate and not len(scene.points)):
+            job = _Triangulation(folder, names, work, cache, refine, seed, progress)
+            found_points, result = job.run(made)
             if result["meant"]:
                 words = f"{100 * result['agreement']:.0f} % of the matches between the photos agree with them"
                 scene, convention = _convention(scene, Verdict(True, words, result["meant"]), fix_convention)
                 names = dict(zip(names, scene.views, strict=True))
                 made = model.reconstruction(scene, names)
-                made, result = _triangulated(made, folder, work, cache, seed, progress)
-            found += _about(result, len(names))
+                found_points, result = job.run(made)
+            if _replaces(result, scene):
+                made = found_points
+                found = problems(replace(scene, points=scene.points[:0]))  # less those of the points that are gone
+            found += _about(result, len(names), refine)
         elif not len(scene.points):
             found.append("there are no points; without --no-triangulate they are found by matching the photos")
         elif made.compute_num_observations() and (scene.point_colors == GREY).all():
@@ -114,11 +128,12 @@ def _report(
         registered=len(scene.views),
         unregistered=unregistered,
         points=made.num_points3D(),
-        triangulated=bool(result),
+        triangulated=bool(result) and _replaces(result, scene),
         mean_reprojection_error_px=round(float(made.compute_mean_reprojection_error()), 4) if observed else None,
         agreement=round(result["agreement"], 4) if result else None,
         cameras=made.num_cameras(),
         convention=convention,
+        refinement=result.get("refinement"),
         problems=found,
         seconds={"total": round(seconds, 2)},
     )
@@ -157,32 +172,76 @@ def _photos(views: list[RawView], out: Path, progress: ProgressSink) -> tuple[Pa
     return out / PHOTOS, names
 
 
-def _triangulated(
-    made: Any, folder: Path, work: Path, cache: Cache, seed: int, progress: ProgressSink
-) -> tuple[Any, dict[str, Any]]:
-    """The model with points, and what the stage tells about them."""
-    import pycolmap
+@dataclass(frozen=True)
+class _Triangulation:
+    """Finds points for cameras by matching the photos, once, and adjusts these where that is asked for."""
 
-    posed, target = work / "posed", work / "triangulated"
-    posed.mkdir(exist_ok=True)
-    made.write_binary(str(posed))
-    result, _ = stage.run("triangulate", {
-        "model": str(posed.resolve()), "folder": str(folder.resolve()),
-        "database": str((work / "triangulate.db").resolve()), "output": str(target.resolve()), "seed": seed,
-    }, cache.log("triangulate"), progress)  # fmt: skip
-    return pycolmap.Reconstruction(str(target)), result
+    folder: Path
+    names: dict[str, RawView]
+    work: Path
+    cache: Cache
+    refine: Refine
+    seed: int
+    progress: ProgressSink
+
+    def run(self, made: Any) -> tuple[Any, dict[str, Any]]:
+        """The model with points, and what the stage tells about them."""
+        import pycolmap
+
+        posed, target = self.work / "posed", self.work / "triangulated"
+        posed.mkdir(exist_ok=True)
+        made.write_binary(str(posed))
+        masks = self._masks()
+        result, _ = stage.run("triangulate", {
+            "model": str(posed.resolve()), "folder": str(self.folder.resolve()),
+            "database": str((self.work / "triangulate.db").resolve()), "output": str(target.resolve()),
+            "seed": self.seed, "refine": self.refine, "masks": masks and str(masks.resolve()),
+        }, self.cache.log("triangulate"), self.progress)  # fmt: skip
+        return pycolmap.Reconstruction(str(target)), result
+
+    def _masks(self) -> Path | None:
+        """A folder of masks for COLMAP, in which what moves, or is transparent, is black; None without any."""
+        photos = {
+            name: Photo(
+                self.folder / name, view.camera.width, view.camera.height, 1, (), None, "", alpha=view.has_alpha,
+                mask=view.mask_path,
+            )
+            for name, view in self.names.items()
+        }  # fmt: skip
+        upright = UprightFolder(self.folder, photos)
+        return masks.place(upright, self.work / "masks_of_features", self.work / "masks").for_features
 
 
-def _about(result: dict[str, Any], photos: int) -> list[str]:
+def _replaces(result: dict[str, Any], scene: RawScene) -> bool:
+    """Whether the points that were found take the place of the source's, which are those of the poses as given."""
+    refinement = result["refinement"]
+    return not len(scene.points) or (refinement is not None and refinement["refused"] is None)
+
+
+def _about(result: dict[str, Any], photos: int, refine: Refine) -> list[str]:
     """What few points or matches that contradict the poses say about these."""
+    refinement = result["refinement"]
+    found = []
+    if refinement and refinement["refused"] and result["agreement"] < (NOISY if refine == "yes" else AGREEING):
+        found.append(f"the poses stay as they are: {refinement['refused']}")
+    if refinement and not refinement["refused"] and refinement["kept"]:
+        found.append(f"few matches, or contradicting ones: poses stay as they are in {some(refinement['kept'])}")
     if result["matches"] and result["agreement"] < AGREEING:
         return [
+            *found,
             f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are "
-            "wrong or belong to other photos"
+            "wrong or belong to other photos" + (", or are noisy; --refine yes adjusts them" if refine == "no" else ""),
         ]
+    if result["matches"] and result["agreement"] < NOISY and refine == "no":
+        found.append(
+            f"{100 * result['agreement']:.0f} % of the matches between the photos agree with the poses, right ones "
+            "have 90 and more: these are noisy; --refine yes adjusts them"
+        )
     if result["points"] < FEW_POINTS * photos:
-        return [f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"]
-    return []
+        found.append(
+            f"only {result['points']} points were found: the photos share little texture, or the poses are wrong"
+        )
+    return found
 
 
 def _unregistered(views: list[RawView]) -> list[str]:

@@ -27,6 +27,7 @@ from nerfkit.poses import import_poses, model, triangulate
 from nerfkit.poses.checks import problems
 from nerfkit.poses.compare import pose_errors, read_poses
 from nerfkit.poses.conventions import POINTS, POSES, judge, reread
+from nerfkit.poses.importing import _about
 
 FLIP = np.diag([1.0, -1, -1, 1])
 AXES, INVERSE = list(POSES)[:2]
@@ -326,6 +327,66 @@ def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, t
     assert errors.photos == 6 and errors.position_percent_max < 1e-4 and errors.rotation_deg_max < 1e-4
     scene = read(tmp_path / "out")
     assert len(scene.points) == report.points and scene.point_colors.astype(float).std() > 10
+
+
+@pytest.mark.slow
+def test_poses_that_the_photos_contradict_are_adjusted(still_life: Path, tmp_path: Path) -> None:
+    """Real photos, with poses as a phone's tracking has them; what masks hide has no part in it."""
+    import pycolmap
+
+    data = json.loads((still_life / "truth/transforms.json").read_text())
+    chosen = ("0000", "0001", "0002", "0020", "0021", "0022")
+    frames: list[dict[str, Any]] = [f for f in data["frames"] if Path(f["file_path"]).stem in chosen]
+    mask = np.full((data["h"], data["w"]), 255, np.uint8)
+    mask[:, 560:] = 0
+    (tmp_path / "phone").mkdir()
+    assert cv2.imwrite(str(tmp_path / "phone/mask.png"), mask)
+    rng = np.random.default_rng(2)
+    for frame in frames:
+        pose = np.array(frame["transform_matrix"])
+        pose[:3, :3] @= cv2.Rodrigues(rng.normal(size=3) * 0.005)[0]  # half a degree
+        pose[:3, 3] += rng.normal(size=3) * 0.01  # of 1.6 m
+        frame["file_path"] = str(still_life / "photos" / Path(frame["file_path"]).name)
+        frame |= {"transform_matrix": pose.tolist(), "mask_path": "mask.png"}
+    (tmp_path / "phone/transforms.json").write_text(json.dumps({**data, "frames": frames, "ply_file_path": None}))
+    report = import_poses(tmp_path / "phone", tmp_path / "out")
+    assert report.refinement is not None and report.refinement["refused"] is None and report.problems == []
+    before, after = report.refinement["agreement"]
+    assert before < 0.6 and after > 0.95 and report.agreement == pytest.approx(after, abs=1e-4)
+    true = read_poses(still_life / "truth/transforms.json")
+    given, found = (pose_errors(read_poses(tmp_path / part / "transforms.json"), true) for part in ("phone", "out"))
+    assert found.rotation_deg_max < 0.15 < given.rotation_deg_max
+    assert found.position_percent_max < 0.25 < given.position_percent_max
+    model = pycolmap.Reconstruction(tmp_path / "out/colmap/sparse/0")
+    seen = np.array([spot.xy for image in model.images.values() for spot in image.points2D])
+    assert len(seen) > 1000 and seen[:, 0].max() < 562
+
+
+def test_words_about_poses_that_the_matches_contradict() -> None:
+    refinement = {"refused": None, "kept": ["a.jpg"]}
+    result = {"matches": 500, "agreement": 0.7, "points": 900, "refinement": None}
+    assert "right ones have 90 and more: these are noisy; --refine yes adjusts them" in _about(result, 9, "no")[0]
+    assert _about(result, 9, "auto") == []
+    assert _about(result | {"refinement": refinement}, 9, "auto") == [
+        "few matches, or contradicting ones: poses stay as they are in a.jpg"
+    ]
+    refused = result | {"refinement": refinement | {"refused": "cameras would move by 40 % of their extent"}}
+    assert _about(refused, 9, "auto") == []
+    assert _about(refused, 9, "yes") == ["the poses stay as they are: cameras would move by 40 % of their extent"]
+    assert len(_about(refused | {"agreement": 0.3}, 9, "auto")) == 2
+
+
+def test_a_refinement_that_cannot_be_leaves_the_source_as_it_is(tmp_path: Path) -> None:
+    """Photos without matches: also its points and observations."""
+    (tmp_path / "scene").mkdir()
+    truth.openmvg(tmp_path / "scene")
+    report = import_poses(tmp_path / "scene", tmp_path / "out", refine="yes")
+    assert report.refinement is not None and "photos have enough matches" in report.refinement["refused"]
+    assert not report.triangulated and report.points == 60
+    assert any("the poses stay as they are: only" in problem for problem in report.problems)
+    assert torch.allclose(found_poses(read(tmp_path / "out")), true_poses())
+    with pytest.raises(NerfkitError, match=r"--refine yes: .*leave --no-triangulate out"):
+        import_poses(tmp_path / "scene", tmp_path / "other", refine="yes", triangulate=False)
 
 
 @pytest.mark.slow
