@@ -36,8 +36,8 @@ class Config(ModelOptions):
     coarse_until: Share = 0.4
     """Progress at which the photos reach their full size."""
     antialiased: bool = True
-    """Whether Gaussians get more transparent as they get smaller than a pixel, so that pictures of any size and from any
-    distance look right (Mip-Splatting); see nerfkit export --help for files."""
+    """Whether Gaussians get more transparent as they get smaller than a pixel, so that pictures of any size and from
+    any distance look right (Mip-Splatting); see nerfkit export --help for files."""
     ssim_weight: Share = 0.2
     """Share of SSIM in the loss; the rest is L1."""
     masks: Literal["ignore", "empty"] | None = None
