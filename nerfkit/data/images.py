@@ -160,7 +160,7 @@ def _map_key(camera: Cameras) -> tuple[Any, ...]:
     return camera.width, camera.height, camera.model, tuple(camera.intrinsics[0].tolist()), distortion
 
 
-@lru_cache(maxsize=8)  # one camera's photos share their tables; 12 bytes a pixel each
+@lru_cache(maxsize=4)  # one camera's photos share their tables; 6 bytes a pixel each
 def _maps(
     width: int, height: int, model: Any, intrinsics: tuple[float, ...], distortion: tuple[float, ...]
 ) -> tuple[Any, Any]:
