@@ -217,7 +217,7 @@ def test_views_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     iio.imwrite(folder / f"{first[0].name}.png", iio.imread(first[0].truth))
     again = images.measure(folder)
     assert measured == [first[0].truth.name] and again[0].psnr == 100 and again[1] == first[1]
-    for damage in ("{", "[]", '{"%s": 7}' % first[0].name):
+    for damage in ("{", "[]", json.dumps({first[0].name: 7})):
         (folder / images.SCORES).write_text(damage)
         assert images.measure(folder) == again
 
