@@ -267,7 +267,7 @@ def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
     if not raw.held_out or hold_out_every <= 0:
         return every_nth
     held_out = [index for index, view in enumerate(raw.views) if view.path in raw.held_out]
-    return [index for index in range(len(raw.views)) if index not in set(held_out)], held_out
+    return [index for index, view in enumerate(raw.views) if view.path not in raw.held_out], held_out
 
 
 def _read_points(file: Path) -> dict[str, torch.Tensor]:

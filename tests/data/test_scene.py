@@ -132,6 +132,12 @@ def test_the_cache_keeps_below_its_cap(folder: Path) -> None:
     assert torch.equal(scene.views[9].image(), images[9])  # decoded anew
 
 
+def test_photos_have_a_third_of_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for available, expected in ((60 << 30, 20 << 30), (1 << 20, 1 << 30)):
+        monkeypatch.setattr("nerfkit.data.scene.available_memory", lambda memory=available: memory)
+        assert Scene.load(folder).views[0].cache.capacity == expected
+
+
 def test_a_photo_above_the_cap_is_not_kept() -> None:
     cache = PhotoCache(10)
     photo = torch.zeros(4, 4, 3, dtype=torch.uint8), None
