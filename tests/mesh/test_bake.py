@@ -19,7 +19,6 @@ from nerfkit.mesh.texture import exposure
 from nerfkit.mesh.texture.bake import bake, texture_size
 from nerfkit.mesh.texture.exposure import linear, srgb
 from nerfkit.mesh.texture.fill import fill_unseen, pad
-from nerfkit.mesh.texture.photo import ahead
 from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.texture.texels import Texels, texels_of
 from nerfkit.mesh.texture.unwrap import charts_of, unwrap
@@ -233,20 +232,3 @@ def test_unwrapped_charts_lie_beside_each_other() -> None:
     assert covered > 0.3
     with pytest.raises(NerfkitError, match="nothing to unwrap"):
         unwrap(Mesh(ball.vertices, np.zeros((0, 3), np.int32)))
-
-
-def test_one_photo_is_loaded_ahead_and_no_more() -> None:
-    loaded: list[int] = []
-
-    def load(number: int) -> Any:
-        loaded.append(number)
-        if number == 4:
-            raise NerfkitError("4.jpg: gone")
-        return number
-
-    photos = ahead(load, range(9))
-    for number in range(4):
-        assert next(photos) == number and len(loaded) <= number + 2
-    with pytest.raises(NerfkitError, match="gone"):
-        next(photos)
-    assert 6 not in loaded and list(ahead(load, [])) == []

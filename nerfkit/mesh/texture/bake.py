@@ -26,7 +26,7 @@ from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.texture import exposure
 from nerfkit.mesh.texture.fill import fill_unseen, pad
-from nerfkit.mesh.texture.photo import Photo, ahead, load_photo
+from nerfkit.mesh.texture.photo import Photo, load_photo
 from nerfkit.mesh.texture.refine import Fit
 from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.texture.texels import Texels, texels_of
@@ -169,17 +169,11 @@ class _Job:
         self.outliers = 0.0
 
     def walk(self, visit: Callable[[int, Photo], None]) -> None:
-        count = len(self.scene.train)
-        # A model is drawn by all cores, and may not like to be drawn from other threads.
-        photos = ahead(self._load, range(count)) if self.model is None else map(self._load, range(count))
-        for number, photo in enumerate(photos):
+        for number, index in enumerate(self.scene.train):
             self.progress("texture", self.done, self.steps)
-            visit(number, photo)
+            view, table = self.scene.views[index], self.tables[number] if self.tables else None
+            visit(number, load_photo(view, self.mesh, self.core, table, self.model))
             self.done += 1
-
-    def _load(self, number: int) -> Photo:
-        view, table = self.scene.views[self.scene.train[number]], self.tables[number] if self.tables else None
-        return load_photo(view, self.mesh, self.core, table, self.model)
 
     def survey(self) -> np.ndarray:
         """Asks all photos for points spread over the surface. Gives the photos' gains [V, 3]."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -29,7 +28,7 @@ from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.smooth import smooth
 from nerfkit.mesh.shape.topology import edges
 from nerfkit.mesh.texture.bake import bake
-from nerfkit.mesh.texture.photo import Photo, ahead, load_photo
+from nerfkit.mesh.texture.photo import Photo, load_photo
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -80,10 +79,9 @@ def fit_shape(
             mesh.texture, finished = baked.texture, finished + 1
         step = _Step(mesh)
         chosen = range(number % _EVERY, len(scene.train), _EVERY)
-        photos = ahead(partial(_load, scene, mesh, core, baked.tables), chosen)
-        for count, photo in enumerate(photos):
+        for count, index in enumerate(chosen):
             report("fit", count, len(chosen))
-            step.add(photo)
+            step.add(load_photo(scene.views[scene.train[index]], mesh, core, baked.tables[index]))
         mesh.vertices = step.moved(smoothing)
         mesh.normals = welded_normals(mesh)
         finished += 1
@@ -102,10 +100,6 @@ def follow(mesh: Mesh, before: Mesh, after: Mesh) -> Mesh:
     shift = (after.vertices - before.vertices)[index] * (weights / weights.sum(1, keepdims=True))[..., None]
     moved = replace(mesh, vertices=(mesh.vertices + shift.sum(1)).astype(mesh.vertices.dtype))
     return replace(moved, normals=welded_normals(moved))
-
-
-def _load(scene: Scene, mesh: Mesh, core: RenderCore, tables: list[np.ndarray], index: int) -> Photo:
-    return load_photo(scene.views[scene.train[index]], mesh, core, tables[index])
 
 
 def _thinned(scene: Scene) -> Scene:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -28,8 +26,6 @@ _LEAST = 0.003  # trust in the rim itself: better than no colour
 _MIN_COSINE = 0.12  # surfaces at a flatter angle are not looked at
 _PIXELS_BEHIND = 2.0  # how far behind the drawn surface a point may lie, by the depth that so many pixels span
 _CHUNK = 1 << 20  # points at once
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -93,19 +89,6 @@ class Photo:
         weight = found[:, 3] * (cosine[kept] * focal / z[kept]) ** 2
         used = (weight > 0).nonzero()[:, 0]
         return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 4:])
-
-
-def ahead(load: Callable[[Item], Photo], items: Iterable[Item]) -> Iterator[Photo]:
-    """What ``load`` gives for each item, in order; while one is looked at, another thread loads the next."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: Future[Photo] | None = None
-        for item in items:
-            following = pool.submit(load, item)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
 
 
 def load_photo(
