@@ -6,10 +6,12 @@ import ctypes
 import functools
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MEMORY = Path("/proc/meminfo")
+_GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _USUAL_L2 = 512 << 10
 _USUAL_MEMORY = 4 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
@@ -41,12 +43,32 @@ def free_memory(device: str = "cpu") -> int:
 
 
 def available_memory(device: str = "cpu") -> int:
-    """:func:`free_memory`, and what the system would give up of its caches of files."""
+    """:func:`free_memory`, and what the system would give up of its caches of files; no more than a container or a job
+    of a cluster is allowed."""
+    if device.startswith("cuda"):
+        return free_memory(device)
     try:
         match = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY.read_text(), re.MULTILINE)
     except OSError:
         match = None
-    return int(match.group(1)) << 10 if match and not device.startswith("cuda") else free_memory(device)
+    return min([int(match.group(1)) << 10 if match else free_memory(device), *_left_to_groups()])
+
+
+def _left_to_groups() -> Iterator[int]:
+    """Bytes left to each control group (Linux, version 2) that this process is in and that has a limit."""
+    try:
+        name = re.search(r"^0::/(.*)$", _OWN_GROUP.read_text(), re.MULTILINE)
+    except OSError:
+        name = None
+    group = _GROUPS / (name[1] if name else "")
+    for place in (group, *group.parents):
+        try:
+            limit = int((place / "memory.max").read_text())  # "max" where there is none
+            used = int((place / "memory.current").read_text())
+            cached = re.search(r"^inactive_file (\d+)$", (place / "memory.stat").read_text(), re.MULTILINE)
+        except (OSError, ValueError):
+            continue
+        yield max(0, limit - used + (int(cached[1]) if cached else 0))
 
 
 def share_the_cores() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nerfkit import models
+from nerfkit import machine, models
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import level_2_cache
 from nerfkit.models.ngp import config as ngp
@@ -87,3 +87,26 @@ def test_a_run_keeps_the_size_of_the_machine_it_began_on(tmp_path: Path, monkeyp
     config.for_device("cpu").save(tmp_path / "c.toml")
     monkeypatch.setattr(ngp, "level_2_cache", lambda: 512 << 10)
     assert TrainConfig.open(tmp_path / "c.toml").model_options.log2_size == 17
+
+
+def test_memory_of_a_container_is_what_its_groups_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 1 << 30
+    (tmp_path / "meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable: {64 * gib >> 10} kB\n")
+    job = tmp_path / "groups" / "slice" / "job"
+    job.mkdir(parents=True)
+    for name, place in {"_MEMORY": "meminfo", "_GROUPS": "groups", "_OWN_GROUP": "own"}.items():
+        monkeypatch.setattr(machine, name, tmp_path / place)
+    assert machine.available_memory() == 64 * gib  # no groups at all
+    (tmp_path / "own").write_text("1:name=other:/\n0::/slice/job\n")
+
+    def limit(place: Path, most: str, used: int, cached: int) -> None:
+        (place / "memory.max").write_text(most + "\n")
+        (place / "memory.current").write_text(f"{used}\n")
+        (place / "memory.stat").write_text(f"anon 1\ninactive_file {cached}\nactive_file 5\n")
+
+    limit(job, "max", gib, 0)
+    assert machine.available_memory() == 64 * gib
+    limit(job.parent, str(8 * gib), 5 * gib, 2 * gib)  # of the group around it
+    assert machine.available_memory() == 5 * gib
+    limit(job, str(gib), 2 * gib, 0)
+    assert machine.available_memory() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -24,26 +23,28 @@ REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.
 
 
 class PhotoCache:
-    """The photos used last, up to ``capacity`` bytes. Safe to use from several threads."""
+    """The photos asked for first, up to ``capacity`` bytes. Safe to use from several threads.
+
+    What is in stays in: whether photos are asked for in turn or at random, the share that fits is found again. Were the
+    one that wasn't used for longest thrown out, a walk over all photos in turn would find none of them.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.used = 0
-        self._photos: OrderedDict[str, Photo] = OrderedDict()
+        self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str, load: Callable[[], Photo]) -> Photo:
         with self._lock:
             if key in self._photos:
-                self._photos.move_to_end(key)
                 return self._photos[key]
         photo = load()  # outside the lock: others decode meanwhile
+        size = size_of(photo)
         with self._lock:
-            if key not in self._photos and size_of(photo) <= self.capacity:
+            if key not in self._photos and self.used + size <= self.capacity:
                 self._photos[key] = photo
-                self.used += size_of(photo)
-                while self.used > self.capacity:
-                    self.used -= size_of(self._photos.popitem(last=False)[1])
+                self.used += size
         return photo
 
     def __contains__(self, key: str) -> bool:
@@ -159,7 +160,7 @@ def _map_key(camera: Cameras) -> tuple[Any, ...]:
     return camera.width, camera.height, camera.model, tuple(camera.intrinsics[0].tolist()), distortion
 
 
-@lru_cache(maxsize=8)  # one camera's photos share their tables; 12 bytes a pixel each
+@lru_cache(maxsize=4)  # one camera's photos share their tables; 6 bytes a pixel each
 def _maps(
     width: int, height: int, model: Any, intrinsics: tuple[float, ...], distortion: tuple[float, ...]
 ) -> tuple[Any, Any]:

@@ -27,12 +27,14 @@ from nerfkit.data.split import split
 from nerfkit.data.undistort import pinhole
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
+from nerfkit.machine import available_memory
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.tensor_file import save_tensors
 
 FORMAT = "nerfkit-scene"
 VERSION = 1
 LONGEST_SIDE = 1600  # pixels, where the size is left to us
+_LEAST_CACHE = 1 << 30  # bytes: to decode photos over and over costs more than to be short of memory
 
 log = logging.getLogger("nerfkit")
 
@@ -98,7 +100,7 @@ class Scene:
         size: tuple[int, int] | None = None,
         hold_out_every: int = 8,
         normalize: bool = True,
-        cache_bytes: int = 2 << 30,
+        cache_bytes: int | None = None,
     ) -> Scene:
         """Reads a scene of any known format; photos are decoded when they are asked for.
 
@@ -111,7 +113,8 @@ class Scene:
             hold_out_every: every n-th view by name, from the first on, is not trained on, 2 or more; 0 holds none out.
                 A format with its own test views uses those.
             normalize: False keeps the world frame.
-            cache_bytes: how many bytes of decoded photos stay in memory.
+            cache_bytes: how many bytes of decoded photos stay in memory; by default a third of what is available,
+                1 GiB at least.
 
         Raises:
             NerfkitError: whatever is wrong with the files.
@@ -123,7 +126,7 @@ class Scene:
         looked_at = _looked_at(raw, points)
         poses = torch.cat([view.camera.world_from_cam for view in raw.views])
         similarity = normalizing_similarity(poses, looked_at) if normalize else Similarity.identity()
-        cache = PhotoCache(cache_bytes)
+        cache = _cache(cache_bytes)
         views = [_view(view, similarity, _size(view.camera, downscale, size), cache) for view in raw.views]
         train, held_out = _split(raw, hold_out_every)
         scene = cls(
@@ -171,7 +174,7 @@ class Scene:
         write_text(file, json.dumps(self._to_json(file.parent.resolve()), indent=1))
 
     @classmethod
-    def open(cls, path: Path, *, cache_bytes: int = 2 << 30) -> Scene:
+    def open(cls, path: Path, *, cache_bytes: int | None = None) -> Scene:
         """Reads what :meth:`save` wrote; the photos are needed only when an image is asked for.
 
         Raises:
@@ -179,7 +182,7 @@ class Scene:
         """
         file = _scene_file(path)
         data = _read_json(file)
-        cache = PhotoCache(cache_bytes)
+        cache = _cache(cache_bytes)
         try:
             stored = _read_points(file.with_name("points.safetensors"))
             return cls(
@@ -226,6 +229,10 @@ class Scene:
         }
 
 
+def _cache(capacity: int | None) -> PhotoCache:
+    return PhotoCache(max(_LEAST_CACHE, available_memory() // 3) if capacity is None else capacity)
+
+
 def _looked_at(raw: RawScene, points: Tensor) -> Tensor:
     """Points [P, 3] (world frame, float64) that tell where the scene is, which cameras side by side don't.
 
@@ -260,7 +267,7 @@ def _split(raw: RawScene, hold_out_every: int) -> tuple[list[int], list[int]]:
     if not raw.held_out or hold_out_every <= 0:
         return every_nth
     held_out = [index for index, view in enumerate(raw.views) if view.path in raw.held_out]
-    return [index for index in range(len(raw.views)) if index not in set(held_out)], held_out
+    return [index for index, view in enumerate(raw.views) if view.path not in raw.held_out], held_out
 
 
 def _read_points(file: Path) -> dict[str, torch.Tensor]:

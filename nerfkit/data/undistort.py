@@ -14,6 +14,7 @@ from nerfkit.contracts import CameraModel, Cameras
 
 ZOOM_STEP = 1.01
 SMALLEST_ZOOM, LARGEST_ZOOM = 0.5, 8.0
+_AT_ONCE = 1 << 15  # pixels, whose dozen of intermediate results stay in a core's cache
 
 
 def pinhole(source: Cameras, width: int, height: int) -> Cameras:
@@ -63,9 +64,14 @@ def maps(source: Cameras, target: Cameras) -> tuple[NDArray[np.float32], NDArray
     OpenCV counts pixel centres from 0, nerfkit from 0.5: half a pixel is taken off.
     """
     k = target.intrinsics[0]
-    xy = (pixel_centers(target.width, target.height, k.dtype).reshape(-1, 2) - k[2:]) / k[:2]
-    pixels = _photo_pixels(source, xy).reshape(target.height, target.width, 2) - 0.5
-    return pixels[..., 0].float().contiguous().numpy(), pixels[..., 1].float().contiguous().numpy()
+    table = np.empty((2, target.height, target.width), np.float32)
+    rows = max(1, _AT_ONCE // target.width)
+    for top in range(0, target.height, rows):
+        height = min(rows, target.height - top)
+        centers = pixel_centers(target.width, height, k.dtype).reshape(-1, 2) + k.new_tensor([0, top])
+        pixels = _photo_pixels(source, (centers - k[2:]) / k[:2]) - 0.5
+        table[:, top : top + height] = pixels.T.reshape(2, height, target.width).numpy()
+    return table[0], table[1]
 
 
 def _border(source: Cameras, per_side: int = 64) -> Tensor:  # [P, 2] normalised coordinates

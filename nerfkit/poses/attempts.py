@@ -20,7 +20,7 @@ from nerfkit.poses.options import FeatureSettings, PoseOptions
 from nerfkit.poses.stage import VERSION
 from nerfkit.progress import ProgressSink, quiet
 
-UNTOLD = ("review", "output", "page")  # stages of a second or two, without progress
+UNTOLD = ("review", "output")  # stages of a second or two, without progress
 
 
 @dataclass(frozen=True)

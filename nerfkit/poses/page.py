@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,25 @@ def work(tell: Tell, report: dict[str, Any], review: str, model: str | None, fol
 
     seen = json.loads(Path(review).read_text())["result"]
     reconstruction = None if model is None else pycolmap.Reconstruction(model)
-    write(Path(out) / FILE, PoseReport(**report), seen, reconstruction, Path(folder))
-    tell(1, 1)
+    write(Path(out) / FILE, PoseReport(**report), seen, reconstruction, Path(folder), tell)
     return {}
 
 
-def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | None, folder: Path) -> None:
-    """Writes the page of ``model``, a ``pycolmap.Reconstruction`` in the world frame, or of photos that gave none."""
+def write(
+    path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | None, folder: Path,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> None:  # fmt: skip
+    """Writes the page of ``model``, a ``pycolmap.Reconstruction`` in the world frame, or of photos that gave none.
+
+    ``tell`` hears how many photos are shrunk, of how many.
+    """
     photos: list[Row] = seen["photos"]
     known = facts(dict(seen), None, None, 0).photos
     side = next(pixels for most, pixels in SIDES if len(photos) <= most)
-    thumbnails = _thumbnails([folder / photo["image"] for photo in photos], side)
+    thumbnails = []
+    for thumbnail in _thumbnails([folder / photo["image"] for photo in photos], side):
+        thumbnails.append(thumbnail)
+        tell(len(thumbnails), len(photos))
     title = path.resolve().parent.name
     body = "\n".join([
         f"<header><h1>{text(title)}</h1><p>{text(_subtitle(report))}</p></header>",
@@ -71,12 +79,12 @@ def write(path: Path, report: PoseReport, seen: Mapping[str, Any], model: Any | 
     write_text(path, document(f"{title} · poses", body, [asset(__package__, "page.css")], scripts))
 
 
-def _thumbnails(photos: Sequence[Path], side: int) -> list[str]:
+def _thumbnails(photos: Sequence[Path], side: int) -> Iterator[str]:
     with large_pictures(), threads() as pool:
-        return list(pool.map(lambda photo: thumbnail(photo, side), photos))
+        yield from pool.map(lambda photo: small_jpeg(photo, side), photos)
 
 
-def thumbnail(photo: Path, side: int) -> str:
+def small_jpeg(photo: Path, side: int) -> str:
     """A small JPEG as a data URI; empty where the photo cannot be read any more."""
     from PIL import Image
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import imageio.v3 as iio
+import cv2
 import torch
 from torch import Tensor
 
@@ -44,19 +44,28 @@ def evaluate(
         perceptual: measure LPIPS too, where its extra is installed.
 
     Returns:
-        ``views`` and the means of ``psnr`` (dB), ``color_matched_psnr`` (dB, see :class:`Measured`), ``ssim`` and
+        ``views`` and the means of ``psnr`` (dB), ``color_matched_psnr`` (dB, see :class:`Scores`), ``ssim`` and
         ``lpips``; None where there is nothing to average.
     """
     measured, distances = [], []
     for done, view in enumerate(views, 1):
         one = measure(model, view, progress)
-        measured.append(one)
+        measured.append(one.scores)  # the pictures of all views would fill the memory
         distances.append(lpips(one.render, one.truth) if perceptual else None)
         if out is not None:
             _write_png(out / f"{view.name}.png", one.render)
             _write_png(out / f"{view.name}.truth.png", one.truth, one.shown)
         progress("held-out views", done, len(views))
     return mean_scores(measured) | {"lpips": _mean(distances)}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How near a view as drawn is to its photo."""
+
+    psnr: float  # dB, 100 at most; NaN: no pixel is judged
+    ssim: float | None  # None: smaller than SSIM's window
+    color_matched_psnr: float  # dB, once the render has the photo's exposure and white balance
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +75,7 @@ class Measured:
     render: Tensor
     truth: Tensor
     shown: Tensor | None  # [H, W] bool, the pixels that are judged; None: all
-    psnr: float  # dB, 100 at most; NaN: no pixel is judged
-    ssim: float | None  # None: smaller than SSIM's window
-    color_matched_psnr: float  # dB, once the render has the photo's exposure and white balance
+    scores: Scores
 
 
 def ignores_masks(model: SceneModel) -> bool:
@@ -86,7 +93,8 @@ def measure(model: SceneModel, view: View, progress: ProgressSink = quiet) -> Me
         render, truth = render * shown[..., None], truth * shown[..., None]
     similar = ssim(render, truth, shown) if min(truth.shape[:2]) >= 11 else None
     plain, matched = psnr(render, truth, shown), psnr(color_matched(render, truth, shown), truth, shown)
-    return Measured(render, truth, shown, min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
+    scores = Scores(min(plain, 100.0), similar, min(matched, 100.0))  # JSON has no infinity
+    return Measured(render, truth, shown, scores)
 
 
 def judged(model: SceneModel, view: View) -> Tensor | None:
@@ -95,7 +103,7 @@ def judged(model: SceneModel, view: View) -> Tensor | None:
     return None if mask is None else mask == 255
 
 
-def mean_scores(measured: Sequence[Measured]) -> dict[str, Any]:
+def mean_scores(measured: Sequence[Scores]) -> dict[str, Any]:
     """``views`` and the means of ``psnr``, ``color_matched_psnr`` (dB) and ``ssim``; None where there is nothing to
     average."""
     return {
@@ -179,5 +187,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _write_png(path: Path, image: Tensor, shown: Tensor | None = None) -> None:
     if shown is not None:
         image = torch.cat([image, shown[..., None].to(image.dtype)], 2)
+    pixels = (image * 255).round().byte().numpy()
+    order = cv2.COLOR_RGB2BGR if shown is None else cv2.COLOR_RGBA2BGRA
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order))  # Pillow takes ten times as long for 9 % fewer bytes
     with atomic(path) as partial:
-        iio.imwrite(partial, (image * 255).round().byte().numpy())
+        partial.write_bytes(data.tobytes())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nerfkit.contracts import SceneModel, View
-from nerfkit.train.evaluate import Measured, mean_scores, measure
+from nerfkit.train.evaluate import Scores, mean_scores, measure
 
 LEAST = 5.0  # seconds that a measurement may take, however short the training was until then
 SHARE = 0.25  # of the seconds trained since the one before, that a measurement may take
@@ -44,12 +44,12 @@ def spot_check(
         if stopped() or (now() >= end and done < total):
             raise _TimeIsUp
 
-    measured: list[Measured] = []
+    measured: list[Scores] = []
     try:
         for done, index in enumerate(spread(len(views))):
             if measured:
                 watch("held-out views", done, len(views))
-            measured.append(measure(model, views[index], watch))
+            measured.append(measure(model, views[index], watch).scores)
     except _TimeIsUp:
         pass
     if stopped() or not measured:

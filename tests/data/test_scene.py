@@ -127,9 +127,15 @@ def test_the_cache_keeps_below_its_cap(folder: Path) -> None:
     cache = scene.views[0].cache
     images = [view.image().clone() for view in scene.views]
     assert len(cache) == 3 and cache.used == 3 * photo <= cache.capacity
-    assert [view.name in cache for view in scene.views] == [False] * 7 + [True] * 3
-    assert scene.views[9].image() is scene.views[9].image()  # kept
-    assert torch.equal(scene.views[0].image(), images[0])  # decoded anew
+    assert [view.name in cache for view in scene.views] == [True] * 3 + [False] * 7  # whoever walks again finds them
+    assert scene.views[0].image() is scene.views[0].image()  # kept
+    assert torch.equal(scene.views[9].image(), images[9])  # decoded anew
+
+
+def test_photos_have_a_third_of_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for available, expected in ((60 << 30, 20 << 30), (1 << 20, 1 << 30)):
+        monkeypatch.setattr("nerfkit.data.scene.available_memory", lambda memory=available: memory)
+        assert Scene.load(folder).views[0].cache.capacity == expected
 
 
 def test_a_photo_above_the_cap_is_not_kept() -> None:

@@ -56,6 +56,17 @@ def test_no_pixel_falls_outside_the_photo_and_little_is_cut(model: CameraModel, 
     assert min(gaps) < 1  # touches a side: no larger view is possible
 
 
+def test_tables_do_not_depend_on_how_much_is_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = camera(*DISTORTION[0])
+    target = pinhole(source, 389, 291)
+    tables = {}
+    for at_once in (1, 5 * 389 + 7, 1 << 30):  # a row, five, all
+        monkeypatch.setattr("nerfkit.data.undistort._AT_ONCE", at_once)
+        tables[at_once] = np.stack(maps(source, target))
+    one, five, whole = tables.values()
+    assert whole.shape == (2, 291, 389) and np.array_equal(one, whole) and np.array_equal(five, whole)
+
+
 def test_without_distortion_nothing_changes() -> None:
     source = camera("pinhole", None)
     assert zoom(source) == 1

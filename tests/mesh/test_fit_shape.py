@@ -17,6 +17,7 @@ from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.quality.texture_error import held_out_error
 from nerfkit.mesh.texture.bake import bake
 from nerfkit.mesh.texture.fit_shape import _front, fit_shape, follow
+from nerfkit.mesh.texture.photo import load_photo
 
 SIZE = 256
 
@@ -57,6 +58,21 @@ def test_bumps_are_moved_back_and_the_texture_gets_sharper(scene: Any) -> None:
     assert errors[1] < 0.6 * errors[0]
     assert np.array_equal(fitted.faces, rough.faces) and np.array_equal(fitted.uvs, rough.uvs)
     assert {stage for stage, _, _ in reports} == {"fit"} and reports == sorted(reports)
+
+
+def test_of_very_many_photos_some_that_are_spread_are_looked_at(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def load(view: Any, *rest: Any) -> Any:
+        looked.append(view.name)
+        return load_photo(view, *rest)
+
+    monkeypatch.setattr("nerfkit.mesh.texture.fit_shape.load_photo", load)
+    monkeypatch.setattr("nerfkit.mesh.texture.fit_shape._MOST_PHOTOS", 7)
+    rough, before = bumpy(cube.cube(6)), list(scene.train)
+    fitted = fit_shape(rough, scene, 2, SIZE)
+    assert sorted(looked) == sorted(scene.views[index].name for index in before[::3]) and len(looked) == 6
+    assert scene.train == before and off(fitted).mean() < off(rough).mean()
 
 
 def test_vertices_of_seams_stay_together_and_the_given_mesh_as_it_is(scene: Any) -> None:

@@ -133,6 +133,17 @@ class TestFuse:
         with pytest.raises(NerfkitError, match="no depth maps in it"):
             DepthMaps.open(tmp_path)
 
+    def test_too_little_disk_is_known_before_anything_is_rendered(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene, model, free = analytic.scene(analytic.ring(3)), analytic.BallOnTable(), len(analytic.ring(3)) * 8 * 900
+        monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
+        with pytest.raises(NerfkitError, match=r"the depth maps of 2 photos take .* GB.*--image-scale"):
+            fuse.render_depths(model, scene, MeshOptions(), tmp_path / "not" / "yet" / "maps")
+        assert not model.seen and list(tmp_path.iterdir()) == []
+        fuse.render_depths(model, scene, MeshOptions(image_scale=0.25), tmp_path / "maps")
+        assert len(model.seen) == 2
+
     def test_a_failing_rendering_leaves_no_folder(self, tmp_path: Path) -> None:
         model = analytic.BallOnTable()
         with pytest.raises(NerfkitError, match="median"):

@@ -130,11 +130,11 @@ def test_hidden_pixels_are_not_judged(scenes: dict[str, Any]) -> None:
     view = scene.views[2]
     found = measure(model, view)
     assert (found.truth[view.mask() == 0] == 0).all() and (found.render[view.mask() == 0] == 0).all()
-    assert found.psnr > 27
+    assert found.scores.psnr > 27
     shown = view.mask() == 255
     assert found.shown is not None and torch.equal(found.shown, shown)
     off = float((found.render - found.truth)[shown].double().square().mean())
-    assert found.psnr == pytest.approx(-10 * math.log10(off), abs=1e-6)  # what is hidden is no success
+    assert found.scores.psnr == pytest.approx(-10 * math.log10(off), abs=1e-6)  # what is hidden is no success
     assert torch.equal(ground_truth(model, view), view.pixels.float() / 255)
 
 

@@ -134,7 +134,11 @@ def test_odd_names_and_a_photo_that_is_gone(posed: Posed, ten_photos: Path, tmp_
     rows = [row | ({"name": name, "image": "gone.jpg"} if k == 2 else {}) for k, row in enumerate(seen["photos"])]
     model = pycolmap.Reconstruction(str(out / "colmap" / "sparse" / "0"))
     target = tmp_path / "poses.html"
-    page.write(target, report, seen | {"photos": rows}, model, ten_photos)
+    told: list[tuple[int, int]] = []
+    page.write(
+        target, report, seen | {"photos": rows}, model, ten_photos, lambda done, total: told.append((done, total))
+    )
+    assert told == [(done, len(rows)) for done in range(1, len(rows) + 1)]
     text = target.read_text()
     assert name in " ".join(Parsed(text).words)
     assert data_of(text)["photos"][2]["name"] == name

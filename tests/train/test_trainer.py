@@ -57,7 +57,7 @@ def test_a_whole_run_by_steps(scene_folder: Path, tmp_path: Path) -> None:
     assert metrics["eval"]["views"] == 3
     assert metrics["eval"]["psnr"] > 12
     assert sorted(path.name for path in run.eval.iterdir()) == sorted(
-        f"{index}{kind}.png" for index in ("000", "004", "008") for kind in ("", ".truth")
+        ["scores.json", *(f"{index}{kind}.png" for index in ("000", "004", "008") for kind in ("", ".truth"))]
     )
     assert iio.imread(run.eval / "004.truth.png").tolist() == iio.imread(scene_folder / "images/004.png").tolist()
     lines = list(run.log_lines())

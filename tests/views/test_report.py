@@ -206,6 +206,22 @@ def test_many_large_views_stay_small(tmp_path: Path) -> None:
     assert path.stat().st_size < 5e6
 
 
+def test_views_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run(tmp_path / "run").eval
+    first = images.measure(folder)
+    assert len(first) == 2 and first[0].psnr > first[1].psnr > 30
+    measured: list[str] = []
+    real = images._measure
+    monkeypatch.setattr(images, "_measure", lambda truth, written: measured.append(truth.name) or real(truth, written))
+    assert images.measure(folder) == first and not measured
+    iio.imwrite(folder / f"{first[0].name}.png", iio.imread(first[0].truth))
+    again = images.measure(folder)
+    assert measured == [first[0].truth.name] and again[0].psnr == 100 and again[1] == first[1]
+    for damage in ("{", "[]", json.dumps({first[0].name: 7})):
+        (folder / images.SCORES).write_text(damage)
+        assert images.measure(folder) == again
+
+
 def test_the_worst_and_the_best_view_are_among_the_chosen() -> None:
     views = [images.HeldOut(f"{i}", Path(), Path(), (i * 7) % 30, None, 1, 1) for i in range(30)]
     chosen = images.choose(views, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,6 +29,8 @@ class DepthMap:
 @dataclass
 class DepthMaps:
     """V depth maps; each lies in a file of its own where there is a folder, and is read when it is asked for."""
+
+    BYTES_PER_PIXEL: ClassVar[int] = 8
 
     folder: Path | None = None
     _held: list[DepthMap | Path] = field(default_factory=list)
@@ -85,7 +88,7 @@ class DepthMaps:
         and V cameras."""
         batch: list[DepthMap] = []
         for one in self:
-            room = most_bytes // (8 * one.depth.numel())
+            room = most_bytes // (self.BYTES_PER_PIXEL * one.depth.numel())
             if batch and (one.depth.shape != batch[0].depth.shape or len(batch) >= room):
                 yield _stacked(batch, device)
                 batch = []

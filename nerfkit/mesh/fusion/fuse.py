@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,10 +56,23 @@ def render_depths(
         raise NerfkitError("no views to fuse: the scene has no training photos")
     if folder is None:
         return _render_all(model, scene, options, DepthMaps(), progress, colors)
+    _check_room(scene, options, folder)
     with files.atomic(folder) as partial:
         partial.mkdir()
         _render_all(model, scene, options, DepthMaps(partial), progress, colors)
     return DepthMaps.open(folder)
+
+
+def _check_room(scene: Scene, options: MeshOptions, folder: Path) -> None:
+    """Raises NerfkitError: no room for the depth maps, which is better known before they are rendered."""
+    views = [_scaled(scene.views[index].camera, options.image_scale) for index in scene.train]
+    needed = DepthMaps.BYTES_PER_PIXEL * sum(camera.width * camera.height for camera in views)
+    free = shutil.disk_usage(next(place for place in folder.absolute().parents if place.exists())).free
+    if needed > free:
+        raise NerfkitError(
+            f"{folder}: the depth maps of {len(views)} photos take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} are "
+            "free; free some space, or give half the --image-scale, which takes a quarter"
+        )
 
 
 def fuse(

@@ -230,7 +230,7 @@ class _Job:
     def refine(self, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Colours [T, 3] fitted to the photos; unseen texels keep theirs."""
         image = torch.from_numpy(self.texels.image(colors)).permute(2, 0, 1).contiguous()
-        fit = Fit(self.mesh, image, self.core)
+        fit = Fit(self.mesh, image)
         for _ in range(self.passes):
             self.walk(lambda number, photo: fit.add(photo))
             fit.step()

@@ -10,6 +10,8 @@ it, neighbours alike, as if held together by a membrane. Noise of the surface go
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ import torch
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore
 from nerfkit.core import choose_core
-from nerfkit.mesh.draw import face_pixels, shade
+from nerfkit.mesh.draw import shade
 from nerfkit.mesh.geometry import vertex_normals, welded, welded_normals
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.requirements import require
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _EVERY = 2  # passes, over every second photo each, from one texture to the next
+_MOST_PHOTOS = 100  # that are looked at: of more, time grows with their number, and hardly anything else
 _HUBER = 16.0  # of 255: pixels with larger errors pull no harder; highlights, and what moved
 _BLUR = 0.7  # pixels: gradients of less are noise
 _IN_FRONT = 0.02  # of the depth: what is nearer than the pixel beside it by more hides it
@@ -51,7 +54,7 @@ def fit_shape(
 
     Args:
         mesh: with ``uvs``, in the scene's frame.
-        scene: whose training photos are looked at, held-out ones never.
+        scene: whose training photos are looked at, of very many some that are evenly spread; held-out ones never.
         passes: steps, each over every second photo.
         size: side of the texture that is used in between; the mesh gets none.
         smoothing: of a noisy surface in each pass, as a strength of :func:`nerfkit.mesh.shape.smooth.smooth`.
@@ -62,6 +65,7 @@ def fit_shape(
         NerfkitError: a mesh without texture coordinates, or a scene without training photos.
     """
     core = core or choose_core()
+    scene = _thinned(scene)
     mesh = Mesh(mesh.vertices, mesh.faces, mesh.colors, mesh.normals, mesh.uvs)
     parts = passes + -(-passes // _EVERY)
     finished = 0
@@ -73,7 +77,7 @@ def fit_shape(
         if number % _EVERY == 0:
             baked = bake(mesh, scene, TextureOptions(texture_size=size, refine=0), progress=report, core=core)
             mesh.texture, finished = baked.texture, finished + 1
-        step = _Step(mesh, core)
+        step = _Step(mesh)
         chosen = range(number % _EVERY, len(scene.train), _EVERY)
         for count, index in enumerate(chosen):
             report("fit", count, len(chosen))
@@ -98,20 +102,26 @@ def follow(mesh: Mesh, before: Mesh, after: Mesh) -> Mesh:
     return replace(moved, normals=welded_normals(moved))
 
 
+def _thinned(scene: Scene) -> Scene:
+    """The scene with at most so many training photos as are looked at, evenly spread."""
+    some = copy.copy(scene)
+    some.train = scene.train[:: max(1, math.ceil(len(scene.train) / _MOST_PHOTOS))]
+    return some
+
+
 class _Step:
     """What the photos say about one movement along the normals, of all vertices; those at one place move together."""
 
-    def __init__(self, mesh: Mesh, core: RenderCore) -> None:
-        self.mesh, self.core = mesh, core
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
         whole, self.place_of = welded(mesh)
         self.places, self.faces = whole.vertices, whole.faces
         self.normals = vertex_normals(whole)
         self.weight, self.pull = np.zeros((2, len(self.places)))
 
     def add(self, photo: Photo) -> None:
-        """Compares the drawn mesh with a photo."""
-        camera = photo.camera
-        drawn = face_pixels(self.mesh, camera, self.core)
+        """Compares the mesh with a photo that it is drawn into."""
+        camera, drawn = photo.camera, photo.drawn
         target = photo.planes[:3].permute(1, 2, 0).numpy()
         face, depth, shares = drawn.face.numpy(), drawn.depth.numpy(), drawn.barycentrics.numpy()
         row, column = np.nonzero(face >= 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore, SceneModel
+from nerfkit.core.types import FacePixels
 from nerfkit.mesh.draw import face_pixels, projected
 from nerfkit.mesh.sample import bilinear, planes_of
 
@@ -37,20 +39,25 @@ class Seen:
 
 
 class Photo:
-    """A photo, its blurred copy, the depth of the mesh in it, and the trust in its pixels."""
+    """A photo, the mesh drawn into it, and the trust in its pixels."""
 
-    def __init__(self, image: np.ndarray, mask: np.ndarray | None, camera: Cameras, depth: np.ndarray) -> None:
-        """Args: image [H, W, 3] float32, 0..255; mask [H, W] uint8 or None; depth [H, W] of the mesh, 0 for none."""
-        self.camera, self.depth = camera, torch.from_numpy(depth)
+    def __init__(self, image: np.ndarray, mask: np.ndarray | None, camera: Cameras, drawn: FacePixels) -> None:
+        """Args: image [H, W, 3] float32, 0..255; mask [H, W] uint8 or None; drawn: the mesh, [H, W]."""
+        self.camera, self.drawn = camera, drawn
         side = max(image.shape[:2])
-        trust = _trust(depth, mask, max(2.0, _RIM * side), float(camera.intrinsics[0, :2].mean()))
-        smooth = _blurred(image, trust, max(1.5, _SMOOTH * side))
-        # [7, H, W]: the photo, the trust, the blurred photo
-        self.planes = torch.cat([planes_of(image), torch.from_numpy(trust)[None], planes_of(smooth)])
+        trust = _trust(drawn.depth.numpy(), mask, max(2.0, _RIM * side), float(camera.intrinsics[0, :2].mean()))
+        self.planes = torch.cat([planes_of(image), torch.from_numpy(trust)[None]])  # [4, H, W]: r, g, b and the trust
 
     @property
     def trust(self) -> Tensor:  # [H, W]
         return self.planes[3]
+
+    @cached_property
+    def _with_blurred(self) -> Tensor:
+        """The planes and the blurred photo's [7, H, W], which takes as long as all else and is seldom asked for."""
+        image = self.planes[:3].permute(1, 2, 0).numpy()
+        smooth = _blurred(image, self.trust.numpy(), max(1.5, _SMOOTH * max(image.shape[:2])))
+        return torch.cat([self.planes, planes_of(smooth)])
 
     def look(self, positions: np.ndarray, normals: np.ndarray, *, smooth: bool = False) -> Seen:
         """The colours of those points [P, 3] of the surface, with unit normals [P, 3], that the photo sees.
@@ -73,11 +80,11 @@ class Photo:
         near = (z > 0) & (cosine > _MIN_COSINE) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
         number = near.nonzero()[:, 0]
         u, v, z, cosine = u[number], v[number], z[number], cosine[number]
-        front = self.depth[v.long(), u.long()]
+        front = self.drawn.depth[v.long(), u.long()]
         focal = float(self.camera.intrinsics[0, :2].mean())
         behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
         kept = ((z <= front + behind) & (front > 0)).nonzero()[:, 0]
-        planes = self.planes if smooth else self.planes[:4]
+        planes = self._with_blurred if smooth else self.planes
         found = bilinear(planes, torch.stack([u[kept], v[kept]], 1))  # [K, 4 or 7]
         weight = found[:, 3] * (cosine[kept] * focal / z[kept]) ** 2
         used = (weight > 0).nonzero()[:, 0]
@@ -109,7 +116,7 @@ def load_photo(
         values = image.astype(np.float32)
     else:
         values = np.stack([table[channel][image[..., channel]] for channel in range(3)], -1).astype(np.float32)
-    return Photo(values, alpha, view.camera, drawn.depth.numpy())
+    return Photo(values, alpha, view.camera, drawn)
 
 
 def _blurred(image: np.ndarray, trust: np.ndarray, deviation: float) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nerfkit.contracts import Mesh, RenderCore
-from nerfkit.mesh.draw import face_pixels, interpolate, texture_level
+from nerfkit.contracts import Mesh
+from nerfkit.mesh.draw import interpolate, texture_level
 from nerfkit.mesh.sample import texel_coordinates
 from nerfkit.mesh.texture.photo import Photo
 
@@ -25,17 +25,17 @@ _BELIEF = 0.5  # weights' worth of belief in the texture as it is: texels that h
 class Fit:
     """Sums over photos of one pass; the texture [3, S, S] float32 changes when the pass ends."""
 
-    def __init__(self, mesh: Mesh, texture: Tensor, core: RenderCore) -> None:
+    def __init__(self, mesh: Mesh, texture: Tensor) -> None:
         assert mesh.uvs is not None
-        self.mesh, self.texture, self.core = mesh, texture, core
+        self.mesh, self.texture = mesh, texture
         self.size = texture.shape[1]
         self.places = texel_coordinates(np.asarray(mesh.uvs, np.float64), self.size, self.size)
         self.pull = torch.zeros(self.size * self.size, 3)
         self.weight = torch.zeros(self.size * self.size)
 
     def add(self, photo: Photo) -> None:
-        """Draws the mesh into a photo and lays the errors back on the texels."""
-        drawn = face_pixels(self.mesh, photo.camera, self.core)
+        """Compares a photo, into which the mesh is drawn, with the texture, and lays the errors back on the texels."""
+        drawn = photo.drawn
         row, column = ((drawn.face >= 0) & (photo.trust >= _TRUSTED)).nonzero(as_tuple=True)
         face = drawn.face[row, column]
         xy = interpolate(self.mesh, self.places, face.numpy(), drawn.barycentrics[row, column])

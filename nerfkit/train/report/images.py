@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import functools
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nerfkit.capture.threads import threads
+from nerfkit.files import write_text
 from nerfkit.train.metrics import psnr, ssim
 
 Image = NDArray[np.uint8]
@@ -21,6 +23,18 @@ LONGEST_SIDE = 640  # pixels of an embedded image
 MOST_VIEWS = 12
 FULL_ERROR = 64  # of 255: the brightest color of the error map
 COLORS = cv2.COLORMAP_INFERNO
+SCORES = "scores.json"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is kept of a pair."""
+
+    written: list[int]  # when truth and render were, nanoseconds
+    psnr: float
+    ssim: float | None
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -36,10 +50,23 @@ class HeldOut:
 
 def measure(folder: Path) -> list[HeldOut]:
     """The pairs ``<name>.png`` and ``<name>.truth.png`` of a folder, by name; those that can't be read, or judged, are
-    left out."""
-    pairs = [(truth, truth.with_name(f"{_name(truth)}.png")) for truth in sorted(folder.glob("*.truth.png"))]
-    found = [_measure(truth, render, _written(truth), _written(render)) for truth, render in pairs]
-    return [view for view in found if view is not None]
+    left out.
+
+    A report is renewed after each thing that is made from a run: what was measured is kept in the folder, and holds
+    while its two files are as they were.
+    """
+    known = _known(folder / SCORES)
+    truths = sorted(folder.glob("*.truth.png"))
+    with threads() as pool:
+        scores = list(pool.map(lambda truth: _scores(truth, known), truths))
+    kept = {_name(truth): asdict(score) for truth, score in zip(truths, scores) if score is not None}
+    if kept != known:
+        write_text(folder / SCORES, json.dumps(kept, indent=1) + "\n")
+    return [
+        HeldOut(_name(truth), truth, _render(truth), score.psnr, score.ssim, score.width, score.height)
+        for truth, score in zip(truths, scores)
+        if score is not None
+    ]
 
 
 def choose(views: Sequence[HeldOut], count: int = MOST_VIEWS) -> list[HeldOut]:
@@ -92,9 +119,25 @@ def uri(image: Image, longest: int = LONGEST_SIDE) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-@functools.lru_cache(maxsize=1024)  # a report is renewed after each thing that is made from a run
-def _measure(truth_path: Path, render_path: Path, truth_written: int, render_written: int) -> HeldOut | None:
-    truth, render = read(truth_path), read(render_path)
+def _known(file: Path) -> dict[str, dict[str, Any]]:
+    """What was measured before; nothing where that can't be read."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _scores(truth: Path, known: dict[str, dict[str, Any]]) -> Scores | None:
+    written = [_written(truth), _written(_render(truth))]
+    before = known.get(_name(truth))
+    if isinstance(before, dict) and before.keys() == Scores.__annotations__.keys() and before["written"] == written:
+        return Scores(**before)
+    return _measure(truth, written)
+
+
+def _measure(truth_path: Path, written: list[int]) -> Scores | None:
+    truth, render = read(truth_path), read(_render(truth_path))
     if truth is None or render is None or truth.shape != render.shape:
         return None
     shown = _judged(truth_path)
@@ -103,13 +146,17 @@ def _measure(truth_path: Path, render_path: Path, truth_written: int, render_wri
     a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
     height, width = truth.shape[:2]
     similarity = ssim(a, b, shown) if min(height, width) >= 11 else None
-    return HeldOut(_name(truth_path), truth_path, render_path, min(psnr(a, b, shown), 100.0), similarity, width, height)
+    return Scores(written, min(psnr(a, b, shown), 100.0), similarity, width, height)
 
 
 def _judged(truth: Path) -> torch.Tensor | None:
     """Of a photo's file the pixels [H, W] bool that count: all, or those that aren't transparent."""
     image: Any = cv2.imdecode(np.fromfile(truth, np.uint8), cv2.IMREAD_UNCHANGED)
     return torch.from_numpy(image[..., 3] > 0) if image.ndim == 3 and image.shape[2] == 4 else None
+
+
+def _render(truth: Path) -> Path:
+    return truth.with_name(f"{_name(truth)}.png")
 
 
 def _name(truth: Path) -> str:
