@@ -32,8 +32,8 @@ class _Part:
 def regions(vertices: np.ndarray, faces: np.ndarray, most: int) -> list[np.ndarray]:
     """The faces of a mesh in regions of at most ``most``, each face in one; small pieces share a region of twice that.
 
-    Recursive bisection: faces are lined up along each principal axis of their centres, and cut where, near the middle,
-    the edges between the two sides are shortest; edges at creases count less than those in flat places. Linear in the
+    Recursive bisection: faces are lined up along the axes, and the principal axes of their centres, and cut where, near
+    the middle, the edges between the two sides are shortest; edges at creases count less than those in flat places. Linear in the
     number of faces but for the sorting.
 
     Args:
@@ -103,9 +103,9 @@ def _cut(part: _Part, most: int) -> np.ndarray:
     middle = regions // 2 / regions
     low, high = max(1, int(count * (middle - _SWAY))), min(count - 1, int(count * (middle + _SWAY)))
     from_mean = part.centers - part.centers.mean(0)
-    _, axes = np.linalg.eigh(from_mean.T @ from_mean)
+    _, principal = np.linalg.eigh(from_mean.T @ from_mean)
     best, first = math.inf, np.zeros(count, bool)
-    for axis in axes.T:
+    for axis in (*np.eye(3), *principal.T):
         rank = np.empty(count, np.int64)
         rank[np.argsort(from_mean @ axis, kind="stable")] = np.arange(count)
         of_pair = rank[part.pairs]

@@ -32,6 +32,9 @@ _FEW = 2_000  # faces that take less time than beginning a process
 _GAP = 4  # texels between charts: two rings of texels around each are filled with its colours
 _FULL, _AIM = 0.965, 0.985  # of the texture's side is good enough, and is aimed at
 _PASSES = 5
+_SMALL = 2048  # textures up to this side are packed at half a texel, as xatlas widens charts to whole ones
+_USED = 0.64  # of the square, charts with their rims take up about so much
+_LEAST = 0.25  # of the square is for charts themselves; where gaps would take more, they are made narrower
 _ROUNDING = 3.0  # texels along charts' borders that nothing else can use, beside the gap: half of it, and whole texels
 
 Ask = Callable[[str, list[tuple[Any, ...]]], list[Any]]
@@ -146,17 +149,22 @@ def _packed(charts: _Charts, size: int, ask: Ask) -> tuple[np.ndarray, int]:
     """Places [N, 2] in a square of about ``size`` texels, and its side.
 
     xatlas packs at a given scale, into a square that comes out as large as it may. So the scale is sought at which
-    it comes out as large as the texture.
+    it comes out as large as the texture; or larger, where that is too small for so many charts.
     """
     needed = _Needed.of(charts)
-    scale, best = needed.scale(0.72 * size**2), None
+    while needed.area * needed.scale(_USED * size**2) ** 2 < _LEAST * size**2:
+        size += size // 4 + 1
+    finer = 2 if size <= _SMALL else 1
+    scale, best = needed.scale(_USED * size**2), None
     for _ in range(_PASSES):
-        texels, side = ask("pack", [(charts.places, charts.faces, charts.chart, scale, _GAP)])[0]
-        if side <= size or best is None or side < best[1]:
+        job = charts.places, charts.faces, charts.chart, finer * scale, finer * _GAP
+        texels, side = ask("pack", [job])[0]
+        if side <= finer * size or best is None or side < best[1]:
             best = texels, side
-        if _FULL * size <= side <= size:
+        filled = side / (finer * size)
+        if _FULL <= filled <= 1:
             break
-        scale = needed.scale(needed.texels(scale) * (_AIM * size / side) ** 2)
+        scale = needed.scale(needed.texels(scale) * (_AIM / filled) ** 2)
     assert best is not None
     return best
 
