@@ -163,9 +163,8 @@ def test_a_texture_too_small_for_its_charts_still_shows_them(bumpy: Mesh) -> Non
 
 
 def test_a_process_that_ends_is_told_of_and_a_fault_is_one() -> None:
-    with Helpers(1) as crowd:
-        with pytest.raises(RuntimeError, match="KeyError"):
-            crowd.ask("nothing", [()], lambda: None)
+    with Helpers(1) as crowd, pytest.raises(RuntimeError, match="KeyError"):
+        crowd.ask("nothing", [()], lambda: None)
     with Helpers(1) as crowd:
         crowd.ask("pack", [_square()], lambda: None)
         os.kill(crowd._processes[0].pid, signal.SIGKILL)

@@ -33,8 +33,8 @@ def regions(vertices: np.ndarray, faces: np.ndarray, most: int) -> list[np.ndarr
     """The faces of a mesh in regions of at most ``most``, each face in one; small pieces share a region of twice that.
 
     Recursive bisection: faces are lined up along the axes, and the principal axes of their centres, and cut where, near
-    the middle, the edges between the two sides are shortest; edges at creases count less than those in flat places. Linear in the
-    number of faces but for the sorting.
+    the middle, the edges between the two sides are shortest; edges at creases count less than those in flat places.
+    Linear in the number of faces but for the sorting.
 
     Args:
         vertices: [V, 3].
