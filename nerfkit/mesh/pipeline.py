@@ -203,6 +203,7 @@ class Pipeline:
 
         if not self.request.textured:
             raise NerfkitError(f"{self.request.suffix} files and --texture none have no texture to unwrap for")
+
         def make(made: list[Mesh]) -> list[Mesh]:
             pairs = zip(made, self._sizes(made), strict=True)
             return [unwrap.unwrap(mesh, size, self.progress) for mesh, size in pairs]
