@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def pack(
     return texels, max(atlas.width, atlas.height, 1)
 
 
-TASKS = {"charts": charts, "pack": pack}
+TASKS: dict[str, Callable[..., Any]] = {"charts": charts, "pack": pack}
 
 
 def _main() -> None:

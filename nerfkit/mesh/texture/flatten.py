@@ -32,8 +32,8 @@ def to_scale(points: np.ndarray, faces: np.ndarray, places: np.ndarray, chart: n
     squared = np.where(area[:, None] > 0, in_x**2 + in_y**2, 0) * area[:, None]
     count = int(chart.max(initial=-1)) + 1
     total = np.bincount(chart, area, count)
-    mean = np.stack([np.bincount(chart, squared[:, axis], count) for axis in range(2)], 1)
-    mean /= np.maximum(total, 1e-300)[:, None]
+    sums = np.stack([np.bincount(chart, squared[:, axis], count) for axis in range(2)], 1)
+    mean = sums / np.maximum(total, 1e-300)[:, None]
     stretch = np.where(mean > 0, 1 / np.sqrt(np.maximum(mean, 1e-300)), 1)
     of_vertex = np.zeros(len(places), np.int64)
     of_vertex[faces.ravel()] = np.repeat(chart, 3)
