@@ -58,7 +58,7 @@ def pack(
         faces: [F, 3].
         chart: [F] number of the chart that each face belongs to.
         texels_per_unit: of ``places``.
-        gap: texels between charts.
+        gap: texels around each chart; twice as many lie between two.
 
     Returns:
         Places [N, 2] in texels, and the side of the square that holds them. Vertices of faces without area lie at 0.

@@ -29,13 +29,13 @@ VERSION = 2  # of what comes out for a mesh; another one makes it anew
 
 _REGION = 10_000  # faces that are charted together
 _FEW = 2_000  # faces that take less time than beginning a process
-_GAP = 4  # texels between charts: two rings of texels around each are filled with its colours
+_GAP = 4  # texels around each chart, so 8 between two: smaller copies of the texture mix nothing down to an eighth
 _FULL, _AIM = 0.965, 0.985  # of the texture's side is good enough, and is aimed at
 _PASSES = 5
 _SMALL = 2048  # textures up to this side are packed at half a texel, as xatlas widens charts to whole ones
 _USED = 0.64  # of the square, charts with their rims take up about so much
 _LEAST = 0.25  # of the square is for charts themselves; where gaps would take more, they are made narrower
-_ROUNDING = 3.0  # texels along charts' borders that nothing else can use, beside the gap: half of it, and whole texels
+_RIM = 3.0  # texels along charts' borders that nothing else can use, for gaps and for whole texels
 
 Ask = Callable[[str, list[tuple[Any, ...]]], list[Any]]
 
@@ -188,10 +188,10 @@ class _Needed:
         return _Needed(max(float(area), 1e-30), float(border), int(charts.chart.max()) + 1)
 
     def texels(self, scale: float) -> float:
-        return self.area * scale**2 + self.border * scale * _ROUNDING + self.count * math.pi * _ROUNDING**2
+        return self.area * scale**2 + self.border * scale * _RIM + self.count * math.pi * _RIM**2
 
     def scale(self, texels: float) -> float:
         """At which so many are needed."""
-        rim = self.border * _ROUNDING
-        free = max(texels - self.count * math.pi * _ROUNDING**2, 0.05 * texels)
+        rim = self.border * _RIM
+        free = max(texels - self.count * math.pi * _RIM**2, 0.05 * texels)
         return (math.sqrt(rim**2 + 4 * self.area * free) - rim) / (2 * self.area)
