@@ -203,10 +203,13 @@ class Pipeline:
 
         if not self.request.textured:
             raise NerfkitError(f"{self.request.suffix} files and --texture none have no texture to unwrap for")
-        return self._after(
-            "simplify", "unwrap", {"size": self.request.texture.texture_size},
-            lambda made: [unwrap.unwrap(mesh, size) for mesh, size in zip(made, self._sizes(made), strict=True)],
-        )  # fmt: skip
+
+        def make(made: list[Mesh]) -> list[Mesh]:
+            pairs = zip(made, self._sizes(made), strict=True)
+            return [unwrap.unwrap(mesh, size, self.progress) for mesh, size in pairs]
+
+        chosen = {"size": self.request.texture.texture_size, "charts": unwrap.VERSION}
+        return self._after("simplify", "unwrap", chosen, make)
 
     def _fit(self) -> list[Mesh]:
         passes = self.request.texture.fit if self.request.texture.texture == "photos" else 0

@@ -10,6 +10,7 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
+from nerfkit.mesh.solver import solve
 
 _PASSES = 24
 _FLIPS = 3  # after each pass of splits
@@ -195,13 +196,8 @@ def _squared(laplacian: Any, share: np.ndarray, rows: np.ndarray) -> Any:
 
 def _solve(matrix: Any, values: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Values [V, C] for which the matrix gives zero at the free vertices, the others as they are."""
-    linalg = require("scipy.sparse.linalg")
-    right = -(matrix[free][:, ~free] @ values[~free])
-    left = matrix[free][:, free].tocsc()
-    symmetric = {"SymmetricMode": True}
-    factors = linalg.splu(left, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
     solved = values.copy()
-    solved[free] = factors.solve(np.ascontiguousarray(right))
+    solved[free] = solve(matrix[free][:, free], -(matrix[free][:, ~free] @ values[~free]))
     return solved
 
 

@@ -87,6 +87,7 @@ def bake(
     job = _Job(mesh, scene, texels_of(mesh, size, _core(core)), _core(core), options, model, progress)
     gains = job.survey()
     colors, weight = job.blend()
+    job.forget_points()
     faint = weight / (_FAINT * max(float(np.quantile(weight, 0.9)), 1e-30))
     seen = faint > 0
     if options.refine:
@@ -218,7 +219,13 @@ class _Job:
 
         scale = self._usual_weight()
         self.walk(visit)
-        return mixed / np.maximum(steep_total, 1e-30)[:, None], total
+        mixed /= np.maximum(steep_total, 1e-30)[:, None]
+        return mixed, total
+
+    def forget_points(self) -> None:
+        """Gives back what only the survey and blending look at; of the largest textures that is gigabytes."""
+        self.positions, self.normals = np.zeros((2, 0, 3), np.float32)
+        self.point_of = np.zeros(0, np.int32)
 
     def _usual_weight(self) -> np.float32:
         """Of a photo that looks straight at the focus, so that powers of weights stay within the numbers there are."""
@@ -228,14 +235,15 @@ class _Job:
         return np.float32((focal / max(nearest, 1e-3)) ** 2)
 
     def refine(self, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Colours [T, 3] fitted to the photos; unseen texels keep theirs."""
+        """Colours [T, 3], changed in place, fitted to the photos; unseen texels keep theirs."""
         image = torch.from_numpy(self.texels.image(colors)).permute(2, 0, 1).contiguous()
         fit = Fit(self.mesh, image)
         for _ in range(self.passes):
             self.walk(lambda number, photo: fit.add(photo))
             fit.step()
-        fitted = fit.texture.permute(1, 2, 0).reshape(-1, 3).numpy()[self.texels.index]
-        return np.where(seen[:, None], fitted, colors)
+        for channel, plane in enumerate(fit.texture.numpy().reshape(3, -1)):
+            colors[seen, channel] = plane[self.texels.index[seen]]
+        return colors
 
 
 def _spread(mesh: Mesh, texels: Texels) -> tuple[np.ndarray, np.ndarray]:

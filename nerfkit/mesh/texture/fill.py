@@ -8,6 +8,7 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
+from nerfkit.mesh.solver import solve
 from nerfkit.mesh.texture.texels import Texels
 
 _KNOWN = 0.05  # texels' worth of colour that a vertex needs to be known
@@ -55,7 +56,7 @@ def _colors_at_places(mesh: Mesh, place: np.ndarray, count: int) -> np.ndarray |
 
 def _continued(faces: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Values [N, C] with unknown ones such that each is the mean of its neighbours along edges."""
-    sparse, solver = require("scipy.sparse"), require("scipy.sparse.linalg")
+    sparse = require("scipy.sparse")
     unknown = np.flatnonzero(~known)
     a, b = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
     ones, shape = np.ones(len(a)), (len(values),) * 2
@@ -64,10 +65,10 @@ def _continued(faces: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.n
     rows = graph[unknown]
     inner, outer = rows[:, unknown], rows[:, np.flatnonzero(known)]
     degree = np.asarray(rows.sum(1)).ravel() + _PULL
-    laplacian = (sparse.diags(degree) - inner).tocsc()
+    laplacian = sparse.diags(degree) - inner
     out = values.copy()
     if len(unknown):
-        out[unknown] = solver.splu(laplacian).solve(np.ascontiguousarray(outer @ values[known]))
+        out[unknown] = solve(laplacian, outer @ values[known])
     return out
 
 

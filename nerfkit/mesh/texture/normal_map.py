@@ -43,18 +43,18 @@ def bake_normals(
     texels = texels or texels_of(light, size, core)
     tangent = tangents(light)
     own = light.normals if light.normals is not None else vertex_normals(light)
-    positions = texels.positions(light)
-    frame = texels.interpolate(light, np.concatenate([own, tangent], 1))
+    frames = np.concatenate([own, tangent], 1)
     lookup = _Dense(dense, _REACH * float(np.linalg.norm(np.ptp(light.vertices, axis=0))))
     encoded = np.empty((len(texels), 3), np.uint8)
     for start in range(0, len(texels), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        normal = frame[part, :3]
-        found = lookup.normals(positions[part], normal)
-        local = _in_frame(found, normal, frame[part, 3:6], np.where(frame[part, 6:] < 0, -1, 1))
+        part = texels.part(slice(start, start + _CHUNK))
+        frame = part.interpolate(light, frames)
+        normal = frame[:, :3]
+        found = lookup.normals(part.positions(light), normal)
+        local = _in_frame(found, normal, frame[:, 3:6], np.where(frame[:, 6:] < 0, -1, 1))
         local[:, 2] = np.maximum(local[:, 2], _STEEPEST)
         local /= np.linalg.norm(local, axis=1, keepdims=True)
-        encoded[part] = np.round(local * 127 + 128)
+        encoded[start : start + _CHUNK] = np.round(local * 127 + 128)
     return _padded(texels, encoded)
 
 

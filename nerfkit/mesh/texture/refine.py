@@ -23,7 +23,7 @@ _BELIEF = 0.5  # weights' worth of belief in the texture as it is: texels that h
 
 
 class Fit:
-    """Sums over photos of one pass; the texture [3, S, S] float32 changes when the pass ends."""
+    """Sums over photos of one pass; the texture [3, S, S] float32, contiguous, changes in place when the pass ends."""
 
     def __init__(self, mesh: Mesh, texture: Tensor) -> None:
         assert mesh.uvs is not None
@@ -53,8 +53,9 @@ class Fit:
 
     def step(self) -> Tensor:
         """The texture after this pass [3, S, S]."""
-        change = self.pull / (self.weight + _BELIEF)[:, None]
-        self.texture = (self.texture + _STEP * change.T.reshape(self.texture.shape)).clamp(0, 255)
+        belief = self.weight + _BELIEF
+        for channel, plane in enumerate(self.texture.view(3, -1)):  # in place: a large texture takes gigabytes
+            plane.addcdiv_(self.pull[:, channel], belief, value=_STEP).clamp_(0, 255)
         self.pull.zero_()
         self.weight.zero_()
         return self.texture

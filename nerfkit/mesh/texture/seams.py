@@ -14,6 +14,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.mesh.geometry import places
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.sample import bilinear, planes_of, texel_coordinates
+from nerfkit.mesh.solver import solve
 from nerfkit.mesh.texture.texels import Texels
 
 _ROBUST = 12.0  # of 255: larger differences are no exposure but detail, or a chart folded onto a line
@@ -62,7 +63,7 @@ def level_seams(mesh: Mesh, texels: Texels, colors: np.ndarray) -> np.ndarray:
     The correction g, at every vertex, is the least of ``sum over points on seams of t (g_a + d - g_b)^2``, d the
     difference there and t the trust in it, ``+ SMOOTH sum over edges of (g_i - g_j)^2 + STAY sum of g_i^2``.
     """
-    sparse, solver = require("scipy.sparse"), require("scipy.sparse.linalg")
+    sparse = require("scipy.sparse")
     edges = seam_edges(mesh)
     if not len(edges):
         return colors
@@ -84,9 +85,9 @@ def level_seams(mesh: Mesh, texels: Texels, colors: np.ndarray) -> np.ndarray:
     laplacian = sparse.diags(np.asarray(graph.sum(1)).ravel()) - graph
     trust = 1 / (1 + (np.abs(difference).mean(2).ravel() / _ROBUST) ** 2)
     weighted = across.T @ sparse.diags(trust)
-    system = (weighted @ across + _SMOOTH * laplacian + _STAY * sparse.identity(count)).tocsc()
+    system = weighted @ across + _SMOOTH * laplacian + _STAY * sparse.identity(count)
     right = -(weighted @ difference.reshape(-1, 3).astype(np.float64))
-    correction = solver.splu(system).solve(np.ascontiguousarray(right))  # [V, 3]
+    correction = solve(system, right)  # [V, 3]
     return np.clip(colors + texels.interpolate(mesh, correction), 0, 255).astype(np.float32)
 
 

@@ -32,6 +32,10 @@ class Texels:
     def __len__(self) -> int:
         return len(self.index)
 
+    def part(self, chosen: slice) -> Texels:
+        """Some of them."""
+        return Texels(self.size, self.index[chosen], self.face[chosen], self.barycentrics[chosen], self.inside[chosen])
+
     def interpolate(self, mesh: Mesh, values: np.ndarray) -> np.ndarray:
         """Values [V, C] of the mesh's vertices at the texels: [T, C] float32."""
         out: np.ndarray = interpolate(mesh, values, self.face, torch.from_numpy(self.barycentrics)).numpy()
