@@ -91,7 +91,8 @@ class Config(ModelOptions):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        return cls(**{"antialiased": False, "exposure": "off", "masks": "empty"} | values)
+        earlier: dict[str, Any] = {"antialiased": False, "exposure": "off", "masks": "empty"}
+        return cls(**earlier | values)
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
         return {
