@@ -331,7 +331,8 @@ def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, t
 
 @pytest.mark.slow
 def test_poses_that_the_photos_contradict_are_adjusted(still_life: Path, tmp_path: Path) -> None:
-    """Real photos, with poses as a phone's tracking has them; what masks hide has no part in it."""
+    """Real photos, with poses as a phone's tracking has them; what masks hide has no part in it.
+    Twice the same."""
     import pycolmap
 
     data = json.loads((still_life / "truth/transforms.json").read_text())
@@ -357,6 +358,10 @@ def test_poses_that_the_photos_contradict_are_adjusted(still_life: Path, tmp_pat
     given, found = (pose_errors(read_poses(tmp_path / part / "transforms.json"), true) for part in ("phone", "out"))
     assert found.rotation_deg_max < 0.15 < given.rotation_deg_max
     assert found.position_percent_max < 0.25 < given.position_percent_max
+    import_poses(tmp_path / "phone", tmp_path / "again")
+    for name in ("images.bin", "points3D.bin", "cameras.bin"):
+        one, two = ((tmp_path / out / "colmap/sparse/0" / name).read_bytes() for out in ("out", "again"))
+        assert one == two
     model = pycolmap.Reconstruction(tmp_path / "out/colmap/sparse/0")
     seen = np.array([spot.xy for image in model.images.values() for spot in image.points2D])
     assert len(seen) > 1000 and seen[:, 0].max() < 562
