@@ -124,7 +124,7 @@ class _Job:
         straight = [number for number in self.shared(model) if model.cameras[number].model.name == "PINHOLE"]
         if not straight:
             return model
-        bent = copy.deepcopy(model)
+        bent, adjusted = copy.deepcopy(model), self.adjusted
         for number in straight:
             _distort(bent.cameras[number])
         self.know_cameras(bent)
@@ -133,6 +133,7 @@ class _Job:
         if self.error(bent) < BETTER * error:
             return bent
         self.know_cameras(model)
+        self.adjusted = adjusted
         return model
 
     def know_cameras(self, model: Model) -> None:
