@@ -52,6 +52,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     opened = [formats.open_file(source, up=up) for source in sources]
     splats = opened[0] if len(opened) == 1 else Joined(opened)
     told = ", ".join(map(str, sources))
+    if not splats.antialiased and any(source.antialiased for source in opened):
+        console.warn(
+            f"{told}: not all are antialiased, so {out.name} won't be: small Gaussians of those that are will look "
+            "larger; convert what nerfkit export writes without --antialiased"
+        )
     if not splats.most:
         raise NerfkitError(f"{told}: no Gaussians to convert; the file is empty")
     console.say(f"{told}: {splats.most:,} Gaussians")

@@ -91,6 +91,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     scene = source.scene()
     model = source.model(scene=scene)
     gaussians = gaussians_of(model, path)
+    if options.antialiased and not gaussians.antialiased:
+        console.warn(f"{path}: --antialiased: it was trained with --gaussians.no-antialiased, so its file won't say so")
     if not options.antialiased:
         gaussians = plain(gaussians, [scene.views[index].camera for index in scene.train])
     options, world, written = options.near(scene.scene_from_world.inverse())
@@ -195,6 +197,8 @@ def _cameras(path: Path, options: Options, kind: str, console: Console) -> dict[
         if getattr(options, option.name) != option.default:
             name = option.name.replace("_", "-")
             raise NerfkitError(f"--{name}: is for splats and pages, and --format {kind} writes cameras; leave it out")
+    if options.antialiased:
+        raise NerfkitError(f"--antialiased: is for splats, and --format {kind} writes cameras; leave it out")
     scene = scene_of(path, options.images)
     place = path.resolve()
     out = options.out or place.with_name(f"{place.stem}_{kind}")

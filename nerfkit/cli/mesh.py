@@ -89,11 +89,10 @@ def _warn_of_faces(made: int, asked: int, console: Console) -> None:
 
 def is_metric(source: Run) -> bool:
     """Whether a unit of the run's world is a metre, by what the pose stage says."""
-    from nerfkit.poses.report import PoseReport
+    from nerfkit.poses import report
 
     scene = source.origin
-    file = (scene if scene.is_dir() else scene.parent) / "poses.json"
-    return file.is_file() and PoseReport.read(file).frame.get("scale") == "metric"
+    return report.is_metric((scene if scene.is_dir() else scene.parent) / "poses.json")
 
 
 def _part(kind: type[Chosen], options: Options) -> Chosen:

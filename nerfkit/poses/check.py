@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfkit.poses.advice import LEAST_AGREEMENT
+from nerfkit.poses.checks import some
 
 Model = Any  # pycolmap.Reconstruction
 Floats = NDArray[np.float64]
@@ -100,11 +101,11 @@ def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict
         doubts.append(f"{100 * pairs.reversed:.0f} % of the matches meet behind the cameras")
     wrong = sorted(model.images[number].name for number in strays(pairs))
     if wrong:
-        doubts.append(f"most matches contradict the poses of {_some(wrong)}")
+        doubts.append(f"most matches contradict the poses of {some(wrong)}")
     doubts += focal_doubts(model, focals)
     far = far_cameras(model, pairs)
     if far:
-        doubts.append(f"far from the photos that they match: {_some(far)}")
+        doubts.append(f"far from the photos that they match: {some(far)}")
     return Verdict(pairs.share, doubts)
 
 
@@ -125,10 +126,10 @@ def pair_agreement(model: Model, database: str) -> PairAgreement:
     sample = max(1, _MEASURED // max(1, len(pairs)))
     for pair in pairs:
         agreeing = np.flatnonzero(_sampson(pair.two_from_one, pair.one, pair.two) < (_MAX_ERROR / pair.focal) ** 2)
-        some = agreeing[:: -(-len(agreeing) // sample) or 1]
-        wide, in_front = depth_signs(pair.two_from_one, pair.one[some], pair.two[some])
+        picked = agreeing[:: -(-len(agreeing) // sample) or 1]
+        wide, in_front = depth_signs(pair.two_from_one, pair.one[picked], pair.two[picked])
         behind = int((wide & ~in_front).sum())
-        rows.append((pair.first, pair.second, len(agreeing), len(pair.one), len(some), behind))
+        rows.append((pair.first, pair.second, len(agreeing), len(pair.one), len(picked), behind))
     return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
 
 
@@ -260,10 +261,6 @@ def aligned(a: Floats, b: Floats, kept: NDArray[np.intp]) -> Floats:
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     scale = (singular * sign).sum() / max(float(((a[kept] - mean_a) ** 2).sum()), 1e-300)
     return np.asarray(scale * (a - mean_a) @ (u * sign @ vt).T + mean_b)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -22,13 +22,13 @@ from nerfkit.poses import model, output, stage
 from nerfkit.poses.checks import problems, some
 from nerfkit.poses.claim import claim
 from nerfkit.poses.conventions import Verdict, judge, reread
+from nerfkit.poses.triangulate import DISAGREEING, NOISY
 from nerfkit.progress import ProgressSink, quiet
 
 PHOTOS = "photos"  # copies, where photos can't be used as they are
 UNREADABLE_BY_COLMAP = (".webp",)
 GREY = 128  # the colour of points in formats without colours
 FEW_POINTS = 10  # for each photo: with fewer, poses and photos hardly belong together
-AGREEING, NOISY = 0.5, 0.9  # shares of the matches
 
 log = logging.getLogger("nerfkit")
 
@@ -222,11 +222,11 @@ def _about(result: dict[str, Any], photos: int, refine: Refine) -> list[str]:
     """What few points or matches that contradict the poses say about these."""
     refinement = result["refinement"]
     found = []
-    if refinement and refinement["refused"] and result["agreement"] < (NOISY if refine == "yes" else AGREEING):
+    if refinement and refinement["refused"] and result["agreement"] < (NOISY if refine == "yes" else DISAGREEING):
         found.append(f"the poses stay as they are: {refinement['refused']}")
     if refinement and not refinement["refused"] and refinement["kept"]:
         found.append(f"few matches, or contradicting ones: poses stay as they are in {some(refinement['kept'])}")
-    if result["matches"] and result["agreement"] < AGREEING:
+    if result["matches"] and result["agreement"] < DISAGREEING:
         return [
             *found,
             f"only {100 * result['agreement']:.0f} % of the matches between the photos agree with the poses: these are "

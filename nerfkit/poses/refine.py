@@ -22,7 +22,7 @@ from nerfkit.poses.anchoring import anchor
 from nerfkit.poses.placing import extent, poses, set_pose
 from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, median, refused
 from nerfkit.poses.relocate import relocate
-from nerfkit.poses.triangulation import NARROW, triangulated
+from nerfkit.poses.triangulation import NARROW, ONE_THREAD, triangulated
 from nerfkit.poses.worker import Tell
 
 Model = Any  # pycolmap.Reconstruction
@@ -124,7 +124,7 @@ class _Job:
         straight = [number for number in self.shared(model) if model.cameras[number].model.name == "PINHOLE"]
         if not straight:
             return model
-        bent = copy.deepcopy(model)
+        bent, adjusted = copy.deepcopy(model), self.adjusted
         for number in straight:
             _distort(bent.cameras[number])
         self.know_cameras(bent)
@@ -133,6 +133,7 @@ class _Job:
         if self.error(bent) < BETTER * error:
             return bent
         self.know_cameras(model)
+        self.adjusted = adjusted
         return model
 
     def know_cameras(self, model: Model) -> None:
@@ -154,6 +155,7 @@ class _Job:
 
         options = pycolmap.BundleAdjustmentOptions()
         options.print_summary = False
+        options.ceres.min_num_residuals_for_cpu_multi_threading = ONE_THREAD
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = max(1.0, _LOSS * allowed)
         options.ceres.solver_options.max_num_iterations = _ITERATIONS

@@ -25,9 +25,14 @@ def relocate(model: Model, database: str, seed: int, apart: Sequence[int] = ()) 
     import pycolmap
 
     stray = [number for number in check.strays(check.pair_agreement(model, database)) if number not in apart]
+    with pycolmap.Database.open(database) as filled:
+        pairs, geometries = filled.read_two_view_geometries()
+    matches = [
+        (pycolmap.pair_id_to_image_pair(pair), geometry.inlier_matches) for pair, geometry in zip(pairs, geometries)
+    ]
     moved = []
     for number in stray:
-        pixels, points = _seen(model, database, number, stray)
+        pixels, points = _seen(model, matches, number, stray)
         options = pycolmap.AbsolutePoseEstimationOptions()
         options.ransac.max_error, options.ransac.random_seed = _MAX_ERROR, seed
         found = len(pixels) >= _FEWEST and pycolmap.estimate_and_refine_absolute_pose(
@@ -41,15 +46,15 @@ def relocate(model: Model, database: str, seed: int, apart: Sequence[int] = ()) 
     return moved
 
 
-def _seen(model: Model, database: str, number: int, stray: Sequence[int]) -> tuple[Array, Array]:
-    """Features [M, 2] of a photo, and the points [M, 3] that others have where they match; of ``stray`` ones none."""
-    import pycolmap
+def _seen(
+    model: Model, matches: Sequence[tuple[tuple[int, int], Any]], number: int, stray: Sequence[int]
+) -> tuple[Array, Array]:
+    """Features [M, 2] of a photo, and the points [M, 3] that others have where they match; of ``stray`` ones none.
 
+    ``matches`` [K, 2] are features of two images each.
+    """
     found: dict[tuple[int, int], None] = {}
-    with pycolmap.Database.open(database) as filled:
-        pairs, geometries = filled.read_two_view_geometries()
-    for pair, geometry in zip(pairs, geometries):
-        ends = pycolmap.pair_id_to_image_pair(pair)
+    for ends, features in matches:
         if number not in ends:
             continue
         here = ends.index(number)
@@ -57,7 +62,7 @@ def _seen(model: Model, database: str, number: int, stray: Sequence[int]) -> tup
         if other in stray or other not in model.images:
             continue
         spots = model.image(other).points2D
-        for row in geometry.inlier_matches:
+        for row in features:
             spot = spots[int(row[1 - here])]
             if spot.has_point3D():
                 found[int(row[here]), int(spot.point3D_id)] = None

@@ -33,3 +33,14 @@ class PoseReport:
     def read(cls, file: Path) -> PoseReport:
         data = json.loads(file.read_text())
         return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+
+
+def is_metric(file: Path) -> bool:
+    """Whether the poses that a ``poses.json`` tells of are in metres. Where it doesn't say so, as for imported poses,
+    isn't there or is another program's, they aren't known to be."""
+    try:
+        data = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    frame = data.get("frame") if isinstance(data, dict) else None
+    return isinstance(frame, dict) and frame.get("scale") == "metric"

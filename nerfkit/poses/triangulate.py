@@ -23,10 +23,8 @@ EVERY_PAIR = 100  # photos up to which all pairs are matched; of more, each with
 NEAREST = 30
 DISAGREEING, NOISY = 0.5, 0.9  # shares of the matches that agree, below which poses may be wrong, or are noisy
 OFF = 1.0  # pixels: the median error of the matches above which poses may be noisy; 0.3 to 0.7 by right ones
-CLEARLY, BEHIND = (
-    0.7,
-    0.1,
-)  # of the error of the matches, and a share of them: of another convention that is the right one
+CLEARLY = 0.7  # times the error of the matches: what another convention must win
+BEHIND = 0.1  # share of the matches that may meet behind cameras by it
 
 
 def work(
@@ -38,16 +36,18 @@ def work(
 
     Writes the model with points into ``output``. ``masks`` is a folder with a mask for every photo, black where no
     features are looked for. Gives the counts of points and of verified matches, the share of these that agrees with the
-    poses, their median error in pixels, the convention by which most would agree where most don't
-    (:data:`conventions.POSES`), and, where poses were to be adjusted, the ``refinement`` (:class:`refine.Refinement`).
+    poses, the convention by which they would fit better where most don't agree (``meant``, of
+    :data:`conventions.POSES`), the mean reprojection error in pixels, and, where poses were to be adjusted, the
+    ``refinement`` (:class:`refinement.Refinement`).
     """
     import pycolmap
 
     posed = pycolmap.Reconstruction(model)
     if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
+        _enter(posed, database)
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
-    made = triangulated(_numbered(posed, database), database, output, seed)
+    made = triangulated(posed, database, output, seed)
     errors = check.epipolar_errors(made, database)
     share = check.agreement(made, database)
     meant = convention_of(made, database) if share < DISAGREEING else None
@@ -88,6 +88,24 @@ def convention_of(posed: Any, database: str) -> str | None:
     return meant
 
 
+def _enter(posed: Any, database: str) -> None:
+    """Writes the model's cameras and images into a new database, with their numbers: COLMAP's own would be in the order
+    in which threads are done with photos, and all that follows would differ from run to run."""
+    import pycolmap
+
+    with pycolmap.Database.open(database) as filled:
+        for number in sorted(posed.cameras):
+            camera = posed.cameras[number]
+            camera.has_prior_focal_length = True  # matches are verified with known cameras; model files don't say it
+            filled.write_camera(camera, use_camera_id=True)
+        for number in sorted(posed.rigs):
+            filled.write_rig(posed.rigs[number], use_rig_id=True)
+        for number in sorted(posed.frames):
+            filled.write_frame(posed.frames[number], use_frame_id=True)
+        for number in sorted(posed.images):
+            filled.write_image(posed.images[number], use_image_id=True)
+
+
 def _features(tell: Tell, posed: Any, folder: str, database: str, masks: str | None) -> None:
     import pycolmap
 
@@ -95,47 +113,22 @@ def _features(tell: Tell, posed: Any, folder: str, database: str, masks: str | N
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings.max_image_size
     extraction.sift.max_num_features = settings.max_num_features
+    reader = pycolmap.ImageReaderOptions()
+    if masks is not None:
+        reader.mask_path = masks
     total = posed.num_images()
+    names: dict[bool, list[str]] = {False: [], True: []}  # of photos as they are, and of those doubled
+    for image in posed.images.values():
+        longer = max(image.camera.width, image.camera.height)
+        names[total <= FEW and longer < SMALL].append(image.name)
     with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for camera in posed.cameras.values():
-            names = [image.name for image in posed.images.values() if image.camera_id == camera.camera_id]
-            doubled = total <= FEW and max(camera.width, camera.height) < SMALL
-            extraction.sift.first_octave = -1 if doubled else settings.first_octave
-            reader = pycolmap.ImageReaderOptions()
-            reader.camera_model = camera.model.name
-            if masks is not None:
-                reader.mask_path = masks
-            reader.camera_params = ",".join(repr(float(value)) for value in camera.params)
-            pycolmap.extract_features(
-                database, folder, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
-                reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
-            )  # fmt: skip
-
-
-def _numbered(posed: Any, database: str) -> Any:
-    """The model with the numbers that the database gave to cameras, rigs, frames and images, which must be the same."""
-    import pycolmap
-
-    model = pycolmap.Reconstruction()
-    with pycolmap.Database.open(database) as filled:
-        images, frames = filled.read_all_images(), filled.read_all_frames()
-        cameras, rigs = filled.read_all_cameras(), filled.read_all_rigs()
-    known = {image.image_id: posed.find_image_with_name(image.name) for image in images}
-    exact = {image.camera_id: known[image.image_id].camera.params for image in images}
-    for camera in cameras:
-        camera.params = exact[camera.camera_id]
-        model.add_camera(camera)
-    for rig in rigs:
-        model.add_rig(rig)
-    for frame in frames:
-        (data,) = frame.data_ids
-        frame.rig_from_world = known[data.id].cam_from_world()
-        model.add_frame(frame)
-    for image in images:
-        model.add_image(image)
-    for frame in frames:
-        model.register_frame(frame.frame_id)
-    return model
+        for doubled, chosen in names.items():
+            if chosen:
+                extraction.sift.first_octave = -1 if doubled else settings.first_octave
+                pycolmap.extract_features(
+                    database, folder, image_names=chosen, camera_mode=pycolmap.CameraMode.PER_IMAGE,
+                    reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
+                )  # fmt: skip
 
 
 def _matches(tell: Tell, posed: Any, database: str, seed: int) -> None:

@@ -33,6 +33,7 @@ FINER = 4.0  # times the pixels of another picture: one whose details are worth 
 ENOUGH = 30_000  # pixels of a picture that needs no details of another
 TURNED = 0.03  # of the distance to what is looked at: a move after which splats get new colours
 MOST_BYTES = 24 << 20  # of splats that are sent anew only for their colours
+NEARER = 2.0  # times the pixels of what is looked at, or less by that: antialiased splats get other opacities
 
 log = logging.getLogger("nerfkit")
 
@@ -63,6 +64,7 @@ class Seat:
     splats: Any = None  # viser's handle
     packed: tuple[Any, ...] | None = None  # which splats were sent
     eye: Any = None  # from where these were seen
+    detail: float | None = None  # pixels of a unit of length at what was looked at, where their opacities depend on it
     failed: tuple[Any, ...] | None = None  # what can't be drawn, so that it isn't tried again and again
 
     @property
@@ -202,15 +204,12 @@ class Desk:
 
     def _send_splats(self, seat: Seat, model: Any, look: Look, version: int) -> bool:
         camera = seat.client.camera
-        eye, due = np.array(camera.position), seat.packed != (look, version)
-        if not due:
-            away = float(np.linalg.norm(eye - seat.eye))
-            turned = away > TURNED * float(np.linalg.norm(eye - camera.look_at))
-            small = seat.splats is not None and len(seat.splats.buffer) * SENT < MOST_BYTES
-            if not (turned and small and seat.rested):
-                return False
-        focal = camera.image_height / 2 / math.tan(camera.fov / 2)
-        packed = pack(model.gaussians(), torch.from_numpy(eye).float(), focal)
+        eye, focal = np.array(camera.position), camera.image_height / 2 / math.tan(camera.fov / 2)
+        distance = max(float(np.linalg.norm(eye - camera.look_at)), 1e-12)
+        if seat.packed == (look, version) and not (seat.rested and _is_stale(seat, eye, distance, focal / distance)):
+            return False
+        gaussians = model.gaussians()
+        packed = pack(gaussians, torch.from_numpy(eye).float(), focal)
         arrays = packed.centers, packed.covariances, packed.rgbs, packed.opacities
         with seat.client.atomic():
             if len(packed.centers) == 0:  # all are cropped away
@@ -224,6 +223,7 @@ class Desk:
             if seat.painted is not None or seat.packed is None:
                 seat.client.scene.set_background_image(_plain(model, camera), format="png")
         seat.packed, seat.eye, seat.painted = (look, version), eye, None
+        seat.detail = focal / distance if gaussians.antialiased else None
         return True
 
     def _send_picture(self, seat: Seat, model: Drawable, look: Look, version: int) -> bool:
@@ -274,6 +274,13 @@ class Desk:
     def _fail(self, seat: Seat, words: str) -> None:
         seat.failed = (seat.look, self.version)
         seat.client.add_notification("This can't be drawn", words, color="red", auto_close_seconds=None)
+
+
+def _is_stale(seat: Seat, eye: Any, distance: float, detail: float) -> bool:
+    """Whether splats look otherwise now: few of them from elsewhere, any number at another size."""
+    few = seat.splats is not None and len(seat.splats.buffer) * SENT < MOST_BYTES
+    turned = float(np.linalg.norm(eye - seat.eye)) > TURNED * distance
+    return (few and turned) or (seat.detail is not None and not 1 / NEARER < detail / seat.detail < NEARER)
 
 
 def _detailed(seat: Seat, seen: Seen) -> Picture:

@@ -28,6 +28,7 @@ from nerfkit.poses.checks import problems
 from nerfkit.poses.compare import pose_errors, read_poses
 from nerfkit.poses.conventions import POINTS, POSES, judge, reread
 from nerfkit.poses.importing import _about
+from nerfkit.poses.report import is_metric
 
 FLIP = np.diag([1.0, -1, -1, 1])
 AXES, INVERSE = list(POSES)[:2]
@@ -286,6 +287,17 @@ def test_without_points_and_triangulation(tmp_path: Path) -> None:
     assert Scene.load(tmp_path / "out").points_are_random
 
 
+def test_imported_poses_are_not_known_to_be_in_metres(tmp_path: Path) -> None:
+    """Their poses.json is of another kind than that of poses found here, which says so."""
+    write_transforms(tmp_path / "scene")
+    import_poses(tmp_path / "scene", tmp_path / "out")
+    assert not is_metric(tmp_path / "out/poses.json") and not is_metric(tmp_path / "scene/poses.json")
+    (tmp_path / "poses.json").write_text(json.dumps({"frame": {"scale": "metric"}}))
+    assert is_metric(tmp_path / "poses.json")
+    (tmp_path / "poses.json").write_text("[]")
+    assert not is_metric(tmp_path / "poses.json")
+
+
 def test_folders_with_other_things_stay_as_they_are(tmp_path: Path) -> None:
     write_transforms(tmp_path / "scene")
     (tmp_path / "out").mkdir()
@@ -300,6 +312,9 @@ def test_words_for_wrong_use_of_the_command(tmp_path: Path) -> None:
         ([], "no photos given; name their folder, or poses to read with --import"),
         ([str(tmp_path), "--import", str(tmp_path)], "--import needs no photos to find poses of"),
         (["--import", str(tmp_path / "gone")], "gone: no such file or folder"),
+        (["--import", str(tmp_path), "--quality", "best"], "--quality: is for poses that are found here"),
+        ([str(tmp_path), "--refine", "yes"], "--refine: is for poses that are read with --import"),
+        ([str(tmp_path), "--no-triangulate"], "--no-triangulate: is for poses that are read with --import"),
     ):
         run = subprocess.run([sys.executable, "-m", "nerfkit.cli", "poses", *arguments], capture_output=True, text=True)
         assert run.returncode == 2 and words in run.stderr
@@ -331,7 +346,8 @@ def test_points_are_triangulated_and_tell_a_wrong_convention(still_life: Path, t
 
 @pytest.mark.slow
 def test_poses_that_the_photos_contradict_are_adjusted(still_life: Path, tmp_path: Path) -> None:
-    """Real photos, with poses as a phone's tracking has them; what masks hide has no part in it."""
+    """Real photos, with poses as a phone's tracking has them; what masks hide has no part in it.
+    Twice the same."""
     import pycolmap
 
     data = json.loads((still_life / "truth/transforms.json").read_text())
@@ -357,6 +373,10 @@ def test_poses_that_the_photos_contradict_are_adjusted(still_life: Path, tmp_pat
     given, found = (pose_errors(read_poses(tmp_path / part / "transforms.json"), true) for part in ("phone", "out"))
     assert found.rotation_deg_max < 0.15 < given.rotation_deg_max
     assert found.position_percent_max < 0.25 < given.position_percent_max
+    import_poses(tmp_path / "phone", tmp_path / "again")
+    for name in ("images.bin", "points3D.bin", "cameras.bin"):
+        one, two = ((tmp_path / out / "colmap/sparse/0" / name).read_bytes() for out in ("out", "again"))
+        assert one == two
     model = pycolmap.Reconstruction(tmp_path / "out/colmap/sparse/0")
     seen = np.array([spot.xy for image in model.images.values() for spot in image.points2D])
     assert len(seen) > 1000 and seen[:, 0].max() < 562

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ def test_several_files_become_one(tmp_path: Path, capsys: pytest.CaptureFixture[
     both = ply.read(tmp_path / "both.ply")
     assert result["gaussians"] == 500 and result["format"] == "ply" and result["files"] == [str(words[2])]
     torch.testing.assert_close(both.means, torch.cat([a.means, b.means]), atol=1e-5, rtol=0)
+
+
+def test_antialiased_ones_among_others_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One way of drawing has to do for the whole file."""
+    formats.write(tmp_path / "a.ply", replace(plausible_gaussians(30, 0), antialiased=True))
+    formats.write(tmp_path / "b.ply", plausible_gaussians(20, 0))
+    for other, said in (("b.ply", True), ("a.ply", False)):
+        assert main(["convert", str(tmp_path / "a.ply"), str(tmp_path / other), "-o", str(tmp_path / "c.ply")]) == 0
+        assert ("not all are antialiased" in " ".join(capsys.readouterr().err.split())) == said
+        assert ply.read(tmp_path / "c.ply").antialiased != said
 
 
 def test_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

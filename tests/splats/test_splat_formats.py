@@ -326,6 +326,7 @@ class Failing:
     gaussians: Gaussians
     passes: int
     degree: int = 0
+    antialiased: bool = False
     begun: int = 0
 
     @property

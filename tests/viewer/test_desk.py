@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -275,6 +276,26 @@ def test_what_cannot_be_drawn_is_told_once() -> None:
     desk.changed()
     assert desk.serve()
     assert len(browser.pictures) == 1
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_antialiased_splats_too_many_for_their_colours_are_sent_anew_for_their_size(
+    vivid_run: Run, monkeypatch: pytest.MonkeyPatch, antialiased: bool
+) -> None:
+    monkeypatch.setattr(desk_module, "MOST_BYTES", 0)
+    model = vivid_run.model()
+    large = model.gaussians()  # type: ignore[attr-defined]
+    gaussians = dataclasses.replace(large, scales=0.05 * large.scales, antialiased=antialiased)
+    monkeypatch.setattr(model, "gaussians", lambda: gaussians)
+    desk, browser = Desk(model), Browser()  # type: ignore[arg-type]
+    desk.join(browser)
+    assert desk.serve()
+    for place, sent in (([2.0, 0, 0], False), ([0.9, 0, 0], antialiased), ([0.8, 0, 0], False)):
+        browser.camera.position = np.array(place)
+        time.sleep(0.05)
+        assert desk.serve() == sent
+    if antialiased:  # nearer, hence larger and less transparent
+        assert browser.splats[1][3].sum() > 1.1 * browser.splats[0][3].sum()
 
 
 def test_splats_are_sent_anew_for_their_colours_and_cropped(vivid_run: Run) -> None:

@@ -308,6 +308,7 @@ def test_mistakes(
     assert "needs the suffix .html" in refused("export", run, "--format", "html", "-o", "a.ply")
     assert "give the folder of a run" in refused("export", "--format", "html")
     assert "--max-size: is for splats and pages" in refused("export", run, "--format", "colmap", "--max-size", "1MB")
+    assert "--antialiased: is for splats" in refused("export", run, "--format", "colmap", "--antialiased")
     assert "no such run" in refused("export", "nothing", "--format", "html")
     monkeypatch.setattr(scene_module, "_HERE", "nerfkit.splats")
     assert "scripts/vendor_viewer.py" in refused("export", run, "--format", "html", "-o", "a.html")
