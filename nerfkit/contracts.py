@@ -92,6 +92,8 @@ class Samples:
 class Gaussians:
     """N 3D Gaussians with activated values (no logits, no logs)."""
 
+    ARRAYS: ClassVar = ("means", "quats", "scales", "opacities", "sh")
+
     means: Tensor  # [N, 3]
     quats: Tensor  # [N, 4] w x y z, need not be unit
     scales: Tensor  # [N, 3] > 0, standard deviations

@@ -21,8 +21,6 @@ from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 from nerfkit.splats.upright import USUAL, Up
 
-_ARRAYS = ("means", "quats", "scales", "opacities", "sh")
-
 log = logging.getLogger("nerfkit")
 
 MANY = 1_000_000  # Gaussians
@@ -145,5 +143,5 @@ def _of_splats(path: Path, device: str, backend: str, up: str) -> Subject:
     if len(gaussians) == 0:
         raise NerfkitError(f"{path}: holds no Gaussians; export it again")
     place, core = choose(device, backend)
-    moved = replace(gaussians, **{name: getattr(gaussians, name).to(place) for name in _ARRAYS})
+    moved = replace(gaussians, **{name: getattr(gaussians, name).to(place) for name in Gaussians.ARRAYS})
     return Subject(path.stem, None, Splats(moved, core), path.parent / "paths", up=up)

@@ -48,7 +48,7 @@ def scene(sizes: Sizes, device: torch.device) -> tuple[Gaussians, Cameras]:
 
 
 def leaves(gaussians: Gaussians) -> list[Tensor]:
-    return [getattr(gaussians, field.name) for field in dataclasses.fields(gaussians)]
+    return [getattr(gaussians, name) for name in Gaussians.ARRAYS]
 
 
 class Gsplat(Delegating):
@@ -75,7 +75,7 @@ class Gsplat(Delegating):
         g = gaussians
         image, alpha, _ = self._rasterization(
             g.means, g.quats, g.scales, g.opacities, g.sh, *self._view, sh_degree=checked_degree(g, camera, None),
-            packed=False, absgrad=stats is not None,
+            packed=False, absgrad=stats is not None, rasterize_mode="antialiased" if g.antialiased else "classic",
         )  # fmt: skip
         return Rasterized(image[0].permute(2, 0, 1), alpha[0, :, :, 0])
 
@@ -127,7 +127,8 @@ def both(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Wo
 def step(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Work:
     """Drawn, compared with a photo, and moved by Adam: its learning rates are as good as none, so that steps stay
     alike."""
-    own = Gaussians(*(leaf.detach().clone().requires_grad_() for leaf in leaves(gaussians)))
+    copies = {name: getattr(gaussians, name).detach().clone().requires_grad_() for name in Gaussians.ARRAYS}
+    own = dataclasses.replace(gaussians, **copies)
     optimizer = FusedAdam([{"params": [leaf], "lr": 1e-12} for leaf in leaves(own)], core)
     photo = core.target(target)
 

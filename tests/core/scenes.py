@@ -9,7 +9,7 @@ import torch
 from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras, Gaussians
 
-FIELDS = ("means", "quats", "scales", "opacities", "sh")
+FIELDS = Gaussians.ARRAYS
 
 
 def camera(width: int, height: int) -> Cameras:

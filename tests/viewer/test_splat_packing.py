@@ -54,5 +54,5 @@ def test_what_cannot_be_seen_or_drawn_is_left_out() -> None:
 
 
 def test_nothing_at_all() -> None:
-    empty = Gaussians(*(getattr(gaussians(), name)[:0] for name in ("means", "quats", "scales", "opacities", "sh")))
+    empty = Gaussians(*(getattr(gaussians(), name)[:0] for name in Gaussians.ARRAYS))
     assert pack(empty, torch.zeros(3), 500.0).covariances.shape == (0, 3, 3)
