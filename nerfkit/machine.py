@@ -31,6 +31,11 @@ def level_2_cache(caches: Path = _CACHES) -> int:
 
 
 def free_memory(device: str = "cpu") -> int:
+def cores() -> int:
+    """How many processor cores this process may use: of a machine's, those that its affinity mask leaves."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
     """Bytes of memory that are free on a device; what is usual where the system doesn't tell."""
     if device.startswith("cuda"):
         import torch

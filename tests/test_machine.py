@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from nerfkit.machine import level_2_cache
 from nerfkit.models.ngp import config as ngp
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.run import Run
+
+
+def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= machine.cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 8}, raising=False)
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores() == 1
 
 
 def write_caches(folder: Path, *caches: tuple[str, str]) -> Path:

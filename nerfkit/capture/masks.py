@@ -14,7 +14,7 @@ import numpy as np
 
 from nerfkit.capture import pixels
 from nerfkit.capture.exif import ORIENTATION
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 from nerfkit.capture.walk import MASK_FOLDERS, SUBFOLDERS, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic

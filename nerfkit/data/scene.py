@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from nerfkit.files import write_text
 from nerfkit.machine import available_memory
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.tensor_file import save_tensors
+from nerfkit.threads import threads
 
 FORMAT = "nerfkit-scene"
 VERSION = 1
@@ -160,7 +159,7 @@ class Scene:
                 )
                 break
             fitting.append(view)
-        with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        with threads() as pool:
             for done, _ in enumerate(pool.map(PhotoView.image, fitting), 1):
                 progress("photos", done, len(fitting))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nerfkit import __version__
 from nerfkit.capture.pixels import large_pictures
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 from nerfkit.files import write_text
 from nerfkit.poses.advice import PhotoFacts, reason
 from nerfkit.poses.report import PoseReport

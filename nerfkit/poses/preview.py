@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 from nerfkit.poses.retrieval import Floats
 
 FEATURES = 256  # of a photo; with 400, the same pairs come first

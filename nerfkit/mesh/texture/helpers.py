@@ -72,11 +72,6 @@ class Helpers:
             self._idle.put(process)
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _start() -> subprocess.Popen[bytes]:
     root = str(Path(nerfkit.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -16,12 +16,13 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
+from nerfkit.machine import cores
 from nerfkit.mesh.geometry import with_vertices
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import components, edges, half_edges
 from nerfkit.mesh.texture import atlas
 from nerfkit.mesh.texture.flatten import to_scale
-from nerfkit.mesh.texture.helpers import Helpers, cores
+from nerfkit.mesh.texture.helpers import Helpers
 from nerfkit.mesh.texture.regions import regions
 from nerfkit.progress import ProgressSink, quiet
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 from nerfkit.files import write_text
 from nerfkit.train.metrics import psnr, ssim
 
