@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
-from nerfkit.mesh.texture import helpers, unwrap
+from nerfkit.mesh.texture import unwrap
 from nerfkit.mesh.texture.flatten import to_scale
 from nerfkit.mesh.texture.helpers import Helpers
 from nerfkit.mesh.texture.regions import regions
@@ -233,5 +234,9 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_cores_are_those_that_may_be_used() -> None:
-    assert 1 <= helpers.cores() <= (os.cpu_count() or 1)
+def test_processes_take_no_module_from_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "queue", "pickle"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    with Helpers(1) as crowd:
+        assert crowd.ask("pack", [_square()], lambda: None)[0][1] > 20

@@ -76,7 +76,8 @@ def _start() -> subprocess.Popen[bytes]:
     root = str(Path(nerfkit.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [sys.executable, "-m", atlas.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-P", "-m", atlas.__name__],  # -P: or a numpy.py where the user is would be taken for NumPy
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         start_new_session=True,  # Ctrl-C at the terminal is for the one that ends them
     )  # fmt: skip
