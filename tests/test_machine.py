@@ -120,3 +120,23 @@ def test_memory_of_a_container_is_what_its_groups_leave(tmp_path: Path, monkeypa
     assert machine.available_memory() == 5 * gib
     limit(job, str(gib), 2 * gib, 0)
     assert machine.available_memory() == 0
+
+
+def test_memory_of_a_container_of_older_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 1 << 30
+    (tmp_path / "meminfo").write_text(f"MemAvailable: {64 * gib >> 10} kB\n")
+    (tmp_path / "own").write_text("12:cpuset:/elsewhere\n11:hugetlb,memory:/slurm/job\n0::/\n")
+    for name, place in {"_MEMORY": "meminfo", "_GROUPS": "groups", "_OWN_GROUP": "own"}.items():
+        monkeypatch.setattr(machine, name, tmp_path / place)
+    job = tmp_path / "groups" / "memory" / "slurm" / "job"
+    job.mkdir(parents=True)
+    for place, most in ((job, 9223372036854771712), (job.parent, 8 * gib)):
+        (place / "memory.limit_in_bytes").write_text(f"{most}\n")
+        (place / "memory.usage_in_bytes").write_text(f"{3 * gib}\n")
+        (place / "memory.stat").write_text(f"inactive_file 5\ntotal_inactive_file {gib}\n")
+    assert machine.available_memory() == 6 * gib
+    (tmp_path / "own").unlink()  # as seen from within some containers: their own group is the uppermost
+    (job.parents[1] / "memory.limit_in_bytes").write_text(f"{2 * gib}\n")
+    (job.parents[1] / "memory.usage_in_bytes").write_text(f"{gib}\n")
+    (job.parents[1] / "memory.stat").write_text("total_inactive_file 0\n")
+    assert machine.available_memory() == gib
