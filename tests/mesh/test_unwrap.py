@@ -163,6 +163,19 @@ def test_a_texture_too_small_for_its_charts_still_shows_them(bumpy: Mesh) -> Non
     assert np.abs(along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]).sum() / 2 > 0.1
 
 
+def test_tiny_meshes_and_odd_faces() -> None:
+    triangle = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    for faces in ([[0, 1, 2]], [[0, 1, 2], [2, 1, 0], [0, 1, 2]], [[0, 0, 0], [0, 1, 1], [0, 1, 2]]):
+        for scale in (1e-7, 1, 1e7):
+            mesh = Mesh(scale * triangle, np.array(faces, np.int32))
+            made = unwrap.unwrap(mesh, 256)
+            assert made.uvs is not None and np.isfinite(made.uvs).all()
+            assert np.array_equal(made.vertices[made.faces], mesh.vertices[mesh.faces])
+            assert texels_of(made, 256).inside.sum() > 5000
+    with pytest.raises(NerfkitError, match="faces have no area"):
+        unwrap.unwrap(Mesh(triangle * [1, 0, 0], np.array([[0, 1, 2], [0, 2, 1]], np.int32)), 256)
+
+
 def test_a_process_that_ends_is_told_of_and_a_fault_is_one() -> None:
     with Helpers(1) as crowd, pytest.raises(RuntimeError, match="KeyError"):
         crowd.ask("nothing", [()], lambda: None)
