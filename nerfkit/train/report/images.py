@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nerfkit.threads import threads
 from nerfkit.files import write_text
+from nerfkit.threads import threads
 from nerfkit.train.metrics import psnr, ssim
 
 Image = NDArray[np.uint8]
