@@ -11,7 +11,10 @@ from nerfkit.machine import cores
 
 @contextmanager
 def threads() -> Iterator[ThreadPoolExecutor]:
-    """A pool of one thread a core, two at least: one reads while the other works. An exception, such as an interrupt, drops what hasn't begun."""
+    """A pool of one thread a core, two at least, so that one reads while the other works.
+
+    An exception, such as an interrupt, drops what hasn't begun.
+    """
     pool = ThreadPoolExecutor(max(2, cores()))
     try:
         yield pool

@@ -55,7 +55,8 @@ def unwrap(mesh: Mesh, size: int = 2048, progress: ProgressSink = quiet) -> Mesh
         progress: hears of the stage ``unwrap``.
 
     Raises:
-        NerfkitError: a mesh without faces, or whose faces have no area, the ``mesh`` extra is not installed, or memory ran out.
+        NerfkitError: a mesh without faces or of faces without area, the ``mesh`` extra is not installed, or memory
+            ran out.
         KeyboardInterrupt: at once, and no process stays behind.
     """
     require("xatlas")
