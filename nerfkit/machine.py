@@ -36,28 +36,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def free_memory(device: str = "cpu") -> int:
-    """Bytes of memory that are free on a device; what is usual where the system doesn't tell."""
+def available_memory(device: str = "cpu") -> int:
+    """Bytes of memory that are free on a device; what is usual where the system doesn't tell.
+
+    Of the CPU also what the system would give up of its caches of files, which in time take all that is free; and no
+    more than a container or a job of a cluster is allowed.
+    """
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (ValueError, OSError):
-        return _USUAL_MEMORY
-
-
-def available_memory(device: str = "cpu") -> int:
-    """:func:`free_memory`, and what the system would give up of its caches of files; no more than a container or a job
-    of a cluster is allowed."""
-    if device.startswith("cuda"):
-        return free_memory(device)
-    try:
         match = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY.read_text(), re.MULTILINE)
     except OSError:
         match = None
-    return min([int(match.group(1)) << 10 if match else free_memory(device), *_left_to_groups()])
+    return min([int(match[1]) << 10 if match else _unused_memory(), *_left_to_groups()])
+
+
+def _unused_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (ValueError, OSError):
+        return _USUAL_MEMORY
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _left_to_groups() -> Iterator[int]:
             try:
                 limit = int(
                     (place / version.limit).read_text()
-                )  # "max", or more than there can be, where there is none
+                )  # "max", or a huge one, where there is none
                 used = int((place / version.used).read_text())
                 stat = (place / "memory.stat").read_text()
             except (OSError, ValueError):

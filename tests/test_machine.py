@@ -56,7 +56,7 @@ def test_a_level_of_the_hash_grid_stays_in_it(
 def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
     from nerfkit.models.fields import config as fields
 
-    monkeypatch.setattr(fields, "free_memory", lambda device: {"cpu": 4, "cuda:1": 80}[device] << 30)
+    monkeypatch.setattr(fields, "available_memory", lambda device: {"cpu": 4, "cuda:1": 80}[device] << 30)
     small, large = (ngp.Config(levels=4).for_device(device) for device in ("cpu", "cuda:1"))
     assert (small.memory, large.memory) == (2.0, 40.0)
     for option in ("batch", "log2_size", "finest", "width"):
@@ -79,7 +79,7 @@ def test_a_run_of_a_gpu_goes_on_elsewhere_as_it_began(
     """Also where the options that it began with are given once more."""
     from nerfkit.models.fields import config as fields
 
-    monkeypatch.setattr(fields, "free_memory", lambda device: (80 if device == "cuda" else 4) << 30)
+    monkeypatch.setattr(fields, "available_memory", lambda device: (80 if device == "cuda" else 4) << 30)
     options = models.config_class(model)
     began = TrainConfig(tmp_path, model=model, model_options=options(**own)).for_device("cuda")
     began.save(tmp_path / "config.toml")
