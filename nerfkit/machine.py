@@ -92,9 +92,7 @@ def _left_to_groups() -> Iterator[int]:
         group = _GROUPS / version.folder / (name[1] if name else "")
         for place in (group, *group.parents):
             try:
-                limit = int(
-                    (place / version.limit).read_text()
-                )  # "max", or a huge one, where there is none
+                limit = int((place / version.limit).read_text())  # "max", or a huge one, where there is none
                 used = int((place / version.used).read_text())
                 stat = (place / "memory.stat").read_text()
             except (OSError, ValueError):
