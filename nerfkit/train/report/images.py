@@ -27,8 +27,8 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What is kept of a pair."""
+class Kept:
+    """What is known of a pair, and kept in the folder."""
 
     written: list[int]  # when truth and render were, nanoseconds
     psnr: float
@@ -128,15 +128,15 @@ def _known(file: Path) -> dict[str, dict[str, Any]]:
     return found if isinstance(found, dict) else {}
 
 
-def _scores(truth: Path, known: dict[str, dict[str, Any]]) -> Scores | None:
+def _scores(truth: Path, known: dict[str, dict[str, Any]]) -> Kept | None:
     written = [_written(truth), _written(_render(truth))]
     before = known.get(_name(truth))
-    if isinstance(before, dict) and before.keys() == Scores.__annotations__.keys() and before["written"] == written:
-        return Scores(**before)
+    if isinstance(before, dict) and before.keys() == Kept.__annotations__.keys() and before["written"] == written:
+        return Kept(**before)
     return _measure(truth, written)
 
 
-def _measure(truth_path: Path, written: list[int]) -> Scores | None:
+def _measure(truth_path: Path, written: list[int]) -> Kept | None:
     truth, render = read(truth_path), read(_render(truth_path))
     if truth is None or render is None or truth.shape != render.shape:
         return None
@@ -146,7 +146,7 @@ def _measure(truth_path: Path, written: list[int]) -> Scores | None:
     a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
     height, width = truth.shape[:2]
     similarity = ssim(a, b, shown) if min(height, width) >= 11 else None
-    return Scores(written, min(psnr(a, b, shown), 100.0), similarity, width, height)
+    return Kept(written, min(psnr(a, b, shown), 100.0), similarity, width, height)
 
 
 def _judged(truth: Path) -> torch.Tensor | None:
