@@ -98,13 +98,13 @@ def legend() -> str:
     return ", ".join(f"rgb({r} {g} {b})" for b, g, r in cv2.applyColorMap(grey, COLORS)[0].tolist())
 
 
-def read(path: Path) -> Image | None:
-    """[H, W, 3] uint8 BGR, None where it can't be read."""
+def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
+    """[H, W, 3] uint8 BGR, or as OpenCV's ``flags`` have it; None where it can't be read."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)  # not cv2.imread: that fails on some systems' odd names
     except OSError:
         return None
-    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image: Any = cv2.imdecode(data, flags) if len(data) else None
     return image
 
 
@@ -151,8 +151,8 @@ def _measure(truth_path: Path, written: list[int]) -> Kept | None:
 
 def _judged(truth: Path) -> torch.Tensor | None:
     """Of a photo's file the pixels [H, W] bool that count: all, or those that aren't transparent."""
-    image: Any = cv2.imdecode(np.fromfile(truth, np.uint8), cv2.IMREAD_UNCHANGED)
-    return torch.from_numpy(image[..., 3] > 0) if image.ndim == 3 and image.shape[2] == 4 else None
+    image = read(truth, cv2.IMREAD_UNCHANGED)
+    return torch.from_numpy(image[..., 3] > 0) if image is not None and image.shape[2:] == (4,) else None
 
 
 def _render(truth: Path) -> Path:
