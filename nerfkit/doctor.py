@@ -16,7 +16,7 @@ from typing import Any
 
 from nerfkit.core.backends import BACKENDS, obstacle
 from nerfkit.errors import NerfkitError
-from nerfkit.machine import free_memory
+from nerfkit.machine import available_memory
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _ffmpeg() -> Check:
 def _memory() -> Check:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        free = free_memory() / 2**30
+        free = available_memory() / 2**30
     except (ValueError, OSError):
         return Check("memory", "missing", "unknown on this system")
     return Check("memory", "ok" if total > 3.5 else "problem", f"{total:.1f} GiB, {free:.1f} free")

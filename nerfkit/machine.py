@@ -7,6 +7,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -30,45 +31,74 @@ def level_2_cache(caches: Path = _CACHES) -> int:
     return _USUAL_L2
 
 
-def free_memory(device: str = "cpu") -> int:
-    """Bytes of memory that are free on a device; what is usual where the system doesn't tell."""
+def cores() -> int:
+    """How many processor cores this process may use: of a machine's, those that its affinity mask leaves."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory(device: str = "cpu") -> int:
+    """Bytes of memory that are free on a device; what is usual where the system doesn't tell.
+
+    Of the CPU also what the system would give up of its caches of files, which in time take all that is free; and no
+    more than a container or a job of a cluster is allowed.
+    """
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        match = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY.read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return min([int(match[1]) << 10 if match else _unused_memory(), *_left_to_groups()])
+
+
+def _unused_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (ValueError, OSError):
         return _USUAL_MEMORY
 
 
-def available_memory(device: str = "cpu") -> int:
-    """:func:`free_memory`, and what the system would give up of its caches of files; no more than a container or a job
-    of a cluster is allowed."""
-    if device.startswith("cuda"):
-        return free_memory(device)
-    try:
-        match = re.search(r"^MemAvailable: +(\d+) kB$", _MEMORY.read_text(), re.MULTILINE)
-    except OSError:
-        match = None
-    return min([int(match.group(1)) << 10 if match else free_memory(device), *_left_to_groups()])
+@dataclass(frozen=True)
+class _Groups:
+    """Where a version of Linux's control groups tells of memory."""
+
+    own: str  # the pattern of a process's group
+    folder: str
+    limit: str
+    used: str
+    cached: str  # in memory.stat: files that can be given up, of the group and those in it
+
+
+_VERSIONS = (
+    _Groups(r"^0::/(.*)$", "", "memory.max", "memory.current", "inactive_file"),
+    _Groups(
+        r"^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:/(.*)$",
+        "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
+    ),
+)  # fmt: skip
 
 
 def _left_to_groups() -> Iterator[int]:
-    """Bytes left to each control group (Linux, version 2) that this process is in and that has a limit."""
+    """Bytes left to each control group that this process is in and that has a limit (admin-guide/cgroup-v2.rst and
+    cgroup-v1/memory.rst of Linux)."""
     try:
-        name = re.search(r"^0::/(.*)$", _OWN_GROUP.read_text(), re.MULTILINE)
+        own = _OWN_GROUP.read_text()
     except OSError:
-        name = None
-    group = _GROUPS / (name[1] if name else "")
-    for place in (group, *group.parents):
-        try:
-            limit = int((place / "memory.max").read_text())  # "max" where there is none
-            used = int((place / "memory.current").read_text())
-            cached = re.search(r"^inactive_file (\d+)$", (place / "memory.stat").read_text(), re.MULTILINE)
-        except (OSError, ValueError):
-            continue
-        yield max(0, limit - used + (int(cached[1]) if cached else 0))
+        own = ""
+    for version in _VERSIONS:
+        name = re.search(version.own, own, re.MULTILINE)
+        group = _GROUPS / version.folder / (name[1] if name else "")
+        for place in (group, *group.parents):
+            try:
+                limit = int((place / version.limit).read_text())  # "max", or a huge one, where there is none
+                used = int((place / version.used).read_text())
+                stat = (place / "memory.stat").read_text()
+            except (OSError, ValueError):
+                continue
+            cached = re.search(rf"^{version.cached} (\d+)$", stat, re.MULTILINE)
+            yield max(0, limit - used + (int(cached[1]) if cached else 0))
 
 
 def share_the_cores() -> None:

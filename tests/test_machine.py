@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from nerfkit.machine import level_2_cache
 from nerfkit.models.ngp import config as ngp
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.run import Run
+
+
+def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= machine.cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 8}, raising=False)
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores() == 1
 
 
 def write_caches(folder: Path, *caches: tuple[str, str]) -> Path:
@@ -46,7 +56,7 @@ def test_a_level_of_the_hash_grid_stays_in_it(
 def test_a_gpu_gets_larger_models(monkeypatch: pytest.MonkeyPatch) -> None:
     from nerfkit.models.fields import config as fields
 
-    monkeypatch.setattr(fields, "free_memory", lambda device: {"cpu": 4, "cuda:1": 80}[device] << 30)
+    monkeypatch.setattr(fields, "available_memory", lambda device: {"cpu": 4, "cuda:1": 80}[device] << 30)
     small, large = (ngp.Config(levels=4).for_device(device) for device in ("cpu", "cuda:1"))
     assert (small.memory, large.memory) == (2.0, 40.0)
     for option in ("batch", "log2_size", "finest", "width"):
@@ -69,7 +79,7 @@ def test_a_run_of_a_gpu_goes_on_elsewhere_as_it_began(
     """Also where the options that it began with are given once more."""
     from nerfkit.models.fields import config as fields
 
-    monkeypatch.setattr(fields, "free_memory", lambda device: (80 if device == "cuda" else 4) << 30)
+    monkeypatch.setattr(fields, "available_memory", lambda device: (80 if device == "cuda" else 4) << 30)
     options = models.config_class(model)
     began = TrainConfig(tmp_path, model=model, model_options=options(**own)).for_device("cuda")
     began.save(tmp_path / "config.toml")
@@ -110,3 +120,23 @@ def test_memory_of_a_container_is_what_its_groups_leave(tmp_path: Path, monkeypa
     assert machine.available_memory() == 5 * gib
     limit(job, str(gib), 2 * gib, 0)
     assert machine.available_memory() == 0
+
+
+def test_memory_of_a_container_of_older_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 1 << 30
+    (tmp_path / "meminfo").write_text(f"MemAvailable: {64 * gib >> 10} kB\n")
+    (tmp_path / "own").write_text("12:cpuset:/elsewhere\n11:hugetlb,memory:/slurm/job\n0::/\n")
+    for name, place in {"_MEMORY": "meminfo", "_GROUPS": "groups", "_OWN_GROUP": "own"}.items():
+        monkeypatch.setattr(machine, name, tmp_path / place)
+    job = tmp_path / "groups" / "memory" / "slurm" / "job"
+    job.mkdir(parents=True)
+    for place, most in ((job, 9223372036854771712), (job.parent, 8 * gib)):
+        (place / "memory.limit_in_bytes").write_text(f"{most}\n")
+        (place / "memory.usage_in_bytes").write_text(f"{3 * gib}\n")
+        (place / "memory.stat").write_text(f"inactive_file 5\ntotal_inactive_file {gib}\n")
+    assert machine.available_memory() == 6 * gib
+    (tmp_path / "own").unlink()  # as seen from within some containers: their own group is the uppermost
+    (job.parents[1] / "memory.limit_in_bytes").write_text(f"{2 * gib}\n")
+    (job.parents[1] / "memory.usage_in_bytes").write_text(f"{gib}\n")
+    (job.parents[1] / "memory.stat").write_text("total_inactive_file 0\n")
+    assert machine.available_memory() == gib

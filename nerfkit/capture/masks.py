@@ -14,10 +14,10 @@ import numpy as np
 
 from nerfkit.capture import pixels
 from nerfkit.capture.exif import ORIENTATION
-from nerfkit.capture.threads import threads
 from nerfkit.capture.walk import MASK_FOLDERS, SUBFOLDERS, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
+from nerfkit.threads import threads
 
 if TYPE_CHECKING:
     from PIL.Image import Image

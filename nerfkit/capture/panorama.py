@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from nerfkit.capture import pixels
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
+from nerfkit.machine import cores
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def split(photos: Sequence[Photo], folder: Path, progress: ProgressSink = quiet)
 
     with atomic(folder) as partial:
         partial.mkdir(parents=True)
-        with pixels.large_pictures(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with pixels.large_pictures(), ThreadPoolExecutor(min(4, cores())) as pool:
             for done, _ in enumerate(pool.map(write, photos, flat(photos)), 1):
                 progress("views of panoramas", done, len(photos))
     return views

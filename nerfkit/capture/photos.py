@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from nerfkit.capture import exif, masks, pixels, walk
 from nerfkit.capture.panorama import View
-from nerfkit.capture.threads import threads
 from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, VIDEO_SUFFIXES, Found, shown
 from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.threads import threads
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.data.scene import PhotoView, Scene
+from nerfkit.threads import threads
 
 TOE = 0.055  # an exposure changes an sRGB value s so that s + TOE is multiplied: IEC 61966-2-1, above its linear part
 _GAMMA = 2.4
@@ -32,7 +31,7 @@ def gains(scene: Scene) -> Tensor | None:
         return None
     step = math.ceil(len(scene.points) / _MOST_POINTS)
     points, colors = scene.points[::step], scene.point_colors[::step].float() / 255
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # photos that don't fit the cache are decoded anew
+    with threads() as pool:  # photos that don't fit the cache are decoded anew
         found = list(pool.map(lambda index: _log_gain(scene.views[index], points, colors), scene.train))
     known = torch.stack([one for one in found if one is not None]) if any(one is not None for one in found) else None
     if known is None:

@@ -19,6 +19,7 @@ from nerfkit.data.undistort import maps, pinhole
 from nerfkit.errors import NerfkitError
 
 Photo = tuple[Tensor, Tensor | None]  # [H, W, 3] uint8 RGB, [H, W] uint8 mask
+UNASKED = 1 << 30  # bytes of photos: to decode these over and over costs more than to be short of memory
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -29,8 +30,12 @@ class PhotoCache:
     one that wasn't used for longest thrown out, a walk over all photos in turn would find none of them.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, available: Callable[[], int] | None = None) -> None:
+        """Args: capacity: bytes; available: bytes of memory that are left now. Beyond ``UNASKED`` no photo is kept that
+        would make the cache larger than that: of n runs that fill theirs at the same time each gets 1 / (n + 1), and
+        what others took since the capacity was chosen stays theirs."""
         self.capacity = capacity
+        self._available = available
         self.used = 0
         self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
@@ -42,10 +47,15 @@ class PhotoCache:
         photo = load()  # outside the lock: others decode meanwhile
         size = size_of(photo)
         with self._lock:
-            if key not in self._photos and self.used + size <= self.capacity:
+            if key not in self._photos and self._has_room(self.used + size):
                 self._photos[key] = photo
                 self.used += size
         return photo
+
+    def _has_room(self, used: int) -> bool:
+        if used > self.capacity:
+            return False
+        return used <= UNASKED or self._available is None or used <= self._available()
 
     def __contains__(self, key: str) -> bool:
         return key in self._photos

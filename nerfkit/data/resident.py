@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.data.images import Photo, PhotoCache
-from nerfkit.machine import free_memory
+from nerfkit.machine import available_memory
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import PhotoView
@@ -24,7 +24,7 @@ _SHARE = 4  # of what is free on a GPU goes to photos, in whatever form a model 
 
 def room_for_photos(device: torch.device) -> int:
     """Bytes that what a model keeps of the photos may take on a device."""
-    return free_memory(str(device)) // _SHARE if device.type == "cuda" else _OF_THE_CPU
+    return available_memory(str(device)) // _SHARE if device.type == "cuda" else _OF_THE_CPU
 
 
 class ResidentPhotos:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
-from nerfkit.data.images import Photo, PhotoCache, load_photo
+from nerfkit.data.images import UNASKED, Photo, PhotoCache, load_photo
 from nerfkit.data.normalize import scene_from_world as normalizing_similarity
 from nerfkit.data.points import inliers, random_points
 from nerfkit.data.raw import RawScene, RawView
@@ -30,11 +28,11 @@ from nerfkit.files import write_text
 from nerfkit.machine import available_memory
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.tensor_file import save_tensors
+from nerfkit.threads import threads
 
 FORMAT = "nerfkit-scene"
 VERSION = 1
 LONGEST_SIDE = 1600  # pixels, where the size is left to us
-_LEAST_CACHE = 1 << 30  # bytes: to decode photos over and over costs more than to be short of memory
 
 log = logging.getLogger("nerfkit")
 
@@ -114,7 +112,7 @@ class Scene:
                 A format with its own test views uses those.
             normalize: False keeps the world frame.
             cache_bytes: how many bytes of decoded photos stay in memory; by default a third of what is available,
-                1 GiB at least.
+                1 GiB at least; less of it where others take the memory meanwhile.
 
         Raises:
             NerfkitError: whatever is wrong with the files.
@@ -160,7 +158,7 @@ class Scene:
                 )
                 break
             fitting.append(view)
-        with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        with threads() as pool:
             for done, _ in enumerate(pool.map(PhotoView.image, fitting), 1):
                 progress("photos", done, len(fitting))
 
@@ -230,7 +228,9 @@ class Scene:
 
 
 def _cache(capacity: int | None) -> PhotoCache:
-    return PhotoCache(max(_LEAST_CACHE, available_memory() // 3) if capacity is None else capacity)
+    if capacity is not None:
+        return PhotoCache(capacity)
+    return PhotoCache(max(UNASKED, available_memory() // 3), available_memory)
 
 
 def _looked_at(raw: RawScene, points: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 
 _LONGER_SIDE = 800  # pixels, at least
 _ROWS = 30_000  # places at a time: OpenCV's tables have at most 32767 rows

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from nerfkit import __version__
 from nerfkit.capture.pixels import large_pictures
-from nerfkit.capture.threads import threads
 from nerfkit.files import write_text
 from nerfkit.poses.advice import PhotoFacts, reason
 from nerfkit.poses.report import PoseReport
 from nerfkit.poses.review import facts
 from nerfkit.poses.worker import Tell
+from nerfkit.threads import threads
 from nerfkit.webpage import asset, document, duration, text, tiles
 
 FILE = "poses.html"

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
 from nerfkit.poses.retrieval import Floats
+from nerfkit.threads import threads
 
 FEATURES = 256  # of a photo; with 400, the same pairs come first
 _RATIO, _FARTHEST = 0.8, 0.7  # as COLMAP has them: nearest over second nearest, radians between descriptors

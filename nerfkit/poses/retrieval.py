@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 
 Floats = NDArray[np.float32]
 Counts = NDArray[np.int32]

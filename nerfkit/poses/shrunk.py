@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
+from nerfkit.threads import threads
 
 Size = tuple[int, int]  # width and height
 

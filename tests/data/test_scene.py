@@ -138,6 +138,27 @@ def test_photos_have_a_third_of_the_memory(folder: Path, monkeypatch: pytest.Mon
         assert Scene.load(folder).views[0].cache.capacity == expected
 
 
+def test_runs_at_once_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would have a third of what was available when it began."""
+    monkeypatch.setattr("nerfkit.data.images.UNASKED", 100)
+    memory, photo = 4800, (torch.zeros(4, 4, 3, dtype=torch.uint8), None)
+    caches: list[PhotoCache] = []
+
+    def left() -> int:
+        return memory - sum(cache.used for cache in caches)
+
+    caches += [PhotoCache(memory // 3, left) for _ in range(3)]
+    for number in range(100):
+        for cache in caches:
+            cache.get(str(number), lambda: photo)
+    assert [len(cache) for cache in caches] == [25, 25, 25]  # 1200 bytes each, and as many are left
+    memory = 50
+    late = PhotoCache(1600, left)
+    for number in range(100):
+        late.get(str(number), lambda: photo)
+    assert len(late) == 2  # what is kept without asking
+
+
 def test_a_photo_above_the_cap_is_not_kept() -> None:
     cache = PhotoCache(10)
     photo = torch.zeros(4, 4, 3, dtype=torch.uint8), None

@@ -78,6 +78,25 @@ def test_refining_lowers_the_error(views: Any, photos: list[torch.Tensor]) -> No
     assert fitted.mean() < 0.95 * plain.mean()
 
 
+def test_of_very_many_sightings_a_part_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    views, points = 9, 4000
+    true = random.normal(0, 0.2, (views, 1, 3))
+    true -= true.mean(0)
+    light = random.uniform(0.1, 0.4, (points, 3)) * np.exp(true + random.normal(0, 0.02, (views, points, 3)))
+    weight = np.where(random.random((views, points)) < 0.6, 1, 0).astype(np.float32)
+    survey = exposure.Survey(srgb(light).clip(0, 255).round().astype(np.uint8), weight, weight)
+    gains = exposure.solve_gains(survey)
+    tables = np.stack([exposure.table_of(gain) for gain in gains])
+    belief = exposure.agreement(survey, tables)
+    monkeypatch.setattr(exposure, "_AT_ONCE", views * points // 5 + 1)
+    assert exposure.agreement(survey, tables).tobytes() == belief.tobytes()
+    fewer = exposure.solve_gains(survey)
+    assert not np.array_equal(fewer, gains)
+    for found in (gains, fewer):
+        np.testing.assert_allclose(found, true[:, 0], atol=0.02)
+
+
 def test_exposures_and_white_balance_are_undone(views: Any, photos: list[torch.Tensor]) -> None:
     gains = 0.35 * np.random.default_rng(1).standard_normal((len(views), 3)).astype(np.float32)
     gains -= gains.mean(0)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
 from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
-from nerfkit.mesh.texture import helpers, unwrap
+from nerfkit.mesh.texture import unwrap
 from nerfkit.mesh.texture.flatten import to_scale
 from nerfkit.mesh.texture.helpers import Helpers
 from nerfkit.mesh.texture.regions import regions
@@ -162,6 +163,19 @@ def test_a_texture_too_small_for_its_charts_still_shows_them(bumpy: Mesh) -> Non
     assert np.abs(along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]).sum() / 2 > 0.1
 
 
+def test_tiny_meshes_and_odd_faces() -> None:
+    triangle = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    for faces in ([[0, 1, 2]], [[0, 1, 2], [2, 1, 0], [0, 1, 2]], [[0, 0, 0], [0, 1, 1], [0, 1, 2]]):
+        for scale in (1e-7, 1, 1e7):
+            mesh = Mesh(scale * triangle, np.array(faces, np.int32))
+            made = unwrap.unwrap(mesh, 256)
+            assert made.uvs is not None and np.isfinite(made.uvs).all()
+            assert np.array_equal(made.vertices[made.faces], mesh.vertices[mesh.faces])
+            assert texels_of(made, 256).inside.sum() > 5000
+    with pytest.raises(NerfkitError, match="faces have no area"):
+        unwrap.unwrap(Mesh(triangle * [1, 0, 0], np.array([[0, 1, 2], [0, 2, 1]], np.int32)), 256)
+
+
 def test_a_process_that_ends_is_told_of_and_a_fault_is_one() -> None:
     with Helpers(1) as crowd, pytest.raises(RuntimeError, match="KeyError"):
         crowd.ask("nothing", [()], lambda: None)
@@ -233,5 +247,9 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_cores_are_those_that_may_be_used() -> None:
-    assert 1 <= helpers.cores() <= (os.cpu_count() or 1)
+def test_processes_take_no_module_from_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "queue", "pickle"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    with Helpers(1) as crowd:
+        assert crowd.ask("pack", [_square()], lambda: None)[0][1] > 20

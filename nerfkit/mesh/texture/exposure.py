@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ _HUBER = 0.06  # of the logarithm: beyond, highlights and wrong geometry count l
 # Belief that a photo needs no gain, as a share of what its points say: against drift along chains of photos.
 _PRIOR = 0.03
 _SPREAD = 2.5  # times the usual deviation from the median: there a photo counts half
+_AT_ONCE = 1 << 24  # sightings of points: of more, intermediate results would fill gigabytes
 _LEAST_DEVIATION = 4.0  # of 255: what photos of a matt surface may differ by
 
 
@@ -22,6 +24,10 @@ class Survey:
     color: np.ndarray  # [V, M, 3] uint8, of blurred photos
     weight: np.ndarray  # [V, M] float32; 0 where the photo doesn't see the point
     detail: np.ndarray  # [V, M] float32, how far the photo itself differs there from the blurred one
+
+    def part(self, points: slice) -> Survey:
+        """Of some of the points."""
+        return Survey(self.color[:, points], self.weight[:, points], self.detail[:, points])
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
@@ -43,8 +49,10 @@ def solve_gains(survey: Survey) -> np.ndarray:
 
     With log light l of photo v at point m: minimises ``sum of w rho(l[v, m] - g[v] - r[m])`` over gains g and the
     points' own radiance r, in turn, with Huber's rho by reweighting, and a prior that pulls gains
-    to 0: what only a long chain of photos says of another is not believed.
+    to 0: what only a long chain of photos says of another is not believed. Of very many sightings some points' are
+    looked at, which are spread as all are.
     """
+    survey = survey.part(slice(None, None, math.ceil(max(1, survey.weight.size) / _AT_ONCE)))
     usable = (survey.weight > 0) & ((survey.color > _DARK) & (survey.color < _BRIGHT)).all(2)
     usable &= usable.sum(0) >= 2
     light = np.log(np.maximum(linear(np.arange(256)), 1e-6)).astype(np.float32)[survey.color]  # [V, M, 3]
@@ -88,6 +96,15 @@ def agreement(survey: Survey, tables: np.ndarray) -> np.ndarray:
     Where three photos or more see a point, those count less that differ from the weighted median of all by more than
     is usual among them there: something moved, or the surface is not where the mesh is.
     """
+    views, points = survey.weight.shape
+    belief = np.empty((views, points), np.float32)
+    few = max(1, _AT_ONCE // max(1, views))
+    for part in (slice(start, start + few) for start in range(0, points, few)):
+        belief[:, part] = _agreement(survey.part(part), tables)
+    return belief
+
+
+def _agreement(survey: Survey, tables: np.ndarray) -> np.ndarray:
     views, points = survey.weight.shape
     error = np.zeros((views, points), np.float32)
     for channel in range(3):

@@ -11,7 +11,6 @@ it, neighbours alike, as if held together by a membrane. Noise of the surface go
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +103,9 @@ def follow(mesh: Mesh, before: Mesh, after: Mesh) -> Mesh:
 
 def _thinned(scene: Scene) -> Scene:
     """The scene with at most so many training photos as are looked at, evenly spread."""
-    some = copy.copy(scene)
-    some.train = scene.train[:: max(1, math.ceil(len(scene.train) / _MOST_PHOTOS))]
+    some, photos = copy.copy(scene), len(scene.train)
+    count = min(photos, _MOST_PHOTOS)
+    some.train = [scene.train[number * photos // count] for number in range(count)]  # one more isn't half of them
     return some
 
 

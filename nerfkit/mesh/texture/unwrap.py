@@ -16,17 +16,19 @@ import numpy as np
 
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.geometry import with_vertices
+from nerfkit.machine import cores
+from nerfkit.mesh.geometry import face_crosses, with_vertices
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import components, edges, half_edges
 from nerfkit.mesh.texture import atlas
 from nerfkit.mesh.texture.flatten import to_scale
-from nerfkit.mesh.texture.helpers import Helpers, cores
+from nerfkit.mesh.texture.helpers import Helpers
 from nerfkit.mesh.texture.regions import regions
 from nerfkit.progress import ProgressSink, quiet
 
 VERSION = 2  # of what comes out for a mesh; another one makes it anew
 
+_SLIM = 1e-9  # a face's height over its longest side: less is rounding
 _REGION = 10_000  # faces that are charted together
 _FEW = 2_000  # faces that take less time than beginning a process
 _GAP = 4  # texels around each chart, so 8 between two: smaller copies of the texture mix nothing down to an eighth
@@ -53,12 +55,15 @@ def unwrap(mesh: Mesh, size: int = 2048, progress: ProgressSink = quiet) -> Mesh
         progress: hears of the stage ``unwrap``.
 
     Raises:
-        NerfkitError: a mesh without faces, the ``mesh`` extra is not installed, or memory ran out.
+        NerfkitError: a mesh without faces or of faces without area, the ``mesh`` extra is not installed, or memory
+            ran out.
         KeyboardInterrupt: at once, and no process stays behind.
     """
     require("xatlas")
     if not len(mesh.faces):
         raise NerfkitError("nothing to unwrap: the mesh has no faces")
+    if _slim(mesh):
+        raise NerfkitError("nothing to unwrap: the mesh's faces have no area")
     if len(mesh.faces) <= _FEW:
         return _unwrapped(mesh, size, [np.arange(len(mesh.faces))], _here)
     parts = regions(mesh.vertices, mesh.faces, _REGION)
@@ -132,10 +137,15 @@ def _charted(mesh: Mesh, parts: list[np.ndarray], ask: Ask) -> _Charts:
 def _face_sized(mesh: Mesh) -> np.ndarray:
     """Vertices [V, 3] float64 in units in which the mean area of a face is 1."""
     points = mesh.vertices - mesh.vertices.mean(0, dtype=np.float64)
-    corners = points[mesh.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
-    sized: np.ndarray = points / math.sqrt(max(area / len(mesh.faces), 1e-300))
+    sized: np.ndarray = points / math.sqrt(np.linalg.norm(face_crosses(mesh), axis=1).mean() / 2)
     return sized
+
+
+def _slim(mesh: Mesh) -> bool:
+    """Whether all faces are lines or points: no scale gives them room, and xatlas looks for one without an end."""
+    corners = mesh.vertices.astype(np.float64)[mesh.faces]
+    longest = ((corners - np.roll(corners, 1, axis=1)) ** 2).sum(2).max(1)
+    return bool(np.linalg.norm(face_crosses(mesh), axis=1).sum() <= _SLIM * longest.sum())
 
 
 def _cut_out(points: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from nerfkit.errors import NerfkitError
 from nerfkit.limits import NotNegative, Positive, PositiveShare, Share, Within
-from nerfkit.machine import free_memory
+from nerfkit.machine import available_memory
 from nerfkit.models.options import ModelOptions
 from nerfkit.models.photos import default_exposure, default_masks
 
@@ -70,7 +70,7 @@ class FieldConfig(ModelOptions):
 
     def chosen(self, device: str) -> dict[str, Any]:
         batch = 1 << 18 if device.startswith("cuda") else 1 << 16
-        return {"batch": batch, "memory": round(free_memory(device) / 2**31, 2)}
+        return {"batch": batch, "memory": round(available_memory(device) / 2**31, 2)}
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
         exposure = self.exposure or ("off" if self.appearance else default_exposure(scene))

@@ -16,7 +16,7 @@ from nerfkit.cameras import moved
 from nerfkit.contracts import Cameras, Channel, Rays, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
-from nerfkit.machine import free_memory
+from nerfkit.machine import available_memory
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
@@ -81,7 +81,7 @@ class FieldModel:
         of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
         memory = self.config.memory
         if self.device.type == "cuda":  # a run that began elsewhere knows that device's memory only
-            memory = min(memory, free_memory(str(self.device)) / 2**31)
+            memory = min(memory, available_memory(str(self.device)) / 2**31)
         most = int(memory * 2**30 / of_sample)
         if most < _FEWEST_SAMPLES:
             raise NerfkitError(

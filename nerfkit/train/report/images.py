@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nerfkit.capture.threads import threads
 from nerfkit.files import write_text
+from nerfkit.threads import threads
 from nerfkit.train.metrics import psnr, ssim
 
 Image = NDArray[np.uint8]
@@ -27,8 +27,8 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What is kept of a pair."""
+class Kept:
+    """What is known of a pair, and kept in the folder."""
 
     written: list[int]  # when truth and render were, nanoseconds
     psnr: float
@@ -98,13 +98,13 @@ def legend() -> str:
     return ", ".join(f"rgb({r} {g} {b})" for b, g, r in cv2.applyColorMap(grey, COLORS)[0].tolist())
 
 
-def read(path: Path) -> Image | None:
-    """[H, W, 3] uint8 BGR, None where it can't be read."""
+def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
+    """[H, W, 3] uint8 BGR, or as OpenCV's ``flags`` have it; None where it can't be read."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)  # not cv2.imread: that fails on some systems' odd names
     except OSError:
         return None
-    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image: Any = cv2.imdecode(data, flags) if len(data) else None
     return image
 
 
@@ -128,15 +128,15 @@ def _known(file: Path) -> dict[str, dict[str, Any]]:
     return found if isinstance(found, dict) else {}
 
 
-def _scores(truth: Path, known: dict[str, dict[str, Any]]) -> Scores | None:
+def _scores(truth: Path, known: dict[str, dict[str, Any]]) -> Kept | None:
     written = [_written(truth), _written(_render(truth))]
     before = known.get(_name(truth))
-    if isinstance(before, dict) and before.keys() == Scores.__annotations__.keys() and before["written"] == written:
-        return Scores(**before)
+    if isinstance(before, dict) and before.keys() == Kept.__annotations__.keys() and before["written"] == written:
+        return Kept(**before)
     return _measure(truth, written)
 
 
-def _measure(truth_path: Path, written: list[int]) -> Scores | None:
+def _measure(truth_path: Path, written: list[int]) -> Kept | None:
     truth, render = read(truth_path), read(_render(truth_path))
     if truth is None or render is None or truth.shape != render.shape:
         return None
@@ -146,13 +146,13 @@ def _measure(truth_path: Path, written: list[int]) -> Scores | None:
     a, b = (torch.from_numpy(image).float() / 255 for image in (render, truth))
     height, width = truth.shape[:2]
     similarity = ssim(a, b, shown) if min(height, width) >= 11 else None
-    return Scores(written, min(psnr(a, b, shown), 100.0), similarity, width, height)
+    return Kept(written, min(psnr(a, b, shown), 100.0), similarity, width, height)
 
 
 def _judged(truth: Path) -> torch.Tensor | None:
     """Of a photo's file the pixels [H, W] bool that count: all, or those that aren't transparent."""
-    image: Any = cv2.imdecode(np.fromfile(truth, np.uint8), cv2.IMREAD_UNCHANGED)
-    return torch.from_numpy(image[..., 3] > 0) if image.ndim == 3 and image.shape[2] == 4 else None
+    image = read(truth, cv2.IMREAD_UNCHANGED)
+    return torch.from_numpy(image[..., 3] > 0) if image is not None and image.shape[2:] == (4,) else None
 
 
 def _render(truth: Path) -> Path:
