@@ -89,7 +89,7 @@ def test_a_pycolmap_that_cannot_run_them_says_which_can(tmp_path: Path, still_li
 def test_imported_poses_have_no_use_for_them(tmp_path: Path) -> None:
     done = nerfkit(tmp_path, "poses", "--import", "x.json", "--features", "aliked")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --features: poses of --import are checked")
+    assert done.stderr.startswith("error: --features: is for poses that are found here")
 
 
 def test_other_networks_are_other_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
