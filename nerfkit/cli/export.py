@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from nerfkit.cli.refuse import refuse
 from nerfkit.files import is_page
 from nerfkit.splats.options import PageOptions
 
@@ -189,16 +190,12 @@ def background_of(model: SceneModel) -> Tensor:
 
 
 def _cameras(path: Path, options: Options, kind: str, console: Console) -> dict[str, Any]:
-    from nerfkit.errors import NerfkitError
     from nerfkit.poses.export import export
     from nerfkit.poses.export_source import scene_of
 
-    for option in fields(PageOptions):
-        if getattr(options, option.name) != option.default:
-            name = option.name.replace("_", "-")
-            raise NerfkitError(f"--{name}: is for splats and pages, and --format {kind} writes cameras; leave it out")
-    if options.antialiased:
-        raise NerfkitError(f"--antialiased: is for splats, and --format {kind} writes cameras; leave it out")
+    of_pages = [option.name for option in fields(PageOptions)]
+    refuse(options, of_pages, f"is for splats and pages, and --format {kind} writes cameras")
+    refuse(options, ["antialiased"], f"is for splats, and --format {kind} writes cameras")
     scene = scene_of(path, options.images)
     place = path.resolve()
     out = options.out or place.with_name(f"{place.stem}_{kind}")

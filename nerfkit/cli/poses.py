@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from nerfkit.cli.refuse import refuse
 from nerfkit.poses.options import PoseOptions
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         return _import(options, options.source, console)
     if options.photos is None:
         raise NerfkitError("no photos given; name their folder, or poses to read with --import")
-    _refuse(options, _OF_IMPORT, "is for poses that are read with --import")
+    refuse(options, _OF_IMPORT, "is for poses that are read with --import")
     place = Path(os.path.realpath(options.photos))  # which links in a circle don't stop
     out = options.out or place.with_name(f"{place.name if place.is_dir() else place.stem}_poses")
     settings = PoseOptions(**{field.name: getattr(options, field.name) for field in fields(PoseOptions)})
@@ -65,18 +66,6 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     console.say(f"look at it: {out / 'poses.html'}")
     console.say(f"train on it: nerfkit train {out}")
     return {"out": str(out), **report.to_json()}
-
-
-def _refuse(options: Options, names: Sequence[str], why: str) -> None:
-    """Raises NerfkitError: one of these options was given, which would do nothing."""
-    from nerfkit.errors import NerfkitError
-
-    usual = Options()
-    for name in names:
-        given = getattr(options, name)
-        if given != getattr(usual, name):
-            word = ("no-" if given is False else "") + name.replace("_", "-")
-            raise NerfkitError(f"--{word}: {why}; leave it out")
 
 
 def find(photos: Path, out: Path, settings: PoseOptions, console: Console) -> PoseReport:
@@ -99,7 +88,7 @@ def _import(options: Options, source: Path, console: Console) -> dict[str, Any]:
             f"{options.photos}: --import needs no photos to find poses of; name their folder with --images"
         )
     finding = [field.name for field in fields(PoseOptions) if field.name != "seed"]
-    _refuse(options, finding, "is for poses that are found here, and --import reads those that are there")
+    refuse(options, finding, "is for poses that are found here, and --import reads those that are there")
     place = source.resolve()
     out = options.out or place.with_name(f"{place.stem}_poses")
     report = poses.import_poses(
