@@ -26,7 +26,7 @@ from nerfkit.splats import antialiased, upright
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.ply_header import Element, columns, comments, read_header, said_up
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
-from nerfkit.splats.stream import InFile, Splats, numbered, stream
+from nerfkit.splats.stream import Splats, in_file, numbered, stream
 from nerfkit.splats.upright import Up
 
 __all__ = ["MAX_DEGREE", "REST_DEGREES", "fits", "open_elements", "open_file", "said_up", "write"]
@@ -83,7 +83,7 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
             yield _unpacked(words, chunks, None if stored is None else _bands(stored, rest))
             start += len(packed)
 
-    return InFile(path, REST_DEGREES[rest], vertex.count, decoded, antialiased.by_comments(comments(path)))
+    return in_file(path, REST_DEGREES[rest], vertex.count, decoded, antialiased.by_comments(comments(path)))
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) -> int:

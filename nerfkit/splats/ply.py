@@ -19,7 +19,7 @@ from nerfkit.files import atomic
 from nerfkit.splats import antialiased, compressed_ply, upright
 from nerfkit.splats.compressed_ply import REST_DEGREES
 from nerfkit.splats.ply_header import columns, comments, read_header, said_up
-from nerfkit.splats.stream import InFile, Splats, load, stream
+from nerfkit.splats.stream import Splats, in_file, load, stream
 from nerfkit.splats.upright import Up
 
 __all__ = ["MAX_DEGREE", "open_file", "read", "said_up", "write"]
@@ -68,7 +68,7 @@ def open_file(path: Path) -> Splats:
         lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
     vertex.check(path)
-    return InFile(
+    return in_file(
         path, REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)),
         antialiased.by_comments(comments(path)),
     )  # fmt: skip
