@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.data import exposure
 from nerfkit.data.images import UNASKED, Photo, PhotoCache, load_photo
 from nerfkit.data.normalize import scene_from_world as normalizing_similarity
 from nerfkit.data.points import inliers, random_points
@@ -141,6 +143,11 @@ class Scene:
         if len(points) == 0:
             scene._scatter_points(similarity.points(looked_at))
         return scene
+
+    @functools.cached_property
+    def photo_gains(self) -> Tensor | None:
+        """How much brighter each training photo is than the mean: :func:`nerfkit.data.exposure.gains`, found once."""
+        return exposure.gains(self)
 
     def preload(self, progress: ProgressSink = quiet) -> None:
         """Decodes photos in parallel into the cache, training views first, as many as fit."""

@@ -23,7 +23,7 @@ from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
 from nerfkit.models.fields.depth import Colorless, distance_at, refined
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles
-from nerfkit.models.fields.exposure import RATE, Exposures
+from nerfkit.models.fields.exposure import RATE, RayExposures
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FieldModel:
         self.config, self.scene, self.core, self.device = config, scene, core, device
         self.sampler, self.field = sampler, field
         self.space = sampler.space
-        self.exposures = Exposures(scene, device) if config.exposure == "on" else None
+        self.exposures = RayExposures(scene, device) if config.exposure == "on" else None
         if self.exposures is not None:
             groups = [*groups, {"name": "exposure", "params": [self.exposures.offsets], "rate": RATE}]
         groups = [{"rate": 1.0, **group} for group in groups]

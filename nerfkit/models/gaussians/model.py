@@ -20,7 +20,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density, geometry
 from nerfkit.models.gaussians.config import Config, default_cap
-from nerfkit.models.gaussians.exposure import Exposures
+from nerfkit.models.gaussians.exposure import PictureExposures
 from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
@@ -60,8 +60,9 @@ class Model:
         self.optimizer = FusedAdam(groups, core)
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
-        self.exposures = Exposures(scene, core, config.exposure_lr, self.device) if config.exposure == "on" else None
-        if self.exposures is not None:
+        self.exposures: PictureExposures | None = None
+        if config.exposure == "on":
+            self.exposures = PictureExposures(scene, core, config.exposure_lr, self.device)
             self.optimizers["exposures"] = self.exposures.optimizer
         is_white = scene.has_alpha if config.background in (None, "auto") else config.background != "black"
         self.background = torch.ones(3) if is_white else torch.zeros(3)  # of renders
