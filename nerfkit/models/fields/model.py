@@ -336,14 +336,9 @@ class FieldModel:
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        moments = {}
-        for name, param in self.params.items():
-            state = self.optimizer.state.get(param, {})
-            if state:
-                moments[name] = {"m": state["m"], "v": state["v"], "step": state["step"]}
         return {
             "params": {name: param.detach() for name, param in self.params.items()},
-            "moments": moments,
+            "moments": self.optimizer.moments(self.params),
             "lr": self.optimizer.param_groups[0]["lr"],
             "sampler": self.sampler.state_dict(),
             "queue": self.batches.queue,
@@ -360,15 +355,9 @@ class FieldModel:
                 f"the checkpoint is of a model with other parts ({', '.join(other)}): config.toml is not its own, or "
                 "another version of nerfkit made it; put that config.toml back, or train anew"
             )
-        self.optimizer.state.clear()
         for name, param in self.params.items():
             param.copy_(state["params"][name])
-            if name in state["moments"]:
-                saved = state["moments"][name]
-                self.optimizer.state[param] = {
-                    "step": int(saved["step"]),
-                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
-                }  # fmt: skip
+        self.optimizer.restore(self.params, state["moments"])
         for group in self.optimizer.param_groups:
             group["lr"] = state["lr"] * group["rate"]
         if self.exposures is not None:

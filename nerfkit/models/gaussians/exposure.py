@@ -45,13 +45,14 @@ class PictureExposures(Exposures):
         self.optimizer.param_groups[0]["lr"] = self.lr * _FINAL_LR**progress
 
     def state_dict(self) -> dict[str, Any]:
-        states = [self.optimizer.state.get(parameter, {}) for parameter in self.parameters]
+        moments = self.optimizer.moments(dict(enumerate(self.parameters)))
         zero = torch.zeros_like(self.identity)
+        states = [moments.get(photo, {"m": zero, "v": zero, "step": 0}) for photo in range(len(self.parameters))]
         return {
             "offsets": self.offsets,
-            "m": torch.stack([state.get("m", zero) for state in states]),
-            "v": torch.stack([state.get("v", zero) for state in states]),
-            "steps": [int(state.get("step", 0)) for state in states],
+            "m": torch.stack([state["m"] for state in states]),
+            "v": torch.stack([state["v"] for state in states]),
+            "steps": [int(state["step"]) for state in states],
             "has_begun": self.has_begun,
         }
 
@@ -59,6 +60,6 @@ class PictureExposures(Exposures):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.has_begun = bool(state.get("has_begun", True))
         self.offsets.copy_(state["offsets"])
-        for index, parameter in enumerate(self.parameters):
-            moments = {name: state[name][index].to(self.offsets.device, copy=True) for name in ("m", "v")}
-            self.optimizer.state[parameter] = {"step": int(state["steps"][index]), **moments}
+        parts = zip(state["m"], state["v"], state["steps"])
+        moments = {photo: {"m": m, "v": v, "step": step} for photo, (m, v, step) in enumerate(parts)}
+        self.optimizer.restore(dict(enumerate(self.parameters)), moments)

@@ -295,14 +295,9 @@ class Model:
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        moments: dict[str, Any] = {}
-        for group in self.optimizer.param_groups:
-            state = self.optimizer.state.get(group["params"][0], {})
-            if state:
-                moments[group["name"]] = {"m": state["m"], "v": state["v"], "step": state["step"]}
         return {
             "params": {name: tensor.detach() for name, tensor in self.params.items()},
-            "moments": moments,
+            "moments": self.optimizer.moments(self.params),
             "rates": {group["name"]: group["lr"] for group in self.optimizer.param_groups},
             "stats": vars(self.stats),
             "cap": self.cap,
@@ -313,18 +308,12 @@ class Model:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
             name = group["name"]
             self.params[name] = state["params"][name].to(self.device, copy=True).requires_grad_()
             group["params"] = [self.params[name]]
             group["lr"] = state["rates"][name]
-            if name in state["moments"]:
-                saved = state["moments"][name]
-                self.optimizer.state[self.params[name]] = {
-                    "step": int(saved["step"]),
-                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
-                }  # fmt: skip
+        self.optimizer.restore(self.params, state["moments"])
         self._set_sh_columns()
         self.stats = SplatStats(**{name: tensor.to(self.device, copy=True) for name, tensor in state["stats"].items()})
         self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
