@@ -154,6 +154,6 @@ def test_reports_judge_the_same_pixels(scenes: dict[str, Any], tmp_path: Path) -
 def test_random_backgrounds_go_with_masks_of_both_kinds(scenes: dict[str, Any]) -> None:
     """The photo over one background isn't kept for the next."""
     model = Model.create(Config(cap=600, masks="empty", background="random"), scenes["cut"], choose_core(), CPU)
-    targets = [model._target(0, torch.full((3,), grey), 0)[0].planes for grey in (0.1, 0.8)]
+    targets = [model.targets.of(0, torch.full((3,), grey), 0)[0].planes for grey in (0.1, 0.8)]
     assert (targets[0][:, 0, 0] == 0.1).all() and (targets[1][:, 0, 0] == 0.8).all()
     trained(scenes["passing"], "ignore", background="random")
