@@ -12,7 +12,8 @@ from nerfkit.contracts import Cameras
 from nerfkit.threads import threads
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView, Scene
+    from nerfkit.data.scene import Scene
+    from nerfkit.data.view import PhotoView
 
 TOE = 0.055  # an exposure changes an sRGB value s so that s + TOE is multiplied: IEC 61966-2-1, above its linear part
 _GAMMA = 2.4
