@@ -23,6 +23,14 @@ _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
+def link(file: Path, target: Path) -> None:
+    """Links a file to ``target``, or copies it where links aren't possible."""
+    try:
+        os.link(os.path.realpath(file), target)  # a link to a link would lead nowhere from there
+    except OSError:
+        shutil.copyfile(file, target)
+
+
 @contextmanager
 def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     """Gives a path beside ``path`` to write a file or a folder to, and renames it into place at the end.

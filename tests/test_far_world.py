@@ -12,7 +12,7 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.far_world import Near
 from nerfkit.splats import edit
 from nerfkit.splats.options import SplatOptions
-from nerfkit.splats.stream import InMemory, load
+from nerfkit.splats.stream import load, stream
 from nerfkit.splats.transform import transform
 
 UTM = (500_012.0, 5_400_034.0, 131.0)
@@ -71,7 +71,7 @@ def test_edits_are_those_of_the_world(moves: dict[str, object], place: tuple[flo
     options = replace(options, **moves)
     options.check()
     near, start, made = options.near(given)
-    kept, taken = near.kept(InMemory(transform(scene, start.out_from_scene)))
+    kept, taken = near.kept(stream(transform(scene, start.out_from_scene)))
     found = load(near.moved(kept)).means.double() + made.away
 
     exact = given.points(scene.means.double())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +15,14 @@ from nerfkit.capture import pixels
 from nerfkit.capture.exif import ORIENTATION
 from nerfkit.capture.walk import MASK_FOLDERS, SUBFOLDERS, shown
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import atomic, link
 from nerfkit.threads import threads
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from nerfkit.capture.photos import Photo, UprightFolder
+    from nerfkit.capture.photo import Photo
+    from nerfkit.capture.upright import UprightFolder
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 _INSIDE = 128  # levels; from here on a pixel is part of the scene
@@ -195,7 +195,7 @@ def _write_white(known: dict[tuple[int, int], Path], size: tuple[int, int], targ
     from PIL import Image as images
 
     if size in known:
-        _link(known[size], target)
+        link(known[size], target)
     else:
         _save(images.new("L", size, 255), target)
         known[size] = target
@@ -205,7 +205,7 @@ def _write_for_features(picture: Path, alpha: bool, mask: Path | None, target: P
     from PIL import Image as images
 
     if not alpha and mask is not None:
-        _link(mask, target)
+        link(mask, target)
         return
     with pixels.open_picture(picture.read_bytes()) as image:
         inside = np.asarray(image.convert("RGBA").getchannel("A")) >= _INSIDE
@@ -222,10 +222,3 @@ def _with_parent(file: Path) -> Path:
 
 def _save(image: Image, target: Path) -> None:
     image.save(target, compress_level=1)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -20,7 +20,7 @@ from nerfkit.machine import cores
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.capture.photos import Photo
+    from nerfkit.capture.photo import Photo
 
 MODEL = "EQUIRECTANGULAR"
 _ASPECT_TOLERANCE = 0.01

@@ -37,7 +37,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli import splat_page
     from nerfkit.cli.splat_file import save
     from nerfkit.splats import formats
-    from nerfkit.splats.stream import Joined
+    from nerfkit.splats.stream import joined
     from nerfkit.splats.upright import USUAL
 
     options.check()
@@ -50,7 +50,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     known = options.up or said or (USUAL if all(map(formats.is_upright, sources)) else None)
     up = known or USUAL  # glTF is turned to it, whatever it is
     opened = [formats.open_file(source, up=up) for source in sources]
-    splats = opened[0] if len(opened) == 1 else Joined(opened)
+    splats = opened[0] if len(opened) == 1 else joined(opened)
     told = ", ".join(map(str, sources))
     if not splats.antialiased and any(source.antialiased for source in opened):
         console.warn(

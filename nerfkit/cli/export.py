@@ -77,9 +77,8 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     from nerfkit.cli.splat_file import save
     from nerfkit.errors import NerfkitError
     from nerfkit.splats import edit, formats
-    from nerfkit.splats.blocks import degree_of
     from nerfkit.splats.coverage import plain
-    from nerfkit.splats.stream import Changed, InMemory
+    from nerfkit.splats.stream import changed, stream
     from nerfkit.splats.transform import transform
     from nerfkit.train import report
     from nerfkit.train.run import Run
@@ -103,7 +102,7 @@ def _splats(path: Path, options: Options, console: Console) -> dict[str, Any]:
     def judge(kept: Gaussians) -> Judge:
         return judge_of(model, scene, moved, kept)
 
-    splats = Changed(InMemory(gaussians), lambda g: transform(g, world_from_scene), degree_of(gaussians))
+    splats = changed(stream(gaussians), lambda g: transform(g, world_from_scene))
     result = save(out, splats, options, up_of(scene), judge, console)
     written.tell(out)
     report.refresh(source, [out])

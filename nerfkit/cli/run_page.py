@@ -30,7 +30,7 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     from nerfkit.splats import edit
     from nerfkit.splats.judge import NEAR
     from nerfkit.splats.page import KEYFRAMES, Shown
-    from nerfkit.splats.stream import InMemory, load
+    from nerfkit.splats.stream import load, stream
     from nerfkit.splats.transform import transform
     from nerfkit.train.run import Run
     from nerfkit.views.paths.around import orbit
@@ -45,7 +45,7 @@ def write(path: Path, out: Path, options: Options, title: str, console: Console)
     options, near, _ = options.near(scene.scene_from_world.inverse())
     world = near.out_from_scene if in_world else Similarity.identity()
     moved = edit.similarity(options.rotate, options.translate, options.scale)
-    left, taken = edited(InMemory(transform(gaussians_of(model, path), world)), options, console)
+    left, taken = edited(stream(transform(gaussians_of(model, path), world)), options, console)
     kept = load(left)
     shown_from_scene = world.inverse().compose(moved).compose(world)
     around = orbit(scene, KEYFRAMES)

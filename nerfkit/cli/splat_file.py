@@ -33,13 +33,13 @@ def save(
         judge: the pictures to judge by, in the frame of the Gaussians it is given: those that are left, moved.
     """
     from nerfkit.splats import formats
-    from nerfkit.splats.stream import Watched, load, stream
+    from nerfkit.splats.stream import load, stream, watched
     from nerfkit.splats.upright import USUAL
 
     suffix = formats.check_written(out)
     up = up if formats.is_upright(out) else options.up_after(up)
     if splats.most > _MANY:
-        splats = Watched(splats, console.progress)
+        splats = watched(splats, console.progress)
     kept, taken = edited(splats, options, console)
     limit = options.bytes()
     result: dict[str, Any] = {"format": suffix[1:]}

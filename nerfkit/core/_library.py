@@ -1,8 +1,8 @@
 """Finds, checks and loads the compiled render core, and calls its operators.
 
-``nerfkit.h`` is the only description of the operators: its structs become ctypes structures, and the shape in
-each array's comment is checked at every call, so that no operator ever sees an array of another size, type or
-layout than it was written for. Set ``NERFKIT_DUMP=folder`` to save the inputs of every call before it runs:
+``nerfkit.h``, with what it includes, is the only description of the operators: its structs become ctypes structures,
+and the shape in each array's comment is checked at every call, so that no operator ever sees an array of another size,
+type or layout than it was written for. Set ``NERFKIT_DUMP=folder`` to save the inputs of every call before it runs:
 after a crash the last file there holds the arguments that caused it. ``NERFKIT_ISA=base|avx2|avx512`` takes another
 library than the best one for the CPU, ``NERFKIT_LIBRARY=path`` any file; ``NERFKIT_LIBRARIES=folder`` is where both the
 CPU's and the GPU's are looked for first.
@@ -64,19 +64,25 @@ class _Operator:
     function: Any
 
 
-def header_path() -> Path:
-    """``nerfkit.h``: beside this file when installed, in ``cuda_ext/`` in a checkout."""
-    installed = Path(__file__).with_name("nerfkit.h")
-    return installed if installed.exists() else Path(__file__).parents[2] / "cuda_ext" / "nerfkit.h"
+def _headers() -> Path:
+    """Where ``nerfkit.h`` lies: in ``include/`` beside this file when installed, in ``cuda_ext/`` in a checkout."""
+    installed = Path(__file__).with_name("include")
+    return installed if installed.exists() else Path(__file__).parents[2] / "cuda_ext"
+
+
+def header_text() -> str:
+    """``nerfkit.h`` and, below it, the headers of ``operators/`` that it includes."""
+    text = (_headers() / "nerfkit.h").read_text()
+    included = re.findall(r'^#include "(operators/\w+\.h)"$', text, re.MULTILINE)
+    return "\n".join([text, *((_headers() / name).read_text() for name in included)])
 
 
 @functools.cache
 def constants() -> dict[str, float]:
     """The constants of ``math/constants.h``, by name without the prefix: ``constants()["ALPHA_MIN"]``."""
-    folder = header_path().parent
-    path = next(p for p in (folder / "math" / "constants.h", folder / "constants.h") if p.exists())
+    header = (_headers() / "math" / "constants.h").read_text()
     found: dict[str, float] = {}
-    for name, text in re.findall(r"#define NK_(\w+) +([^/\n]+(?:/ [\d.]+f\))?)", path.read_text()):
+    for name, text in re.findall(r"#define NK_(\w+) +([^/\n]+(?:/ [\d.]+f\))?)", header):
         numerator, _, denominator = text.replace("f", "").strip("() ").partition("/")
         found[name] = float(numerator) / float(denominator) if denominator else float(numerator)
     return found
@@ -140,7 +146,7 @@ class Library:
     def __init__(self, path: Path, isa: str, reason: str):
         self.path, self.isa, self.reason = path, isa, reason
         self.device_type = "cuda" if isa == "cuda" else "cpu"
-        text = header_path().read_text()
+        text = header_text()
         self._dll = ctypes.CDLL(str(path))  # after `import torch`: both use torch's OpenMP runtime
         self._dll.nk_error.restype = ctypes.c_char_p
         self._dll.nk_params_size.restype = self._dll.nk_scratch_needed.restype = ctypes.c_int64

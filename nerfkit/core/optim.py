@@ -59,6 +59,19 @@ class FusedAdam(torch.optim.Optimizer):
                 )
         self.drawn = None
 
+    def moments(self, params: Mapping[Any, Tensor]) -> dict[Any, dict[str, Any]]:
+        """``m``, ``v`` and ``step`` of the parameters that had a step, by their names: what a checkpoint keeps."""
+        had_steps = {name: self.state[param] for name, param in params.items() if self.state.get(param)}
+        return {name: {part: state[part] for part in ("m", "v", "step")} for name, state in had_steps.items()}
+
+    def restore(self, params: Mapping[Any, Tensor], moments: Mapping[Any, Mapping[str, Any]]) -> None:
+        """Goes on from :meth:`moments`, of parameters that may lie elsewhere now."""
+        self.state.clear()
+        for name, param in params.items():
+            if name in moments:
+                saved = {part: moments[name][part].to(param.device, copy=True) for part in ("m", "v")}
+                self.state[param] = {"step": int(moments[name]["step"]), **saved}
+
     def replace(self, param: Tensor, new: Tensor, update: Callable[[Tensor], Tensor]) -> None:
         """Puts ``new`` in place of ``param`` and carries its moments over through ``update``."""
         state: Mapping[str, Any] = self.state.pop(param, {})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
-from nerfkit.data.scene import PhotoView, Scene
 from nerfkit.threads import threads
+
+if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
+    from nerfkit.data.view import PhotoView
 
 TOE = 0.055  # an exposure changes an sRGB value s so that s + TOE is multiplied: IEC 61966-2-1, above its linear part
 _GAMMA = 2.4
@@ -24,6 +28,7 @@ def gains(scene: Scene) -> Tensor | None:
 
     By the scene's sparse points, whose colours are those of all photos that show them: the median over the points
     that project into a photo. Some of these are hidden there, which a median bears. A photo with too few has 1.
+    It looks into every photo: ``Scene.photo_gains`` has it for whoever asks again.
     """
     if scene.points_are_random or len(scene.points) < _FEWEST or not scene.train:
         return None

@@ -16,7 +16,7 @@ from nerfkit.data.images import Photo, PhotoCache
 from nerfkit.machine import available_memory
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView
+    from nerfkit.data.view import PhotoView
 
 _OF_THE_CPU = 1 << 30
 _SHARE = 4  # of what is free on a GPU goes to photos, in whatever form a model keeps them

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
-from nerfkit.data.images import UNASKED, Photo, PhotoCache, load_photo
+from nerfkit.data import exposure
+from nerfkit.data.images import UNASKED, PhotoCache
 from nerfkit.data.normalize import scene_from_world as normalizing_similarity
 from nerfkit.data.points import inliers, random_points
 from nerfkit.data.raw import RawScene, RawView
@@ -23,6 +24,7 @@ from nerfkit.data.readers import read
 from nerfkit.data.similarity import Similarity
 from nerfkit.data.split import split
 from nerfkit.data.undistort import pinhole
+from nerfkit.data.view import PhotoView
 from nerfkit.errors import NerfkitError
 from nerfkit.files import write_text
 from nerfkit.machine import available_memory
@@ -35,36 +37,6 @@ VERSION = 1
 LONGEST_SIDE = 1600  # pixels, where the size is left to us
 
 log = logging.getLogger("nerfkit")
-
-
-@dataclass(eq=False)
-class PhotoView:
-    """One photo, undistorted and at the scene's size once it is asked for (:class:`nerfkit.contracts.View`)."""
-
-    name: str
-    camera: Cameras  # C = 1, pinhole, scene frame, float32
-    path: Path
-    source: Cameras  # C = 1, the whole photo's camera with its distortion, float64; its pose is in the world frame
-    cache: PhotoCache = field(repr=False)
-    mask_path: Path | None = None
-    has_alpha: bool = False
-    bounds: tuple[float, float] | None = None  # nearest and farthest depth it shows, scene units; None: not known
-
-    def image(self) -> Tensor:
-        """[H, W, 3] uint8 sRGB; decoded at first use. Shared with the cache: don't write into it."""
-        return self._photo()[0]
-
-    @property
-    def has_mask(self) -> bool:
-        """Whether :meth:`mask` gives one, without decoding the photo."""
-        return self.has_alpha or self.mask_path is not None
-
-    def mask(self) -> Tensor | None:
-        """[H, W] uint8, 255 = part of the scene: the alpha channel or the mask file; None without either."""
-        return self._photo()[1] if self.has_mask else None
-
-    def _photo(self) -> Photo:
-        return self.cache.get(self.name, lambda: load_photo(self.path, self.source, self.camera, self.mask_path))
 
 
 @dataclass(eq=False)
@@ -142,6 +114,11 @@ class Scene:
             scene._scatter_points(similarity.points(looked_at))
         return scene
 
+    @functools.cached_property
+    def photo_gains(self) -> Tensor | None:
+        """How much brighter each training photo is than the mean: :func:`nerfkit.data.exposure.gains`, found once."""
+        return exposure.gains(self)
+
     def preload(self, progress: ProgressSink = quiet) -> None:
         """Decodes photos in parallel into the cache, training views first, as many as fit."""
         order = [*self.train, *self.held_out]
@@ -185,7 +162,7 @@ class Scene:
             stored = _read_points(file.with_name("points.safetensors"))
             return cls(
                 data["name"],
-                [_view_from_json(view, file.parent.resolve(), cache) for view in data["views"]],
+                [PhotoView.from_json(view, file.parent.resolve(), cache) for view in data["views"]],
                 stored["points"],
                 stored["colors"],
                 Similarity.from_json(data["scene_from_world"]),
@@ -223,7 +200,7 @@ class Scene:
             "held_out": self.held_out,
             "has_alpha": self.has_alpha,
             "points_are_random": self.points_are_random,
-            "views": [_view_to_json(view, folder) for view in self.views],
+            "views": [view.to_json(folder) for view in self.views],
         }
 
 
@@ -297,62 +274,3 @@ def _read_json(file: Path) -> dict[str, Any]:
             "use the nerfkit that wrote it"
         )
     return data
-
-
-def _view_to_json(view: PhotoView, folder: Path) -> dict[str, Any]:
-    def place(path: Path | None) -> str | None:
-        if path is None:
-            return None
-        path = path.resolve()  # below the scene's folder: relative, so that both can move together
-        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-
-    return {
-        "name": view.name,
-        "path": place(view.path),
-        "mask_path": place(view.mask_path),
-        "has_alpha": view.has_alpha,
-        "bounds": view.bounds,
-        "camera": _camera_to_json(view.camera),
-        "source": _camera_to_json(view.source),
-    }
-
-
-def _view_from_json(data: dict[str, Any], folder: Path, cache: PhotoCache) -> PhotoView:
-    mask_path = folder / data["mask_path"] if data["mask_path"] else None
-    bounds = data.get("bounds")  # files of the first scenes have none
-    return PhotoView(
-        data["name"],
-        _camera_from_json(data["camera"], torch.float32),
-        folder / data["path"],
-        _camera_from_json(data["source"], torch.float64),
-        cache,
-        mask_path,
-        data["has_alpha"],
-        None if bounds is None else (float(bounds[0]), float(bounds[1])),
-    )
-
-
-def _camera_to_json(camera: Cameras) -> dict[str, Any]:
-    def numbers(values: Tensor) -> Sequence[Any]:
-        return values[0].double().tolist()  # exact: json prints doubles so that they read back equal
-
-    return {
-        "model": camera.model,
-        "width": camera.width,
-        "height": camera.height,
-        "intrinsics": numbers(camera.intrinsics),
-        "distortion": None if camera.distortion is None else numbers(camera.distortion),
-        "world_from_cam": numbers(camera.world_from_cam),
-    }
-
-
-def _camera_from_json(data: dict[str, Any], dtype: torch.dtype) -> Cameras:
-    distortion = None if data["distortion"] is None else torch.tensor([data["distortion"]], dtype=dtype)
-    return Cameras(
-        torch.tensor([data["world_from_cam"]], dtype=dtype),
-        torch.tensor([data["intrinsics"]], dtype=dtype),
-        data["width"],
-        data["height"],
-        data["model"],
-        distortion,
-    )

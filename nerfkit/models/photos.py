@@ -17,7 +17,7 @@ def default_exposure(scene: Scene) -> Literal["on", "off"]:
     """Whether the photos differ so much that one brightness for all would leave floaters and haze."""
     from nerfkit.data import exposure
 
-    gains = exposure.gains(scene)
+    gains = scene.photo_gains
     stops = 0.0 if gains is None else exposure.stops(gains)
     if stops <= _DIFFERENT:
         return "off"

@@ -19,7 +19,7 @@ from nerfkit.files import atomic
 from nerfkit.splats.blocks import blocks
 from nerfkit.splats.order import ranks
 from nerfkit.splats.ply_header import read_rows
-from nerfkit.splats.stream import InFile, Splats, gather, numbered, stream
+from nerfkit.splats.stream import Splats, gather, in_file, numbered, stream
 
 MAX_DEGREE = 0
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
@@ -33,7 +33,7 @@ def open_file(path: Path) -> Splats:
     if size % _ROW.itemsize:
         raise NerfkitError(f"{path}: is no .splat file, or truncated: its {size:,} bytes are no multiple of 32")
     count = size // _ROW.itemsize
-    return InFile(path, 0, count, lambda: _decoded(path, count))
+    return in_file(path, 0, count, lambda: _decoded(path, count))
 
 
 def _decoded(path: Path, count: int) -> Iterator[Gaussians]:

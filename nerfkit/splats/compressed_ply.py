@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,12 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import antialiased, upright
 from nerfkit.splats.order import morton_ranks
-from nerfkit.splats.ply_header import Element, columns, comments, read_header, said_up
+from nerfkit.splats.ply_header import Element, Header, columns, read_header, said_up
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
-from nerfkit.splats.stream import InFile, Splats, numbered, stream
+from nerfkit.splats.stream import Splats, in_file, numbered, stream
 from nerfkit.splats.upright import Up
 
-__all__ = ["MAX_DEGREE", "REST_DEGREES", "fits", "open_elements", "open_file", "said_up", "write"]
+__all__ = ["MAX_DEGREE", "REST_DEGREES", "fits", "open_file", "open_rows", "said_up", "write"]
 
 MAX_DEGREE = 3
 CHUNK = 256
@@ -42,26 +42,27 @@ _LOG_SCALES = (-20.0, 20.0)
 _SMALLEST_SPAN = 1e-30  # of a chunk: where all values are the same, it is the lowest
 
 
-def fits(elements: Mapping[str, Element]) -> bool:
+def fits(header: Header) -> bool:
     """Whether the elements are those of a compressed PLY."""
+    elements = header.elements
     return "chunk" in elements and "vertex" in elements and "packed_position" in elements["vertex"].names
 
 
 def open_file(path: Path) -> Splats:
     """Raises NerfkitError: no compressed PLY, or a damaged one."""
-    elements = read_header(path)
-    if not fits(elements):
+    header = read_header(path)
+    if not fits(header):
         raise NerfkitError(f"{path}: is no compressed PLY: it has no chunks")
-    return open_elements(path, elements)
+    return open_rows(path, header)
 
 
-def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
+def open_rows(path: Path, header: Header) -> Splats:
     """The rows that the header tells of.
 
     Raises:
         NerfkitError: parts are missing or the file is truncated.
     """
-    chunk, vertex, sh = elements["chunk"], elements["vertex"], elements.get("sh")
+    chunk, vertex, sh = header.elements["chunk"], header.elements["vertex"], header.elements.get("sh")
     rest = 0 if sh is None else len(sh.names)
     _check(path, chunk, vertex, sh, rest)
     for element in (chunk, vertex, sh) if sh is not None and rest else (chunk, vertex):
@@ -83,7 +84,7 @@ def open_elements(path: Path, elements: Mapping[str, Element]) -> Splats:
             yield _unpacked(words, chunks, None if stored is None else _bands(stored, rest))
             start += len(packed)
 
-    return InFile(path, REST_DEGREES[rest], vertex.count, decoded, antialiased.by_comments(comments(path)))
+    return in_file(path, REST_DEGREES[rest], vertex.count, decoded, antialiased.by_comments(header.comments))
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, up: Up | None = None) -> int:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nerfkit.contracts import Gaussians
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
 from nerfkit.splats.blocks import blocks
-from nerfkit.splats.stream import Picked, Splats, gather
+from nerfkit.splats.stream import Splats, gather, picked
 
 FAINTEST = 1 / 255  # opacity below which no 8-bit picture shows a Gaussian
 _NEIGHBORS = 4
@@ -21,20 +22,26 @@ _HUGE = 0.5  # of the scene's radius: standard deviation along the longest axis
 _MIDDLE = 0.9  # of the Gaussians tell how large the scene is
 
 
-def crop_box(splats: Splats, corners: Sequence[float]) -> Picked:
-    """Those whose centres lie within the box of two corners, ``x0 y0 z0 x1 y1 z1`` in any order."""
+def crop_box(splats: Splats, corners: Sequence[float]) -> tuple[Splats, int]:
+    """Those whose centres lie within the box of two corners, ``x0 y0 z0 x1 y1 z1`` in any order; how many do not."""
     ends = torch.tensor(corners, dtype=torch.float64).reshape(2, 3)
     low, high = ends.amin(0), ends.amax(0)
-    return Picked(splats, gather(splats, lambda g: ((g.means >= low) & (g.means <= high)).all(1)))
+    return _cropped(splats, lambda g: ((g.means >= low) & (g.means <= high)).all(1))
 
 
-def crop_sphere(splats: Splats, sphere: Sequence[float]) -> Picked:
-    """Those whose centres lie within the sphere ``x y z radius``."""
+def crop_sphere(splats: Splats, sphere: Sequence[float]) -> tuple[Splats, int]:
+    """Those whose centres lie within the sphere ``x y z radius``; how many do not."""
     center = torch.tensor(sphere[:3], dtype=torch.float64)
-    return Picked(splats, gather(splats, lambda g: (g.means - center).norm(dim=1) <= sphere[3]))
+    return _cropped(splats, lambda g: (g.means - center).norm(dim=1) <= sphere[3])
 
 
-def clean(splats: Splats) -> tuple[Picked, dict[str, int]]:
+def _cropped(splats: Splats, within: Callable[[Gaussians], Tensor]) -> tuple[Splats, int]:
+    mask = gather(splats, within)
+    kept = picked(splats, mask)
+    return kept, len(mask) - kept.most
+
+
+def clean(splats: Splats) -> tuple[Splats, dict[str, int]]:
     """Leaves out floaters; gives what is left, and how many were ``transparent``, ``huge`` and ``isolated``.
 
     Transparent: of an opacity that no 8-bit picture shows. Huge: a standard deviation above half of the radius of
@@ -49,7 +56,7 @@ def clean(splats: Splats) -> tuple[Picked, dict[str, int]]:
     isolated = torch.zeros_like(kept)
     isolated[kept] = _isolated(means[kept], sizes[kept])
     counts = {"transparent": transparent, "huge": huge, "isolated": isolated}
-    return Picked(splats, kept & ~isolated), {name: int(rows.sum()) for name, rows in counts.items()}
+    return picked(splats, kept & ~isolated), {name: int(rows.sum()) for name, rows in counts.items()}
 
 
 def _radius(means: Tensor) -> float:

@@ -17,7 +17,7 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.files import check_place, is_page
 from nerfkit.splats import upright
-from nerfkit.splats.stream import Changed, Splats, load, stream
+from nerfkit.splats.stream import Splats, changed, load, stream
 from nerfkit.splats.upright import USUAL, Up
 
 log = logging.getLogger("nerfkit")
@@ -178,7 +178,7 @@ def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
 
 def of_degree(splats: Splats, degree: int) -> Splats:
     """A stream without the SH bands above a degree."""
-    return Changed(splats, lambda g: with_degree(g, degree), min(degree, splats.degree))
+    return changed(splats, lambda g: with_degree(g, degree), degree=min(degree, splats.degree))
 
 
 def _module(suffix: str) -> Any:
@@ -189,4 +189,4 @@ def _turned(splats: Splats, up: Up, *, back: bool) -> Splats:
     from nerfkit.splats.transform import transform
 
     turned = upright.turn(up).inverse() if back else upright.turn(up)
-    return Changed(splats, lambda g: transform(g, turned), splats.degree)
+    return changed(splats, lambda g: transform(g, turned))

@@ -25,7 +25,7 @@ from nerfkit.gltf.accessors import ARRAY_BUFFER, Accessor, Layout, accessor
 from nerfkit.gltf.container import Gltf, damaged, glb_head, natural, read_gltf
 from nerfkit.gltf.nodes import placed_nodes
 from nerfkit.splats.blocks import blocks, check_count
-from nerfkit.splats.stream import InFile, Joined, Splats, numbered, stream
+from nerfkit.splats.stream import Splats, in_file, joined, numbered, stream
 from nerfkit.splats.transform import transform
 
 log = logging.getLogger("nerfkit")
@@ -69,7 +69,7 @@ def _all(gltf: Gltf) -> Splats:
             found.append(_primitive(gltf, primitive, document_from_mesh))
     if not found:
         raise NerfkitError(f"{path}: has no Gaussian splats (no primitive with {EXTENSION})")
-    return found[0] if len(found) == 1 else Joined(found)
+    return found[0] if len(found) == 1 else joined(found)
 
 
 def _splat_primitives(mesh: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ def _primitive(gltf: Gltf, primitive: dict[str, Any], document_from_mesh: Simila
             stored = Gaussians(means, quats[:, [3, 0, 1, 2]], scales, opacities[:, 0], torch.stack(sh, 1))
             yield stored if at_home else transform(stored, document_from_mesh)
 
-    return InFile(gltf.path, degree, count, decoded)
+    return in_file(gltf.path, degree, count, decoded)
 
 
 def _accessor(gltf: Gltf, index: int, count: int, width: int) -> Accessor:

@@ -24,7 +24,7 @@ from nerfkit.contracts import Gaussians
 from nerfkit.errors import NerfkitError
 from nerfkit.splats.blocks import blocks, check_count, check_size
 from nerfkit.splats.ply_header import read_rows
-from nerfkit.splats.stream import InFile, Splats
+from nerfkit.splats.stream import Splats, in_file
 
 MAX_DEGREE = 3
 _HEADER, _SECTION_HEADER = 4096, 1024
@@ -72,7 +72,7 @@ def open_file(path: Path) -> Splats:
             for section in sections:
                 yield from _decoded(path, file, section, level, span, degree)
 
-    return InFile(path, degree, count, decoded)
+    return in_file(path, degree, count, decoded)
 
 
 def _sections(path: Path, file: BinaryIO, room: int, used: int, level: int, size: int) -> list[_Section]:

@@ -113,8 +113,8 @@ class SplatOptions:
         kept, taken = splats, dict[str, int]()
         for option, crop in ((self.crop_box, edit.crop_box), (self.crop_sphere, edit.crop_sphere)):
             if option is not None:
-                kept = crop(kept, option)
-                taken["cropped"] = taken.get("cropped", 0) + len(kept.mask) - kept.most
+                kept, outside = crop(kept, option)
+                taken["cropped"] = taken.get("cropped", 0) + outside
         if self.clean and kept.most:
             kept, floaters = edit.clean(kept)
             taken |= floaters
@@ -128,7 +128,7 @@ class SplatOptions:
         if not self.moves():
             return splats
         from nerfkit.splats import edit
-        from nerfkit.splats.stream import Changed, sound
+        from nerfkit.splats.stream import changed, sound
         from nerfkit.splats.transform import transform
 
         b_from_a = edit.similarity(self.rotate, self.translate, self.scale)
@@ -142,7 +142,7 @@ class SplatOptions:
                 )
             return moved
 
-        return Changed(splats, move, splats.degree)
+        return changed(splats, move)
 
 
 def _less(point: Sequence[float], offset: Tensor) -> tuple[float, float, float]:

@@ -18,8 +18,8 @@ from nerfkit.errors import NerfkitError
 from nerfkit.files import atomic
 from nerfkit.splats import antialiased, compressed_ply, upright
 from nerfkit.splats.compressed_ply import REST_DEGREES
-from nerfkit.splats.ply_header import columns, comments, read_header, said_up
-from nerfkit.splats.stream import InFile, Splats, load, stream
+from nerfkit.splats.ply_header import columns, read_header, said_up
+from nerfkit.splats.stream import Splats, in_file, load, stream
 from nerfkit.splats.upright import Up
 
 __all__ = ["MAX_DEGREE", "open_file", "read", "said_up", "write"]
@@ -55,12 +55,12 @@ def open_file(path: Path) -> Splats:
     Raises:
         NerfkitError: no splat PLY, or a truncated one.
     """
-    elements = read_header(path)
-    if compressed_ply.fits(elements):
-        return compressed_ply.open_elements(path, elements)
-    if "vertex" not in elements:
+    header = read_header(path)
+    if compressed_ply.fits(header):
+        return compressed_ply.open_rows(path, header)
+    if "vertex" not in header.elements:
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it has no vertices")
-    vertex = elements["vertex"]
+    vertex = header.elements["vertex"]
     available = set(vertex.names)
     rest = sum(name.startswith("f_rest_") for name in available)
     missing = [name for name in _field_names(1 + rest // 3, normals=False) if name not in available]
@@ -68,9 +68,9 @@ def open_file(path: Path) -> Splats:
         lack = ", ".join(missing[:4]) if missing else f"9, 24 or 45 f_rest_* properties (it has {rest})"
         raise NerfkitError(f"{path}: is no PLY of Gaussian splats: it lacks {lack}")
     vertex.check(path)
-    return InFile(
+    return in_file(
         path, REST_DEGREES[rest], vertex.count, lambda: (_decoded(t, rest) for t in vertex.rows(path)),
-        antialiased.by_comments(comments(path)),
+        antialiased.by_comments(header.comments),
     )  # fmt: skip
 
 

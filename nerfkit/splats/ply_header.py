@@ -78,8 +78,16 @@ class Element:
                 raise NerfkitError(f"{path}: damaged: no row of {self.name} ({str(error)[:100]})") from None
 
 
-def read_header(path: Path) -> dict[str, Element]:
-    """The elements by name, in the file's order.
+@dataclass(frozen=True)
+class Header:
+    """What a file has, and what it says beside that."""
+
+    elements: dict[str, Element]  # by name, in the file's order
+    comments: list[str]  # without the word
+
+
+def read_header(path: Path) -> Header:
+    """The header of a PLY.
 
     Raises:
         NerfkitError: no PLY, or a damaged header.
@@ -101,18 +109,12 @@ def read_header(path: Path) -> dict[str, Element]:
             start = None if start is None else start + count
         else:
             start = None if start is None or dtype is None else start + count * dtype.itemsize
-    return elements
-
-
-def comments(path: Path) -> list[str]:
-    """The comments of the header, without the word. Raises NerfkitError: no PLY."""
-    lines = [line.partition("comment ") for line in _text(path)[0].splitlines()]
-    return [said.strip() for before, _, said in lines if not before]
+    return Header(elements, _comments(text))
 
 
 def said_up(path: Path) -> Up | None:
-    """Which axis is up by a comment of the header; None: it doesn't say it. Raises NerfkitError: no PLY."""
-    return upright.of_comments(comments(path))
+    """Which axis is up by a comment of the header; None: it doesn't say it. Raises NerfkitError: as `read_header`."""
+    return upright.of_comments(read_header(path).comments)
 
 
 def read_rows(path: Path, file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:
@@ -137,6 +139,11 @@ def _text(path: Path) -> tuple[str, int]:
     if not begin.startswith(b"ply") or end < 0 or newline < 0:
         raise NerfkitError(f"{path}: is no PLY file")
     return begin[:end].decode("ascii", "replace"), newline + 1
+
+
+def _comments(text: str) -> list[str]:
+    lines = [line.partition("comment ") for line in text.splitlines()]
+    return [said.strip() for before, _, said in lines if not before]
 
 
 def _sections(path: Path, lines: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:

@@ -32,7 +32,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.splats import antialiased, upright
 from nerfkit.splats.blocks import SLACK, blocks, check_count
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three
-from nerfkit.splats.stream import InFile, Splats
+from nerfkit.splats.stream import Splats, in_file
 from nerfkit.splats.upright import Up
 
 META = "meta.json"
@@ -177,7 +177,7 @@ class _Reader:
                 )
 
         degree = 0 if bands is None else bands.degree
-        return InFile(self.path, degree, count, decoded, antialiased.by_meta(entries))
+        return in_file(self.path, degree, count, decoded, antialiased.by_meta(entries))
 
     def meta(self) -> dict[str, Any]:
         """What meta.json holds. Raises NerfkitError: it is missing, or damaged."""

@@ -31,7 +31,7 @@ from nerfkit.files import atomic
 from nerfkit.splats.blocks import blocks, check_count, check_size
 from nerfkit.splats.order import morton_ranks
 from nerfkit.splats.rotations import HALF_SQRT_2, from_smallest_three, smallest_three
-from nerfkit.splats.stream import InFile, Splats, numbered, stream
+from nerfkit.splats.stream import Splats, in_file, numbered, stream
 
 log = logging.getLogger("nerfkit")
 
@@ -104,7 +104,7 @@ def open_file(path: Path) -> Splats:
                 sh=sh,
             )
 
-    return InFile(path, degree, content.count, decoded, content.antialiased)
+    return in_file(path, degree, content.count, decoded, content.antialiased)
 
 
 def write(path: Path, gaussians: Gaussians | Splats, *, version: int = 3, sh_bits: tuple[int, int] = SH_BITS) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,192 +25,116 @@ log = logging.getLogger("nerfkit")
 _SMALLEST_SCALE = 1e-20  # so that scales stay above zero in float32
 
 
-class Splats(Protocol):
-    """Gaussians in blocks of one to :data:`nerfkit.splats.blocks.BLOCK`."""
-
-    @property
-    def degree(self) -> int:
-        """The SH degree of all of them."""
-
-    @property
-    def most(self) -> int:
-        """How many there are at most: a file may hold some that cannot be drawn, which are left out on the way."""
-
-    @property
-    def antialiased(self) -> bool:
-        """Whether all of them are (see :class:`nerfkit.contracts.Gaussians`)."""
-
-    def blocks(self) -> Iterator[Gaussians]:
-        """All of them, from the first on. Raises NerfkitError: the file that they come from is damaged."""
-
-
 @dataclass(frozen=True, eq=False)
-class InMemory:
-    """Gaussians that are there."""
+class Splats:
+    """Gaussians in blocks of one to :data:`nerfkit.splats.blocks.BLOCK`, and what is known before any is read.
 
-    gaussians: Gaussians
+    ``blocks`` gives all of them, from the first on. It raises NerfkitError: the file that they come from is damaged.
+    """
 
-    @property
-    def degree(self) -> int:
-        return degree_of(self.gaussians)
+    blocks: Callable[[], Iterator[Gaussians]]
+    degree: int  # the SH degree of all of them
+    most: int  # how many at most: a file may hold some that cannot be drawn, which are left out on the way
+    antialiased: bool = False  # whether all of them are (see contracts.Gaussians)
+    whole: Gaussians | None = None  # all of them, where they are in memory
 
-    @property
-    def most(self) -> int:
-        return len(self.gaussians)
-
-    @property
-    def antialiased(self) -> bool:
-        return self.gaussians.antialiased
-
-    def blocks(self) -> Iterator[Gaussians]:
-        for rows in blocks(len(self.gaussians)):
-            yield select(self.gaussians, rows)
+    def giving(self, blocks: Callable[[], Iterator[Gaussians]], **changed: Any) -> Splats:
+        """Other blocks made of these: what is known stays as it is, but for what is given."""
+        return replace(self, blocks=blocks, whole=None, **changed)
 
 
-@dataclass(eq=False)
-class InFile:
-    """Those of a file, without what cannot be drawn: not finite, or without an orientation. It is told once."""
+def stream(splats: Splats | Gaussians) -> Splats:
+    """Gaussians that are there, or what is a stream already."""
+    if isinstance(splats, Splats):
+        return splats
+    g = splats
+    return Splats(lambda: (select(g, rows) for rows in blocks(len(g))), degree_of(g), len(g), g.antialiased, g)
 
-    path: Path
-    degree: int
-    most: int
-    decoded: Callable[[], Iterator[Gaussians]]  # all rows of the file, as stored
-    antialiased: bool = False  # by the file's word
-    _told: bool = False
 
-    def blocks(self) -> Iterator[Gaussians]:
+def in_file(
+    path: Path, degree: int, most: int, decoded: Callable[[], Iterator[Gaussians]], antialiased: bool = False
+) -> Splats:
+    """Those of a file, without what cannot be drawn: not finite, or without an orientation. It is told once.
+
+    Args:
+        decoded: gives all rows of the file, as stored.
+        antialiased: by the file's word.
+    """
+    told = False
+
+    def drawable() -> Iterator[Gaussians]:
+        nonlocal told
         bad = 0
         try:
-            for block in self.decoded():
+            for block in decoded():
                 block.scales.clamp_min_(_SMALLEST_SCALE)
                 block.opacities.clamp_(0, 1)  # of glTF, which could have others; what is no number stays none
                 good = sound(block)
                 lost = len(block) - int(good.sum())
                 bad += lost
                 if lost < len(block):
-                    yield replace(select(block, good) if lost else block, antialiased=self.antialiased)
+                    yield replace(select(block, good) if lost else block, antialiased=antialiased)
         except OSError as error:
-            raise NerfkitError(f"{self.path}: cannot be read ({error.strerror or error})") from None
-        if bad and bad == self.most:
-            raise NerfkitError(f"{self.path}: none of its {bad:,} Gaussians has finite values; it is damaged")
-        if bad and not self._told:
-            self._told = True
-            told = "%s: %d of %d Gaussians have values that are not finite, and are left out"
-            log.warning(told, self.path, bad, self.most)
+            raise NerfkitError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if bad and bad == most:
+            raise NerfkitError(f"{path}: none of its {bad:,} Gaussians has finite values; it is damaged")
+        if bad and not told:
+            told = True
+            log.warning("%s: %d of %d Gaussians have values that are not finite, and are left out", path, bad, most)
+
+    return Splats(drawable, degree, most, antialiased)
 
 
-@dataclass(frozen=True, eq=False)
-class Picked:
+def picked(splats: Splats, mask: Tensor) -> Splats:
     """Those for whose rows a mask [N] is true."""
 
-    splats: Splats
-    mask: Tensor
-    most: int = field(init=False)
+    def kept() -> Iterator[Gaussians]:
+        for rows, block in numbered(splats):
+            if mask[rows].any():
+                yield select(block, mask[rows])
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "most", int(self.mask.sum()))
-
-    @property
-    def degree(self) -> int:
-        return self.splats.degree
-
-    @property
-    def antialiased(self) -> bool:
-        return self.splats.antialiased
-
-    def blocks(self) -> Iterator[Gaussians]:
-        for rows, block in numbered(self.splats):
-            kept = self.mask[rows]
-            if kept.any():
-                yield select(block, kept)
+    return splats.giving(kept, most=int(mask.sum()))
 
 
-@dataclass(frozen=True, eq=False)
-class Changed:
-    """Each block changed, without regard to the others."""
-
-    splats: Splats
-    change: Callable[[Gaussians], Gaussians]
-    degree: int
-
-    @property
-    def most(self) -> int:
-        return self.splats.most
-
-    @property
-    def antialiased(self) -> bool:
-        return self.splats.antialiased
-
-    def blocks(self) -> Iterator[Gaussians]:
-        return map(self.change, self.splats.blocks())
+def changed(splats: Splats, change: Callable[[Gaussians], Gaussians], *, degree: int | None = None) -> Splats:
+    """Each block changed, without regard to the others; to another SH degree, if one is given."""
+    return splats.giving(lambda: map(change, splats.blocks()), degree=splats.degree if degree is None else degree)
 
 
-@dataclass(frozen=True, eq=False)
-class Joined:
+def joined(parts: Sequence[Splats]) -> Splats:
     """Several, one after the other; parts of fewer SH bands get zeros for the others.
 
     Antialiased are they only where all parts are: one way of drawing has to do for the whole.
     """
+    degree, antialiased = max(part.degree for part in parts), all(part.antialiased for part in parts)
 
-    parts: Sequence[Splats]
-
-    @property
-    def degree(self) -> int:
-        return max(part.degree for part in self.parts)
-
-    @property
-    def most(self) -> int:
-        return sum(part.most for part in self.parts)
-
-    @property
-    def antialiased(self) -> bool:
-        return all(part.antialiased for part in self.parts)
-
-    def blocks(self) -> Iterator[Gaussians]:
-        coefficients = (self.degree + 1) ** 2
-        for part in self.parts:
+    def filled() -> Iterator[Gaussians]:
+        for part in parts:
             for g in part.blocks():
-                lacking = coefficients - g.sh.shape[1]
+                lacking = (degree + 1) ** 2 - g.sh.shape[1]
                 sh = torch.nn.functional.pad(g.sh, (0, 0, 0, lacking)) if lacking else g.sh
-                yield Gaussians(g.means, g.quats, g.scales, g.opacities, sh, self.antialiased)
+                yield replace(g, sh=sh, antialiased=antialiased)
+
+    return Splats(filled, degree, sum(part.most for part in parts), antialiased)
 
 
-@dataclass(frozen=True, eq=False)
-class Watched:
+def watched(splats: Splats, progress: ProgressSink, stage: str = "Gaussians") -> Splats:
     """As another, telling how far it has been gone through, each time from the start."""
 
-    splats: Splats
-    progress: ProgressSink
-    stage: str = "Gaussians"
-
-    @property
-    def degree(self) -> int:
-        return self.splats.degree
-
-    @property
-    def most(self) -> int:
-        return self.splats.most
-
-    @property
-    def antialiased(self) -> bool:
-        return self.splats.antialiased
-
-    def blocks(self) -> Iterator[Gaussians]:
+    def told() -> Iterator[Gaussians]:
         done = 0
-        for block in self.splats.blocks():
+        for block in splats.blocks():
             done += len(block)
-            self.progress(self.stage, done, self.most)
+            progress(stage, done, splats.most)
             yield block
 
-
-def stream(splats: Splats | Gaussians) -> Splats:
-    return InMemory(splats) if isinstance(splats, Gaussians) else splats
+    return splats.giving(told)
 
 
 def load(splats: Splats) -> Gaussians:
     """All Gaussians at once: one float32 copy of them, 56 bytes each and 12 more for each SH coefficient."""
-    if isinstance(splats, InMemory):
-        return splats.gaussians
+    if splats.whole is not None:
+        return splats.whole
     out = replace(empty(splats.most, splats.degree), antialiased=splats.antialiased)
     count = 0
     for rows, block in numbered(splats):

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from nerfkit.contracts import SceneModel
-from nerfkit.data.scene import PhotoView, Scene
+from nerfkit.data.scene import Scene
+from nerfkit.data.view import PhotoView
 from nerfkit.errors import NerfkitError
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.train.run import Run

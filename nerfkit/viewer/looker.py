@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nerfkit.data.scene import PhotoView
+from nerfkit.data.view import PhotoView
 from nerfkit.viewer.camera import fitting_fov
 from nerfkit.viewer.panel_view import ViewPanel
 from nerfkit.viewer.photos import Photos

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nerfkit.cameras import resize
 from nerfkit.data.images import load_photo
-from nerfkit.data.scene import PhotoView, Scene
+from nerfkit.data.scene import Scene
+from nerfkit.data.view import PhotoView
 from nerfkit.errors import NerfkitError
 from nerfkit.viewer.camera import position, wxyz
 from nerfkit.views.frustums import HELD_OUT, TRAINING

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, SceneModel
-from nerfkit.data.scene import PhotoView, Scene
+from nerfkit.data.scene import Scene
+from nerfkit.data.view import PhotoView
 from nerfkit.errors import NerfkitError
 from nerfkit.train.evaluate import draw, ground_truth, judged
 from nerfkit.train.metrics import psnr

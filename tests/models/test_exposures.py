@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +16,10 @@ from nerfkit.cli.export import judge_of
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data import exposure
+from nerfkit.data.scene import Scene
 from nerfkit.data.similarity import Similarity
 from nerfkit.models.gaussians.config import Config, default_background
-from nerfkit.models.gaussians.exposure import Exposures
+from nerfkit.models.gaussians.exposure import PictureExposures
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
 from nerfkit.models.photos import default_exposure
@@ -67,10 +68,8 @@ def scenes() -> dict[str, Any]:
 
     def scene(stops: Tensor) -> Any:
         views = [View(str(i), c, exposed(t, float(s))) for i, (c, t, s) in enumerate(zip(cameras, truth, stops))]
-        return SimpleNamespace(
-            views=views, train=list(range(len(views))), held_out=[], points=points, point_colors=colors,
-            points_are_random=False, has_alpha=False, source=Path("scene"),
-        )  # fmt: skip
+        train = list(range(len(views)))
+        return Scene("ball", views, points, colors, Similarity.identity(), train, [], False, Path("scene"))  # type: ignore[arg-type]
 
     return {"alike": scene(torch.zeros(len(STOPS))), "different": scene(STOPS), "truth": truth}
 
@@ -86,8 +85,7 @@ def test_exposures_are_measured_by_the_points(scenes: dict[str, Any]) -> None:
 
 
 def test_what_tells_nothing_is_no_exposure(scenes: dict[str, Any]) -> None:
-    scene = SimpleNamespace(**vars(scenes["different"]))
-    scene.points_are_random = True
+    scene = dataclasses.replace(scenes["different"], points_are_random=True)
     assert exposure.gains(scene) is None
     scene.points_are_random, scene.point_colors = False, torch.full_like(scene.point_colors, 128)
     assert exposure.gains(scene) is None
@@ -101,6 +99,18 @@ def test_default_follows_the_photos(scenes: dict[str, Any]) -> None:
     assert Config().for_scene(scenes["different"], "cpu").exposure == "on"
     assert Config(exposure="off").for_scene(scenes["different"], "cpu").exposure == "off"
     assert Config.kept({"cap": 100}).exposure == "off"  # as runs were before there was a choice
+
+
+def test_photos_are_looked_into_once(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the default and by the maps it turns on: of photos that the cache doesn't hold each look is a decoding."""
+    looks: list[str] = []
+    image = View.image
+    monkeypatch.setattr(View, "image", lambda self: (looks.append(self.name), image(self))[1])
+    scene = dataclasses.replace(scenes["different"])
+    assert default_exposure(scene) == "on"
+    exposures = PictureExposures(scene, choose_core(), 1e-3, CPU)
+    exposures.begin()
+    assert exposures.offsets.any() and sorted(looks) == [view.name for view in scene.views]
 
 
 def test_renders_have_the_mean_exposure_of_all_photos(scenes: dict[str, Any]) -> None:
@@ -141,20 +151,20 @@ def test_state_comes_back(scenes: dict[str, Any]) -> None:
 
 def test_maps_that_have_not_begun_begin_after_they_come_back(scenes: dict[str, Any]) -> None:
     """As of a run that was stopped before its first step."""
-    one, two = (Exposures(scenes["different"], choose_core(), 1e-3, CPU) for _ in range(2))
+    one, two = (PictureExposures(scenes["different"], choose_core(), 1e-3, CPU) for _ in range(2))
     two.load_state_dict(one.state_dict())
     grey = torch.full((3, 4, 5), 0.5)
     assert torch.equal(one.expose(grey, 0), two.expose(grey, 0)) and float(two.offsets[0].detach().abs().max()) > 0.1
     older = {name: value for name, value in one.state_dict().items() if name != "has_begun"}
-    three = Exposures(scenes["alike"], choose_core(), 1e-3, CPU)
+    three = PictureExposures(scenes["alike"], choose_core(), 1e-3, CPU)
     three.load_state_dict(older)
     assert torch.equal(three.expose(grey, 0), one.expose(grey, 0))
 
 
 def test_a_photo_that_is_kept_is_not_decoded_again(scenes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A scene of more photos than its cache holds would else decode one in each step, to look for a mask."""
-    scene = SimpleNamespace(**vars(scenes["different"]))
-    scene.views = [View(view.name, view.camera, view.pixels) for view in scene.views]
+    views = [View(view.name, view.camera, view.pixels) for view in scenes["different"].views]
+    scene = dataclasses.replace(scenes["different"], views=views)
     for view in scene.views:
         view.has_mask = True
     config = Config(cap=600, exposure="on", masks="empty", background="black", coarse_levels=0)
@@ -184,7 +194,7 @@ def test_exports_are_judged_by_renders_where_photos_differ(scenes: dict[str, Any
 
 
 def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None:
-    exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
+    exposures = PictureExposures(scenes["different"], choose_core(), 1e-3, CPU)
     background, alpha = torch.tensor([0.2, 0.9, 0.4]), torch.zeros(4, 5)
     alpha[:, 2:] = 1
     seen = torch.full((3, 4, 5), 0.5) * alpha + background[:, None, None] * (1 - alpha)
@@ -195,12 +205,12 @@ def test_what_lies_behind_a_mask_has_no_exposure(scenes: dict[str, Any]) -> None
 
 
 def test_mean_of_all_maps_is_the_identity(scenes: dict[str, Any]) -> None:
-    exposures = Exposures(scenes["different"], choose_core(), 1e-3, CPU)
+    exposures = PictureExposures(scenes["different"], choose_core(), 1e-3, CPU)
     exposures.begin()
     with torch.no_grad():
         exposures.offsets[3] += 0.3
     exposures.center()
-    assert torch.stack(exposures.offsets).mean(0).abs().max() < 1e-6
+    assert exposures.offsets.mean(0).abs().max() < 1e-6
     assert float((exposures.offsets[3] - exposures.offsets[4]).detach().mean()) > 0.25
 
 
@@ -208,8 +218,8 @@ def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
     """What is black could as well be a hole in front of black."""
     seen = {}
     for background in ("auto", "black"):
-        scene = SimpleNamespace(**vars(scenes["alike"]))
-        scene.views = [View(view.name, view.camera, torch.zeros_like(view.pixels)) for view in scene.views]
+        views = [View(view.name, view.camera, torch.zeros_like(view.pixels)) for view in scenes["alike"].views]
+        scene = dataclasses.replace(scenes["alike"], views=views)
         config: Any = Config(cap=600, sh_degree=0, densify_events=0, coarse_levels=0, background=background)
         model = Model.create(config, scene, choose_core(), CPU)
         rng = torch.Generator().manual_seed(0)
@@ -245,7 +255,7 @@ def test_last_steps_are_before_the_colour_of_renders(scenes: dict[str, Any], mon
 
     scene, config = scenes["alike"], Config(cap=600, background="auto")
     assert colors(Model.create(config, scene, choose_core(), CPU)) == [False, False, False, True, True]
-    cut_out = SimpleNamespace(**vars(scene) | {"has_alpha": True})
+    cut_out = dataclasses.replace(scene, has_alpha=True)
     assert colors(Model.create(config, cut_out, choose_core(), CPU)) == [False] * 5
     assert colors(Model.create(Config(cap=600, background="random"), scene, choose_core(), CPU)) == [False] * 5
     assert colors(Model.create(Config(cap=600, background="white"), scene, choose_core(), CPU)) == [True] * 5
@@ -253,8 +263,8 @@ def test_last_steps_are_before_the_colour_of_renders(scenes: dict[str, Any], mon
 
 def test_a_plain_backdrop_is_the_background(scenes: dict[str, Any]) -> None:
     assert default_background(scenes["alike"]) == "black"  # the ball is before black
-    scene = SimpleNamespace(**vars(scenes["alike"]))
-    scene.views = [View(view.name, view.camera, 255 - view.pixels) for view in scene.views]
+    views = [View(view.name, view.camera, 255 - view.pixels) for view in scenes["alike"].views]
+    scene = dataclasses.replace(scenes["alike"], views=views)
     assert default_background(scene) == default_background(scene, geometry=True) == "white"
     scene.has_alpha = True
     assert default_background(scene) == "auto"

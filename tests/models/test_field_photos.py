@@ -20,7 +20,7 @@ from nerfkit.data.exposure import TOE
 from nerfkit.data.resident import ResidentPixels, first_shown
 from nerfkit.data.scene import Scene
 from nerfkit.models.fields.batches import PixelBatches
-from nerfkit.models.fields.exposure import Exposures
+from nerfkit.models.fields.exposure import RayExposures
 from nerfkit.models.fields.model import FieldModel
 from nerfkit.models.nerf.config import Config as NerfConfig
 from nerfkit.models.nerf.model import Model as NerfModel
@@ -220,7 +220,7 @@ def test_maps_begin_as_the_points_tell_and_stay_around_the_identity(different: t
 
 
 def test_each_ray_has_the_exposure_of_its_photo(different: tuple[Scene, list[Tensor]]) -> None:
-    exposures = Exposures(different[0], CPU)
+    exposures = RayExposures(different[0], CPU)
     exposures.begin()
     rgb, alpha = torch.rand(6, 3), torch.rand(6)
     seen = exposures.expose(rgb, torch.tensor([2, 0]), alpha)

@@ -16,8 +16,9 @@ from nerfkit.core.types import SplatStats
 from nerfkit.errors import NerfkitError
 from nerfkit.models.gaussians import density
 from nerfkit.models.gaussians.config import Config, default_cap
-from nerfkit.models.gaussians.model import Model, _halved, _planes
+from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import NAMES, Parameters, activate, initial, raise_sh_degree
+from nerfkit.models.gaussians.targets import halved, planes_over
 
 CONFIG = Config(cap=100)
 
@@ -171,8 +172,8 @@ def test_higher_sh_begin_at_zero() -> None:
 ])  # fmt: skip
 def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected: tuple[int, int]) -> None:
     photo = Photo(*size)
-    camera = _halved(photo.camera, level)
-    planes = _planes(photo.image(), photo.mask(), photo.camera, torch.ones(3), level)
+    camera = halved(photo.camera, level)
+    planes = planes_over(photo.image(), photo.mask(), photo.camera, torch.ones(3), level)
     assert (camera.width, camera.height) == expected
     assert planes.shape == (3, expected[1], expected[0])
     # The same rays: the principal point and the focal length stay where they are in the picture.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from nerfkit.cameras import look_at
 from nerfkit.contracts import Cameras
 from nerfkit.core import choose_core
 from nerfkit.data.masks import hide_the_scene
+from nerfkit.data.scene import Scene
+from nerfkit.data.similarity import Similarity
 from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
@@ -54,12 +56,11 @@ def scenes() -> dict[str, Any]:
     drawn = [choose_core().rasterize(world, camera, torch.zeros(3)) for camera in cameras]
     truth = [one.image.permute(1, 2, 0).clamp(0, 1) for one in drawn]
 
+    train = list(range(COUNT))
+
     def scene(views: list[View], **others: Any) -> Any:
-        known: dict[str, Any] = {
-            "views": views, "train": list(range(COUNT)), "held_out": [], "points": points, "point_colors": colors,
-            "points_are_random": False, "has_alpha": False, "source": Path("scene"),
-        }  # fmt: skip
-        return SimpleNamespace(**known | others)
+        plain = Scene("ball", views, points, colors, Similarity.identity(), train, [], False, Path("scene"))  # type: ignore[arg-type]
+        return dataclasses.replace(plain, **others)
 
     passing, cut = [], []
     for number, (camera, photo, one) in enumerate(zip(cameras, truth, drawn)):
@@ -153,6 +154,6 @@ def test_reports_judge_the_same_pixels(scenes: dict[str, Any], tmp_path: Path) -
 def test_random_backgrounds_go_with_masks_of_both_kinds(scenes: dict[str, Any]) -> None:
     """The photo over one background isn't kept for the next."""
     model = Model.create(Config(cap=600, masks="empty", background="random"), scenes["cut"], choose_core(), CPU)
-    targets = [model._target(0, torch.full((3,), grey), 0)[0].planes for grey in (0.1, 0.8)]
+    targets = [model.targets.of(0, torch.full((3,), grey), 0)[0].planes for grey in (0.1, 0.8)]
     assert (targets[0][:, 0, 0] == 0.1).all() and (targets[1][:, 0, 0] == 0.8).all()
     trained(scenes["passing"], "ignore", background="random")

@@ -20,7 +20,7 @@ from nerfkit.data.similarity import Similarity
 from nerfkit.splats import formats
 from nerfkit.splats.blocks import select
 from nerfkit.splats.coverage import coverage, plain
-from nerfkit.splats.stream import Joined, stream
+from nerfkit.splats.stream import joined, stream
 from nerfkit.splats.transform import transform
 
 
@@ -81,7 +81,7 @@ def test_it_survives_changes_and_a_mixture_is_none() -> None:
     g = antialiased()
     moved = transform(g, Similarity(2.0, torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)))
     assert moved.antialiased and select(g, slice(3)).antialiased and formats.with_degree(g, 0).antialiased
-    both, mixed = Joined([stream(g), stream(moved)]), Joined([stream(g), stream(plausible_gaussians(5, 1))])
+    both, mixed = joined([stream(g), stream(moved)]), joined([stream(g), stream(plausible_gaussians(5, 1))])
     assert both.antialiased and all(block.antialiased for block in both.blocks())
     assert not mixed.antialiased and not any(block.antialiased for block in mixed.blocks())
 

@@ -11,7 +11,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.splats import edit
 from nerfkit.splats.blocks import BLOCK
 from nerfkit.splats.options import SplatOptions
-from nerfkit.splats.stream import InMemory, Joined, Watched, load
+from nerfkit.splats.stream import joined, load, stream, watched
 
 
 def scene() -> Gaussians:
@@ -23,9 +23,10 @@ def scene() -> Gaussians:
 
 def test_crop() -> None:
     g = scene()
-    box = load(edit.crop_box(InMemory(g), (0.35, -1, 0.5, 0.05, 2, 0.75)))  # corners in any order
-    assert len(box) == 3 * 10 * 3 and box.means[:, 0].max() < 0.35
-    ball = load(edit.crop_sphere(InMemory(g), (0.5, 0.5, 0.5, 0.1001)))
+    kept, outside = edit.crop_box(stream(g), (0.35, -1, 0.5, 0.05, 2, 0.75))  # corners in any order
+    box = load(kept)
+    assert len(box) == kept.most == 1000 - outside == 3 * 10 * 3 and box.means[:, 0].max() < 0.35
+    ball = load(edit.crop_sphere(stream(g), (0.5, 0.5, 0.5, 0.1001))[0])
     assert len(ball) == 7
     assert torch.equal(ball.sh[0], g.sh[(g.means == ball.means[0]).all(1)][0])
 
@@ -37,7 +38,7 @@ def test_clean_takes_what_nobody_misses() -> None:
     g.scales[2], g.opacities[2] = 3.0, 0.1  # haze
     g.scales[3], g.opacities[3] = 3.0, 0.95  # a wall
     g.means[4], g.scales[4], g.opacities[4] = torch.tensor([-3.0, 0, 0]), 2.0, 0.9  # as large as it is far: sky
-    picked, counts = edit.clean(InMemory(g))
+    picked, counts = edit.clean(stream(g))
     left = load(picked)
     assert counts == {"transparent": 1, "huge": 1, "isolated": 1}
     kept = torch.tensor([3, 4, *range(5, 1000)])
@@ -46,21 +47,21 @@ def test_clean_takes_what_nobody_misses() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_clean_of_very_few(count: int) -> None:
-    left, counts = edit.clean(InMemory(some_gaussians(count)))
+    left, counts = edit.clean(stream(some_gaussians(count)))
     assert left.most == count and not any(counts.values())
 
 
 def test_streams_tell_how_far_they_are() -> None:
     told: list[tuple[str, int, int]] = []
     g = some_gaussians(20_000, 0)
-    watched = Watched(InMemory(g), lambda *said: told.append(said))
-    assert torch.equal(load(watched).means, g.means) and (watched.degree, watched.most) == (0, 20_000)
+    seen = watched(stream(g), lambda *said: told.append(said))
+    assert torch.equal(load(seen).means, g.means) and (seen.degree, seen.most) == (0, 20_000)
     assert [done for _, done, _ in told] == [BLOCK, 20_000] and {total for _, _, total in told} == {20_000}
 
 
 def test_merge_fills_bands_with_zeros() -> None:
     a, b = some_gaussians(5, 1), some_gaussians(7, 3)
-    both = load(Joined([InMemory(a), InMemory(b)]))
+    both = load(joined([stream(a), stream(b)]))
     assert len(both) == 12 and both.sh.shape == (12, 16, 3)
     assert torch.equal(both.sh[:5, :4], a.sh) and not both.sh[:5, 4:].any() and torch.equal(both.sh[5:], b.sh)
 
@@ -102,15 +103,15 @@ def test_options_that_make_no_sense(options: dict[str, object], message: str) ->
 @pytest.mark.parametrize("clean", [False, True])
 def test_nothing_left(clean: bool) -> None:
     with pytest.raises(NerfkitError, match=r"none of 1,000 Gaussians is left \(cropped: 1,000\)"):
-        SplatOptions(crop_sphere=(9, 9, 9, 1), clean=clean).kept(InMemory(scene()))
+        SplatOptions(crop_sphere=(9, 9, 9, 1), clean=clean).kept(stream(scene()))
 
 
 def test_nothing_but_floaters() -> None:
     g = scene()
     g.opacities[:] = 0.001
     with pytest.raises(NerfkitError, match=r"none of 1,000 Gaussians is left \(transparent: 1,000\)"):
-        SplatOptions(clean=True).kept(InMemory(g))
+        SplatOptions(clean=True).kept(stream(g))
 
 
 def test_a_sphere_may_be_large() -> None:
-    assert edit.crop_sphere(InMemory(scene()), (0, 0, 0, 1e200)).most == 1000
+    assert edit.crop_sphere(stream(scene()), (0, 0, 0, 1e200))[0].most == 1000

@@ -27,7 +27,7 @@ from nerfkit.errors import NerfkitError
 from nerfkit.splats import formats, ply, sog, spz
 from nerfkit.splats.blocks import degree_of, select
 from nerfkit.splats.codebook import sampled
-from nerfkit.splats.stream import InMemory, Joined, load
+from nerfkit.splats.stream import Splats, joined, load, stream
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def test_sections_of_ksplat(tmp_path: Path, level: int) -> None:
     within = Within(
         3e-4 * coarse, 1e-2 * coarse + 1e-6, 5e-3, 0.5 / 255 + 1e-6, 0.01, (0, 1e-3, 0.5 * 3 / 255 + 1e-4)[level]
     )
-    check(load(Joined([InMemory(g) for g, _ in parts])), back, within)
+    check(load(joined([stream(g) for g, _ in parts])), back, within)
 
 
 def test_what_cannot_be_drawn_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -325,21 +325,18 @@ class Failing:
 
     gaussians: Gaussians
     passes: int
-    degree: int = 0
-    antialiased: bool = False
     begun: int = 0
-
-    @property
-    def most(self) -> int:
-        return len(self.gaussians)
 
     def blocks(self) -> Iterator[Gaussians]:
         self.begun += 1
-        half = self.most // 2
+        half = len(self.gaussians) // 2
         yield select(self.gaussians, slice(0, half))
         if self.begun == self.passes:
             raise RuntimeError("on purpose")
-        yield select(self.gaussians, slice(half, self.most))
+        yield select(self.gaussians, slice(half, None))
+
+    def splats(self) -> Splats:
+        return stream(self.gaussians).giving(self.blocks)
 
 
 PASSES = {".ply": 1, ".glb": 2, ".compressed.ply": 3, ".splat": 2, ".spz": 2, ".sog": 2}
@@ -350,10 +347,10 @@ def test_writing_is_atomic(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"g{suffix}"
     path.write_bytes(b"before")
     with pytest.raises(RuntimeError, match="on purpose"):
-        formats.write(path, Failing(plausible_gaussians(40, 0), PASSES[suffix]))
+        formats.write(path, Failing(plausible_gaussians(40, 0), PASSES[suffix]).splats())
     assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     whole = Failing(plausible_gaussians(40, 0), -1)
-    assert formats.write(path, whole, up="y") == 40 and whole.begun == PASSES[suffix]
+    assert formats.write(path, whole.splats(), up="y") == 40 and whole.begun == PASSES[suffix]
     written = path.read_bytes()
     formats.write(path, whole.gaussians, up="y")
     assert path.read_bytes() == written

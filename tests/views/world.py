@@ -15,8 +15,9 @@ from torch import Tensor
 from nerfkit import cameras
 from nerfkit.contracts import Cameras, Channel, Rendering
 from nerfkit.data.images import PhotoCache
-from nerfkit.data.scene import PhotoView, Scene
+from nerfkit.data.scene import Scene
 from nerfkit.data.similarity import Similarity
+from nerfkit.data.view import PhotoView
 from nerfkit.models.options import ModelOptions
 from nerfkit.progress import ProgressSink, quiet
 

@@ -17,7 +17,7 @@ from nerfkit.mesh.draw import face_pixels, projected
 from nerfkit.mesh.sample import bilinear, planes_of
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView
+    from nerfkit.data.view import PhotoView
 
 _SMOOTH = 0.006  # deviation of the blur of the copy that photos are compared by, as a share of the longer side
 _EDGE = 6.0  # change of slope, in pixels of depth per pixel: more is a step, less a crease

@@ -12,7 +12,8 @@ from torch import Tensor
 from nerfkit import cameras
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView, Scene
+    from nerfkit.data.scene import Scene
+    from nerfkit.data.view import PhotoView
 
 _SOME, _MANY = 0.1, 0.3  # of the photos
 _NEAREST = 0.05  # scene units: cells nearer to a camera are not judged by it

@@ -21,9 +21,9 @@ from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
-from nerfkit.models.fields.depth import Colorless, distance_at, refined
+from nerfkit.models.fields.depth import Colorless, normals, surface
 from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles
-from nerfkit.models.fields.exposure import RATE, Exposures
+from nerfkit.models.fields.exposure import RATE, RayExposures
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ _MOST_RAYS = 1 << 15
 _MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded…
 _LOOKED_AT_SHARE = 3  # …and leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
-_NORMAL_REACH = 0.02  # of the space's half side: over which a surface's direction is looked for
-_UNSURE = 0.01  # of the distance: over which light is lost at a surface that counts half
-_FUZZ = 0.1  # what a surface counts that is no sharper than mist
 _EMPTY = 1e-3  # opacity of a pixel that shows nothing
 
 
@@ -57,7 +54,7 @@ class FieldModel:
         self.config, self.scene, self.core, self.device = config, scene, core, device
         self.sampler, self.field = sampler, field
         self.space = sampler.space
-        self.exposures = Exposures(scene, device) if config.exposure == "on" else None
+        self.exposures = RayExposures(scene, device) if config.exposure == "on" else None
         if self.exposures is not None:
             groups = [*groups, {"name": "exposure", "params": [self.exposures.offsets], "rate": RATE}]
         groups = [{"rate": 1.0, **group} for group in groups]
@@ -279,43 +276,11 @@ class FieldModel:
             t = self.space.scene_distances(rays, middles(drawn.samples), drawn.samples.ray_index)
             mean = drawn.sum_of(t[:, None])[:, 0] / alpha.clamp_min(_EMPTY)
             out["depth"] = torch.where(alpha > _EMPTY, mean * cosine, 0)
-            middle, out["confidence"] = self._surface(drawn, rays)
+            middle, out["confidence"] = surface(self.field, self.space, self.core, drawn, rays)
             out["median_depth"] = middle * cosine
         if "normal" in channels:
-            out["normal"] = self._normals(drawn, rays)
+            out["normal"] = normals(self.field, self.space, self.core, drawn, rays)
         return out
-
-    def _surface(self, drawn: Drawn, rays: Rays) -> tuple[Tensor, Tensor]:
-        """Distances in the scene [R] at which half of the light is gone, 0 where it never is, and how sure they are.
-
-        Sure is 1 where light goes at once, as at a wall, about 1/2 where the half between the quarters takes 1 % of the
-        distance, and little in fuzz, whose middle is no surface, but all that there is where no view sees better.
-        """
-        fine = refined(self.field, self.space.local_rays(rays), drawn, self.core)
-        index = torch.arange(len(rays.origins), device=rays.origins.device)
-        first, middle, last = (
-            torch.where(t > 0, self.space.scene_distances(rays, t, index), 0)
-            for t in (distance_at(fine, light) for light in (0.75, 0.5, 0.25))
-        )
-        spread = (last - first) / (_UNSURE * middle).clamp_min(1e-12)
-        sharp = torch.where(last > 0, 1 / (1 + spread**2), 0)
-        return middle, torch.where(middle > 0, _FUZZ + (1 - _FUZZ) * sharp, 0)
-
-    def _normals(self, drawn: Drawn, rays: Rays) -> Tensor:
-        """Directions in which the field gets thinner, weighted as colours are: [R, 3] unit, towards the camera.
-
-        By differences over a tetrahedron's corners: the derivative itself tells of single cells of a hash grid (Li et
-        al. 2023, Neuralangelo, section 3.2), and opacities count, since what is dense already has no side.
-        """
-        xyz = self.core.sample_points(self.space.local_rays(rays), drawn.samples)
-        reach = _NORMAL_REACH * self.space.half
-        thinner = torch.zeros_like(xyz)
-        for corner in xyz.new_tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5:
-            opacity = -torch.expm1(-self.field.density(xyz + reach * corner) * reach)
-            thinner -= opacity[:, None] * corner
-        normal = torch.nn.functional.normalize(drawn.sum_of(self.space.scene_normals(xyz, thinner)), dim=1)
-        away = (normal * rays.directions).sum(1, keepdim=True) > 0
-        return torch.where(away, -normal, normal)
 
     @torch.no_grad()
     def density(self, xyz: Tensor) -> Tensor:
@@ -336,14 +301,9 @@ class FieldModel:
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        moments = {}
-        for name, param in self.params.items():
-            state = self.optimizer.state.get(param, {})
-            if state:
-                moments[name] = {"m": state["m"], "v": state["v"], "step": state["step"]}
         return {
             "params": {name: param.detach() for name, param in self.params.items()},
-            "moments": moments,
+            "moments": self.optimizer.moments(self.params),
             "lr": self.optimizer.param_groups[0]["lr"],
             "sampler": self.sampler.state_dict(),
             "queue": self.batches.queue,
@@ -360,15 +320,9 @@ class FieldModel:
                 f"the checkpoint is of a model with other parts ({', '.join(other)}): config.toml is not its own, or "
                 "another version of nerfkit made it; put that config.toml back, or train anew"
             )
-        self.optimizer.state.clear()
         for name, param in self.params.items():
             param.copy_(state["params"][name])
-            if name in state["moments"]:
-                saved = state["moments"][name]
-                self.optimizer.state[param] = {
-                    "step": int(saved["step"]),
-                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
-                }  # fmt: skip
+        self.optimizer.restore(self.params, state["moments"])
         for group in self.optimizer.param_groups:
             group["lr"] = state["lr"] * group["rate"]
         if self.exposures is not None:

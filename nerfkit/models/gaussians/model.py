@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from nerfkit.cameras import resize
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
-from nerfkit.core.types import Layers, Rasterized, SplatStats, Target
-from nerfkit.data.resident import ResidentPhotos, room_for_photos
+from nerfkit.core.types import Layers, Rasterized, SplatStats
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import density, geometry
 from nerfkit.models.gaussians.config import Config, default_cap
-from nerfkit.models.gaussians.exposure import Exposures
+from nerfkit.models.gaussians.exposure import PictureExposures
 from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
@@ -31,14 +27,14 @@ from nerfkit.models.gaussians.parameters import (
     sh_columns,
     sort_along_curve,
 )
+from nerfkit.models.gaussians.targets import Targets, halved
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
-    from nerfkit.data.scene import PhotoView, Scene
+    from nerfkit.data.scene import Scene
 
 _SH_DEGREE_EVERY = 0.08  # progress between two degrees
 _RANDOM_UNTIL = 0.8  # progress until which colours behind scenes without an alpha channel are random
-_SMALLEST_SIDE = 64  # pixels: photos are not made coarser than this
 _TIDY_EVERY = 10  # densifications
 _FLOATER_DISTANCE = 0.02  # scene units (cameras lie in the unit ball): nearer to a camera is no scene
 
@@ -60,8 +56,9 @@ class Model:
         self.optimizer = FusedAdam(groups, core)
         self._set_sh_columns()
         self.optimizers = {"adam": self.optimizer}
-        self.exposures = Exposures(scene, core, config.exposure_lr, self.device) if config.exposure == "on" else None
-        if self.exposures is not None:
+        self.exposures: PictureExposures | None = None
+        if config.exposure == "on":
+            self.exposures = PictureExposures(scene, core, config.exposure_lr, self.device)
             self.optimizers["exposures"] = self.exposures.optimizer
         is_white = scene.has_alpha if config.background in (None, "auto") else config.background != "black"
         self.background = torch.ones(3) if is_white else torch.zeros(3)  # of renders
@@ -71,11 +68,7 @@ class Model:
         self.events = 0  # densifications done
         self.queue: list[int] = []  # views left in this pass over the photos
         self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
-        # Of the photos at one level, and how much of their pixels counts:
-        self._targets: OrderedDict[int, tuple[Target, Tensor | None]] = OrderedDict()
-        self._targets_level = 0
-        self._target_room = room_for_photos(self.device)
-        self._photos = ResidentPhotos(self.device)
+        self.targets = Targets(scene, core, self.device, self.ignores_masks, self.background)
         self._rng = torch.Generator().manual_seed(0)
 
     @classmethod
@@ -111,7 +104,7 @@ class Model:
         level = self._level(progress)
         background = torch.rand(3, generator=rng) if self._is_random_behind(progress) else self.background
         densifying = self.config.density == "split" and progress < self.config.densify_until
-        camera = _halved(self.scene.views[index].camera, level)
+        camera = halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
         drawn = self.core.rasterize(
             activate(self.params, self.config.antialiased),
@@ -123,7 +116,7 @@ class Model:
         )
         if self.config.sparse_adam and drawn.in_view is not None:
             self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
-        target, shown = self._target(index, background, level)
+        target, shown = self.targets.of(index, background, level)
         image = self._exposed(drawn, photo, background)
         if shown is not None:  # what is hidden is as it should be: nothing is learned of it
             image = torch.lerp(target.planes, image, shown)
@@ -217,33 +210,6 @@ class Model:
             return 0
         return config.coarse_levels - int(progress / config.coarse_until * config.coarse_levels)
 
-    def _target(self, index: int, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
-        """The photo over the background, prepared for the loss, and how much of each pixel [H, W] counts where not all
-        do; kept where the background stays the same."""
-        view = self.scene.views[index]
-        if background is not self.background and not self.ignores_masks and view.has_mask:
-            return self._prepared(view, background, level)
-        if level != self._targets_level:
-            self._targets.clear()
-            self._targets_level = level
-        if index in self._targets:
-            self._targets.move_to_end(index)
-            return self._targets[index]
-        made = self._targets[index] = self._prepared(view, background, level)
-        size = 3 * made[0].planes.nbytes + (0 if made[1] is None else made[1].nbytes)
-        while len(self._targets) > 1 and len(self._targets) * size > self._target_room:
-            self._targets.popitem(last=False)
-        return made
-
-    def _prepared(self, view: PhotoView, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
-        photo, mask = self._photos.get(view)
-        if not self.ignores_masks or mask is None:
-            planes = _planes(photo, mask, view.camera, sent(background, self.device), level)
-            return self.core.target(planes), None
-        planes = _planes(photo, None, view.camera, sent(background, self.device), level)
-        shown = _shrunk(mask[None].float() / 255, view.camera, level)[0]
-        return self.core.target(planes), shown
-
     # --- use ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -294,14 +260,9 @@ class Model:
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        moments: dict[str, Any] = {}
-        for group in self.optimizer.param_groups:
-            state = self.optimizer.state.get(group["params"][0], {})
-            if state:
-                moments[group["name"]] = {"m": state["m"], "v": state["v"], "step": state["step"]}
         return {
             "params": {name: tensor.detach() for name, tensor in self.params.items()},
-            "moments": moments,
+            "moments": self.optimizer.moments(self.params),
             "rates": {group["name"]: group["lr"] for group in self.optimizer.param_groups},
             "stats": vars(self.stats),
             "cap": self.cap,
@@ -312,18 +273,12 @@ class Model:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
             name = group["name"]
             self.params[name] = state["params"][name].to(self.device, copy=True).requires_grad_()
             group["params"] = [self.params[name]]
             group["lr"] = state["rates"][name]
-            if name in state["moments"]:
-                saved = state["moments"][name]
-                self.optimizer.state[self.params[name]] = {
-                    "step": int(saved["step"]),
-                    **{moment: saved[moment].to(self.device, copy=True) for moment in ("m", "v")},
-                }  # fmt: skip
+        self.optimizer.restore(self.params, state["moments"])
         self._set_sh_columns()
         self.stats = SplatStats(**{name: tensor.to(self.device, copy=True) for name, tensor in state["stats"].items()})
         self.cap = int(state.get("cap", self.cap))  # goes on elsewhere as it began
@@ -331,26 +286,3 @@ class Model:
         self.queue = [int(i) for i in state["queue"]]
         if self.exposures is not None:
             self.exposures.load_state_dict(state["exposures"])
-
-
-def _halved(camera: Cameras, level: int) -> Cameras:
-    """The camera over an image whose sides are halved ``level`` times, but stay large enough to see."""
-    shrink = 2 ** max(0, min(level, int(math.log2(min(camera.width, camera.height) / _SMALLEST_SIDE))))
-    return resize(camera, math.ceil(camera.width / shrink), math.ceil(camera.height / shrink)) if shrink > 1 else camera
-
-
-def _planes(photo: Tensor, mask: Tensor | None, full: Cameras, background: Tensor, level: int) -> Tensor:
-    """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent, averaged over blocks."""
-    planes = photo.permute(2, 0, 1).float().div_(255)
-    if mask is not None:
-        alpha = mask.float() / 255
-        planes = planes * alpha + background[:, None, None] * (1 - alpha)
-    return _shrunk(planes, full, level).contiguous()
-
-
-def _shrunk(planes: Tensor, full: Cameras, level: int) -> Tensor:
-    """Planes [C, H, W] averaged over blocks."""
-    camera = _halved(full, level)
-    if (camera.width, camera.height) == (full.width, full.height):
-        return planes
-    return torch.nn.functional.interpolate(planes[None], size=(camera.height, camera.width), mode="area")[0]
