@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nerfkit.poses import check, colors, submodels
+from nerfkit.poses import check, colors, repeatable, submodels
 from nerfkit.poses.options import FEWEST_SHARE
 from nerfkit.poses.worker import Tell
 
@@ -154,8 +154,7 @@ class _Job:
     def incremental(self, way: Way, scratch: Path) -> list[Model]:
         import pycolmap
 
-        options = pycolmap.IncrementalPipelineOptions()
-        options.random_seed = self.seed + way.start
+        options = repeatable.pipeline(self.seed + way.start)
         options.min_model_size = 3  # small captures are welcome
         options.extract_colors = False  # those of nerfkit.poses.colors
         # A third of the mapper's time goes into adjusting what the next photos move again: all is adjusted after 70 %
@@ -192,6 +191,8 @@ class _Job:
         shutil.copyfile(self.database, database)
         calibration, options = pycolmap.ViewGraphCalibrationOptions(), pycolmap.GlobalPipelineOptions()
         calibration.random_seed = options.random_seed = self.seed + way.start
+        ceres = options.mapper.bundle_adjustment.ceres
+        ceres.min_num_residuals_for_cpu_multi_threading = repeatable.ONE_THREAD
         pycolmap.calibrate_view_graph(database, calibration)
         return list(pycolmap.global_mapping(database, self.folder, scratch, options).values())
 
@@ -207,7 +208,7 @@ class _Job:
         for number in strays:
             self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
             model.deregister_frame(model.images[number].frame_id)
-        options = pycolmap.BundleAdjustmentOptions()
+        options = repeatable.adjustment()
         if self.rig:
             options.refine_focal_length = options.refine_extra_params = options.refine_sensor_from_rig = False
         pycolmap.bundle_adjustment(model, options)

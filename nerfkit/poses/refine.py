@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.poses import check
+from nerfkit.poses import check, repeatable
 from nerfkit.poses.anchoring import anchor
 from nerfkit.poses.placing import extent, poses, set_pose
 from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, median, refused
 from nerfkit.poses.relocate import relocate
-from nerfkit.poses.triangulation import NARROW, ONE_THREAD, triangulated
+from nerfkit.poses.triangulation import NARROW, triangulated
 from nerfkit.poses.worker import Tell
 
 Model = Any  # pycolmap.Reconstruction
@@ -153,9 +153,7 @@ class _Job:
         """Bundle adjustment of the photos with matches, the given positions as priors of deviation ``sigma``."""
         import pycolmap
 
-        options = pycolmap.BundleAdjustmentOptions()
-        options.print_summary = False
-        options.ceres.min_num_residuals_for_cpu_multi_threading = ONE_THREAD
+        options = repeatable.adjustment()
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = max(1.0, _LOSS * allowed)
         options.ceres.solver_options.max_num_iterations = _ITERATIONS

@@ -15,6 +15,7 @@ from nerfkit.poses.options import QUALITY
 from nerfkit.poses.placing import poses, set_pose
 from nerfkit.poses.refine import refine as refining
 from nerfkit.poses.refinement import median, reprojection_error
+from nerfkit.poses.repeatable import enter
 from nerfkit.poses.triangulation import triangulated
 from nerfkit.poses.worker import Tell, counting
 
@@ -44,7 +45,9 @@ def work(
 
     posed = pycolmap.Reconstruction(model)
     if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
-        _enter(posed, database)
+        for camera in posed.cameras.values():
+            camera.has_prior_focal_length = True  # matches are verified with known cameras; model files don't say it
+        enter(posed, database)
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
     made = triangulated(posed, database, output, seed)
@@ -86,24 +89,6 @@ def convention_of(posed: Any, database: str) -> str | None:
     for number, pose in given.items():
         set_pose(posed, number, pose)
     return meant
-
-
-def _enter(posed: Any, database: str) -> None:
-    """Writes the model's cameras and images into a new database, with their numbers: COLMAP's own would be in the order
-    in which threads are done with photos, and all that follows would differ from run to run."""
-    import pycolmap
-
-    with pycolmap.Database.open(database) as filled:
-        for number in sorted(posed.cameras):
-            camera = posed.cameras[number]
-            camera.has_prior_focal_length = True  # matches are verified with known cameras; model files don't say it
-            filled.write_camera(camera, use_camera_id=True)
-        for number in sorted(posed.rigs):
-            filled.write_rig(posed.rigs[number], use_rig_id=True)
-        for number in sorted(posed.frames):
-            filled.write_frame(posed.frames[number], use_frame_id=True)
-        for number in sorted(posed.images):
-            filled.write_image(posed.images[number], use_image_id=True)
 
 
 def _features(tell: Tell, posed: Any, folder: str, database: str, masks: str | None) -> None:
