@@ -51,18 +51,18 @@ def work(
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
     made = triangulated(posed, database, output, seed)
-    errors = check.epipolar_errors(made, database)
-    share = check.agreement(made, database)
+    fit = check.fit(made, database)
+    share = fit.pairs.share
     meant = convention_of(made, database) if share < DISAGREEING else None
     refinement = None
-    if meant is None and (refine == "yes" or (refine == "auto" and (share < NOISY or median(errors) > OFF))):
-        made, refinement = refining(tell, made, database, output, seed)
-        share = check.agreement(made, database)
+    if meant is None and (refine == "yes" or (refine == "auto" and (share < NOISY or fit.error > OFF))):
+        made, refinement = refining(tell, made, fit, database, output, seed)
+        share = share if refinement.refused else refinement.agreement[1]
     made.extract_colors_for_all_images(folder)
     made.write(output)
     return {
         "points": made.num_points3D(),
-        "matches": len(errors),
+        "matches": len(fit.errors),
         "agreement": share,
         "meant": meant,
         "mean_reprojection_error_px": reprojection_error(made),

@@ -55,7 +55,8 @@ class Capture:
     def refined(self, given: dict[int, Array], model: Any | None = None) -> tuple[Any, Any, Refinement]:
         """Before, after, and what was done."""
         before = self.points(self.with_poses(given) if model is None else model)
-        after, result = refine(Silent(), before, self.database, self.scratch, seed=0)
+        fit = check.fit(before, self.database)
+        after, result = refine(Silent(), before, fit, self.database, self.scratch, seed=0)
         return before, after, result
 
     def points(self, model: Any) -> Any:
