@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nerfkit.capture import exif, masks, pixels, walk
+from nerfkit.capture.known import Known
 from nerfkit.capture.panorama import View
 from nerfkit.capture.walk import SUBFOLDERS, SUFFIXES, VIDEO_SUFFIXES, Found, shown
 from nerfkit.errors import NerfkitError
@@ -57,6 +58,7 @@ class Photo:
     suffix: str = ""  # the suffix that its format should have, where it has a wrong one
     mask: Path | None = None  # white is part of the scene
     mask_digest: str = ""
+    pictures: int = 1  # in its file, of which the first one counts
 
     @property
     def name(self) -> str:
@@ -88,16 +90,21 @@ class UprightFolder:
     names: dict[str, Photo]  # file name in ``folder`` -> the photo it shows
 
 
-def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None, fewest: int = FEWEST) -> Photos:
+def find(
+    folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None, fewest: int = FEWEST,
+    known: Known | None = None,
+) -> Photos:  # fmt: skip
     """The photos in ``folder`` and its subfolders, or in its ``images``, ``photos`` or ``input`` where that has any
     and ``folder`` itself has none.
 
-    Every photo is decoded, at the smallest scale its format offers, to know that it is whole; a file that is
-    truncated, no picture, or all masked is left out with a warning that names it, and of equal files all but the first.
+    Every photo is decoded, at the smallest scale its format offers, to know that it is whole, but for those whose bytes
+    are ``known``; a file that is truncated, no picture, or all masked is left out with a warning that names it, and of
+    equal files all but the first.
 
     Args:
         mask_folder: masks of the photos; by default those in folders ``masks`` (:class:`nerfkit.capture.masks.Finder`).
         fewest: readable photos that there must be; fewer do where others come from elsewhere.
+        known: gets the photos found.
 
     Raises:
         NerfkitError: no such folder, no photos in it, or too few readable ones; masks that can't be used.
@@ -108,13 +115,15 @@ def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None 
         log.warning("%s: left out, it is a link to nothing", shown(broken.path))
     unreadable = [broken.name for broken in files.broken]
     photos, resized = [], []
-    for found, result in zip(files.photos, _read_all(files.photos, finder, progress)):
+    for found, result in zip(files.photos, _read_all(files.photos, finder, known or Known(), progress)):
         if isinstance(result, str):
             log.warning("%s: left out, %s", shown(found.path), result)
             unreadable.append(found.name)
         else:
             photo, mask_is_resized = result
             photos.append(photo)
+            if photo.pictures > 1:
+                log.warning("%s: has %d pictures, only the first is used", shown(found.path), photo.pictures)
             resized += [shown(photo.mask)] if mask_is_resized and photo.mask is not None else []
     photos, duplicates = _once(photos)
     if len(photos) < fewest:
@@ -242,21 +251,27 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
-def _read_all(files: Sequence[Found], finder: masks.Finder, progress: ProgressSink) -> list[tuple[Photo, bool] | str]:
+def _read_all(
+    files: Sequence[Found], finder: masks.Finder, known: Known, progress: ProgressSink
+) -> list[tuple[Photo, bool] | str]:
     """Each photo, and whether its mask had to be resized; or what is wrong with it in words."""
     read: list[tuple[Photo, bool] | str] = []
     with pixels.large_pictures(), threads() as pool:
-        for result in pool.map(lambda file: _read(file, finder), files):
+        for result in pool.map(lambda file: _read(file, finder, known), files):
             read.append(result)
             progress("photos", len(read), len(files))
     return read
 
 
-def _read(file: Found, finder: masks.Finder) -> tuple[Photo, bool] | str:
+def _read(file: Found, finder: masks.Finder, known: Known) -> tuple[Photo, bool] | str:
     from PIL.Image import DecompressionBombError
 
     try:
-        photo, hidden = _decoded(file)
+        data = file.path.read_bytes()
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        photo, hidden = known.get(file.path, file.name, digest), False
+        if photo is None:
+            photo, hidden = _decoded(file, data, digest)
     except (DecompressionBombError, MemoryError):
         return "it cannot be read (far too large)"
     except Exception as error:  # Pillow's decoders meet bytes of any kind, and fail in as many ways
@@ -265,6 +280,7 @@ def _read(file: Found, finder: masks.Finder) -> tuple[Photo, bool] | str:
         return f"it is too small ({photo.width}x{photo.height} pixels)"
     if hidden:
         return "all of it is transparent"
+    known.add(photo)
     place = finder.find(file.path)
     if place is None:
         return photo, False
@@ -281,9 +297,8 @@ def _words(error: Exception) -> str:
     return shown(str(error)) or type(error).__name__
 
 
-def _decoded(file: Found) -> tuple[Photo, bool]:
-    """The photo, and whether all of its pixels are transparent."""
-    data = file.path.read_bytes()
+def _decoded(file: Found, data: bytes, digest: str) -> tuple[Photo, bool]:
+    """The photo in a file's bytes, and whether all of its pixels are transparent."""
     with pixels.open_picture(data) as image:
         size, mode, kind, frames = image.size, image.mode, str(image.format), _frames(image)
         if mode not in pixels.MODES:
@@ -298,17 +313,14 @@ def _decoded(file: Found) -> tuple[Photo, bool]:
         alpha = pixels.has_alpha(image)
         hidden = alpha and not image.convert("RGBA").getchannel("A").getextrema()[1]
         opaque = mode in ("RGBA", "LA") and not alpha
-    if frames > 1:
-        log.warning("%s: has %d pictures, only the first is used", shown(file.path), frames)
     if after.orientation in (5, 6, 7, 8):
         width, height = height, width
     plain = plain and not opaque and facts.orientation == 1 and frames == 1
     rewrite = "" if plain else _suffix_of_new(kind, file.path.suffix.lower(), alpha)
     suffix = _right_suffix(kind, file.path.suffix.lower()) if plain else ""
     photo = Photo(
-        file.path, width, height, facts.orientation, facts.lens, facts.focal_px,
-        hashlib.blake2b(data, digest_size=16).hexdigest(), file.name, facts.focal_is_wrong, facts.gps, facts.taken,
-        alpha, rewrite, suffix,
+        file.path, width, height, facts.orientation, facts.lens, facts.focal_px, digest, file.name,
+        facts.focal_is_wrong, facts.gps, facts.taken, alpha, rewrite, suffix, pictures=frames,
     )  # fmt: skip
     return photo, hidden
 

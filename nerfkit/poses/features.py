@@ -29,8 +29,8 @@ def work(
     """Fills a new database with cameras, images, keypoints and descriptors.
 
     Each group (``names`` of photos, their ``size``) gets a camera of its own, started from its ``focal_px`` where that
-    is known; photos are numbered in the order of their names. ``masks`` holds a mask ``NAME.jpg.png`` for every photo: no
-    features where it is black. Where there are few photos, small ones are doubled first: they have too few features
+    is known; photos are numbered in the order of their names. ``masks`` holds a mask ``NAME.jpg.png`` for every photo:
+    no features where it is black. Where there are few photos, small ones are doubled first: they have too few features
     otherwise. With a ``rig`` (views as :class:`nerfkit.capture.panorama.View` has them, one for each group) cameras are
     known pinholes, fixed to each other. ``network`` is ALIKED's file; None: SIFT. Gives the names of the photos in
     which no features were found.

@@ -162,7 +162,7 @@ class _Job:
     def incremental(self, way: Way, scratch: Path) -> list[Model]:
         import pycolmap
 
-        options = repeatable.pipeline(self.seed + way.start)
+        options = repeatable.pipeline(self.seed + way.start, self.photos)
         options.min_model_size = 3  # small captures are welcome
         options.extract_colors = False  # those of nerfkit.poses.colors
         # A third of the mapper's time goes into adjusting what the next photos move again: all is adjusted after 70 %
@@ -201,8 +201,7 @@ class _Job:
         shutil.copyfile(self.database, database)
         calibration, options = pycolmap.ViewGraphCalibrationOptions(), pycolmap.GlobalPipelineOptions()
         calibration.random_seed = options.random_seed = self.seed + way.start
-        ceres = options.mapper.bundle_adjustment.ceres
-        ceres.min_num_residuals_for_cpu_multi_threading = repeatable.ONE_THREAD
+        options.num_threads = options.mapper.num_threads = repeatable.threads(self.photos)
         pycolmap.calibrate_view_graph(database, calibration)
         return list(pycolmap.global_mapping(database, self.folder, scratch, options).values())
 
@@ -217,7 +216,7 @@ class _Job:
         for number in strays:
             self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
             model.deregister_frame(model.images[number].frame_id)
-        options = repeatable.adjustment()
+        options = repeatable.adjustment(self.photos)
         if self.rig:
             options.refine_focal_length = options.refine_extra_params = options.refine_sensor_from_rig = False
         pycolmap.bundle_adjustment(model, options)

@@ -73,9 +73,7 @@ class _NothingToAdjust(Exception):
 class _Job:
     """The given cameras and what the rounds share."""
 
-    def __init__(
-        self, tell: Tell, before: Model, fit: check.Fit, database: str, scratch: str, seed: int
-    ) -> None:
+    def __init__(self, tell: Tell, before: Model, fit: check.Fit, database: str, scratch: str, seed: int) -> None:
         self.tell, self.before, self.fit, self.database = tell, before, fit, database
         self.scratch, self.seed = scratch, seed
         self.given = poses(before)
@@ -159,7 +157,7 @@ class _Job:
         """Bundle adjustment of the photos with matches, the given positions as priors of deviation ``sigma``."""
         import pycolmap
 
-        options = repeatable.adjustment()
+        options = repeatable.adjustment(len(self.given))
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = max(1.0, _LOSS * allowed)
         options.ceres.solver_options.max_num_iterations = _ITERATIONS

@@ -1,8 +1,9 @@
-"""What lets COLMAP do the same twice: photos numbered before its threads see them, and sums in one order.
+"""What lets COLMAP do the same twice: photos numbered before its threads see them, and models made by one thread.
 
 Its own numbers are in the order in which threads are done with photos, and which photo of a pair is the first one, and
-all that follows, depends on them. Several threads of bundle adjustment add up residuals in another order in every run.
-All else (features, matches, RANSAC with a seed, registration, triangulation) repeats on any number of threads.
+all that follows, depends on them. Of models' threads two things depend: those of bundle adjustment add up residuals in
+another order in every run, and of those that look for the first pair of photos the quickest one wins. All else
+(features, matches, RANSAC with a seed, registration, triangulation) repeats on any number of threads.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 
 Model = Any  # pycolmap.Reconstruction
 
-# Residuals up to which bundle adjustment has one thread; COLMAP's own threshold is 50,000.
-ONE_THREAD = 1_000_000
+# Photos up to which one thread makes a model; most of mapping has no more than one anyway.
+ONE_THREAD = 300
 
 
 def enter(model: Model, database: str | Path) -> None:
@@ -32,21 +33,26 @@ def enter(model: Model, database: str | Path) -> None:
             filled.write_image(model.images[number], use_image_id=True)
 
 
-def pipeline(seed: int) -> Any:
+def threads(photos: int) -> int:
+    """How many threads make a model of so many photos, as COLMAP's options have it: -1 is one for each core."""
+    return 1 if photos <= ONE_THREAD else -1
+
+
+def pipeline(seed: int, photos: int) -> Any:
     """``pycolmap.IncrementalPipelineOptions``: COLMAP's own but for the seed and the threads."""
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = seed
-    options.ba_min_num_residuals_for_cpu_multi_threading = ONE_THREAD
+    options.num_threads = options.mapper.num_threads = threads(photos)
     return options
 
 
-def adjustment() -> Any:
+def adjustment(photos: int) -> Any:
     """``pycolmap.BundleAdjustmentOptions``: COLMAP's own but for the threads and the words."""
     import pycolmap
 
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
-    options.ceres.min_num_residuals_for_cpu_multi_threading = ONE_THREAD
+    options.ceres.solver_options.num_threads = threads(photos)
     return options

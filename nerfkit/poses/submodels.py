@@ -42,9 +42,10 @@ def joined(models: Sequence[Model], database: str, folder: str, scratch: Path, s
     if added:
         scratch.mkdir(parents=True, exist_ok=True)
         base = pycolmap.triangulate_points(
-            base, database, folder, scratch, clear_points=True, options=repeatable.pipeline(seed), refine_intrinsics=True
-        )
-        pycolmap.bundle_adjustment(base, repeatable.adjustment())
+            base, database, folder, scratch, clear_points=True, refine_intrinsics=True,
+            options=repeatable.pipeline(seed, base.num_images()),
+        )  # fmt: skip
+        pycolmap.bundle_adjustment(base, repeatable.adjustment(base.num_images()))
     return base, left
 
 

@@ -30,7 +30,7 @@ def triangulated(model: Model, database: str, scratch: str, seed: int, allowed: 
 
     focal = float(np.median([camera.mean_focal_length() for camera in model.cameras.values()]))
     angle = float(np.degrees(allowed / focal))
-    options = repeatable.pipeline(seed)
+    options = repeatable.pipeline(seed, model.num_images())
     options.mapper.filter_max_reproj_error = allowed
     options.triangulation.create_max_angle_error = max(_ANGLE, angle)
     options.triangulation.continue_max_angle_error = max(_ANGLE, angle)

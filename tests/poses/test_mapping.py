@@ -26,9 +26,13 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.done: list[int] = []
+        self.steps: list[tuple[str, int, int]] = []
 
     def __call__(self, done: int, total: int) -> None:
         self.done.append(done)
+
+    def step(self, name: str, done: int, total: int) -> None:
+        self.steps.append((name, done, total))
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -64,6 +68,10 @@ def test_a_right_model_is_mapped_once(posed: Posed, right: Any, tmp_path: Path) 
     assert (result["attempts"], result["doubts"], result["groups"], heard.lines) == (1, [], [], [])
     assert len(result["registered"]) == 10
     assert heard.done[-1] == 10
+    assert heard.steps == [
+        (mapping.ADJUSTING, 0, 1), (mapping.ADJUSTING, 1, 1), (mapping.CHECKING, 0, 1), (mapping.CHECKING, 1, 1),
+        *((mapping.COLORS, done, 10) for done in range(1, 11)),
+    ]  # fmt: skip
     assert check.same(model, right)
 
 

@@ -180,6 +180,21 @@ def test_anchor_finds_the_frame(where: str) -> None:
     assert np.allclose(found.translation, frame.translation)
 
 
+def test_matches_are_measured_once_for_each_model(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is told of both ends is what measuring them gives."""
+    before = capture.points(capture.with_poses(noisy(poses(capture.model), 0.5, 1)))
+    fit, passes, real = check.fit(before, capture.database), [], check._verified
+    monkeypatch.setattr(check, "_verified", lambda model, database: (passes.append(1), real(model, database))[1])
+    after, result = refine(Silent(), before, fit, capture.database, capture.scratch, seed=0)
+    assert result.refused is None
+    # Each round, once where photos are lost, three times with distortion and then once for good, and the end.
+    assert len(passes) == result.rounds + 1 + 4 + 1
+    for number, model in enumerate((before, after)):
+        errors = check.epipolar_errors(model, capture.database)
+        assert result.match_error_px[number] == np.median(errors)
+        assert result.agreement[number] == check.agreement(model, capture.database)
+
+
 def test_noisy_poses_become_right_in_their_frame_and_scale(capture: Capture) -> None:
     given = noisy(poses(capture.model), 2.0, 3.0)
     before, after, result = capture.refined(given)
