@@ -45,9 +45,7 @@ def work(
 
     posed = pycolmap.Reconstruction(model)
     if not Path(database).is_file():  # matches don't depend on the poses: a second attempt has them
-        for camera in posed.cameras.values():
-            camera.has_prior_focal_length = True  # matches are verified with known cameras; model files don't say it
-        enter(posed, database)
+        _enter(posed, database)
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
     made = triangulated(posed, database, output, seed)
@@ -89,6 +87,12 @@ def convention_of(posed: Any, database: str) -> str | None:
     for number, pose in given.items():
         set_pose(posed, number, pose)
     return meant
+
+
+def _enter(posed: Any, database: str) -> None:
+    for number in posed.cameras:
+        posed.cameras[number].has_prior_focal_length = True  # pairs are verified with them; model files don't say it
+    enter(posed, database)
 
 
 def _features(tell: Tell, posed: Any, folder: str, database: str, masks: str | None) -> None:

@@ -30,7 +30,7 @@ class Silent:
     """A :class:`nerfkit.poses.worker.Tell` for nobody."""
 
     def __call__(self, done: int, total: int) -> None:
-        assert 0 < done <= total
+        assert 0 <= done <= total
 
     def say(self, line: str) -> None:
         pass

@@ -9,7 +9,6 @@ import numpy as np
 import pycolmap
 
 from nerfkit.poses import triangulate
-from nerfkit.poses.repeatable import enter
 from tests.poses.test_refine import Silent
 
 
@@ -27,7 +26,7 @@ def test_images_keep_the_numbers_and_cameras_of_the_model(tmp_path: Path) -> Non
         image = pycolmap.Image(name=f"{number}.png", camera_id=number, image_id=number)
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
     database = str(tmp_path / "database.db")
-    enter(model, database)
+    triangulate._enter(model, database)
     triangulate._features(Silent(), model, str(tmp_path), database, None)
     with pycolmap.Database.open(database) as filled:
         assert {image.image_id: image.name for image in filled.read_all_images()} == {
