@@ -24,7 +24,8 @@ _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAM
 
 
 def link(file: Path, target: Path) -> None:
-    """Links a file to ``target``, or copies it where links aren't possible."""
+    """Links a file to ``target``, or copies it where links aren't possible; makes its folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(os.path.realpath(file), target)  # a link to a link would lead nowhere from there
     except OSError:

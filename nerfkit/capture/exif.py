@@ -33,7 +33,6 @@ class Facts:
     orientation: int = 1  # 1 to 8; 1 is upright
     lens: tuple[str, ...] = ("", "", "", "")  # maker, model, focal length, 35 mm equivalent, as they are written
     focal_px: float | None = None
-    focal_is_wrong: bool = False  # there is a 35 mm equivalent, and it cannot be right for these pixels
     gps: Gps | None = None
     taken: datetime | None = None  # by the camera's clock, which knows no time zone
 
@@ -48,10 +47,8 @@ def read(image: Image, size: tuple[int, int]) -> Facts:
     inner, gps = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     values = [outer.get(_MAKE), outer.get(_MODEL), inner.get(_FOCAL_LENGTH), inner.get(_FOCAL_LENGTH_35MM)]
     lens = tuple("" if value is None else str(value).strip("\0 ") for value in values)
-    focal_px, wrong = _focal(inner, lens[0], lens[1], *size)
-    return Facts(
-        _orientation(outer.get(ORIENTATION)), lens, focal_px, wrong, _gps(gps), _taken(outer, inner),
-    )  # fmt: skip
+    focal_px = _focal(inner, lens[0], lens[1], *size)
+    return Facts(_orientation(outer.get(ORIENTATION)), lens, focal_px, _gps(gps), _taken(outer, inner))
 
 
 def _ifd(exif: Any, tag: int) -> Mapping[int, Any]:
@@ -66,8 +63,8 @@ def _orientation(value: Any) -> int:
     return int(number) if number in range(1, 9) else 1
 
 
-def _focal(inner: Mapping[int, Any], maker: str, model: str, width: int, height: int) -> tuple[float | None, bool]:
-    """The focal length in pixels, and whether a 35 mm equivalent is there that must not be used.
+def _focal(inner: Mapping[int, Any], maker: str, model: str, width: int, height: int) -> float | None:
+    """The focal length in pixels; None where EXIF has none, or one that can't be right.
 
     The focal plane's resolution is more exact than the 35 mm equivalent, which is rounded to millimetres, but is more
     often wrong: it counts where both agree, or where there is no equivalent. Where neither can be used, the camera's
@@ -75,7 +72,7 @@ def _focal(inner: Mapping[int, Any], maker: str, model: str, width: int, height:
     """
     film = _number(inner.get(_FOCAL_LENGTH_35MM))
     if _is_cropped(inner, width, height):
-        return None, film > 0
+        return None
     longer = max(width, height)
     by_film = film * math.hypot(width, height) / _FILM_DIAGONAL
     by_plane = _focal_by_plane(inner, longer)
@@ -83,11 +80,11 @@ def _focal(inner: Mapping[int, Any], maker: str, model: str, width: int, height:
         _PLAUSIBLE[0] <= focal / longer <= _PLAUSIBLE[1] for focal in (by_film, by_plane)
     )
     if film_is_plausible:
-        return (by_plane if abs(by_plane / by_film - 1) < _AGREE else by_film), False
+        return by_plane if abs(by_plane / by_film - 1) < _AGREE else by_film
     if plane_is_plausible:
-        return by_plane, film > 0
+        return by_plane
     by_sensor = _focal_by_sensor(inner, maker, model, width, height)
-    return (by_sensor if _PLAUSIBLE[0] <= by_sensor / longer <= _PLAUSIBLE[1] else None), film > 0
+    return by_sensor if _PLAUSIBLE[0] <= by_sensor / longer <= _PLAUSIBLE[1] else None
 
 
 def _focal_by_plane(inner: Mapping[int, Any], longer: int) -> float:

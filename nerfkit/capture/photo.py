@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +14,12 @@ from nerfkit.capture.walk import Found, shown
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from nerfkit.capture.known import Known
+
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 _SMALLEST = 32  # pixels of the shorter side; below, there is nothing to find
 _SUFFIXES_OF = {"JPEG": JPEG, "MPO": JPEG, "PNG": (".png",), "BMP": (".bmp",)}
-
-log = logging.getLogger("nerfkit")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Photo:
     focal_px: float | None  # by EXIF; None where it has none, or one that cannot be
     digest: str  # of the file's content
     relative: str = ""  # the path below the photos' folder, with "/", less odd characters; "": just the file's name
-    focal_is_wrong: bool = False  # EXIF has a 35 mm equivalent that nobody should start from
     gps: exif.Gps | None = None  # latitude and longitude in degrees (WGS84), altitude in metres
     taken: datetime | None = None  # by the camera's clock
     alpha: bool = False  # some pixels are transparent: not part of the scene
@@ -43,6 +41,7 @@ class Photo:
     suffix: str = ""  # the suffix that its format should have, where it has a wrong one
     mask: Path | None = None  # white is part of the scene
     mask_digest: str = ""
+    pictures: int = 1  # in its file, of which the first one counts
 
     @property
     def name(self) -> str:
@@ -54,12 +53,19 @@ class Photo:
         return self.path.parents[self.name.count("/")]
 
 
-def read(file: Found, finder: masks.Finder) -> tuple[Photo, bool] | str:
-    """The photo, and whether its mask had to be resized; or what is wrong with it in words."""
+def read(file: Found, finder: masks.Finder, known: Known) -> tuple[Photo, bool] | str:
+    """The photo, and whether its mask had to be resized; or what is wrong with it in words.
+
+    Args: known: photos that need not be decoded; gets this one.
+    """
     from PIL.Image import DecompressionBombError
 
     try:
-        photo, hidden = _decoded(file)
+        data = file.path.read_bytes()
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        photo, hidden = known.get(file.path, file.name, digest), False
+        if photo is None:
+            photo, hidden = _decoded(file, data, digest)
     except (DecompressionBombError, MemoryError):
         return "it cannot be read (far too large)"
     except Exception as error:  # Pillow's decoders meet bytes of any kind, and fail in as many ways
@@ -68,6 +74,7 @@ def read(file: Found, finder: masks.Finder) -> tuple[Photo, bool] | str:
         return f"it is too small ({photo.width}x{photo.height} pixels)"
     if hidden:
         return "all of it is transparent"
+    known.add(photo)
     place = finder.find(file.path)
     if place is None:
         return photo, False
@@ -84,9 +91,8 @@ def _words(error: Exception) -> str:
     return shown(str(error)) or type(error).__name__
 
 
-def _decoded(file: Found) -> tuple[Photo, bool]:
-    """The photo, and whether all of its pixels are transparent."""
-    data = file.path.read_bytes()
+def _decoded(file: Found, data: bytes, digest: str) -> tuple[Photo, bool]:
+    """The photo in a file's bytes, and whether all of its pixels are transparent."""
     with pixels.open_picture(data) as image:
         size, mode, kind, frames = image.size, image.mode, str(image.format), _frames(image)
         if mode not in pixels.MODES:
@@ -101,17 +107,14 @@ def _decoded(file: Found) -> tuple[Photo, bool]:
         alpha = pixels.has_alpha(image)
         hidden = alpha and not image.convert("RGBA").getchannel("A").getextrema()[1]
         opaque = mode in ("RGBA", "LA") and not alpha
-    if frames > 1:
-        log.warning("%s: has %d pictures, only the first is used", shown(file.path), frames)
     if after.orientation in (5, 6, 7, 8):
         width, height = height, width
     plain = plain and not opaque and facts.orientation == 1 and frames == 1
     rewrite = "" if plain else _suffix_of_new(kind, file.path.suffix.lower(), alpha)
     suffix = _right_suffix(kind, file.path.suffix.lower()) if plain else ""
     photo = Photo(
-        file.path, width, height, facts.orientation, facts.lens, facts.focal_px,
-        hashlib.blake2b(data, digest_size=16).hexdigest(), file.name, facts.focal_is_wrong, facts.gps, facts.taken,
-        alpha, rewrite, suffix,
+        file.path, width, height, facts.orientation, facts.lens, facts.focal_px, digest, file.name,
+        facts.gps, facts.taken, alpha, rewrite, suffix, pictures=frames,
     )  # fmt: skip
     return photo, hidden
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfkit.capture import masks, pixels, walk
+from nerfkit.capture.known import Known
 from nerfkit.capture.panorama import View
 from nerfkit.capture.photo import Photo, read
 from nerfkit.capture.upright import UprightFolder, upright
@@ -39,16 +40,21 @@ class Photos:
     rig: tuple[View, ...] = ()  # of views of panoramas: each photo belongs to the view whose prefix its name has
 
 
-def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None, fewest: int = FEWEST) -> Photos:
+def find(
+    folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None = None, fewest: int = FEWEST,
+    known: Known | None = None,
+) -> Photos:  # fmt: skip
     """The photos in ``folder`` and its subfolders, or in its ``images``, ``photos`` or ``input`` where that has any
     and ``folder`` itself has none.
 
-    Every photo is decoded, at the smallest scale its format offers, to know that it is whole; a file that is
-    truncated, no picture, or all masked is left out with a warning that names it, and of equal files all but the first.
+    Every photo is decoded, at the smallest scale its format offers, to know that it is whole, but for those whose bytes
+    are ``known``; a file that is truncated, no picture, or all masked is left out with a warning that names it, and of
+    equal files all but the first.
 
     Args:
         mask_folder: masks of the photos; by default those in folders ``masks`` (:class:`nerfkit.capture.masks.Finder`).
         fewest: readable photos that there must be; fewer do where others come from elsewhere.
+        known: gets the photos found.
 
     Raises:
         NerfkitError: no such folder, no photos in it, or too few readable ones; masks that can't be used.
@@ -59,13 +65,15 @@ def find(folder: Path, progress: ProgressSink = quiet, mask_folder: Path | None 
         log.warning("%s: left out, it is a link to nothing", shown(broken.path))
     unreadable = [broken.name for broken in files.broken]
     photos, resized = [], []
-    for found, result in zip(files.photos, _read_all(files.photos, finder, progress)):
+    for found, result in zip(files.photos, _read_all(files.photos, finder, known or Known(), progress)):
         if isinstance(result, str):
             log.warning("%s: left out, %s", shown(found.path), result)
             unreadable.append(found.name)
         else:
             photo, mask_is_resized = result
             photos.append(photo)
+            if photo.pictures > 1:
+                log.warning("%s: has %d pictures, only the first is used", shown(found.path), photo.pictures)
             resized += [shown(photo.mask)] if mask_is_resized and photo.mask is not None else []
     photos, duplicates = _once(photos)
     if len(photos) < fewest:
@@ -171,11 +179,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
-def _read_all(files: Sequence[Found], finder: masks.Finder, progress: ProgressSink) -> list[tuple[Photo, bool] | str]:
+def _read_all(
+    files: Sequence[Found], finder: masks.Finder, known: Known, progress: ProgressSink
+) -> list[tuple[Photo, bool] | str]:
     """What :func:`read` gives of each file."""
     results: list[tuple[Photo, bool] | str] = []
     with pixels.large_pictures(), threads() as pool:
-        for result in pool.map(lambda file: read(file, finder), files):
+        for result in pool.map(lambda file: read(file, finder, known), files):
             results.append(result)
             progress("photos", len(results), len(files))
     return results

@@ -131,7 +131,6 @@ class Stages:
                     "names": [names[photo] for photo in group],
                     "size": (group[0].width, group[0].height),
                     "focal_px": next((photo.focal_px for photo in group if photo.focal_px is not None), None),
-                    "focal_is_wrong": any(photo.focal_is_wrong for photo in group),
                 }
                 for group in groups
             ],

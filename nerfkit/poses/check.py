@@ -82,11 +82,28 @@ class PairAgreement:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well the verified matches between registered photos fit a model's poses."""
+
+    pairs: PairAgreement
+    errors: Floats  # [M] Sampson errors of all matches, pixels
+
+    @property
+    def error(self) -> float:
+        """The median; 0 where there are no matches."""
+        return float(np.median(self.errors)) if len(self.errors) else 0.0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """``doubts`` are reasons to distrust a model, in words; none: it looks right."""
 
-    agreement: float
+    pairs: PairAgreement
     doubts: list[str]
+
+    @property
+    def agreement(self) -> float:
+        return self.pairs.share
 
 
 def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict:
@@ -106,7 +123,7 @@ def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict
     far = far_cameras(model, pairs)
     if far:
         doubts.append(f"far from the photos that they match: {some(far)}")
-    return Verdict(pairs.share, doubts)
+    return Verdict(pairs, doubts)
 
 
 def agreement(model: Model, database: str) -> float:
@@ -115,22 +132,29 @@ def agreement(model: Model, database: str) -> float:
 
 
 def pair_agreement(model: Model, database: str) -> PairAgreement:
-    """How many of each pair's verified matches agree with the model's poses.
+    """How many of each pair's verified matches agree with the model's poses."""
+    return fit(model, database).pairs
+
+
+def fit(model: Model, database: str) -> Fit:
+    """How well the verified matches fit the model's poses, in one pass over them.
 
     A match agrees when its Sampson error under the essential matrix of the two poses (Hartley and Zisserman,
     2nd ed., eq. 11.9) is below 4 pixels. Where its rays are nearest to each other, it must lie in front of both cameras
     (their "cheirality", ch. 21); that is looked at for some tens of thousands of matches, as many of each pair.
     """
-    rows = []
+    rows, errors = [], [np.zeros(0)]
     pairs = list(_verified(model, database))
     sample = max(1, _MEASURED // max(1, len(pairs)))
     for pair in pairs:
-        agreeing = np.flatnonzero(_sampson(pair.two_from_one, pair.one, pair.two) < (_MAX_ERROR / pair.focal) ** 2)
+        squared = _sampson(pair.two_from_one, pair.one, pair.two)
+        errors.append(pair.focal * np.sqrt(squared))
+        agreeing = np.flatnonzero(squared < (_MAX_ERROR / pair.focal) ** 2)
         picked = agreeing[:: -(-len(agreeing) // sample) or 1]
         wide, in_front = depth_signs(pair.two_from_one, pair.one[picked], pair.two[picked])
         behind = int((wide & ~in_front).sum())
         rows.append((pair.first, pair.second, len(agreeing), len(pair.one), len(picked), behind))
-    return PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+    return Fit(PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T), np.concatenate(errors))
 
 
 def epipolar_errors(model: Model, database: str) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ _ROWS = 30_000  # places at a time: OpenCV's tables have at most 32767 rows
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
-def paint(model: Any, folder: Path) -> None:
+def paint(model: Any, folder: Path, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Gives each point of a ``pycolmap.Reconstruction`` the mean colour that the photos in ``folder`` have where they
-    see it; black where none of them can be read."""
+    see it; black where none of them can be read. ``tell`` hears how many photos were looked at, of how many."""
     images = [image for image in model.images.values() if image.has_pose]
     rows = {number: row for row, number in enumerate(model.points3D)}
     sums = np.zeros((len(rows), 4))  # red, green, blue, observations
@@ -30,8 +31,9 @@ def paint(model: Any, folder: Path) -> None:
         return np.array([rows[point.point3D_id] for point in seen], np.intp), colors(folder / image.name, places, size)
 
     with threads() as pool:
-        for points, found in pool.map(look, images):
+        for done, (points, found) in enumerate(pool.map(look, images), 1):
             np.add.at(sums, points[: len(found)], np.pad(found, ((0, 0), (0, 1)), constant_values=1))
+            tell(done, len(images))
     means = np.rint(sums[:, :3] / np.maximum(sums[:, 3:], 1)).astype(np.uint8)
     for number, row in rows.items():
         model.points3D[number].color = means[row]

@@ -15,7 +15,7 @@ from nerfkit.data.normalize import focus
 from nerfkit.data.raw import RawScene, RawView
 from nerfkit.data.split import split
 from nerfkit.errors import NerfkitError
-from nerfkit.files import atomic
+from nerfkit.files import atomic, link
 from nerfkit.poses import model, output
 from nerfkit.poses.export_photos import shared_camera, write_flat
 from nerfkit.progress import ProgressSink, quiet
@@ -82,7 +82,7 @@ def _transforms(scene: RawScene, out: Path, progress: ProgressSink) -> dict[str,
         view = names[frame["file_path"].removeprefix("images/")]
         if view.mask_path is not None:
             mask = Path("masks") / f"{view.name}{view.mask_path.suffix}"
-            model.link(view.mask_path, out / mask)
+            link(view.mask_path, out / mask)
             frame["mask_path"] = mask.as_posix()
     if len(scene.points):
         output.write_points(out / output.POINTS_FILE, made)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nerfkit.poses import learned, shrunk
+from nerfkit.poses.repeatable import enter
+from nerfkit.poses.shrunk import Size
 from nerfkit.poses.worker import Tell, counting, settle
 
 SMALL = 1000  # pixels of the longer side
@@ -25,100 +29,83 @@ def work(
     """Fills a new database with cameras, images, keypoints and descriptors.
 
     Each group (``names`` of photos, their ``size``) gets a camera of its own, started from its ``focal_px`` where that
-    is known, and not from EXIF's where ``focal_is_wrong``. ``masks`` holds a mask ``NAME.jpg.png`` for every photo: no
-    features where it is black. Where there are few photos, small ones are doubled first: they have too few features
+    is known; photos are numbered in the order of their names. ``masks`` holds a mask ``NAME.jpg.png`` for every photo:
+    no features where it is black. Where there are few photos, small ones are doubled first: they have too few features
     otherwise. With a ``rig`` (views as :class:`nerfkit.capture.panorama.View` has them, one for each group) cameras are
     known pinholes, fixed to each other. ``network`` is ALIKED's file; None: SIFT. Gives the names of the photos in
     which no features were found.
     """
     import pycolmap
 
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "PINHOLE" if rig else camera_model
-    extraction = pycolmap.FeatureExtractionOptions()
+    enter(_cameras(groups, camera_model, rig), database)
+    reader, extraction = pycolmap.ImageReaderOptions(), pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = settings["max_image_size"]
     extraction.sift.max_num_features = settings["max_num_features"]
     if network is not None:
         learned.use_extractor(extraction, network, settings["max_num_features"])
-    total = sum(len(group["names"]) for group in groups)
-    batches = [[group] for group in groups] if rig else _batches(groups, settings["max_image_size"])
-    with counting(Path(database), "SELECT COUNT(*) FROM keypoints", total, tell):
-        for number, batch in enumerate(batches):
-            longer, one_camera = max(batch[0]["size"]), len(batch) == 1
-            doubled = total <= FEW and longer < SMALL
-            extraction.sift.first_octave = -1 if doubled else settings["first_octave"]
-            known = rig[number]["intrinsics"] if rig else _camera_params(camera_model, batch[0])
-            reader.camera_params = ",".join(map(str, known)) if one_camera else ""
-            sizes = {name: tuple(group["size"]) for group in batch for name in group["names"]}
-            if network is None and longer > settings["max_image_size"]:
-                shrunk.extract(database, folder, sizes, reader, extraction, masks, one_camera=one_camera)
+    sizes = {name: tuple(group["size"]) for group in groups for name in group["names"]}
+    with counting(Path(database), "SELECT COUNT(*) FROM keypoints", len(sizes), tell):
+        for (large, small), batch in _batches(sizes, settings["max_image_size"]).items():
+            extraction.sift.first_octave = -1 if small and len(sizes) <= FEW else settings["first_octave"]
+            if large and network is None:
+                shrunk.extract(database, folder, batch, reader, extraction, masks)
                 continue
             if masks is not None:
                 reader.mask_path = masks
-            mode = pycolmap.CameraMode.SINGLE if one_camera else pycolmap.CameraMode.PER_IMAGE
             pycolmap.extract_features(
-                database, folder, image_names=list(sizes), camera_mode=mode,
+                database, folder, image_names=list(batch), camera_mode=pycolmap.CameraMode.PER_IMAGE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
+    _leave_out_unread(database)
     with pycolmap.Database.open(database) as filled:
         if rig:
             pycolmap.apply_rig_config([_rig_config(rig)], filled)
-        else:
-            _calibrate(filled, [group for batch in batches if len(batch) > 1 for group in batch], camera_model)
-            _distrust(filled, groups)
-        if reader.camera_model == FISHEYE:
-            _trust_focal_lengths(filled)
         found = {i.name for i in filled.read_all_images() if filled.num_keypoints_for_image(i.image_id) > 0}
     settle(Path(database))
-    return {"featureless": sorted({name for group in groups for name in group["names"]} - found)}
+    return {"featureless": sorted(sizes.keys() - found)}
 
 
-def _batches(groups: Sequence[dict[str, Any]], max_image_size: int) -> list[list[dict[str, Any]]]:
-    """Groups whose features are found in one go: a call for each photo with a camera of its own would keep one core
-    busy and leave the others idle."""
-    batches: dict[Any, list[dict[str, Any]]] = {}
-    for number, group in enumerate(groups):
-        longer = max(group["size"])
-        alike = number if len(group["names"]) > 1 else (longer > max_image_size, longer < SMALL)
-        batches.setdefault(alike, []).append(group)
-    return list(batches.values())
+def _cameras(groups: Sequence[dict[str, Any]], camera_model: str, rig: Sequence[dict[str, Any]]) -> Any:
+    """A ``pycolmap.Reconstruction`` with a camera for each group, and the photos in the order of their names.
 
-
-def _calibrate(filled: Any, groups: Sequence[dict[str, Any]], camera_model: str) -> None:
-    """Gives photos of cameras of their own what is known of these."""
-    known = {name: _camera_params(camera_model, group) for group in groups for name in group["names"]}
-    for image in filled.read_all_images():
-        if image.name in known:
-            camera = filled.read_camera(image.camera_id)
-            camera.params, camera.has_prior_focal_length = known[image.name], True
-            filled.update_camera(camera)
-
-
-def _camera_params(camera_model: str, group: dict[str, Any]) -> list[float]:
-    """COLMAP's parameters of a group's camera."""
+    COLMAP believes focal lengths that are known, and those of fisheyes: without it pairs are verified by a fundamental
+    matrix over pixels, which no two fisheye photos have.
+    """
     import pycolmap
 
-    width, height = group["size"]
-    guess = (FISHEYE_FOCAL if camera_model == FISHEYE else _GUESS) * max(width, height)
-    camera = pycolmap.Camera.create_from_model_name(0, camera_model, group["focal_px"] or guess, width, height)
-    return [float(value) for value in camera.params]
+    model = pycolmap.Reconstruction()
+    camera_of: dict[str, int] = {}
+    for number, group in enumerate(groups, 1):
+        (width, height), focal = group["size"], group["focal_px"]
+        guess = (FISHEYE_FOCAL if camera_model == FISHEYE else _GUESS) * max(width, height)
+        kind = "PINHOLE" if rig else camera_model
+        camera = pycolmap.Camera.create_from_model_name(number, kind, focal or guess, width, height)
+        if rig:
+            camera.params = rig[number - 1]["intrinsics"]
+        camera.has_prior_focal_length = bool(rig) or focal is not None or camera_model == FISHEYE
+        model.add_camera_with_trivial_rig(camera)
+        camera_of |= dict.fromkeys(group["names"], number)
+    for number, name in enumerate(sorted(camera_of), 1):
+        image = pycolmap.Image(name=name, camera_id=camera_of[name], image_id=number)
+        model.add_image_with_trivial_frame(image)
+    return model
 
 
-def _distrust(database: Any, groups: list[dict[str, Any]]) -> None:
-    """COLMAP takes given parameters for a calibration's; those that are guessed are not."""
-    guessed = {name for group in groups if group["focal_px"] is None for name in group["names"]}
-    for image in database.read_all_images():
-        camera = database.read_camera(image.camera_id)
-        if image.name in guessed and camera.has_prior_focal_length:
-            camera.has_prior_focal_length = False
-            database.update_camera(camera)
+def _batches(sizes: Mapping[str, Size], max_image_size: int) -> dict[tuple[bool, bool], dict[str, Size]]:
+    """Photos whose features are found in one go: those to be shrunk first, and those that are small."""
+    batches: dict[tuple[bool, bool], dict[str, Size]] = {}
+    for name, size in sizes.items():
+        batches.setdefault((max(size) > max_image_size, max(size) < SMALL), {})[name] = size
+    return batches
 
 
-def _trust_focal_lengths(filled: Any) -> None:
-    """Without it pairs are verified by a fundamental matrix over pixels, which no two fisheye photos have."""
-    for camera in filled.read_all_cameras():
-        camera.has_prior_focal_length = True
-        filled.update_camera(camera)
+def _leave_out_unread(database: str) -> None:
+    """Removes the images of photos that COLMAP could not read."""
+    unread = "SELECT image_id FROM images WHERE image_id NOT IN (SELECT image_id FROM keypoints)"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"DELETE FROM frame_data WHERE data_id IN ({unread})")
+        connection.execute("DELETE FROM frames WHERE frame_id NOT IN (SELECT frame_id FROM frame_data)")
+        connection.execute(f"DELETE FROM images WHERE image_id IN ({unread})")
 
 
 def _rig_config(rig: Sequence[dict[str, Any]]) -> Any:

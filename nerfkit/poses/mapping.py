@@ -11,14 +11,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nerfkit.poses import check, colors, submodels
+from nerfkit.poses import check, colors, repeatable, submodels
 from nerfkit.poses.options import FEWEST_SHARE
 from nerfkit.poses.worker import Tell
 
 Model = Any  # pycolmap.Reconstruction
+
+ADJUSTING, CHECKING, COLORS = "adjusting", "checking", "colours"  # what is done once all photos are placed
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,11 @@ def work(
         found.append(solution)
         if solution.good:
             break
-    tell(photos, photos)
     if not found:
         return {"registered": [], "doubts": [], "groups": [], "agreement": 0.0}
     best = max(found, key=lambda solution: solution.rank)
     job.drop_strays(best)
-    colors.paint(best.model, Path(folder))
+    colors.paint(best.model, Path(folder), partial(tell.step, COLORS))
     Path(output).mkdir(parents=True, exist_ok=True)
     best.model.write(output)
     registered = [image for image in best.model.images.values() if image.has_pose]
@@ -145,17 +147,22 @@ class _Job:
         models = self.incremental(way, scratch) if way.mapper == "incremental" else self.globally(way, scratch)
         if not models:
             return None
+        self.tell(self.photos, self.photos)
+        if len(models) > 1:
+            self.tell.step(ADJUSTING, 0, 1)
         model, left = submodels.joined(models, self.database, self.folder, scratch / "joined", self.seed + way.start)
         shutil.rmtree(scratch)
+        self.tell.step(ADJUSTING, 1, 1)
+        self.tell.step(CHECKING, 0, 1)
         few = model.num_reg_images() < FEWEST_SHARE * self.photos
         verdict = check.verdict(model, self.database, self.focals)
+        self.tell.step(CHECKING, 1, 1)
         return Solution(model, verdict, few, submodels.groups(left, model))
 
     def incremental(self, way: Way, scratch: Path) -> list[Model]:
         import pycolmap
 
-        options = pycolmap.IncrementalPipelineOptions()
-        options.random_seed = self.seed + way.start
+        options = repeatable.pipeline(self.seed + way.start, self.photos)
         options.min_model_size = 3  # small captures are welcome
         options.extract_colors = False  # those of nerfkit.poses.colors
         # A third of the mapper's time goes into adjusting what the next photos move again: all is adjusted after 70 %
@@ -177,6 +184,8 @@ class _Job:
             nonlocal registered
             registered = min(registered + by, self.photos)
             self.tell(registered, self.photos)
+            if registered == self.photos:  # what COLMAP does from here on has no callbacks
+                self.tell.step(ADJUSTING, 0, 1)
 
         models = pycolmap.incremental_mapping(
             self.database, self.folder, scratch, options,
@@ -192,6 +201,7 @@ class _Job:
         shutil.copyfile(self.database, database)
         calibration, options = pycolmap.ViewGraphCalibrationOptions(), pycolmap.GlobalPipelineOptions()
         calibration.random_seed = options.random_seed = self.seed + way.start
+        options.num_threads = options.mapper.num_threads = repeatable.threads(self.photos)
         pycolmap.calibrate_view_graph(database, calibration)
         return list(pycolmap.global_mapping(database, self.folder, scratch, options).values())
 
@@ -199,15 +209,14 @@ class _Job:
         """Takes photos in wrong places out of a model that is right as a whole."""
         import pycolmap
 
-        model = solution.model
-        pairs = check.pair_agreement(model, self.database)
+        model, pairs = solution.model, solution.verdict.pairs
         strays = check.strays(pairs)
         if not strays or pairs.without(strays).share < check.SUSPICIOUS:
             return
         for number in strays:
             self.tell.say(f"{model.images[number].name}: left out, most of its matches contradict its pose")
             model.deregister_frame(model.images[number].frame_id)
-        options = pycolmap.BundleAdjustmentOptions()
+        options = repeatable.adjustment(self.photos)
         if self.rig:
             options.refine_focal_length = options.refine_extra_params = options.refine_sensor_from_rig = False
         pycolmap.bundle_adjustment(model, options)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nerfkit import files
 from nerfkit.capture.pixels import large_pictures
 from nerfkit.contracts import Cameras
 from nerfkit.data.raw import RawScene, RawView, photo_header
@@ -94,8 +94,8 @@ def turned(view: RawView) -> bool:
 def place(view: RawView, target: Path) -> None:
     """Puts a photo at ``target``: linked, or copied where links aren't possible; written upright if it is
     :func:`turned`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     if turned(view) or target.suffix.lower() != view.path.suffix.lower():
+        target.parent.mkdir(parents=True, exist_ok=True)
         from PIL import Image, ImageOps
 
         with large_pictures(), Image.open(view.path) as photo:
@@ -103,13 +103,4 @@ def place(view: RawView, target: Path) -> None:
             options: dict[str, Any] = {"quality": 95, "subsampling": 0} if target.suffix.lower() in JPEG else {}
             upright.save(target, **options)
         return
-    link(view.path, target)
-
-
-def link(file: Path, target: Path) -> None:
-    """Links a file to ``target``, or copies it where links aren't possible."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(file.resolve(), target)
-    except OSError:
-        shutil.copyfile(file, target)
+    files.link(view.path, target)

@@ -45,7 +45,8 @@ def estimate(photos: Path, out: Path, options: PoseOptions, progress: ProgressSi
             or a video.
         out: a new or empty folder, or one of an earlier run on the same photos.
         options: quality, matcher, camera model, seed, scale reference.
-        progress: hears of the stages ``frames``, ``photos``, ``features``, ``matching``, ``mapping`` and ``page``.
+        progress: hears of the stages ``frames``, ``photos``, ``features``, ``matching``, ``mapping``, once all photos
+            are placed of ``adjusting``, ``checking`` and ``colours``, and of ``page``.
 
     Raises:
         NerfkitError: no photos or too few; photos that don't overlap; ``out`` holds something else, or another command

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfkit.poses import check
+from nerfkit.poses import check, repeatable
 from nerfkit.poses.anchoring import anchor
 from nerfkit.poses.placing import extent, poses, set_pose
 from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, median, refused
 from nerfkit.poses.relocate import relocate
-from nerfkit.poses.triangulation import NARROW, ONE_THREAD, triangulated
+from nerfkit.poses.triangulation import NARROW, triangulated
 from nerfkit.poses.worker import Tell
 
 Model = Any  # pycolmap.Reconstruction
@@ -41,22 +41,26 @@ _ITERATIONS = 40
 _MEDIAN = 1.538  # the median length of a vector of three unit normals
 
 
-def refine(tell: Tell, before: Model, database: str, scratch: str, seed: int) -> tuple[Model, Refinement]:
+def refine(
+    tell: Tell, before: Model, fit: check.Fit, database: str, scratch: str, seed: int
+) -> tuple[Model, Refinement]:
     """The model with adjusted poses and new points, and what was done; ``before`` itself where that is refused.
 
     Args:
         before: cameras in the given frame, with the points that triangulation finds with them as they are.
+        fit: of the matches to ``before``.
         database: features and verified matches, with the numbers of ``before``.
         scratch: a folder for what pycolmap writes.
     """
-    job = _Job(tell, before, database, scratch, seed)
+    job = _Job(tell, before, fit, database, scratch, seed)
     try:
         after, rounds = job.rounds()
     except _NothingToAdjust as error:
         return before, Refinement(str(error), 0, sorted(image.name for image in before.images.values()))
-    after, kept = job.put_back(after)
-    result = compared(before, after, database, kept, [number for number in job.lost if number not in kept], rounds)
-    reason = refused(result, check.pair_agreement(after, database).reversed)
+    after, fit_after, kept = job.put_back(after)
+    lost = [number for number in job.lost if number not in kept]
+    result = compared(before, after, (fit, fit_after), kept, lost, rounds)
+    reason = refused(result, fit_after.pairs.reversed)
     if reason is not None:
         return before, Refinement(**(vars(result) | {"refused": reason, "adjusted": 0}))
     return after, result
@@ -69,8 +73,8 @@ class _NothingToAdjust(Exception):
 class _Job:
     """The given cameras and what the rounds share."""
 
-    def __init__(self, tell: Tell, before: Model, database: str, scratch: str, seed: int) -> None:
-        self.tell, self.before, self.database = tell, before, database
+    def __init__(self, tell: Tell, before: Model, fit: check.Fit, database: str, scratch: str, seed: int) -> None:
+        self.tell, self.before, self.fit, self.database = tell, before, fit, database
         self.scratch, self.seed = scratch, seed
         self.given = poses(before)
         self.extent = extent(self.given)
@@ -83,7 +87,7 @@ class _Job:
     def rounds(self) -> tuple[Model, int]:
         """Adjusts until nothing is gained; gives the model and the number of rounds."""
         model, done = self.before, 0
-        error = self.error(model)
+        error = self.fit.error
         allowed = min(max(NARROW, _WIDER * error), _WIDEST * self.side)
         for done in range(1, _ROUNDS + 1):
             model = self.round(model, allowed)
@@ -153,9 +157,7 @@ class _Job:
         """Bundle adjustment of the photos with matches, the given positions as priors of deviation ``sigma``."""
         import pycolmap
 
-        options = pycolmap.BundleAdjustmentOptions()
-        options.print_summary = False
-        options.ceres.min_num_residuals_for_cpu_multi_threading = ONE_THREAD
+        options = repeatable.adjustment(len(self.given))
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = max(1.0, _LOSS * allowed)
         options.ceres.solver_options.max_num_iterations = _ITERATIONS
@@ -200,11 +202,12 @@ class _Job:
                 for number in group:
                     set_pose(model, number, rig @ rig_from_cam[number])
 
-    def put_back(self, model: Model) -> tuple[Model, list[int]]:
+    def put_back(self, model: Model) -> tuple[Model, check.Fit, list[int]]:
         """The model, with points anew, whose photos that could not be adjusted, since most of their matches contradict
-        where they are or they have too few, are as given; and these."""
+        where they are or they have too few, are as given; how the matches fit it; and these photos."""
         final = triangulated(model, self.database, self.scratch, self.seed)
-        stray = set(check.strays(check.pair_agreement(final, self.database)))
+        fit = check.fit(final, self.database)
+        stray = set(check.strays(fit.pairs))
         grouped = {number for group in self.groups for number in group}
         seen = {number for number in self.adjusted if final.image(number).num_points3D >= _FEWEST_SEEN}
         kept = [number for number in self.given if number not in grouped and (number in stray or number not in seen)]
@@ -212,7 +215,8 @@ class _Job:
             for number in kept:
                 set_pose(final, number, self.given[number])
             final = triangulated(final, self.database, self.scratch, self.seed)
-        return final, kept
+            fit = check.fit(final, self.database)
+        return final, fit, kept
 
 
 def _distort(camera: Any) -> None:

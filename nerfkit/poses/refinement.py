@@ -44,8 +44,10 @@ class Refinement:
 
 
 def compared(
-    before: Model, after: Model, database: str, kept: Iterable[int], lost: Iterable[int], rounds: int
-) -> Refinement:
+    before: Model, after: Model, fits: tuple[check.Fit, check.Fit], kept: Iterable[int], lost: Iterable[int],
+    rounds: int,
+) -> Refinement:  # fmt: skip
+    """What adjusting made of ``before``; ``fits``: of both models' poses."""
     given, found = poses(before), poses(after)
     put_back = set(kept)
     numbers = [number for number in given if number not in put_back]
@@ -71,8 +73,8 @@ def compared(
         rotation_deg_max=float(turned.max(initial=0)),
         focal_percent_max=100 * max(focals),
         rounds=rounds,
-        match_error_px=tuple(median(check.epipolar_errors(model, database)) for model in both),  # type: ignore[arg-type]
-        agreement=tuple(check.agreement(model, database) for model in both),  # type: ignore[arg-type]
+        match_error_px=tuple(fit.error for fit in fits),  # type: ignore[arg-type]
+        agreement=tuple(fit.pairs.share for fit in fits),  # type: ignore[arg-type]
         mean_reprojection_error_px=tuple(reprojection_error(model) for model in both),  # type: ignore[arg-type]
         points=tuple(model.num_points3D() for model in both),  # type: ignore[arg-type]
     )

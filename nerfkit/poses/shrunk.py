@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,27 +27,26 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4
 
 
 def extract(
-    database: str, folder: str, sizes: Mapping[str, Size], reader: Any, extraction: Any, masks: str | None = None,
-    *, one_camera: bool = True,
-) -> None:  # fmt: skip
-    """Adds photos and their features to a database, as ``pycolmap.extract_features`` does; a photo that cannot be read
-    is left out.
+    database: str, folder: str, sizes: Mapping[str, Size], reader: Any, extraction: Any, masks: str | None = None
+) -> None:
+    """Adds features of photos to a database that has the photos and their cameras, as ``pycolmap.extract_features``
+    does; of a photo that cannot be read there are none.
 
     Args:
-        sizes: of the photos, by their names; one size where they have ``one_camera``, else each gets its own.
-        reader: ``pycolmap.ImageReaderOptions`` with the parameters of the camera; where there are masks, their place
-            in it changes.
+        sizes: of the photos, by their names; those of one camera have one size.
+        reader: ``pycolmap.ImageReaderOptions``; where there are masks, their place in it changes.
         extraction: ``pycolmap.FeatureExtractionOptions`` with the pixels of the longer side that are looked at.
         masks: folder with a mask ``NAME.png`` for each photo.
     """
     import pycolmap
 
     small = {size: shrunk_size(size, extraction.max_image_size) for size in set(sizes.values())}
-    mode = pycolmap.CameraMode.SINGLE if one_camera else pycolmap.CameraMode.PER_IMAGE
     with tempfile.TemporaryDirectory(prefix="shrunk-", dir=Path(database).parent) as place:
         # Until all is done they have the name of a folder that wasn't there before, as none of the user's photos has.
         known = {f"{Path(place).name}-{number}.pgm": name for number, name in enumerate(sizes)}
         shorts = list(known)
+        _rename(database, {name: short for short, name in known.items()})
+        _resize(database, {short: small[sizes[name]] for short, name in known.items()})
 
         def place_one(short: str) -> None:
             name = known[short]
@@ -61,16 +60,13 @@ def extract(
             if masks is not None:
                 reader.mask_path = place
             pycolmap.extract_features(
-                database, place, image_names=some, camera_mode=mode,
+                database, place, image_names=some, camera_mode=pycolmap.CameraMode.PER_IMAGE,
                 reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
             )  # fmt: skip
-            if one_camera:
-                reader.existing_camera_id = _camera_of(database, some)
             for file in Path(place).iterdir():
                 file.unlink()
-        _enlarge(database, {short: sizes[name] for short, name in known.items()}, small)
+        _resize(database, {short: sizes[name] for short, name in known.items()})
     _rename(database, known)
-    reader.existing_camera_id = -1
 
 
 def shrunk_size(size: Size, longer_side: int) -> Size:
@@ -105,30 +101,26 @@ def _place(photo: Path, mask: Path | None, target: Path, size: Size, small: Size
             cv2.imwrite(f"{target}.png", cv2.resize(inside, small, interpolation=cv2.INTER_NEAREST))
 
 
-def _camera_of(database: str, names: Sequence[str]) -> int:
-    """The number of the camera of images with these names, -1 where there are none."""
-    import pycolmap
-
-    with pycolmap.Database.open(database) as filled:
-        return next((image.camera_id for image in filled.read_all_images() if image.name in names), -1)
-
-
-def _enlarge(database: str, sizes: Mapping[str, Size], small: Mapping[Size, Size]) -> None:
-    """Gives the images with these names, and their cameras, the sizes of the photos. Pixel centres are at +0.5, so that
-    coordinates are multiplied."""
+def _resize(database: str, sizes: Mapping[str, Size]) -> None:
+    """Gives the cameras of images with these names other sizes, and with them their keypoints. Pixel centres are at
+    +0.5, so that coordinates are multiplied."""
     import pycolmap
 
     with pycolmap.Database.open(database) as filled:
         images = [image for image in filled.read_all_images() if image.name in sizes]
+        cameras = {number: filled.read_camera(number) for number in {image.camera_id for image in images}}
         for image in images:
-            size = sizes[image.name]
-            along_x, along_y = size[0] / small[size][0], size[1] / small[size][1]
+            if not filled.exists_keypoints(image.image_id):
+                continue
+            size, camera = sizes[image.name], cameras[image.camera_id]
+            along_x, along_y = size[0] / camera.width, size[1] / camera.height
             keypoints = filled.read_keypoints(image.image_id)  # [M, 6]: x, y, and the affine shape by rows
             keypoints *= np.array([along_x, along_y, along_x, along_x, along_y, along_y], np.float32)
             filled.update_keypoints(image.image_id, keypoints)
-        for number, size in {image.camera_id: sizes[image.name] for image in images}.items():
-            camera = filled.read_camera(number)
-            camera.width, camera.height = size
+        for image in images:
+            camera = cameras[image.camera_id]
+            camera.width, camera.height = sizes[image.name]
+        for camera in cameras.values():
             filled.update_camera(camera)
 
 

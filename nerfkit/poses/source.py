@@ -11,6 +11,7 @@ from pathlib import Path
 from nerfkit.cache import Cache, key_of
 from nerfkit.capture import decode, panorama, photos, video
 from nerfkit.capture.decode import UnusableVideo
+from nerfkit.capture.known import Known
 from nerfkit.capture.photos import Photos
 from nerfkit.capture.walk import Found, shown
 from nerfkit.errors import NerfkitError
@@ -28,23 +29,36 @@ def photos_of(given: Path, out: Path, options: PoseOptions, claim: Claim, progre
     of such panoramas.
 
     Frames and views lie in ``out/photos``. ``claim`` takes ``out`` for a source, once that is known to be readable.
-    Frames are ordered. What was taken out of the same content with the same options before is not taken out again.
+    Frames are ordered. What was taken out of the same content with the same options before is not taken out again, and
+    what was read is not decoded again.
 
     Raises:
         NerfkitError: a number of frames of what is no video; what :func:`photos.find`, :func:`video.extract`,
             :func:`panorama.split` and ``claim`` say.
     """
+    cache, key = Cache(out / ".cache"), key_of(version=VERSION)
+    earlier = (cache.get("read", key) or {"result": {}})["result"]
+    known = Known(earlier)
+    found = _photos_of(given, out, options, claim, progress, known)
+    if known.to_json() != earlier:
+        cache.put("read", key, 0, known.to_json())
+    return found
+
+
+def _photos_of(
+    given: Path, out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink, known: Known
+) -> Photos:
     if video.is_video(given):
-        return _of_film(given, out, options, claim, progress)
+        return _of_film(given, out, options, claim, progress, known)
     films = photos.films(given)
     if films:
-        return _of_films(given, films, out, options, claim, progress)
+        return _of_films(given, films, out, options, claim, progress, known)
     if options.frames is not None and given.is_dir():
         raise NerfkitError(f"{given}: a folder has no frames to choose from, a video has; leave --frames out")
-    found = photos.find(given, progress, options.masks)
+    found = photos.find(given, progress, options.masks, known=known)
     around = panorama.are_panoramas(found.photos, options.camera_model)
     claim(out, found.folder)
-    return _views(found, out / "photos", Cache(out / ".cache"), progress) if around else found
+    return _views(found, out / "photos", Cache(out / ".cache"), progress, known) if around else found
 
 
 def has_frames(out: Path, given: Path, frames: int | None) -> bool:
@@ -60,29 +74,32 @@ def has_frames(out: Path, given: Path, frames: int | None) -> bool:
     return bool(keys) and all(cache.get(stage, key) is not None for stage, key in keys)
 
 
-def _of_film(given: Path, out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink) -> Photos:
+def _of_film(
+    given: Path, out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink, known: Known
+) -> Photos:
     cache, folder = Cache(out / ".cache"), out / "photos"
     around = decode.header(given).spherical or options.camera_model == panorama.MODEL
     claim(out, given)
     frames = out / ".cache" / "frames" if around else folder
     _extract(given, frames, cache, "frames", options.frames, video.MOST, progress)
-    found = replace(photos.find(frames, progress), ordered=True)
+    found = replace(photos.find(frames, progress, known=known), ordered=True)
     if around:
         panorama.are_panoramas(found.photos, panorama.MODEL)
-        return _views(found, folder, cache, progress)
+        return _views(found, folder, cache, progress, known)
     return found
 
 
 def _of_films(
-    given: Path, films: Sequence[Found], out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink
-) -> Photos:
+    given: Path, films: Sequence[Found], out: Path, options: PoseOptions, claim: Claim, progress: ProgressSink,
+    known: Known,
+) -> Photos:  # fmt: skip
     """The frames of several videos, each in a folder of its name, and the photos beside them.
 
     What is no good of the videos is left out with a warning, as photos are.
     """
     stills = None
     if photos.has_photos(given):
-        stills = photos.find(given, progress, options.masks, fewest=0)
+        stills = photos.find(given, progress, options.masks, fewest=0, known=known)
     _check_flat(given, stills, options)
     unreadable: list[str] = []
     good = []
@@ -107,7 +124,7 @@ def _of_films(
         except UnusableVideo as error:
             _leave_out(film, error, unreadable)
     _keep_only(folder, [film.name for film in taken])
-    frames = photos.find(folder, progress, fewest=0) if taken else Photos(folder, [], [])
+    frames = photos.find(folder, progress, fewest=0, known=known) if taken else Photos(folder, [], [])
     stills = stills or Photos(given, [], [])
     found = sorted([*stills.photos, *frames.photos], key=lambda photo: photo.name)
     if len(found) < photos.FEWEST:
@@ -173,7 +190,7 @@ def _keep_only(folder: Path, names: Sequence[str]) -> None:
             path.unlink()
 
 
-def _views(found: Photos, folder: Path, cache: Cache, progress: ProgressSink) -> Photos:
+def _views(found: Photos, folder: Path, cache: Cache, progress: ProgressSink, known: Known) -> Photos:
     """The perspective views of panoramas, in ``folder``."""
     key = key_of(version=VERSION, photos=[(photo.name, photo.digest) for photo in found.photos])
     rig = panorama.rig(found.photos[0].width)
@@ -182,5 +199,5 @@ def _views(found: Photos, folder: Path, cache: Cache, progress: ProgressSink) ->
         cache.drop("views")
         panorama.split(found.photos, folder, progress)
         cache.put("views", key, 0, {"names": sorted(file.name for file in folder.iterdir())})
-    split = photos.find(folder, progress)
+    split = photos.find(folder, progress, known=known)
     return replace(split, unreadable=found.unreadable, ordered=found.ordered, rig=rig)

@@ -119,7 +119,7 @@ def _listen(
     for line in process.stdout:
         answer = json.loads(line)
         if "done" in answer:
-            progress(stage, answer["done"], answer["total"])
+            progress(answer.get("step", stage), answer["done"], answer["total"])
         elif "say" in answer:
             log.info("%s", answer["say"])
         else:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from nerfkit.poses import repeatable
+
 Model = Any  # pycolmap.Reconstruction
 
 _SHARED = 3  # photos, that a similarity needs
@@ -38,13 +40,12 @@ def joined(models: Sequence[Model], database: str, folder: str, scratch: Path, s
             break
         added, waiting = True, left
     if added:
-        options = pycolmap.IncrementalPipelineOptions()
-        options.random_seed = seed
         scratch.mkdir(parents=True, exist_ok=True)
         base = pycolmap.triangulate_points(
-            base, database, folder, scratch, clear_points=True, options=options, refine_intrinsics=True
-        )
-        pycolmap.bundle_adjustment(base)
+            base, database, folder, scratch, clear_points=True, refine_intrinsics=True,
+            options=repeatable.pipeline(seed, base.num_images()),
+        )  # fmt: skip
+        pycolmap.bundle_adjustment(base, repeatable.adjustment(base.num_images()))
     return base, left
 
 

@@ -15,6 +15,7 @@ from nerfkit.poses.options import QUALITY
 from nerfkit.poses.placing import poses, set_pose
 from nerfkit.poses.refine import refine as refining
 from nerfkit.poses.refinement import median, reprojection_error
+from nerfkit.poses.repeatable import enter
 from nerfkit.poses.triangulation import triangulated
 from nerfkit.poses.worker import Tell, counting
 
@@ -48,18 +49,18 @@ def work(
         _features(tell, posed, folder, database, masks)
         _matches(tell, posed, database, seed)
     made = triangulated(posed, database, output, seed)
-    errors = check.epipolar_errors(made, database)
-    share = check.agreement(made, database)
+    fit = check.fit(made, database)
+    share = fit.pairs.share
     meant = convention_of(made, database) if share < DISAGREEING else None
     refinement = None
-    if meant is None and (refine == "yes" or (refine == "auto" and (share < NOISY or median(errors) > OFF))):
-        made, refinement = refining(tell, made, database, output, seed)
-        share = check.agreement(made, database)
+    if meant is None and (refine == "yes" or (refine == "auto" and (share < NOISY or fit.error > OFF))):
+        made, refinement = refining(tell, made, fit, database, output, seed)
+        share = share if refinement.refused else refinement.agreement[1]
     made.extract_colors_for_all_images(folder)
     made.write(output)
     return {
         "points": made.num_points3D(),
-        "matches": len(errors),
+        "matches": len(fit.errors),
         "agreement": share,
         "meant": meant,
         "mean_reprojection_error_px": reprojection_error(made),
@@ -89,21 +90,9 @@ def convention_of(posed: Any, database: str) -> str | None:
 
 
 def _enter(posed: Any, database: str) -> None:
-    """Writes the model's cameras and images into a new database, with their numbers: COLMAP's own would be in the order
-    in which threads are done with photos, and all that follows would differ from run to run."""
-    import pycolmap
-
-    with pycolmap.Database.open(database) as filled:
-        for number in sorted(posed.cameras):
-            camera = posed.cameras[number]
-            camera.has_prior_focal_length = True  # matches are verified with known cameras; model files don't say it
-            filled.write_camera(camera, use_camera_id=True)
-        for number in sorted(posed.rigs):
-            filled.write_rig(posed.rigs[number], use_rig_id=True)
-        for number in sorted(posed.frames):
-            filled.write_frame(posed.frames[number], use_frame_id=True)
-        for number in sorted(posed.images):
-            filled.write_image(posed.images[number], use_image_id=True)
+    for number in posed.cameras:
+        posed.cameras[number].has_prior_focal_length = True  # pairs are verified with them; model files don't say it
+    enter(posed, database)
 
 
 def _features(tell: Tell, posed: Any, folder: str, database: str, masks: str | None) -> None:

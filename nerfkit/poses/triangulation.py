@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nerfkit.poses import repeatable
+
 Model = Any  # pycolmap.Reconstruction
 
 NARROW = 4.0  # pixels: COLMAP's own
-# Residuals up to which bundle adjustment has one thread: several add up in another order in every run. On two cores it
-# takes no longer (fox, 86,000 residuals of 50 photos); COLMAP's own threshold is 50,000.
-ONE_THREAD = 1_000_000
 _ANGLE, _ANGLE_AGAIN = 2.0, 5.0  # degrees, COLMAP's own: between the rays of a point and its features, and later on
 
 
@@ -31,9 +30,7 @@ def triangulated(model: Model, database: str, scratch: str, seed: int, allowed: 
 
     focal = float(np.median([camera.mean_focal_length() for camera in model.cameras.values()]))
     angle = float(np.degrees(allowed / focal))
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = seed
-    options.ba_min_num_residuals_for_cpu_multi_threading = ONE_THREAD
+    options = repeatable.pipeline(seed, model.num_images())
     options.mapper.filter_max_reproj_error = allowed
     options.triangulation.create_max_angle_error = max(_ANGLE, angle)
     options.triangulation.continue_max_angle_error = max(_ANGLE, angle)

@@ -1,8 +1,8 @@
 """Stages of pose estimation, one after another, in a process of their own: ``python -m nerfkit.poses.worker``.
 
 It reads a line of JSON for each from stdin (``stage``, ``arguments``, and a file for COLMAP's ``log``) and answers on
-stdout with lines of JSON (``done`` and ``total``, or words to ``say``, at the end ``result`` or ``error``). When stdin
-closes, because whoever started it was killed or needs no more, it ends as well.
+stdout with lines of JSON (``done`` and ``total``, of a ``step`` that has a name, or words to ``say``, at the end
+``result`` or ``error``). When stdin closes, because whoever started it was killed or needs no more, it ends as well.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class Tell(Protocol):
     """How a stage tells what it does: how far it is, and in words what the user should know."""
 
     def __call__(self, done: int, total: int) -> None: ...
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """How far a part of the stage is that users see under a name of its own."""
 
     def say(self, line: str) -> None: ...
 
@@ -101,6 +104,9 @@ class _Answers:
 
     def __call__(self, done: int, total: int) -> None:
         self.send(done=done, total=total)
+
+    def step(self, name: str, done: int, total: int) -> None:
+        self.send(step=name, done=done, total=total)
 
     def say(self, line: str) -> None:
         self.send(say=line)

@@ -38,7 +38,6 @@ def test_focal_length_by_the_resolution_of_the_focal_plane(tmp_path: Path) -> No
     canon = {"e37386": 5.0, "e41486": 1600.0 * 25.4, "e41488": 2, "e40962": 3200, "e40963": 2400}
     found = facts(tmp_path, **canon)  # 8000 pixels of 3200, the photo was made smaller since
     assert found.focal_px == pytest.approx(1000, rel=1e-4)
-    assert not found.focal_is_wrong
     assert facts(tmp_path, **canon | {"e41488": 4, "e41486": 1600.0}).focal_px == pytest.approx(1000, rel=1e-4)
     assert facts(tmp_path, **canon | {"e41988": 2.0}).focal_px is None  # digital zoom: of which pixels?
     assert facts(tmp_path, **canon | {"e41488": 77}).focal_px is None
@@ -62,7 +61,7 @@ def test_two_statements_of_the_focal_length(tmp_path: Path) -> None:
 )
 def test_a_focal_length_that_cannot_be_is_not_used(tmp_path: Path, tags: dict[str, Any]) -> None:
     found = facts(tmp_path, **tags)
-    assert (found.focal_px, found.focal_is_wrong) == (None, True)
+    assert found.focal_px is None
 
 
 def test_focal_length_by_the_sensor_of_a_known_camera(tmp_path: Path) -> None:
@@ -92,13 +91,13 @@ def test_focal_length_by_the_sensor_of_a_known_camera(tmp_path: Path) -> None:
 )
 def test_a_camera_or_zoom_that_is_not_known_gives_no_focal_length(tmp_path: Path, tags: dict[str, Any]) -> None:
     found = facts(tmp_path, **tags)
-    assert (found.focal_px, found.focal_is_wrong) == (None, False)
+    assert found.focal_px is None
 
 
 @pytest.mark.parametrize("tags", [{}, {"e41989": 0}, {"e37386": 1e6, "e41486": 1000.0}, {"e37386": 0.0}])
 def test_no_focal_length(tmp_path: Path, tags: dict[str, Any]) -> None:
     found = facts(tmp_path, **tags)
-    assert (found.focal_px, found.focal_is_wrong) == (None, False)
+    assert found.focal_px is None
 
 
 def test_place_and_time(tmp_path: Path) -> None:

@@ -45,18 +45,18 @@ def photos(tmp_path: Path) -> Callable[[int], Path]:
 
 
 def test_a_known_focal_length_is_started_from(photos: Callable[[int], Path]) -> None:
-    params, known = features(photos(65000), focal_px=300.5, focal_is_wrong=False)
+    params, known = features(photos(65000), focal_px=300.5)
     assert params == [300.5, 300.5, 160, 120, 0, 0, 0, 0]
     assert known
 
 
 def test_a_wrong_focal_length_is_not(photos: Callable[[int], Path]) -> None:
-    params, known = features(photos(65000), focal_px=None, focal_is_wrong=True)
+    params, known = features(photos(65000), focal_px=None)
     assert params == [384, 384, 160, 120, 0, 0, 0, 0]  # 1.2 times the longer side
     assert not known
 
 
 def test_without_exif_the_focal_length_is_a_guess(photos: Callable[[int], Path]) -> None:
-    params, known = features(photos(0), focal_px=None, focal_is_wrong=False)
+    params, known = features(photos(0), focal_px=None)
     assert params[0] == 384
     assert not known

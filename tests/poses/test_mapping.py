@@ -26,9 +26,13 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.done: list[int] = []
+        self.steps: list[tuple[str, int, int]] = []
 
     def __call__(self, done: int, total: int) -> None:
         self.done.append(done)
+
+    def step(self, name: str, done: int, total: int) -> None:
+        self.steps.append((name, done, total))
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -64,6 +68,10 @@ def test_a_right_model_is_mapped_once(posed: Posed, right: Any, tmp_path: Path) 
     assert (result["attempts"], result["doubts"], result["groups"], heard.lines) == (1, [], [], [])
     assert len(result["registered"]) == 10
     assert heard.done[-1] == 10
+    assert heard.steps == [
+        (mapping.ADJUSTING, 0, 1), (mapping.ADJUSTING, 1, 1), (mapping.CHECKING, 0, 1), (mapping.CHECKING, 1, 1),
+        *((mapping.COLORS, done, 10) for done in range(1, 11)),
+    ]  # fmt: skip
     assert check.same(model, right)
 
 
@@ -146,7 +154,7 @@ def test_a_wrong_model_of_fox_is_caught_and_mapped_again(
     photos, database = shared_data / "fox" / "images", str(tmp_path / "matching.db")
     names = sorted(photo.name for photo in photos.iterdir())
     settings = asdict(QUALITY["normal"]) | {"first_octave": -1}
-    group = {"names": names, "size": (1080, 1920), "focal_px": None, "focal_is_wrong": False}
+    group = {"names": names, "size": (1080, 1920), "focal_px": None}
     features.work(Heard(), database, str(photos), [group], "SIMPLE_RADIAL", settings)
     matching.work(Heard(), database, "exhaustive", False, False, 0)
     assert_global_mapping_is_caught(database, shared_data, tmp_path, monkeypatch)

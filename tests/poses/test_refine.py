@@ -30,7 +30,7 @@ class Silent:
     """A :class:`nerfkit.poses.worker.Tell` for nobody."""
 
     def __call__(self, done: int, total: int) -> None:
-        assert 0 < done <= total
+        assert 0 <= done <= total
 
     def say(self, line: str) -> None:
         pass
@@ -55,7 +55,8 @@ class Capture:
     def refined(self, given: dict[int, Array], model: Any | None = None) -> tuple[Any, Any, Refinement]:
         """Before, after, and what was done."""
         before = self.points(self.with_poses(given) if model is None else model)
-        after, result = refine(Silent(), before, self.database, self.scratch, seed=0)
+        fit = check.fit(before, self.database)
+        after, result = refine(Silent(), before, fit, self.database, self.scratch, seed=0)
         return before, after, result
 
     def points(self, model: Any) -> Any:
@@ -177,6 +178,21 @@ def test_anchor_finds_the_frame(where: str) -> None:
     found = anchor(given, cameras, reach=2.0)
     assert found.scale == pytest.approx(frame.scale) and np.allclose(found.rotation, frame.rotation)
     assert np.allclose(found.translation, frame.translation)
+
+
+def test_matches_are_measured_once_for_each_model(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is told of both ends is what measuring them gives."""
+    before = capture.points(capture.with_poses(noisy(poses(capture.model), 0.5, 1)))
+    fit, passes, real = check.fit(before, capture.database), [], check._verified
+    monkeypatch.setattr(check, "_verified", lambda model, database: (passes.append(1), real(model, database))[1])
+    after, result = refine(Silent(), before, fit, capture.database, capture.scratch, seed=0)
+    assert result.refused is None
+    # Each round, once where photos are lost, three times with distortion and then once for good, and the end.
+    assert len(passes) == result.rounds + 1 + 4 + 1
+    for number, model in enumerate((before, after)):
+        errors = check.epipolar_errors(model, capture.database)
+        assert result.match_error_px[number] == np.median(errors)
+        assert result.agreement[number] == check.agreement(model, capture.database)
 
 
 def test_noisy_poses_become_right_in_their_frame_and_scale(capture: Capture) -> None:

@@ -28,7 +28,7 @@ def found(
     import pycolmap
 
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg"))
-    group = {"names": names, "size": (640, 480), "focal_px": 500.0, "focal_is_wrong": False}
+    group = {"names": names, "size": (640, 480), "focal_px": 500.0}
     settings = {"max_image_size": longer_side, "max_num_features": 4096, "first_octave": 0}
     result = features.work(Silent(), str(database), str(folder), [group], "OPENCV", settings, masks and str(masks))
     with pycolmap.Database.open(database) as filled:
@@ -109,10 +109,7 @@ def test_photos_of_every_camera_have_features(photos: Path, tmp_path: Path, mask
         cv2.imwrite(str(folder / f"{name}.png"), np.full((48, 64), 255, np.uint8))
     sizes = [(640, 480), (640, 480), (320, 240)]
     focals = [700.0, None, 350.0]
-    groups = [
-        {"names": [name], "size": size, "focal_px": focal, "focal_is_wrong": False}
-        for name, size, focal in zip(names, sizes, focals)
-    ]
+    groups = [{"names": [name], "size": size, "focal_px": focal} for name, size, focal in zip(names, sizes, focals)]
     settings = {"max_image_size": 450, "max_num_features": 1000, "first_octave": 0}
     database, masks = str(tmp_path / "f.db"), str(folder) if masked else None
     assert features.work(Silent(), database, str(photos), groups, "OPENCV", settings, masks) == {"featureless": []}
