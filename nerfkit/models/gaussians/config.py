@@ -86,12 +86,16 @@ class Config(ModelOptions):
     """Share of the difference between expected and median depth, relative to the depth."""
     flat_weight: NotNegative = 1.0
     """Share of the Gaussians' mean thickness, in scene units."""
+    patch_weight: NotNegative = 0.03
+    """Share of how unlike patches of the surface are in a neighbouring photo (1 - NCC); part of the same steps."""
+    patch_from: Share = 0.5
+    """Progress at which that begins: photos have their full size by then, and surfaces are near their places."""
     noise_lr: NotNegative = 5e4
     """MCMC only: strength of the exploration noise."""
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        before: dict[str, Any] = {"antialiased": False, "exposure": "off", "masks": "empty"}
+        before: dict[str, Any] = {"antialiased": False, "exposure": "off", "masks": "empty", "patch_weight": 0.0}
         return cls(**before | values)
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
