@@ -44,7 +44,7 @@ class Planes:
 
 
 def neighbours(cameras: Sequence[Cameras]) -> list[list[int]]:
-    """Of each camera (C = 1) the nearest ones that look its way, nearest first; none for one that no patch fits into."""
+    """Of each camera (C = 1) the nearest ones that look its way, nearest first; none where pictures hold no patch."""
     poses = torch.cat([camera.world_from_cam for camera in cameras])
     centers, axes = poses[:, :3, 3], poses[:, :3, 2]
     apart = torch.cdist(centers, centers)
@@ -85,7 +85,7 @@ def draw_planes(drawn: Rasterized, camera: Cameras, rng: torch.Generator) -> Pla
     pixels = (_RADIUS + random * (size - 2 * _RADIUS)).long().clamp_min(0).minimum(size - 1)
     pixels = sent(pixels, drawn.alpha.device)
     flat = pixels[:, 1] * camera.width + pixels[:, 0]
-    flat = flat[drawn.median_depth.view(-1)[flat] > 0]
+    flat = flat[(drawn.median_depth.view(-1)[flat] > 0).nonzero()[:, 0]]
     pixels = torch.stack([flat % camera.width, flat // camera.width], 1)
     depths, *normals = drawn.image[3:].view(4, -1)[:, flat]
     world_from_cam = sent(camera.world_from_cam[0, :3, :3].float(), depths.device)
@@ -127,9 +127,9 @@ def patch_difference(
     offsets = torch.cartesian_prod(*[torch.arange(-_RADIUS, _RADIUS + 1)] * 2)
     offsets = sent(torch.cat([offsets, torch.ones_like(offsets[:, :1])], 1).T.contiguous(), here.device)  # [3, K]
     steps = offsets.to(here.dtype)
-    fx, fy, _, _ = camera.intrinsics[0].tolist()
+    focal = sent(camera.intrinsics[0, :2].to(here.dtype), here.device)
     facing = (planes.normals * planes.rays).sum(1).clamp_max(-_LEAST_FACING)
-    slanted = planes.normals[:, :2] / facing[:, None] / constant((fx, fy), like=here)
+    slanted = planes.normals[:, :2] / facing[:, None] / focal
     of_s = torch.cat([slanted, torch.ones_like(facing)[:, None]], 1) / planes.depths[:, None]  # [P, 3]
     s = of_s @ steps  # [P, K]
     with torch.no_grad():
@@ -140,14 +140,14 @@ def patch_difference(
         turn, shift = _motion(camera, other, s)
         to_pixels = sent(_matrix(other).to(here.dtype), here.device)
         turn, shift = to_pixels @ turn, to_pixels @ shift
-        sideways = (turn[:, :2] / constant((fx, fy), like=here)).expand(len(s), 3, 2)
+        sideways = (turn[:, :2] / focal).expand(len(s), 3, 2)
         homography = torch.cat([sideways, (planes.rays @ turn.T)[..., None]], 2) + shift[:, None] * of_s[:, None]
         x, y, z = (homography @ steps).unbind(1)
         inverse = z.clamp_min_(_LEAST_DEPTH).reciprocal_()
         u, v = x.mul_(inverse), y.mul_(inverse)
         found, along_x, along_y = sample(there, u, v)
         slope = (along_x * (shift[0] - u * shift[2]) + along_y * (shift[1] - v * shift[2])) * inverse
-        least = torch.minimum(variance, found.var(1, correction=0))  # NaN where a pixel doesn't count
+        least = torch.minimum(variance, (found - found.mean(1, keepdim=True)).square().mean(1))  # NaN where a pixel doesn't count
         rows = (least > _LEAST_DEVIATION**2).nonzero()[:, 0]
         seen, variance, slope = seen[rows], variance[rows], slope[rows]
         rest = found[rows] - slope * s[rows]
