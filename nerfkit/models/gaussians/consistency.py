@@ -147,7 +147,8 @@ def patch_difference(
         u, v = x.mul_(inverse), y.mul_(inverse)
         found, along_x, along_y = sample(there, u, v)
         slope = (along_x * (shift[0] - u * shift[2]) + along_y * (shift[1] - v * shift[2])) * inverse
-        least = torch.minimum(variance, (found - found.mean(1, keepdim=True)).square().mean(1))  # NaN where a pixel doesn't count
+        spread = (found - found.mean(1, keepdim=True)).square().mean(1)  # NaN where a pixel doesn't count, as variance
+        least = torch.minimum(variance, spread)
         rows = (least > _LEAST_DEVIATION**2).nonzero()[:, 0]
         seen, variance, slope = seen[rows], variance[rows], slope[rows]
         rest = found[rows] - slope * s[rows]
