@@ -147,9 +147,11 @@ def test_surfaces_are_asked_for_from_their_progress_on_in_a_share_of_the_steps()
     assert set(on.losses(on.config.geometry_from - 0.01, rng)) == {"photo"}
     shaped = ["normal" in on.losses(0.5, rng) for _ in range(60)]
     assert 15 < sum(shaped) < 45
-    always = model(Config(cap=50, geometry=True, geometry_share=1.0))
+    always = model(Config(cap=50, geometry=True, geometry_share=1.0, patch_weight=0.03))
+    assert set(always.losses(always.config.patch_from - 0.01, rng)) == {"photo", "normal", "median", "flatness"}
     losses = always.losses(0.5, rng)
-    assert set(losses) == {"photo", "normal", "median", "flatness"}
+    assert set(losses) == {"photo", "normal", "median", "flatness", "patches"}
+    assert losses["patches"] == 0, "one photo has no neighbour"
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in always.params.values())
     assert len(activate(always.params)) == 50

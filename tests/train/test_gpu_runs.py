@@ -30,8 +30,9 @@ from nerfkit.views.frames import render_frames
 STEPS = 20
 OPTIONS = SMALL | {f"{name} grid": SMALL[name] | {"sampler": "grid"} for name in ("ngp", "nerf")}
 OPTIONS["gaussians exposed"] = SMALL["gaussians"] | {"exposure": "on", "masks": "ignore"}
-WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen; of rays that meet the space
+WHAT_A_STEP_WAITS_FOR = {  # the number of samples, and of those that are seen; of rays that meet the space; of patches
     "gaussians": {},
+    "gaussians on surfaces": {"aten.nonzero": 3},
     "gaussians exposed": {},
     "ngp": {},
     "ngp grid": {"aten._local_scalar_dense": 1, "aten.nonzero": 1},

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras
 from nerfkit.core.types import Rasterized
+from nerfkit.models.devices import sent
 
 _LEAST_ALPHA = 1e-2  # below, nothing is seen that would have a depth
 
@@ -22,7 +23,7 @@ def normal_loss(drawn: Rasterized, camera: Cameras) -> Tensor:
     """
     alpha = drawn.alpha.clamp_min(_LEAST_ALPHA)
     normals = depth_normals(drawn.image[3] / alpha, camera)  # [3, H - 2, W - 2]
-    world_from_cam = camera.world_from_cam[0, :3, :3].to(normals)
+    world_from_cam = sent(camera.world_from_cam[0, :3, :3].to(normals.dtype), normals.device)
     splats = torch.tensordot(world_from_cam.T, drawn.image[4:, 1:-1, 1:-1], 1)  # in the camera's frame
     return (drawn.alpha[1:-1, 1:-1] - (splats * normals).sum(0)).mean()
 

@@ -14,7 +14,7 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import Layers, Rasterized, SplatStats
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
-from nerfkit.models.gaussians import density, geometry
+from nerfkit.models.gaussians import consistency, density, geometry
 from nerfkit.models.gaussians.config import Config, default_cap
 from nerfkit.models.gaussians.exposure import PictureExposures
 from nerfkit.models.gaussians.parameters import (
@@ -70,6 +70,7 @@ class Model:
         self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
         self.targets = Targets(scene, core, self.device, self.ignores_masks, self.background)
         self._rng = torch.Generator().manual_seed(0)
+        self.neighbours: list[list[int]] | None = None  # of each training photo, places in scene.train
 
     @classmethod
     def create(cls, config: Config, scene: Scene, core: RenderCore, device: torch.device) -> Self:
@@ -106,8 +107,9 @@ class Model:
         densifying = self.config.density == "split" and progress < self.config.densify_until
         camera = halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
+        splats = activate(self.params, self.config.antialiased)
         drawn = self.core.rasterize(
-            activate(self.params, self.config.antialiased),
+            splats,
             camera,
             background,
             layers="rgb+depth+normal" if shaping else "rgb",
@@ -125,6 +127,8 @@ class Model:
             losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
             losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
             losses["flatness"] = self.config.flat_weight * geometry.flatness_loss(self.params["log_scales"])
+            if self.config.patch_weight and progress >= self.config.patch_from and level == 0:
+                losses["patches"] = self.config.patch_weight * self._patch_loss(photo, drawn, splats, rng)
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
@@ -143,6 +147,24 @@ class Model:
         if not self.config.geometry or progress < self.config.geometry_from:
             return False
         return float(torch.rand((), generator=self._rng)) < self.config.geometry_share
+
+    def _patch_loss(self, photo: int, drawn: Rasterized, splats: Gaussians, rng: torch.Generator) -> Tensor:
+        """How unlike the surface of this training photo looks in a neighbouring one, drawn at random."""
+        views = [self.scene.views[index] for index in self.scene.train]
+        if self.neighbours is None:
+            self.neighbours = consistency.neighbours([view.camera for view in views])
+        near = self.neighbours[photo]
+        if not near:
+            return torch.zeros((), device=self.device)
+        here, there = views[photo], views[near[int(torch.randint(len(near), (), generator=rng))]]
+        with torch.no_grad():  # what is in front of what is told well enough by half of the size
+            depth = self.core.rasterize(
+                splats, _halved(there.camera, 1), self.background, degree=0, layers="rgb+depth", median_depth=True
+            ).median_depth
+        assert depth is not None
+        return consistency.patch_loss(
+            drawn, here.camera, self._photos.get(here), there.camera, self._photos.get(there), depth, rng
+        )
 
     def after_backward(self, progress: float) -> None:
         """Nothing: the backward pass itself gathers the statistics."""
