@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerfkit.capture import photos
+from nerfkit.capture import photo, photos
 from nerfkit.capture.known import Known
 
 
@@ -50,7 +50,7 @@ def test_known_photos_are_not_decoded_again(
     again = Known(json.loads(json.dumps(known.to_json())))
     caplog.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(photos, "_decoded", undecoded)
+        patch.setattr(photo, "_decoded", undecoded)
         second = photos.find(folder, known=again)
     assert second == first
     assert again.to_json() == known.to_json()
@@ -64,15 +64,15 @@ def test_other_bytes_and_other_suffixes_are_decoded(folder: Path, monkeypatch: p
     (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes()[:900])
     shutil.move(folder / "c.png", folder / "c.jpg")
     decoded: list[str] = []
-    real = photos._decoded
+    real = photo._decoded
 
     def listed(file: photos.Found, data: bytes, digest: str) -> tuple[photos.Photo, bool]:
         decoded.append(file.name)
         return real(file, data, digest)
 
-    monkeypatch.setattr(photos, "_decoded", listed)
+    monkeypatch.setattr(photo, "_decoded", listed)
     found = photos.find(folder, known=again)
     assert sorted(decoded) == ["b.jpg", "c.jpg"]
     assert found.unreadable == ["b.jpg"]
-    assert [photo.suffix for photo in found.photos if photo.name == "c.jpg"] == [".png"]
+    assert [each.suffix for each in found.photos if each.name == "c.jpg"] == [".png"]
     assert len(again.to_json()) == 3

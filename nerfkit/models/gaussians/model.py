@@ -159,11 +159,11 @@ class Model:
         here, there = views[photo], views[near[int(torch.randint(len(near), (), generator=rng))]]
         with torch.no_grad():  # what is in front of what is told well enough by half of the size
             depth = self.core.rasterize(
-                splats, _halved(there.camera, 1), self.background, degree=0, layers="rgb+depth", median_depth=True
+                splats, halved(there.camera, 1), self.background, degree=0, layers="rgb+depth", median_depth=True
             ).median_depth
         assert depth is not None
         return consistency.patch_loss(
-            drawn, here.camera, self._photos.get(here), there.camera, self._photos.get(there), depth, rng
+            drawn, here.camera, self.targets.photos.get(here), there.camera, self.targets.photos.get(there), depth, rng
         )
 
     def after_backward(self, progress: float) -> None:
