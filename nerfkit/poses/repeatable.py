@@ -13,8 +13,8 @@ from typing import Any
 
 Model = Any  # pycolmap.Reconstruction
 
-# Photos up to which one thread makes a model; most of mapping has no more than one anyway.
-ONE_THREAD = 300
+# Photos up to which one thread makes a model. Of larger ones adjustments are half of the work, which many cores share.
+ONE_THREAD = 150
 
 
 def enter(model: Model, database: str | Path) -> None:
