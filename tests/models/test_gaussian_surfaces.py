@@ -147,7 +147,7 @@ def test_surfaces_are_asked_for_from_their_progress_on_in_a_share_of_the_steps()
     assert set(on.losses(on.config.geometry_from - 0.01, rng)) == {"photo"}
     shaped = ["normal" in on.losses(0.5, rng) for _ in range(60)]
     assert 15 < sum(shaped) < 45
-    always = model(Config(cap=50, geometry=True, geometry_share=1.0, patch_weight=0.03))
+    always = model(Config(cap=50, geometry=True, geometry_share=1.0))
     assert set(always.losses(always.config.patch_from - 0.01, rng)) == {"photo", "normal", "median", "flatness"}
     losses = always.losses(0.5, rng)
     assert set(losses) == {"photo", "normal", "median", "flatness", "patches"}

@@ -27,7 +27,7 @@ _GRID = {"batch": 2048, "grid_cells": 32, "samples": 64}
 _NERF = {**_GRID, "depth": 2, "width": 32, "frequencies": 4}
 SMALL = {  # a model's name, and of which preset
     "gaussians": {"cap": 1000},
-    "gaussians on surfaces": {"cap": 1000, "geometry": True, "geometry_share": 1.0, "patch_weight": 0.03},
+    "gaussians on surfaces": {"cap": 1000, "geometry": True, "geometry_share": 1.0},
     "ngp": {**_GRID, "log2_size": 8, "levels": 4, "appearance": 2, "exposure": "on"},
     "nerf": _NERF,
     "nerf paper": {**_NERF, "preset": "paper", "coarse": 16, "fine": 16, "skip": 1, "lr": 5e-3},

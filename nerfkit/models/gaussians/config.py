@@ -86,9 +86,9 @@ class Config(ModelOptions):
     """Share of the difference between expected and median depth, relative to the depth."""
     flat_weight: NotNegative = 1.0
     """Share of the Gaussians' mean thickness, in scene units."""
-    patch_weight: NotNegative = 0.0
-    """Share of how unlike patches of the surface are in a neighbouring photo (1 - NCC, as in PGSR), in the same steps.
-    0.03 brings surfaces with patterns nearer to their places, at a loss of 0.1 dB in pictures; 0: never."""
+    patch_weight: NotNegative = 0.03
+    """Share of how unlike patches of the surface are in a neighbouring photo (1 - NCC, as in PGSR), in the same steps;
+    0: never."""
     patch_from: Share = 0.5
     """Progress at which that begins: photos have their full size by then, and surfaces are near their places."""
     noise_lr: NotNegative = 5e4
@@ -96,7 +96,7 @@ class Config(ModelOptions):
 
     @classmethod
     def kept(cls, values: dict[str, Any]) -> Self:
-        before: dict[str, Any] = {"antialiased": False, "exposure": "off", "masks": "empty"}
+        before: dict[str, Any] = {"antialiased": False, "exposure": "off", "masks": "empty", "patch_weight": 0.0}
         return cls(**before | values)
 
     def chosen_for(self, scene: Scene, device: str) -> dict[str, Any]:
