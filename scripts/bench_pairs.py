@@ -82,7 +82,7 @@ def measure(sources: list[Path], count: int, matchers: list[str], work: Path) ->
         names = perturbed(sources, count, folder)
     height, width = cv2.imread(str(folder / names[0])).shape[:2]
     base = work / f"features-{count}.db"
-    groups = [{"names": names, "size": (width, height), "focal_px": None, "focal_is_wrong": False}]
+    groups = [{"names": names, "size": (width, height), "focal_px": None}]
     features.work(Silent(), str(base), str(folder), groups, "OPENCV", asdict(QUALITY["draft"]))
     truth: Verified | None = None
     for matcher in matchers:

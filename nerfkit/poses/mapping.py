@@ -148,8 +148,7 @@ class _Job:
         if not models:
             return None
         self.tell(self.photos, self.photos)
-        if len(models) > 1:
-            self.tell.step(ADJUSTING, 0, 1)
+        self.tell.step(ADJUSTING, 0, 1)
         model, left = submodels.joined(models, self.database, self.folder, scratch / "joined", self.seed + way.start)
         shutil.rmtree(scratch)
         self.tell.step(ADJUSTING, 1, 1)

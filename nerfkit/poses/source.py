@@ -36,8 +36,8 @@ def photos_of(given: Path, out: Path, options: PoseOptions, claim: Claim, progre
         NerfkitError: a number of frames of what is no video; what :func:`photos.find`, :func:`video.extract`,
             :func:`panorama.split` and ``claim`` say.
     """
-    cache, key = Cache(out / ".cache"), key_of(version=VERSION)
-    earlier = (cache.get("read", key) or {"result": {}})["result"]
+    cache, key = Cache(out / ".cache"), key_of(version=Known.VERSION)
+    earlier = (cache.get("read", key) or {}).get("result")
     known = Known(earlier)
     found = _photos_of(given, out, options, claim, progress, known)
     if known.to_json() != earlier:

@@ -21,7 +21,7 @@ from nerfkit.progress import ProgressSink
 
 log = logging.getLogger("nerfkit")
 
-VERSION = 4  # of the stages' results; another one makes them anew
+VERSION = 5  # of the stages' results; another one makes them anew
 _NEEDED = 32 << 20  # bytes: with less, a stage fails in words of its own, as where SQLite opens no database
 _NO_SPACE = ("no space left", "disk is full", "disk quota", "errno 28")
 

@@ -76,3 +76,14 @@ def test_other_bytes_and_other_suffixes_are_decoded(folder: Path, monkeypatch: p
     assert found.unreadable == ["b.jpg"]
     assert [each.suffix for each in found.photos if each.name == "c.jpg"] == [".png"]
     assert len(again.to_json()) == 3
+
+
+def test_what_another_nerfkit_knew_is_decoded_anew(folder: Path) -> None:
+    known = Known()
+    first = photos.find(folder, known=known)
+    facts = json.loads(json.dumps(known.to_json()))
+    assert facts == known.to_json()  # or each run would write it anew
+    for wrong in ({"newer": 1}, {"taken": "noon"}, {"lens": None}):
+        others = {key: value | wrong for key, value in facts.items()}
+        assert photos.find(folder, known=Known(others)) == first
+    assert photos.find(folder, known=Known(dict.fromkeys(facts, 3))) == first

@@ -11,6 +11,7 @@ from torch import Tensor
 from nerfkit.cameras import look_at, pixel_centers, project
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import choose_core
+from nerfkit.core.types import Rasterized
 from nerfkit.models.gaussians import consistency
 from nerfkit.models.gaussians.consistency import Planes
 
@@ -108,6 +109,29 @@ def test_what_a_mask_hides_and_what_has_no_pattern_is_not_compared() -> None:
     greys = consistency.grey((photo, mask))
     assert greys.isnan().tolist() == [[False, True, False], [False, False, True]]
     assert greys[0, 0].item() == pytest.approx(0.2)
+
+
+def test_patches_seen_along_their_plane_are_not_compared() -> None:
+    _, rows = difference(planes())
+    away = replace(planes(), normals=planes().normals.clone())
+    away.normals[rows[0]] *= -1
+    grazing = torch.linalg.cross(away.rays[rows[1]], torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64), dim=0)
+    away.normals[rows[1]] = grazing / grazing.norm()
+    assert set(rows.tolist()) - set(difference(away)[1].tolist()) == set(rows[:2].tolist())
+
+
+@pytest.mark.parametrize("draw", [0.0, 1 - 2**-24])
+def test_patches_of_the_last_pixels_that_are_drawn_lie_in_the_picture(
+    draw: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In single precision the largest random number and 3 make 129 where 128.99 is meant."""
+    side = 132
+    camera = Cameras(torch.eye(4)[None], torch.tensor([[100.0, 100.0, side / 2, side / 2]]), side, side)
+    ones = torch.ones(7, side, side)
+    drawn = Rasterized(ones, ones[0], ones[0], 1, 1, None)
+    monkeypatch.setattr(torch, "rand", lambda *size, generator: torch.full(size, draw))
+    pixels = consistency.draw_planes(drawn, camera, torch.Generator()).pixels
+    assert pixels.min() >= 3 and pixels.max() <= side - 1 - 3
 
 
 def test_points_of_the_wall_come_back_to_their_pixels() -> None:

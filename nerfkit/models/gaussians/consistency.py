@@ -50,9 +50,9 @@ def neighbours(cameras: Sequence[Cameras]) -> list[list[int]]:
     apart = torch.cdist(centers, centers)
     turned = torch.rad2deg(torch.acos((axes @ axes.T).clamp(-1, 1)))
     fits = torch.tensor([min(camera.width, camera.height) > 2 * _RADIUS for camera in cameras])
-    apart = torch.where(fits[:, None] & (turned < _MOST_TURNED) & (apart > _LEAST_APART), apart, torch.inf)
-    found, order = apart.sort(1)
-    return [row[seen][:_NEIGHBOURS].tolist() for row, seen in zip(order, found.isfinite(), strict=True)]
+    apart = torch.where(fits[:, None] & fits & (turned < _MOST_TURNED) & (apart > _LEAST_APART), apart, torch.inf)
+    found, order = apart.topk(min(_NEIGHBOURS, len(cameras)), largest=False)
+    return [row[seen].tolist() for row, seen in zip(order, found.isfinite(), strict=True)]
 
 
 def patch_loss(
@@ -82,7 +82,7 @@ def draw_planes(drawn: Rasterized, camera: Cameras, rng: torch.Generator) -> Pla
     assert drawn.median_depth is not None
     size = torch.tensor([camera.width, camera.height])
     random = torch.rand(_PIXELS, 2, generator=rng)
-    pixels = (_RADIUS + random * (size - 2 * _RADIUS)).long().clamp_min(0).minimum(size - 1)
+    pixels = (_RADIUS + random * (size - 2 * _RADIUS)).long().minimum(size - 1 - _RADIUS)  # sums may be rounded up
     pixels = sent(pixels, drawn.alpha.device)
     flat = pixels[:, 1] * camera.width + pixels[:, 0]
     flat = flat[(drawn.median_depth.view(-1)[flat] > 0).nonzero()[:, 0]]
@@ -128,7 +128,9 @@ def patch_difference(
     offsets = sent(torch.cat([offsets, torch.ones_like(offsets[:, :1])], 1).T.contiguous(), here.device)  # [3, K]
     steps = offsets.to(here.dtype)
     focal = sent(camera.intrinsics[0, :2].to(here.dtype), here.device)
-    facing = (planes.normals * planes.rays).sum(1).clamp_max(-_LEAST_FACING)
+    facing = (planes.normals * planes.rays).sum(1)
+    is_plane = facing < -_LEAST_FACING
+    facing = facing.clamp_max(-_LEAST_FACING)
     slanted = planes.normals[:, :2] / facing[:, None] / focal
     of_s = torch.cat([slanted, torch.ones_like(facing)[:, None]], 1) / planes.depths[:, None]  # [P, 3]
     s = of_s @ steps  # [P, K]
@@ -149,7 +151,7 @@ def patch_difference(
         slope = (along_x * (shift[0] - u * shift[2]) + along_y * (shift[1] - v * shift[2])) * inverse
         spread = (found - found.mean(1, keepdim=True)).square().mean(1)  # NaN where a pixel doesn't count, as variance
         least = torch.minimum(variance, spread)
-        rows = (least > _LEAST_DEVIATION**2).nonzero()[:, 0]
+        rows = (is_plane & (s > 0).all(1) & (least > _LEAST_DEVIATION**2)).nonzero()[:, 0]
         seen, variance, slope = seen[rows], variance[rows], slope[rows]
         rest = found[rows] - slope * s[rows]
     found = rest + slope * s[rows]
