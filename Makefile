@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cuda_ext/*.h cuda_ext/*/*.h cuda_ext/*/*.cpp cuda_ext/*/*.cu)
 
-.PHONY: setup demo test test-fast fuzz bench lint format cuda emulated ptx gpu-test gpu-bench gpu-all clients clean
+.PHONY: setup demo test test-fast ptx-test fuzz bench lint format cuda emulated ptx gpu-test gpu-bench gpu-all clients clean
 
 setup: $(VENV)/.installed
 
@@ -30,10 +30,14 @@ demo: setup
 PARALLEL := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: setup clients
-	$(PARALLEL) -m "not gpu"
+	$(PARALLEL) -m "not (gpu or ptx)"
 
 test-fast: setup
-	$(PARALLEL) -m "not gpu and not slow"
+	$(PARALLEL) -m "not (gpu or ptx or slow)"
+
+# The operators, and every model, on what nvcc makes of the kernels (`make ptx`). Needs nvcc and no GPU.
+ptx-test: setup
+	$(PARALLEL) -m ptx
 
 # 10,000 damaged splat files of all formats, a minute: each is read, or refused in one line. `make test` tries 360.
 fuzz: setup

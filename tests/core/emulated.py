@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ("emulated", "races")  # by g++: under sanitizers, and watched for races
-KINDS = (*COMPILED, "ptx")
+KINDS = (*COMPILED, pytest.param("ptx", marks=pytest.mark.ptx))  # parameters of tests
 _BUILT_BY = {
     "emulated": ("emulated", "build/emulated", ["make", "g++"]),
     "races": ("emulated", "build/emulated", ["make", "g++"]),

@@ -2,8 +2,8 @@
 
 `make emulated` builds the kernels for the CPU twice: under AddressSanitizer and UBSan, and watched for races
 (cuda_ext/emulation/). Where nvcc is, `make ptx` makes of them what it would for a GPU, CUB's included, and that is run
-instruction by instruction (cuda_ext/emulation/ptx/). The tests of the operators then run on each in a process of their
-own. Some of them by hand:
+instruction by instruction (cuda_ext/emulation/ptx/; `make ptx-test`). The tests of the operators then run on each in a
+process of their own. Some of them by hand:
 
     make emulated && .venv/bin/python tests/core/test_emulation.py races tests/core/test_hash_grid.py -k gradients
 """
@@ -206,6 +206,6 @@ def test_sorts_and_scans(built: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] in KINDS:
+    if sys.argv[1] in (*COMPILED, "ptx"):
         sys.exit(run_operator_tests(*sys.argv[1:]).returncode)
     run_fault(*sys.argv[1:])
