@@ -60,7 +60,13 @@ def losses(run: Run) -> list[float]:
     return [line["loss"] for line in run.log_lines() if "loss" in line]
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+# Grids, which are for what has alpha, with it, all else without: these take long.
+TRAINED = [
+    (name, alpha) for name in OPTIONS for alpha in (False, True) if alpha == ("grid" in name) or name == "gaussians"
+]
+
+
+@pytest.mark.parametrize(("name", "scene"), TRAINED, indirect=["scene"])
 def test_every_model_trains_there_and_its_run_goes_on_here(
     name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
