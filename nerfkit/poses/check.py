@@ -90,8 +90,7 @@ class Fit:
 
     @property
     def error(self) -> float:
-        """The median; 0 where there are no matches."""
-        return float(np.median(self.errors)) if len(self.errors) else 0.0
+        return median(self.errors)
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,11 @@ def fit(model: Model, database: str) -> Fit:
         behind = int((wide & ~in_front).sum())
         rows.append((pair.first, pair.second, len(agreeing), len(pair.one), len(picked), behind))
     return Fit(PairAgreement(*np.array(rows, dtype=np.int64).reshape(-1, 6).T), np.concatenate(errors))
+
+
+def median(values: Floats) -> float:
+    """0 of none."""
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def epipolar_errors(model: Model, database: str) -> Floats:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nerfkit.poses import check, repeatable
 from nerfkit.poses.anchoring import anchor
 from nerfkit.poses.placing import extent, poses, set_pose
-from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, median, refused
+from nerfkit.poses.refinement import BETTER, FEWEST_PHOTOS, Refinement, compared, refused
 from nerfkit.poses.relocate import relocate
 from nerfkit.poses.triangulation import NARROW, triangulated
 from nerfkit.poses.worker import Tell
@@ -99,7 +99,7 @@ class _Job:
         return self.with_distortion(model, error), done
 
     def error(self, model: Model) -> float:
-        return median(check.epipolar_errors(model, self.database))
+        return check.median(check.epipolar_errors(model, self.database))
 
     def round(self, model: Model, allowed: float) -> Model:
         """The model with points within ``allowed`` pixels, adjusted once."""

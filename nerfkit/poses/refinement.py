@@ -66,10 +66,10 @@ def compared(
         adjusted=len(numbers),
         kept=names,
         relocated=sorted(after.image(number).name for number in lost),
-        position_median=median(moved),
+        position_median=check.median(moved),
         position_max=float(moved.max(initial=0)),
-        position_percent_median=100 * median(moved) / size,
-        rotation_deg_median=median(turned),
+        position_percent_median=100 * check.median(moved) / size,
+        rotation_deg_median=check.median(turned),
         rotation_deg_max=float(turned.max(initial=0)),
         focal_percent_max=100 * max(focals),
         rounds=rounds,
@@ -104,8 +104,3 @@ def refused(result: Refinement, reversed_share: float) -> str | None:
 def reprojection_error(model: Model) -> float | None:
     """The mean over the observations of a model, pixels; None without points."""
     return float(model.compute_mean_reprojection_error()) if model.num_points3D() else None
-
-
-def median(values: Any) -> float:
-    """0 of none."""
-    return float(np.median(values)) if len(values) else 0.0

@@ -14,7 +14,7 @@ from nerfkit.poses.conventions import POSES
 from nerfkit.poses.options import QUALITY
 from nerfkit.poses.placing import poses, set_pose
 from nerfkit.poses.refine import refine as refining
-from nerfkit.poses.refinement import median, reprojection_error
+from nerfkit.poses.refinement import reprojection_error
 from nerfkit.poses.repeatable import enter
 from nerfkit.poses.triangulation import triangulated
 from nerfkit.poses.worker import Tell, counting
@@ -76,12 +76,12 @@ def convention_of(posed: Any, database: str) -> str | None:
     behind; by the wrong conventions 73 px and more, and 40 to 90 % (fox).
     """
     given = poses(posed)
-    error = median(check.epipolar_errors(posed, database))
+    error = check.median(check.epipolar_errors(posed, database))
     best, meant = CLEARLY * error, None
     for words, change in POSES.items():
         for number, pose in given.items():
             set_pose(posed, number, change(torch.from_numpy(pose)).numpy())
-        other = median(check.epipolar_errors(posed, database))
+        other = check.median(check.epipolar_errors(posed, database))
         if other < best and check.pair_agreement(posed, database).reversed < BEHIND:
             best, meant = other, words
     for number, pose in given.items():

@@ -150,13 +150,13 @@ class Model:
 
     def _patch_loss(self, photo: int, drawn: Rasterized, splats: Gaussians, rng: torch.Generator) -> Tensor:
         """How unlike the surface of this training photo looks in a neighbouring one, drawn at random."""
-        views = [self.scene.views[index] for index in self.scene.train]
         if self.neighbours is None:
-            self.neighbours = consistency.neighbours([view.camera for view in views])
+            self.neighbours = consistency.neighbours([self.scene.views[index].camera for index in self.scene.train])
         near = self.neighbours[photo]
         if not near:
             return torch.zeros((), device=self.device)
-        here, there = views[photo], views[near[int(torch.randint(len(near), (), generator=rng))]]
+        other = near[int(torch.randint(len(near), (), generator=rng))]
+        here, there = (self.scene.views[self.scene.train[place]] for place in (photo, other))
         with torch.no_grad():  # what is in front of what is told well enough by half of the size
             depth = self.core.rasterize(
                 splats, halved(there.camera, 1), self.background, degree=0, layers="rgb+depth", median_depth=True
