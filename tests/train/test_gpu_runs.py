@@ -45,13 +45,16 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GP
 
 def config(name: str, scene: Path, device: str = "cuda", **options: object) -> TrainConfig:
     model = name.split()[0]
-    chosen = models.config_class(model)(**OPTIONS[name] | options)
+    more = (
+        {} if model == "gaussians" else {"batch": 8192}
+    )  # pictures take few rounds: each operation costs, not its size
+    chosen = models.config_class(model)(**OPTIONS[name] | more | options)
     return TrainConfig(
         scene, model=model, steps=STEPS, downscale=1, device=device, threads=1, model_options=chosen, eval_every=0
     )
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["opaque", "alpha"])
+@pytest.fixture(scope="module")
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scene(tmp_path_factory.mktemp("scene") / "scene", width=40, height=28, alpha=request.param)
 
@@ -90,7 +93,7 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
         assert losses(fit(run.path, longer, resume=True))[-1] < 2
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("name", "scene"), TRAINED, indirect=["scene"])
 def test_a_step_waits_for_no_more_than_it_must(
     name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_step_waits_for_no_more_than_it_must(
     assert usual == [WHAT_A_STEP_WAITS_FOR[name]] * len(usual)
 
 
+@pytest.mark.parametrize("scene", [True], indirect=True)
 def test_mcmc_and_noise_work_there(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pretend_gpu(monkeypatch):
         for name, options in (
@@ -138,7 +142,7 @@ def trained(name: str, scene: Path, path: Path) -> SceneModel:
     return fit(path, config(name, scene)).model("cuda")
 
 
-@pytest.mark.parametrize("name", ["gaussians", "ngp"])
+@pytest.mark.parametrize(("name", "scene"), [("gaussians", True), ("ngp", False)], indirect=["scene"])
 def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pretend_gpu(monkeypatch):
         model = trained(name, scene, tmp_path / "run")
@@ -161,6 +165,7 @@ def test_what_is_drawn_there_comes_out(name: str, scene: Path, tmp_path: Path, m
             assert len(ply.read(tmp_path / "splats.ply")) == len(drawn)
 
 
+@pytest.mark.parametrize("scene", [True], indirect=True)
 def test_photos_that_do_not_fit_are_picked_from_on_the_cpu(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
