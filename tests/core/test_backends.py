@@ -204,6 +204,7 @@ def test_every_operator_is_here() -> None:
     assert {together.get(name, name) for name in asked} == OPERATORS.keys()
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_reference_is_a_core(operator: str, dtype: torch.dtype) -> None:
@@ -214,6 +215,7 @@ def test_the_reference_is_a_core(operator: str, dtype: torch.dtype) -> None:
         assert want.norm() > 0
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_reference_makes_no_tensor_on_another_device(operator: str) -> None:
     """Whatever is made without a device lands on `meta`, where it can't meet the arguments, which are on the CPU."""

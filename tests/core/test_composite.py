@@ -67,6 +67,7 @@ def test_any_one_result_may_be_used_alone(used: int) -> None:
         assert (fast_leaf.grad.double() - expected).norm() <= GRADIENT * expected.norm()
 
 
+@pytest.mark.cpu_only
 def test_reference_gradients_equal_finite_differences() -> None:
     alphas, values, offsets = samples([4, 3], 2, 0.6)
 

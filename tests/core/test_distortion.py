@@ -42,6 +42,7 @@ def test_values_and_gradients_equal_reference(counts: list[int], far: float) -> 
         gradients_are_equal(expected, got, [weights], [fast])
 
 
+@pytest.mark.cpu_only
 def test_reference_by_hand_and_by_finite_differences() -> None:
     weights = torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64)
     t_start, t_end = torch.tensor([1.0, 2.0, 5.0]).double(), torch.tensor([2.0, 4.0, 5.0]).double()  # 1.5, 3, 5

@@ -65,6 +65,7 @@ def test_integrated_encoding_is_the_mean_over_a_normal_distribution() -> None:
     assert torch.allclose(frequency_encode(x, 4, variance)[0], mean, atol=1e-12)
 
 
+@pytest.mark.cpu_only
 def test_reference_gradients_equal_finite_differences() -> None:
     x, variance = inputs(3)
     assert torch.autograd.gradcheck(lambda p: frequency_encode(p, 3, variance), [x.requires_grad_()])

@@ -117,6 +117,7 @@ def test_kernels_refuse_more_levels_than_they_take() -> None:
         NativeCore().hash_encode(torch.rand(5, 3), torch.rand(grid.entries, 1), grid)
 
 
+@pytest.mark.cpu_only
 def test_reference_gradients_equal_finite_differences() -> None:
     grid = HashGrid(levels=2, features=2, log2_size=4, coarsest=1, finest=3)
     positions = torch.tensor([[0.21, 0.43, 0.87], [0.11, 0.72, 0.58]], dtype=torch.float64, requires_grad=True)

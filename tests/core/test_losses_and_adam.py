@@ -58,6 +58,7 @@ def test_photometric_loss_is_the_same_every_time_and_scales() -> None:
     assert torch.equal(results[0][1], results[1][1]) and torch.equal(results[0][1], 2 * results[2][1])
 
 
+@pytest.mark.cpu_only
 def test_reference_ssim_gradient_equals_finite_differences() -> None:
     target = torch.rand(1, 4, 5, dtype=torch.float64)
     image = torch.rand(1, 4, 5, dtype=torch.float64, requires_grad=True)

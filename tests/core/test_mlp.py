@@ -219,6 +219,7 @@ def test_kernels_report_shared_rows_that_are_not_there() -> None:
             )
 
 
+@pytest.mark.cpu_only
 def test_reference_is_that_of_torch() -> None:
     widths = (4, 8, 3)
     x, weights = network(6, widths)

@@ -73,6 +73,7 @@ def test_what_is_no_number_stays_none() -> None:
         assert found.isnan().nonzero().tolist() == [[7]]
 
 
+@pytest.mark.cpu_only
 def test_reference_by_finite_differences() -> None:
     samples = doubles(samples_of(9))
     outputs = torch.randn(9, 2, generator=torch.Generator().manual_seed(0)).double().requires_grad_()

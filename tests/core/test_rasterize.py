@@ -155,6 +155,7 @@ def test_sh_degree(core: RenderCore, degree: int) -> None:
     assert_images_close(core, drawn.image, expected)
 
 
+@pytest.mark.cpu_only
 def test_reference_gradients_equal_finite_differences() -> None:
     """The reference itself, in float64, away from its cuts: few splats, all opaque enough and large."""
     g = gaussians(3, seed=5)
@@ -318,16 +319,16 @@ def test_hostile_values_neither_crash_nor_spread() -> None:
 
 
 @cores("nerfkit", "reference", "gsplat", "gsplat stand-in")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_stats_are_absolute_screen_gradients(core: RenderCore, seed: int) -> None:
-    g, view = fit_for(core, gaussians(50, seed)), camera(20, 15)
+    g, view = fit_for(core, gaussians(50, seed)), camera(14, 10)  # the reference goes back once for each pixel
     stats = SplatStats.zeros(50)
     drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, stats=stats)
     v = torch.randn(drawn.image.shape, generator=torch.Generator().manual_seed(seed))
     (drawn.image * v).sum().backward()
     splats = reference.project(leaves(g, torch.float64), view, 3)
-    pull = reference.absolute_mean_gradients(splats, 20, 15, BACKGROUND, v.double())
-    expected = (pull * torch.tensor([10.0, 7.5])).norm(dim=1) * splats.visible
+    pull = reference.absolute_mean_gradients(splats, 14, 10, BACKGROUND, v.double())
+    expected = (pull * torch.tensor([7.0, 5.0])).norm(dim=1) * splats.visible
     assert (stats.grad_sum.double() - expected).norm() <= GRADIENT * expected.norm()
     counted = stats.count.bool()
     assert counted[splats.visible].all()

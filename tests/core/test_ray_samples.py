@@ -104,6 +104,7 @@ def test_cubes_values_and_gradients_equal_reference(count: int, contracted: bool
     assert count < 300 or 50 < int((points.abs().amax(1) > 0.7).sum()) < 290
 
 
+@pytest.mark.cpu_only
 def test_the_reference_of_cubes_by_finite_differences() -> None:
     points = (torch.randn(20, 3, generator=torch.Generator().manual_seed(1)).double() * 2).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: reference.to_cube(x, 0.7, True, 0.5, 0.0), points)

@@ -70,6 +70,7 @@ def test_values_and_gradients_equal_reference(model: CameraModel, count: int) ->
     assert count == 0 or all(leaf.grad is not None and leaf.grad.norm() > 0 for leaf in exact_leaves)
 
 
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("model", MODELS)
 def test_reference_gradients_equal_finite_differences(model: CameraModel) -> None:
     """The gradient of the last Newton step is that of the inverse function."""

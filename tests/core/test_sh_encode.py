@@ -35,6 +35,7 @@ def test_values_and_gradients_equal_reference(count: int, degree: int) -> None:
     assert count == 0 or (exact.grad is not None and exact.grad.norm() > 0)
 
 
+@pytest.mark.cpu_only
 def test_reference_is_orthonormal() -> None:
     """The mean of b_i b_j over the sphere is 1 / (4 pi) where i = j, else 0."""
     z, weight = _legendre(8)

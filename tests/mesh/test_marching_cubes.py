@@ -17,7 +17,7 @@ from nerfkit.core.reference_marching_cubes import marching_cubes as reference
 from nerfkit.core.volume import Volume
 from nerfkit.mesh import geometry
 
-BACKENDS = [pytest.param(reference, id="reference"), pytest.param(native, id="native")]
+BACKENDS = [pytest.param(reference, id="reference", marks=pytest.mark.cpu_only), pytest.param(native, id="native")]
 
 
 def noise(size: tuple[int, int, int] = (21, 18, 27), closed: bool = True, seed: int = 0) -> Volume:

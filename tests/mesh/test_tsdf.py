@@ -17,7 +17,7 @@ from nerfkit.core.volume import BlockMap, Volume
 from nerfkit.mesh import MeshOptions
 from nerfkit.mesh.fusion import fuse, surface
 
-BACKENDS = [pytest.param(reference, id="reference"), pytest.param(native, id="native")]
+BACKENDS = [pytest.param(reference, id="reference", marks=pytest.mark.cpu_only), pytest.param(native, id="native")]
 NOISE = torch.Generator().manual_seed(3)
 
 
