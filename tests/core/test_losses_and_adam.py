@@ -22,9 +22,15 @@ def _planes(*shape: int) -> tuple[Tensor, Tensor]:
     return target, (target + 0.3 * torch.randn(shape, generator=rng, dtype=torch.float64)).requires_grad_()
 
 
-@pytest.mark.parametrize("shape", [*((3, *size) for size in SIZES), (1, 7, 5), (1, 33, 65), (330, 40, 2)], ids=str)
-@pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
-def test_photometric_loss(shape: tuple[int, int, int], weight: float) -> None:
+@pytest.mark.parametrize(
+    ("weight", "shape"),
+    [
+        *((0.2, shape) for shape in [*((3, *size) for size in SIZES), (1, 7, 5), (1, 33, 65), (330, 40, 2)]),
+        *((weight, shape) for weight in (0.0, 1.0) for shape in [(3, 1, 1), (3, 33, 65), (3, 9, 130), (1, 7, 5)]),
+    ],
+    ids=str,
+)
+def test_photometric_loss(weight: float, shape: tuple[int, int, int]) -> None:
     target, image = _planes(*shape)
     expected = reference.photometric_loss(image, target, weight)
     expected.backward()

@@ -106,7 +106,10 @@ def test_marked_blocks_equal_the_references() -> None:
         assert (maps[0].marks != maps[1].marks).sum() <= 0.01 * marked  # a block's side within rounding of a reach
 
 
-@pytest.mark.parametrize("mark", [pytest.param(reference_mark, id="reference"), pytest.param(native_mark, id="native")])
+@pytest.mark.parametrize(
+    "mark",
+    [pytest.param(reference_mark, id="reference", marks=pytest.mark.cpu_only), pytest.param(native_mark, id="native")],
+)
 def test_all_that_is_near_a_surface_is_marked(mark: Callable[..., None]) -> None:
     """The surfaces of marked blocks are those of all blocks of the box."""
     views = analytic.around(10, 100)
