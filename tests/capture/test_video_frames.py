@@ -309,11 +309,11 @@ def test_hundreds_of_frames_are_selected_in_order(walk: Path) -> None:
 
 @pytest.mark.slow
 def test_frames_of_real_photos_played_as_a_video_register(shared_data: Path, tmp_path: Path) -> None:
-    """Fifty phone photos in order, half of what a video would show between them left out."""
-    shots = sorted((shared_data / "fox" / "images").glob("*.jpg"))
+    """Phone photos in order, half of what a video would show between them left out."""
+    shots = sorted((shared_data / "fox" / "images").glob("*.jpg"))[:24]
     film = encode(tmp_path / "fox.mp4", map(pixels, shots), "-crf", "14", "-pix_fmt", "yuv420p", fps=10)
-    report = poses.estimate(film, tmp_path / "poses")
-    assert report.photos >= 30
+    report = poses.estimate(film, tmp_path / "poses", poses.PoseOptions(quality="draft"))
+    assert report.photos >= 15
     assert report.registered >= 0.95 * report.photos
     assert report.agreement > 0.9
 

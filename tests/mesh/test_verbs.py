@@ -20,7 +20,10 @@ from nerfkit.cli.console import Console
 from nerfkit.contracts import Gaussians
 from nerfkit.data.similarity import Similarity
 from nerfkit.errors import NerfkitError
+from nerfkit.mesh import preview
 from nerfkit.mesh.assets import write
+from nerfkit.mesh.options import AssetOptions, MeshOptions, TextureOptions
+from nerfkit.mesh.request import Request
 from nerfkit.splats import formats, ply
 from nerfkit.train import checkpoint
 from nerfkit.train.run import Run
@@ -65,9 +68,11 @@ def mesh(run: Path, **options: Any) -> dict[str, Any]:
     return mesh_verb.run(mesh_verb.Options(run=run, **options), Silent())  # type: ignore[arg-type]
 
 
-def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path) -> None:
+def test_mesh_writes_the_file_and_its_facts(a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "_FRAMES", 8)
+    monkeypatch.setattr(preview, "_VIDEO_SIDE", 160)
     out = tmp_path / "made" / "ball.glb"
-    result = mesh(a_run, out=out, resolution=48, faces=3000, smooth=0, texture_size=256)
+    result = mesh(a_run, out=out, resolution=48, faces=3000, smooth=0, texture_size=256, fit=1, refine=1)
     facts: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
     assert facts == json.loads(json.dumps(result))
     assert facts["files"] == [str(out), *(str(out.with_name(f"ball_turntable.{kind}")) for kind in ("png", "mp4"))]
@@ -91,15 +96,18 @@ def test_mesh_lies_in_the_runs_exports_by_default(a_run: Path) -> None:
 
 
 def test_what_an_engine_gets(a_run: Path, tmp_path: Path) -> None:
+    wanted = Request(MeshOptions(), TextureOptions(), AssetOptions(engine="unreal"), ".glb")
+    assert wanted.collision == "convex"  # which takes as long as it may: here a box
     out = tmp_path / "ball.glb"
-    facts = mesh(a_run, out=out, engine="unreal", resolution=64, faces=8000, texture_size=256, preview=False)
+    options: dict[str, Any] = {"resolution": 48, "faces": 6000, "texture_size": 256, "fit": 1, "refine": 0}
+    facts = mesh(a_run, out=out, engine="unreal", collision="box", preview=False, **options)
     assert [Path(file).name for file in facts["files"]] == [
         "ball.glb",
         "ball_LOD1.glb",
         "ball_LOD2.glb",
         "ball_LOD3.glb",
     ]
-    assert len(facts["levels"]) == 4 and facts["collision_shapes"] >= 1
+    assert len(facts["levels"]) == 4 and facts["collision_shapes"] == 1
     low, high = np.array(facts["bounds"])  # upright, in the world's unit, the pivot at the middle of the base
     assert low[2] == pytest.approx(0, abs=1e-6) and np.abs(low[:2] + high[:2]).max() < 1e-6
     assert high[0] == pytest.approx(analytic.HALF / turned().scale, rel=0.05)

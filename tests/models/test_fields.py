@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import subprocess
-import sys
+import re
 from pathlib import Path
 
+import forked
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from nerfkit import cameras
+from nerfkit import cameras, models
 from nerfkit.contracts import Cameras, HasDensity, Rays, Samples, SceneModel
 from nerfkit.core import choose_core
 from nerfkit.core.reference_core import ReferenceCore
@@ -364,29 +364,26 @@ def test_the_batch_shrinks_to_fit_into_the_memory(ball: Scene, caplog: pytest.Lo
         Model.create(Config(memory=0.0001), ball, choose_core(), torch.device("cpu"))
 
 
-_TAKES_MEMORY = """
-import re, sys, torch
-from nerfkit import models
-from nerfkit.core import choose_core
-from nerfkit.data.scene import Scene
-name, scene, options = sys.argv[1], Scene.load(sys.argv[2]), eval(sys.argv[3])
-used = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 2**20
-def train(memory, steps):
-    config = models.config_class(name)(batch=1 << 19, memory=memory, **options)
-    model = models.model_class(name).create(config, scene, choose_core(), torch.device("cpu"))
-    rng = torch.Generator().manual_seed(0)
-    for step in range(steps):
-        sum(model.losses(step / steps, rng).values()).backward()
-        model.optimizer.step()
-        model.optimizer.zero_grad()
-        model.after_step(step / steps)
-    return model
-train(0.02, 3)
-before = used()
-model = train(0.25, 60)
-model.render(scene.views[0].camera)
-print(model.batch, used() - before)
-"""
+def gib_of_training(name: str, folder: Path, options: dict[str, object], memory: float) -> tuple[int, float]:
+    """The batch, and how far the process grows by training with it and drawing a picture."""
+
+    def used() -> float:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        assert found is not None
+        return int(found[1]) / 2**20
+
+    def take_steps(memory: float, steps: int) -> SceneModel:
+        config = models.config_class(name)(batch=1 << 19, memory=memory, **options)
+        model = models.model_class(name).create(config, scene, choose_core(), torch.device("cpu"))
+        train(model, steps)
+        return model
+
+    scene = Scene.load(folder)
+    take_steps(memory / 10, 3)
+    before = used()
+    model = take_steps(memory, 30)
+    model.render(scene.views[0].camera)
+    return model.batch, used() - before
 
 
 @pytest.mark.slow
@@ -400,13 +397,10 @@ print(model.batch, used() - before)
     ],
 )
 def test_a_training_step_stays_within_its_memory(name: str, options: dict[str, object], tmp_path: Path) -> None:
-    scene = write_ball(tmp_path / "scene")
-    command = [sys.executable, "-c", _TAKES_MEMORY, name, str(scene), repr(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    batch, gib = map(float, done.stdout.split())
-    assert batch < 1 << 19
-    assert 0.02 < gib < 0.25, "neither more than was allowed, nor next to nothing"
+    status, (batch, gib) = forked.run(gib_of_training, name, write_ball(tmp_path / "scene"), options, 0.12)
+    print(f"{gib:.3f} GiB")
+    assert status == 0 and batch < 1 << 19
+    assert 0.01 < gib < 0.12, "neither more than was allowed, nor next to nothing"
 
 
 def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) -> None:

@@ -74,7 +74,7 @@ def held_out_psnr(model: Model, scene: Scene) -> float:
     ids=["fast", "paper", "fast with cones", "paper with cones", "fast by proposals"],
 )
 def test_it_learns_what_the_photos_show(config: Config, ball: Scene) -> None:
-    model = trained(config, ball, 400 if config.preset == "fast" else 250)
+    model = trained(config, ball, 250 if config.preset == "fast" else 150)
     assert held_out_psnr(model, ball) > 17  # a blank picture: 11
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +21,10 @@ OTHERS = ("astronaut.png", "coffee.png", "chelsea.png")
 
 
 def mixed(photos: Path, folder: Path) -> dict[str, str]:
-    """Writes 30 photos of the scene and 3 of other things in shuffled order, every third turned by EXIF, every fourth
+    """Writes 24 photos of the scene and 3 of other things in shuffled order, every third turned by EXIF, every fourth
     smaller. Gives the new names of those of the scene, with their old ones."""
     others = [Path(skimage.__file__).parent / "data" / name for name in OTHERS]
-    sources = [*sorted(photos.glob("*.jpg"))[:30], *others]
+    sources = [*sorted(photos.glob("*.jpg"))[:24], *others]
     names = {}
     for index, number in enumerate(np.random.default_rng(5).permutation(len(sources))):
         source = sources[number]
@@ -50,13 +51,13 @@ def test_pictures_of_other_things_are_reported_and_left_out(
     folder.mkdir()
     names = mixed(still_life / "photos", folder)
     report = poses.estimate(folder, tmp_path / "out")
-    assert (report.photos, report.registered, report.cameras) == (33, 30, 2)
-    assert report.unregistered == sorted({f"IMG_{index:04d}.jpg" for index in range(33)} - {f"{n}.jpg" for n in names})
+    assert (report.photos, report.registered, report.cameras) == (27, 24, 2)
+    assert report.unregistered == sorted({f"IMG_{index:04d}.jpg" for index in range(27)} - {f"{n}.jpg" for n in names})
     assert (report.doubts, report.attempts) == ([], 1)
     assert "match no other photo: blurred, or of something else" in caplog.text
     estimated = [(names[Path(name).stem], pose) for name, pose in read_poses(tmp_path / "out" / "transforms.json")]
     errors = pose_errors(estimated, read_poses(still_life / "truth" / "transforms.json"))
-    assert errors.photos == 30
+    assert errors.photos == 24
     assert errors.position_percent_max < 0.5
     assert errors.rotation_deg_max < 0.3
 
@@ -66,25 +67,29 @@ def test_two_scenes_in_one_folder_are_two_groups(
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for photo in sorted((still_life / "photos").glob("*.jpg"))[:20]:
+    for photo in sorted((still_life / "photos").glob("*.jpg"))[:14]:
         (folder / f"a{photo.name}").write_bytes(photo.read_bytes())
-    for photo in sorted((shared_data / "fox" / "images").glob("*.jpg"))[:8]:
+    for photo in sorted((shared_data / "fox" / "images").glob("*.jpg"))[:7]:
         (folder / f"b{photo.name}").write_bytes(photo.read_bytes())
     report = poses.estimate(folder, tmp_path / "out", poses.PoseOptions(quality="draft"))
-    assert report.registered == 20
+    assert report.registered == 14
     assert report.matcher == "preview"
-    assert [len(group) for group in report.groups] == [8]
+    assert [len(group) for group in report.groups] == [7]
     assert all(name.startswith("b") for name in report.groups[0])
-    assert re.search(r"8 photos \(b\S+ … b\S+\) match each other but don't connect to the rest", caplog.text)
+    assert re.search(r"7 photos \(b\S+ … b\S+\) match each other but don't connect to the rest", caplog.text)
 
 
-@pytest.mark.parametrize("matcher", ["retrieval", "preview"])
+@pytest.mark.parametrize(("matcher", "count"), [("retrieval", 54), ("preview", 30)])  # too many to try all pairs
 def test_the_same_poses_are_found_from_fewer_pairs(
-    still_life: Path, tmp_path: Path, matcher: Literal["retrieval", "preview"]
+    still_life: Path, tmp_path: Path, matcher: Literal["retrieval", "preview"], count: int
 ) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for photo in sorted((still_life / "photos").glob("*.jpg"))[:count]:
+        shutil.copy(photo, photos)
     options = poses.PoseOptions(quality="draft", matcher=matcher)
-    report = poses.estimate(still_life / "photos", tmp_path / "out", options)
-    assert (report.matcher, report.registered) == (matcher, 54)
+    report = poses.estimate(photos, tmp_path / "out", options)
+    assert (report.matcher, report.registered) == (matcher, count)
     errors = pose_errors(
         read_poses(tmp_path / "out" / "transforms.json"), read_poses(still_life / "truth" / "transforms.json")
     )

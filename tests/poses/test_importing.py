@@ -19,6 +19,7 @@ import truth
 from PIL import Image
 from plyfile import PlyData
 
+from nerfkit.cli import main
 from nerfkit.data.raw import RawScene, Seen
 from nerfkit.data.readers import read
 from nerfkit.data.scene import Scene
@@ -307,7 +308,7 @@ def test_folders_with_other_things_stay_as_they_are(tmp_path: Path) -> None:
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_words_for_wrong_use_of_the_command(tmp_path: Path) -> None:
+def test_words_for_wrong_use_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         ([], "no photos given; name their folder, or poses to read with --import"),
         ([str(tmp_path), "--import", str(tmp_path)], "--import needs no photos to find poses of"),
@@ -316,8 +317,7 @@ def test_words_for_wrong_use_of_the_command(tmp_path: Path) -> None:
         ([str(tmp_path), "--refine", "yes"], "--refine: is for poses that are read with --import"),
         ([str(tmp_path), "--no-triangulate"], "--no-triangulate: is for poses that are read with --import"),
     ):
-        run = subprocess.run([sys.executable, "-m", "nerfkit.cli", "poses", *arguments], capture_output=True, text=True)
-        assert run.returncode == 2 and words in run.stderr
+        assert main(["poses", *arguments]) == 2 and words in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow

@@ -20,6 +20,6 @@ def painted_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("painted")
     options = models.config_class("gaussians")(cap=4000, sh_degree=2)
     config = TrainConfig(
-        write_photos(folder / "scene"), model="gaussians", steps=150, eval_every=0, device="cpu", model_options=options
+        write_photos(folder / "scene"), model="gaussians", steps=40, eval_every=0, device="cpu", model_options=options
     )
     return fit(folder / "my run", config)
