@@ -42,7 +42,7 @@ def losses(scene: Path, out: Path, model: str) -> list[float]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "scene", width=32, height=24)
+    return write_scene(tmp_path_factory.mktemp("scene") / "scene", count=8, width=24, height=16)
 
 
 @pytest.mark.parametrize("kind", KINDS)
