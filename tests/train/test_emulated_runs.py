@@ -22,6 +22,7 @@ SMALL = {
     "ngp": {**_FIELD, "log2_size": 8, "levels": 3, "distortion": 0.01},
     "nerf": {**_FIELD, "depth": 2, "frequencies": 3},
 }
+STEPS = {"gaussians": 10, "ngp": 5, "nerf": 5}
 _TRAINS = """
 import json, sys
 from pathlib import Path
@@ -32,10 +33,10 @@ print(json.dumps(losses(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[4])))
 
 
 def losses(scene: Path, out: Path, model: str) -> list[float]:
-    """Of a run of ten steps, densification and evaluation with it."""
+    """Of a run of a few steps, densification and evaluation with it."""
     options = models.config_class(model)(**SMALL[model])
     config = TrainConfig(
-        scene, model=model, steps=10, downscale=1, device="cpu", threads=1, model_options=options, eval_every=0
+        scene, model=model, steps=STEPS[model], downscale=1, device="cpu", threads=1, model_options=options, eval_every=0
     )
     return [line["loss"] for line in fit(out, config).log_lines() if "loss" in line]
 
@@ -57,4 +58,4 @@ def test_models_learn_the_same_from_the_kernels_of_a_gpu(model: str, kind: str, 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     got = json.loads(done.stdout.splitlines()[-1])
     assert got == pytest.approx(losses(scene, tmp_path / "cpu", model), rel=0.01)
-    assert len(got) == 10
+    assert len(got) == STEPS[model]
