@@ -143,6 +143,16 @@ class Rendering:
     extras: dict[str, Tensor] = field(default_factory=dict)
 
 
+class Optimizer(Protocol):
+    """What the trainer needs of an optimizer, as those of ``torch.optim`` have it."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any: ...
+
+    def zero_grad(self) -> None: ...
+
+
 @runtime_checkable
 class SceneModel(Protocol):
     """A scene model: everything the trainer, the renderer and the exporters need of one.
@@ -151,7 +161,7 @@ class SceneModel(Protocol):
     """
 
     name: ClassVar[str]
-    optimizers: Mapping[str, torch.optim.Optimizer]
+    optimizers: Mapping[str, Optimizer]
 
     @classmethod
     def create(cls, config: Any, scene: Scene, core: RenderCore, device: torch.device) -> Self: ...

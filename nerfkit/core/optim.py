@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from nerfkit.contracts import RenderCore
 
 
-class FusedAdam(torch.optim.Optimizer):
+class FusedAdam:
     """Adam (Kingma & Ba 2015) with one pass over memory per step, and a learning rate per column if wanted.
 
     A group's ``lr`` is a float; ``columns`` [L], when given, multiplies it and repeats over the parameter's
@@ -21,6 +22,9 @@ class FusedAdam(torch.optim.Optimizer):
     ``drawn`` [R], set before a step, leaves those rows of the parameters as they are whose entry is 0 (Mallick et al.
     2024, "Taming 3DGS"): Gaussians that no pixel saw would else go on by what is left of their momentum. It holds for
     one step.
+
+    Used as an optimizer of ``torch.optim`` is, but none of them: theirs import torch's compiler when the first is made,
+    for which every training would wait a second or two.
     """
 
     def __init__(
@@ -30,12 +34,20 @@ class FusedAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-15,
     ):
-        super().__init__(groups, {"betas": betas, "eps": eps, "columns": None})
+        usual = {"betas": betas, "eps": eps, "columns": None}
+        self.param_groups = [{**usual, **group, "params": list(group["params"])} for group in groups]
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.core = core
         self.drawn: Tensor | None = None
 
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                param.grad = None
+
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         for group in self.param_groups:
             # On the CPU wherever the parameters are: the core hands them to its kernel by value.
             lr = torch.tensor([group["lr"]]) if group["columns"] is None else group["columns"] * group["lr"]

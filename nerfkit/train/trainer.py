@@ -97,7 +97,7 @@ class Trainer:
             for optimizer in self.model.optimizers.values():
                 optimizer.step()
         for optimizer in self.model.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         if self.bad_steps == 0:
             self.model.after_step(progress)
         elif self.bad_steps >= BAD_STEPS:

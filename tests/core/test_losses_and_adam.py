@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from tolerances import GRADIENT, VALUE
@@ -136,3 +139,21 @@ def test_a_parameter_has_1_to_64_learning_rates(rates: int) -> None:
     param, grad, m, v = (torch.zeros(2 * rates) for _ in range(4))
     with pytest.raises(RuntimeError, match=f"nk_adam: there must be 1 to 64 learning rates, got {rates}"):
         NativeCore().adam(param, grad, m, v, 1, torch.ones(rates), (0.9, 0.999), 1e-8)
+
+
+@pytest.mark.cpu_only
+def test_no_training_waits_for_the_compiler_of_torch() -> None:
+    """Its optimizers import it, a second or two."""
+    code = """
+import sys, torch
+from nerfkit.core import choose_core
+from nerfkit.core.optim import FusedAdam
+param = torch.ones(3, requires_grad=True)
+optimizer = FusedAdam([{"params": [param], "lr": 0.1}], choose_core())
+param.sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+assert param.grad is None and param[0].item() < 0.91
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
