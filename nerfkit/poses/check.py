@@ -125,11 +125,6 @@ def verdict(model: Model, database: str, focals: Mapping[str, float]) -> Verdict
     return Verdict(pairs, doubts)
 
 
-def agreement(model: Model, database: str) -> float:
-    """Share of the verified matches between registered photos that agree with the model's poses."""
-    return pair_agreement(model, database).share
-
-
 def pair_agreement(model: Model, database: str) -> PairAgreement:
     """How many of each pair's verified matches agree with the model's poses."""
     return fit(model, database).pairs
@@ -159,14 +154,6 @@ def fit(model: Model, database: str) -> Fit:
 def median(values: Floats) -> float:
     """0 of none."""
     return float(np.median(values)) if len(values) else 0.0
-
-
-def epipolar_errors(model: Model, database: str) -> Floats:
-    """Sampson errors [M], pixels, of all verified matches between registered photos under the model's poses."""
-    errors = [
-        pair.focal * np.sqrt(_sampson(pair.two_from_one, pair.one, pair.two)) for pair in _verified(model, database)
-    ]
-    return np.concatenate(errors) if errors else np.zeros(0)
 
 
 @dataclass(frozen=True)

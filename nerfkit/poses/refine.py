@@ -99,7 +99,7 @@ class _Job:
         return self.with_distortion(model, error), done
 
     def error(self, model: Model) -> float:
-        return check.median(check.epipolar_errors(model, self.database))
+        return check.fit(model, self.database).error
 
     def round(self, model: Model, allowed: float) -> Model:
         """The model with points within ``allowed`` pixels, adjusted once."""

@@ -76,14 +76,13 @@ def convention_of(posed: Any, database: str) -> str | None:
     behind; by the wrong conventions 73 px and more, and 40 to 90 % (fox).
     """
     given = poses(posed)
-    error = check.median(check.epipolar_errors(posed, database))
-    best, meant = CLEARLY * error, None
+    best, meant = CLEARLY * check.fit(posed, database).error, None
     for words, change in POSES.items():
         for number, pose in given.items():
             set_pose(posed, number, change(torch.from_numpy(pose)).numpy())
-        other = check.median(check.epipolar_errors(posed, database))
-        if other < best and check.pair_agreement(posed, database).reversed < BEHIND:
-            best, meant = other, words
+        other = check.fit(posed, database)
+        if other.error < best and other.pairs.reversed < BEHIND:
+            best, meant = other.error, words
     for number, pose in given.items():
         set_pose(posed, number, pose)
     return meant

@@ -190,9 +190,9 @@ def test_matches_are_measured_once_for_each_model(capture: Capture, monkeypatch:
     # Each round, once where photos are lost, three times with distortion and then once for good, and the end.
     assert len(passes) == result.rounds + 1 + 4 + 1
     for number, model in enumerate((before, after)):
-        errors = check.epipolar_errors(model, capture.database)
-        assert result.match_error_px[number] == np.median(errors)
-        assert result.agreement[number] == check.agreement(model, capture.database)
+        measured = check.fit(model, capture.database)
+        assert result.match_error_px[number] == measured.error == np.median(measured.errors)
+        assert result.agreement[number] == measured.pairs.share
 
 
 def test_noisy_poses_become_right_in_their_frame_and_scale(capture: Capture) -> None:
@@ -327,8 +327,8 @@ def test_photos_from_one_place_stay_in_one_place(tmp_path: Path) -> None:
 def test_matches_of_other_photos_are_measured_alike(capture: Capture) -> None:
     """The median error is that of the matches which the share of agreeing ones counts."""
     model = capture.points(capture.with_poses(noisy(poses(capture.model), 0.1, 0.1)))
-    errors = check.epipolar_errors(model, capture.database)
-    assert check.agreement(model, capture.database) == pytest.approx(float((errors < 4).mean()))
+    measured = check.fit(model, capture.database)
+    assert measured.pairs.share == pytest.approx(float((measured.errors < 4).mean()))
 
 
 @pytest.mark.parametrize("meant", [None, *POSES])
@@ -345,7 +345,7 @@ def test_a_wrong_convention_is_told_from_noise(capture: Capture, meant: str | No
     true = noisy(poses(capture.model), 1.0, 2.0)
     given = {number: written[meant](torch.from_numpy(pose)).numpy() for number, pose in true.items()}
     model = capture.with_poses(given)
-    assert check.agreement(model, capture.database) < 0.5
+    assert check.pair_agreement(model, capture.database).share < 0.5
     found = convention_of(model, capture.database)
     assert all(np.allclose(pose, given[number]) for number, pose in poses(model).items())
     if meant is None:

@@ -43,7 +43,7 @@ def test_parts_that_share_photos_become_one(posed: Posed, tmp_path: Path) -> Non
     assert model.num_reg_images() == 10
     assert model.num_points3D() > 0.9 * whole.num_points3D()
     assert check.same(model, whole)
-    assert check.agreement(model, str(posed[0] / ".cache" / "matching.db")) > 0.95
+    assert check.pair_agreement(model, str(posed[0] / ".cache" / "matching.db")).share > 0.95
     assert submodels.groups(left, model) == []
 
 
