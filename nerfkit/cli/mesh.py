@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nerfkit.mesh.pipeline import Pipeline
     from nerfkit.train.run import Run
 
-_KEPT = ".mesh"  # what its stages have made, in the run folder
 _MANY = 1.5  # times the faces asked for: whoever has a limit should know
 
 Chosen = TypeVar("Chosen", MeshOptions, TextureOptions, AssetOptions)
@@ -67,8 +66,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             f"{options.run}: --metric, but its poses have no scale; find them with --scale-ref (see nerfkit poses), "
             "or from photos with GPS"
         )
-    with alone(source.path / _KEPT, source.path, "work on a copy of the run"):
-        remove_abandoned(source.path / _KEPT, age=0)
+    with alone(source.mesh_stages, source.path, "work on a copy of the run"):
+        remove_abandoned(source.mesh_stages, age=0)
         remove_abandoned(out.parent)
         pipeline = _pipeline(source, request, options, console)
         if options.stage is not None:
@@ -106,7 +105,7 @@ def _pipeline(source: Run, request: Request, options: Options, console: Console)
     scene = source.scene()
     return Pipeline(
         scene, lambda: source.model(options.device, options.backend, scene), checkpoint.fingerprint(source.checkpoints),
-        request, source.path / _KEPT, console.progress,
+        request, source.mesh_stages, console.progress,
     )  # fmt: skip
 
 

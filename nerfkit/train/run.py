@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHANGEABLE = frozenset({"steps", "budget", "device", "backend", "threads", "eval_every", "checkpoint_every"})
 POSES = "poses"  # made from plain photos before the run exists, and kept by --overwrite
 PARTS = ("config.toml", "scene.json", "points.safetensors", "checkpoints", "log.jsonl", "metrics.json", "eval",
-         "renders", "exports", "report.html")  # fmt: skip
+         "renders", "exports", "report.html", ".mesh")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ class Run:
     @property
     def renders(self) -> Path:
         return self.path / "renders"
+
+    @property
+    def mesh_stages(self) -> Path:
+        """What the stages of ``nerfkit mesh`` have made."""
+        return self.path / ".mesh"
 
     @property
     def exports(self) -> Path:

@@ -411,7 +411,7 @@ def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) ->
     finally:
         trained.config = config
     assert losses.keys() == {"photo", "distortion"}
-    assert 0 < float(losses["distortion"]) < 0.5
+    assert 0 < losses["distortion"].item() < 0.5
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ def losses(scene: Path, out: Path, model: str) -> list[float]:
     """Of a run of a few steps, densification and evaluation with it."""
     options = models.config_class(model)(**SMALL[model])
     config = TrainConfig(
-        scene, model=model, steps=STEPS[model], downscale=1, device="cpu", threads=1, model_options=options, eval_every=0
-    )
+        scene, model=model, steps=STEPS[model], downscale=1, device="cpu", threads=1, model_options=options,
+        eval_every=0,
+    )  # fmt: skip
     return [line["loss"] for line in fit(out, config).log_lines() if "loss" in line]
 
 

@@ -223,12 +223,13 @@ def test_divergence_without_a_checkpoint_stops(scene_folder: Path, tmp_path: Pat
 
 
 def test_existing_folders(scene_folder: Path, tmp_path: Path) -> None:
-    fit(tmp_path / "run", config(scene_folder))
+    run = fit(tmp_path / "run", config(scene_folder))
     with pytest.raises(NerfkitError, match="already holds a run; go on with it"):
         fit(tmp_path / "run", config(scene_folder))
     (tmp_path / "run/mine.txt").write_text("kept")
+    run.mesh_stages.mkdir()
     assert fit(tmp_path / "run", config(scene_folder, steps=5), overwrite=True).config.steps == 5
-    assert (tmp_path / "run/mine.txt").read_text() == "kept"
+    assert (tmp_path / "run/mine.txt").read_text() == "kept" and not run.mesh_stages.exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("years of work")
     for overwrite in (False, True):
