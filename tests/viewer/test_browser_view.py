@@ -39,6 +39,7 @@ RED = (0.9, 0.1, 0.1)  # a ball
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     opened = browser.new_page(viewport=SIZE)
+    opened.set_default_timeout(90_000)  # milliseconds: WebGL in software, beside a training and other tests
     opened.faults = []
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
     yield opened
