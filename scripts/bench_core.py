@@ -43,7 +43,7 @@ def trained_model(scene: Scene, gaussians: int, steps: int) -> Model:
 
 def iterate(model: Model, rng: torch.Generator, progress: float) -> None:
     loss = sum(model.losses(progress, rng).values())
-    model.optimizer.zero_grad(set_to_none=True)
+    model.optimizer.zero_grad()
     loss.backward()  # type: ignore[union-attr]
     model.after_backward(progress)
     model.optimizer.step()

@@ -135,7 +135,7 @@ def step(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Wo
     def work() -> None:
         core.photometric_loss(core.rasterize(own, camera, torch.zeros(3)).image, photo, 0.2).backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
 
     return work
 

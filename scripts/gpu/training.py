@@ -27,8 +27,8 @@ EVALUATIONS = 10
 SMALL_STEPS, SMALL_HOLD_OUT = 6, 40
 SMALL_OPTIONS: dict[str, dict[str, Any]] = {
     "gaussians": {"cap": 2000},
-    "ngp": {"batch": 1024, "grid_cells": 32, "samples": 32, "log2_size": 10},
-    "nerf": {"batch": 1024, "grid_cells": 32, "samples": 32, "depth": 2, "width": 16},
+    "ngp": {"batch": 8192, "grid_cells": 32, "samples": 32, "log2_size": 10},
+    "nerf": {"batch": 8192, "grid_cells": 32, "samples": 32, "depth": 2, "width": 16},
 }
 
 

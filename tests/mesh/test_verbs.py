@@ -57,7 +57,7 @@ def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     run = SimpleNamespace(path=folder, checkpoints=folder / "checkpoints", origin=folder)
     checkpoint.save(run.checkpoints, checkpoint.Checkpoint("analytic", 1, {}))
-    run.exports, run.metrics = folder / "exports", folder / "metrics.json"
+    run.exports, run.metrics, run.mesh_stages = folder / "exports", folder / "metrics.json", folder / ".mesh"
     run.scene = lambda: analytic.scene(analytic.ring(24), turned())
     run.model = lambda *_, **__: WithGaussians()
     monkeypatch.setattr(Run, "open", lambda path: run)

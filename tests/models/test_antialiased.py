@@ -73,7 +73,7 @@ def trained(scene: Any, antialiased: bool, steps: int = 160) -> Model:
         torch.stack(list(model.losses(step / steps, rng).values())).sum().backward()
         for optimizer in model.optimizers.values():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         model.after_step(step / steps)
     return model
 

@@ -127,7 +127,7 @@ def trained(scenes: dict[str, Any], choice: Any, steps: int = 160) -> tuple[Mode
         sum(model.losses(step / steps, rng).values()).backward()  # type: ignore[union-attr]
         for optimizer in model.optimizers.values():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         model.after_step(step / steps)
     pairs = zip(scenes["different"].views, scenes["truth"])
     values = [psnr(model.render(view.camera).rgb, photo) for view, photo in pairs]  # type: ignore[arg-type]
@@ -226,7 +226,7 @@ def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
         for step in range(150):
             sum(model.losses(step / 150, rng).values()).backward()  # type: ignore[union-attr]
             model.optimizer.step()
-            model.optimizer.zero_grad(set_to_none=True)
+            model.optimizer.zero_grad()
         found = model.render(scene.views[0].camera, frozenset({"rgb", "alpha"}))
         assert found.rgb is not None and found.alpha is not None and found.background is not None
         assert float(found.rgb[16:32, 16:32].mean()) < 0.15 and (found.background == 0).all()

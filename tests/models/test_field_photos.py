@@ -101,7 +101,7 @@ def trained(scene: Scene, steps: int, **options: Any) -> Model:
     for step in range(steps):
         torch.stack(list(model.losses(step / steps, rng).values())).sum().backward()  # type: ignore[no-untyped-call]
         model.optimizer.step()
-        model.optimizer.zero_grad(set_to_none=True)
+        model.optimizer.zero_grad()
         model.after_step(step / steps)
     return model
 

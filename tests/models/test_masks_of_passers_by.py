@@ -95,7 +95,7 @@ def trained(scene: Any, masks: Any, **options: Any) -> Model:
         sum(model.losses(step / 100, rng).values()).backward()  # type: ignore[union-attr]
         for optimizer in model.optimizers.values():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         model.after_step(step / 100)
     return model
 

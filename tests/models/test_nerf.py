@@ -43,7 +43,7 @@ def trained(config: Config, scene: Scene, steps: int) -> Model:
     rng = torch.Generator().manual_seed(0)
     for step in range(steps):
         for optimizer in model.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         sum(model.losses(step / steps, rng).values()).backward()  # type: ignore[union-attr]
         for optimizer in model.optimizers.values():
             optimizer.step()
