@@ -137,6 +137,7 @@ class _Job:
     seed: int
     focals: dict[str, float]
     rig: bool
+    adjusting: bool = False  # all photos are placed, and that was told
 
     def solve(self, way: Way) -> Solution | None:
         """The model that one way finds; None: there is none."""
@@ -144,11 +145,12 @@ class _Job:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         self.tell(0, self.photos)
+        self.adjusting = False
         models = self.incremental(way, scratch) if way.mapper == "incremental" else self.globally(way, scratch)
         if not models:
             return None
         self.tell(self.photos, self.photos)
-        self.tell.step(ADJUSTING, 0, 1)
+        self.tell_of_adjusting()
         model, left = submodels.joined(models, self.database, self.folder, scratch / "joined", self.seed + way.start)
         shutil.rmtree(scratch)
         self.tell.step(ADJUSTING, 1, 1)
@@ -157,6 +159,12 @@ class _Job:
         verdict = check.verdict(model, self.database, self.focals)
         self.tell.step(CHECKING, 1, 1)
         return Solution(model, verdict, few, submodels.groups(left, model))
+
+    def tell_of_adjusting(self) -> None:
+        """Once, whether the mapper or its end was first to know that all photos are placed."""
+        if not self.adjusting:
+            self.adjusting = True
+            self.tell.step(ADJUSTING, 0, 1)
 
     def incremental(self, way: Way, scratch: Path) -> list[Model]:
         import pycolmap
@@ -184,7 +192,7 @@ class _Job:
             registered = min(registered + by, self.photos)
             self.tell(registered, self.photos)
             if registered == self.photos:  # what COLMAP does from here on has no callbacks
-                self.tell.step(ADJUSTING, 0, 1)
+                self.tell_of_adjusting()
 
         models = pycolmap.incremental_mapping(
             self.database, self.folder, scratch, options,

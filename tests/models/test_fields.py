@@ -397,10 +397,11 @@ def gib_of_training(name: str, folder: Path, options: dict[str, object], memory:
     ],
 )
 def test_a_training_step_stays_within_its_memory(name: str, options: dict[str, object], tmp_path: Path) -> None:
-    status, (batch, gib) = forked.run(gib_of_training, name, write_ball(tmp_path / "scene"), options, 0.12)
-    print(f"{gib:.3f} GiB")
-    assert status == 0 and batch < 1 << 19
-    assert 0.01 < gib < 0.12, "neither more than was allowed, nor next to nothing"
+    status, given = forked.run(gib_of_training, name, write_ball(tmp_path / "scene"), options, 0.12)
+    assert status == 0, given
+    batch, gib = given
+    assert batch < 1 << 19
+    assert 0.02 < gib < 0.12, "neither more than was allowed, nor next to nothing"
 
 
 def test_the_distortion_loss_is_that_of_the_rays(ball: Scene, trained: Model) -> None:

@@ -45,9 +45,8 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GP
 
 def config(name: str, scene: Path, device: str = "cuda", **options: object) -> TrainConfig:
     model = name.split()[0]
-    more = (
-        {} if model == "gaussians" else {"batch": 8192}
-    )  # pictures take few rounds: each operation costs, not its size
+    # Pictures take few rounds then: each operation costs here, not its size.
+    more = {} if model == "gaussians" else {"batch": 8192}
     chosen = models.config_class(model)(**OPTIONS[name] | more | options)
     return TrainConfig(
         scene, model=model, steps=STEPS, downscale=1, device=device, threads=1, model_options=chosen, eval_every=0
