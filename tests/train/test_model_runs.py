@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import forked
@@ -72,20 +73,24 @@ def test_it_learns(whole: Run) -> None:
         assert sum(losses[-5:]) < sum(losses[:5])
 
 
+def ending(after_step: Callable[..., None], share: float, number: signal.Signals) -> Callable[..., None]:
+    """A model's ``after_step`` that sends its process a signal once this share of the run is done."""
+
+    def step(model: SceneModel, progress: float) -> None:
+        after_step(model, progress)
+        if progress >= share:
+            os.kill(os.getpid(), number)
+
+    return step
+
+
 def test_stopped_and_resumed_gives_equal_bytes(
     whole: Run, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And so does, of one seed and thread count, what it did until then."""
     model_class = models.model_class(config.model)
-    after_step = model_class.after_step
-
-    def stop_in_the_middle(model: SceneModel, progress: float) -> None:
-        after_step(model, progress)
-        if progress >= 0.5:
-            os.kill(os.getpid(), signal.SIGINT)
-
     with monkeypatch.context() as patched:
-        patched.setattr(model_class, "after_step", stop_in_the_middle)
+        patched.setattr(model_class, "after_step", ending(model_class.after_step, 0.5, signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / "run", config)
     assert 0 < load(newest(Run.open(tmp_path / "run"))).step < 30
@@ -94,14 +99,7 @@ def test_stopped_and_resumed_gives_equal_bytes(
 
 def dies(config: TrainConfig, folder: Path) -> None:
     model_class = models.model_class(config.model)
-    after_step = model_class.after_step
-
-    def die(model: SceneModel, progress: float) -> None:
-        after_step(model, progress)
-        if progress >= 0.7:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    model_class.after_step = die  # type: ignore[method-assign]
+    model_class.after_step = ending(model_class.after_step, 0.7, signal.SIGKILL)  # type: ignore[method-assign]
     fit(folder, config)
 
 
