@@ -68,12 +68,28 @@ TRAINED = [
 ]
 
 
+def watch_steps(monkeypatch: pytest.MonkeyPatch, waits: Counter[str], waited: list[Counter[str]]) -> None:
+    own = Trainer.step
+
+    def step(trainer: Trainer) -> None:
+        waits.clear()
+        own(trainer)
+        waited.append(Counter(waits))
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
 @pytest.mark.parametrize(("name", "scene"), TRAINED, indirect=["scene"])
 def test_every_model_trains_there_and_its_run_goes_on_here(
     name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pretend_gpu(monkeypatch):
-        run = fit(tmp_path / "run", config(name, scene))
+    options = {"densify_events": 1} if name.startswith("gaussians") else {}
+    waited: list[Counter[str]] = []  # for what, in each step
+    with pretend_gpu(monkeypatch) as waits:
+        watch_steps(monkeypatch, waits, waited)
+        run = fit(tmp_path / "run", config(name, scene, **options))
+        usual = waited[12:15] + waited[17:19]  # every 16th looks at the loss and at the occupancy
+        assert usual == [WHAT_A_STEP_WAITS_FOR[name]] * len(usual)
         metrics = json.loads(run.metrics.read_text())
         assert metrics["device"] == "cuda" and metrics["backend"] == "nerfkit"
         there = run.model("cuda")
@@ -90,26 +106,6 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
     with pretend_gpu(monkeypatch):  # and back
         longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 4, device="cuda", threads=1)
         assert losses(fit(run.path, longer, resume=True))[-1] < 2
-
-
-@pytest.mark.parametrize(("name", "scene"), TRAINED, indirect=["scene"])
-def test_a_step_waits_for_no_more_than_it_must(
-    name: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every 16th looks at the loss and at the occupancy."""
-    steps: list[Counter[str]] = []
-    own = Trainer.step
-    with pretend_gpu(monkeypatch) as waits:
-
-        def step(trainer: Trainer) -> None:
-            waits.clear()
-            own(trainer)
-            steps.append(Counter(waits))
-
-        monkeypatch.setattr(Trainer, "step", step)
-        fit(tmp_path / "run", config(name, scene, **({"densify_events": 1} if name.startswith("gaussians") else {})))
-    usual = steps[12:15] + steps[17:19]
-    assert usual == [WHAT_A_STEP_WAITS_FOR[name]] * len(usual)
 
 
 @pytest.mark.parametrize("scene", [True], indirect=True)
