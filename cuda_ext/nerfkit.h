@@ -1,7 +1,7 @@
 /* The C ABI of the render core. No torch, no Python, no C++ in here.
  *
  * Every operator takes one params struct and returns 0, or an error code with a message in nk_error().
- * They are declared in operators/, by what they are for. nerfkit/core/_library.py reads this file and those: field
+ * They are declared in operators/, by what they are for. nerfkit/core/_header.py reads this file and those: field
  * types, and the shapes in the comments, become the Python binding and its argument checks. The rules it relies on:
  *   - a pointer's comment begins with its shape, e.g. [N, 3]; names in it are int fields of the same struct
  *     (filled in from the tensors) or constants of math/constants.h;

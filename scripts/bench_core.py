@@ -22,7 +22,8 @@ import torch
 
 from nerfkit.contracts import Gaussians
 from nerfkit.core import choose_core, reference
-from nerfkit.core._library import constants, describe, library
+from nerfkit.core._header import constants
+from nerfkit.core._library import describe, library
 from nerfkit.data.scene import Scene
 from nerfkit.machine import keep_freed_memory
 from nerfkit.models.gaussians.config import Config

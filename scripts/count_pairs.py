@@ -29,7 +29,7 @@ from torch import Tensor
 from nerfkit.cli.render import parse_size
 from nerfkit.contracts import Cameras, Gaussians, HasGaussians
 from nerfkit.core import reference
-from nerfkit.core._library import constants
+from nerfkit.core._header import constants
 from nerfkit.train.run import Run
 from nerfkit.views import paths
 

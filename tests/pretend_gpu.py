@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from nerfkit.core import _library
+from nerfkit.core._binding import device_of
 
 CUDA, META, CPU = torch.device("cuda", 0), torch.device("meta"), torch.device("cpu")
 aten = torch.ops.aten
@@ -198,7 +199,8 @@ class Library(_library.Library):
     """The CPU's library as that of the GPU: takes arrays from there, and from the host where the header says so."""
 
     def call(self, function: str, /, **arguments: Any) -> Any:
-        device = _library._device(self._operators[function], arguments)
+        operator = self._operators[function]
+        device = device_of(operator.name, operator.fields, arguments)
         if device != CUDA:
             raise WrongDevice(f"{function}: arrays on {device} were given to the GPU's library")
         return super().call(function, **{name: _held(value) for name, value in arguments.items()})

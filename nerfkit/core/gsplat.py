@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians, RenderCore
-from nerfkit.core._library import constants
+from nerfkit.core._header import constants
 from nerfkit.core.arguments import checked_degree
 from nerfkit.core.delegate import Delegating
 from nerfkit.core.types import Layers, Rasterized, SplatStats

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nerfkit.core import reference
-from nerfkit.core._library import call, constants, library_of
+from nerfkit.core._header import constants
+from nerfkit.core._library import call, library_of
 from nerfkit.core.types import Output
 
 _OUTPUTS = get_args(Output)  # in the order of NK_OUTPUT_LINEAR…

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians
-from nerfkit.core._library import call, constants, library_of
+from nerfkit.core._header import constants
+from nerfkit.core._library import call, library_of
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Rays
-from nerfkit.core._library import call, constants
+from nerfkit.core._header import constants
+from nerfkit.core._library import call
 
 
 def rays(cameras: Cameras, camera_index: Tensor, pixels: Tensor) -> Rays:

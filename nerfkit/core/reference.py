@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Gaussians
-from nerfkit.core._library import constants
+from nerfkit.core._header import constants
 from nerfkit.core.types import Output
 
 _TILE = 16  # the reference's own tiles; their size does not change the picture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nerfkit.core._library import constants
+from nerfkit.core._header import constants
 
 
 def resample(edges: Tensor, weights: Tensor, u: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit.cameras import project
 from nerfkit.contracts import Cameras, Gaussians
-from nerfkit.core._library import constants
+from nerfkit.core._header import constants
 from nerfkit.core.reference import rotation_of
 
 _MOST_VIEWS = 64  # that say how large Gaussians are usually seen

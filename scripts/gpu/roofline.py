@@ -207,16 +207,16 @@ def _watched(device: torch.device) -> Iterator[list[tuple[str, Arguments, Callab
     calls: list[tuple[str, Arguments, Callable[[], float]]] = []
     run = _library.Library.run
 
-    def watched(own: Any, function: str, arguments: Arguments, where: torch.device) -> Any:
+    def watched(own: Any, function: str, arguments: Arguments) -> Any:
         given = dict(arguments)
         if device.type == "cpu":
             results: list[Any] = []
-            taken = timing.milliseconds(lambda: results.append(run(own, function, arguments, where)), device)
+            taken = timing.milliseconds(lambda: results.append(run(own, function, arguments)), device)
             calls.append((function, given, lambda: taken))
             return results[0]
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()
-        result = run(own, function, arguments, where)
+        result = run(own, function, arguments)
         after.record()
         calls.append((function, given, functools.partial(_between, before, after)))
         return result

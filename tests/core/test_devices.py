@@ -83,7 +83,7 @@ def test_threads_on_one_stream_take_turns_with_its_scratch_memory() -> None:
     nothing = lambda *_: None  # noqa: E731
     gpus._dll = SimpleNamespace(nk_use_stream=nothing, nk_use_scratch=nothing)  # type: ignore[assignment]
     gpus._scratch, gpus._launching = {}, threading.Lock()
-    arguments = (SimpleNamespace(function=operator), library()._operators["nk_adam"].structure(), torch.device("cpu"))
+    arguments = (SimpleNamespace(function=operator), library()._operators["nk_adam"].structure(), -1)
     threads = [threading.Thread(target=gpus._run_on_gpu, args=arguments) for _ in range(4)]
     for thread in threads:
         thread.start()

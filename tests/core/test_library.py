@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,9 @@ from nerfkit.core import (
     reference_resample,
     reference_tsdf,
 )  # fmt: skip
-from nerfkit.core._library import constants, header_text, library, parse_header
+from nerfkit.core._binding import _DTYPES, _fixed_size, bind, device_of, quick_binder
+from nerfkit.core._header import Field, constants, header_text, parse_header
+from nerfkit.core._library import library
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "cuda_ext"
@@ -93,6 +97,79 @@ def test_arrays_are_checked_before_the_call() -> None:
         library().call("nk_ssim_target", **{**arguments, "sigma": 2})
 
 
+def variants(function: str) -> Iterator[dict[str, Any]]:
+    """An operator's arguments as they should be, with all sizes 3 and up, and then with one thing after the other
+    wrong."""
+    fields = library().fields(function)
+    sizes = {
+        size: 3 + number for number, size in enumerate(sorted({s for f in fields.values() for s in f.shape or ()}))
+    }
+
+    def array(field: Field) -> torch.Tensor:
+        assert field.shape is not None
+        known = [_fixed_size(size) for size in field.shape]
+        shape = [fixed[0] if fixed else sizes[size] for fixed, size in zip(known, field.shape)]
+        return torch.zeros(shape, dtype=_DTYPES[field.ctype])
+
+    whole: dict[str, Any] = {name: 1 for name, field in fields.items() if field.shape is None and name not in sizes}
+    whole |= {name: array(field) for name, field in fields.items() if field.shape is not None}
+    yield whole
+    yield whole | {"sigma": 2}
+    yield whole | {name: size for name, size in sizes.items() if name in fields}
+    for name, field in fields.items():
+        if field.shape is None:
+            yield whole | {name: 7 if field.ctype != "float" else 7.5}
+            yield {given: value for given, value in whole.items() if given != name}
+            continue
+        yield whole | {name: None}
+        yield whole | {name: whole[name].to(torch.float16 if whole[name].dtype != torch.float16 else torch.float32)}
+        yield whole | {name: whole[name][None]}
+        for axis in range(len(field.shape)):
+            yield whole | {name: torch.cat([whole[name], whole[name]], axis)}
+            yield whole | {name: torch.stack([whole[name], whole[name]], -1)[..., 0]}
+            yield whole | {name: whole[name].narrow(axis, 0, 0)}
+
+
+@pytest.mark.parametrize("function", library().operators)
+def test_what_is_bound_quickly_is_what_is_bound(function: str) -> None:
+    operator = library()._operators[function]
+    right = wrong = 0
+    for arguments in variants(function):
+        quick = operator.bind_quickly(arguments)
+        try:
+            slow = bind(function, operator.fields, operator.structure, arguments)
+        except (TypeError, ValueError):
+            assert quick is None
+            wrong += 1
+            continue
+        right += 1
+        assert quick is not None and bytes(quick[0]) == bytes(slow) and quick[1] == -1
+    assert right > 1 and wrong > 3
+
+
+class OnSecondGpu(torch.Tensor):
+    """As far as binding asks."""
+
+    def get_device(self) -> int:
+        return 1
+
+
+def test_arrays_on_a_gpu_are_bound_quickly() -> None:
+    operator = library()._operators["nk_adam"]
+    bind_quickly = quick_binder(operator.fields, operator.structure, on_gpu=True)
+    arguments = next(variants("nk_adam"))
+    assert bind_quickly(arguments) is None
+    there = {
+        name: value.as_subclass(OnSecondGpu) if isinstance(value, torch.Tensor) and name != "lr" else value
+        for name, value in arguments.items()
+    }
+    bound = bind_quickly(there)
+    assert bound is not None and bound[1] == 1
+    assert bytes(bound[0]) == bytes(bind("nk_adam", operator.fields, operator.structure, there))
+    for name in ("param", "drawn"):
+        assert bind_quickly(there | {name: arguments[name]}) is None
+
+
 @pytest.mark.cpu_only
 def test_arrays_of_a_gpu_lie_on_one_device() -> None:
     """But for those that the header leaves on the host. "meta" stands for the GPU."""
@@ -104,12 +181,11 @@ def test_arrays_of_a_gpu_lie_on_one_device() -> None:
 } nk_some_params;"""
     fields = parse_header(text)["nk_some_params"]
     assert [field.on_host for field in fields] == [False, False, True, True]
-    operator = _library._Operator("nk_some", "nk_some_params", fields, None, None)
     gpu, cpu = torch.empty(3, device="meta"), torch.empty(3)
-    assert _library._device(operator, {"x": gpu, "sizes": cpu, "y": None}) == gpu.device
-    assert _library._device(operator, {"sizes": cpu}) == cpu.device
+    assert device_of("nk_some", fields, {"x": gpu, "sizes": cpu, "y": None}) == gpu.device
+    assert device_of("nk_some", fields, {"sizes": cpu}) == cpu.device
     with pytest.raises(ValueError, match="nk_some: sizes must be on cpu, got meta"):
-        _library._device(operator, {"x": gpu, "sizes": gpu})
+        device_of("nk_some", fields, {"x": gpu, "sizes": gpu})
 
 
 def test_failures_come_back_as_exceptions() -> None:
@@ -127,7 +203,7 @@ def test_failures_come_back_as_exceptions() -> None:
 def test_dump_saves_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import load_file
 
-    monkeypatch.setenv("NERFKIT_DUMP", str(tmp_path))
+    monkeypatch.setattr(_library, "_DUMP", str(tmp_path))
     target = torch.rand(3, 4, 5)
     library().call(
         "nk_ssim_target", threads=1, target=target, mean=torch.empty(3, 4, 5), mean_square=torch.empty(3, 4, 5)

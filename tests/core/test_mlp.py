@@ -11,7 +11,8 @@ from tolerances import GRADIENT, HALF, VALUE
 from torch import Tensor
 
 from nerfkit.core import reference
-from nerfkit.core._library import constants, library
+from nerfkit.core._header import constants
+from nerfkit.core._library import library
 from nerfkit.core.native import NativeCore
 from nerfkit.core.types import Output
 
