@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nerfkit.cli import main
 from nerfkit.core.backends import BACKENDS
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
@@ -23,10 +24,11 @@ def nerfkit_run(*arguments: str, **environment: str) -> subprocess.CompletedProc
 
 @without_gpu
 @pytest.mark.parametrize("backend", ["gsplat", "tcnn"])
-def test_a_peer_without_a_gpu_is_one_line(backend: str, still_life: Path, tmp_path: Path) -> None:
-    result = nerfkit_run("train", str(still_life), "--backend", backend, "--out", str(tmp_path / "run"))
-    assert result.returncode == 2
-    assert result.stderr == (
+def test_a_peer_without_a_gpu_is_one_line(
+    backend: str, still_life: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(still_life), "--backend", backend, "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == (
         f"error: --backend {backend}: needs an NVIDIA GPU, and torch sees none; --backend nerfkit works without\n"
     )
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from test_cli_train import nerfkit, train_arguments
 sys.path.insert(0, str(Path(__file__).parents[1] / "capture"))
 from films import encode, glide, texture
 
+from nerfkit.cli import main
 from nerfkit.poses import PoseOptions, source
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
@@ -62,14 +63,21 @@ def test_poses_that_were_found_anew_are_told(film: Path, run: Path) -> None:
     assert f"nerfkit train {run / 'poses'} --out OTHER" in words
 
 
-def test_what_is_no_video_has_no_frames(scene_folder: Path, still_life: Path, run: Path, tmp_path: Path) -> None:
-    for arguments, message in (
-        (["poses", still_life / "photos", "--out", tmp_path / "p"], "photos: a folder has no frames to choose from"),
-        (["train", still_life / "photos", "--out", tmp_path / "p"], "photos: a folder has no frames to choose from"),
-        (["train", scene_folder, "--out", tmp_path / "p"], "has its cameras already, and --frames is for a video"),
-        (["train", run, "--resume", "--model", "toy"], "--frames is for a video that a run begins with; leave it out"),
+def test_what_is_no_video_has_no_frames(
+    scene_folder: Path, still_life: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for verb, given, message in (
+        ("poses", still_life / "photos", "photos: a folder has no frames to choose from"),
+        ("train", still_life / "photos", "photos: a folder has no frames to choose from"),
+        ("train", scene_folder, "has its cameras already, and --frames is for a video"),
     ):
-        done = nerfkit(*arguments, "--frames", 20)
-        assert done.returncode == 2, done.stderr
-        assert message in " ".join(done.stderr.split())
-        assert not (tmp_path / "p").exists()
+        assert main([verb, str(given), "--out", str(out), "--frames", "20"]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
+
+
+def test_a_run_is_no_video_either(run: Path) -> None:
+    done = nerfkit("train", run, "--resume", "--model", "toy", "--frames", 20)
+    assert done.returncode == 2, done.stderr
+    assert "--frames is for a video that a run begins with; leave it out" in " ".join(done.stderr.split())

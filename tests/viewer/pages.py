@@ -50,7 +50,7 @@ class Serving:
                 return found[1]
         pytest.fail(f"no URL was told: {self.told}")
 
-    def end(self, interrupt: bool = True, timeout: float = 60) -> tuple[int, str]:
+    def end(self, interrupt: bool = True, timeout: float = 120) -> tuple[int, str]:
         """Its exit status and stdout, after Ctrl-C."""
         if interrupt:
             self.process.send_signal(signal.SIGINT)
@@ -65,7 +65,7 @@ def picture(page: Any) -> np.ndarray:
     return np.asarray(shot)[NOTE:, : shot.width - PANEL] / 255.0
 
 
-def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 40.0) -> np.ndarray:
+def wait_until(page: Any, holds: Callable[[np.ndarray], Any], timeout: float = 90.0) -> np.ndarray:
     """The first picture of which that holds; fails where none comes."""
     end = time.monotonic() + timeout
     while True:
