@@ -98,14 +98,15 @@ def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.nd
     little of what the vertices move: by conjugate gradients, since steps of descent flatten no waves that are longer
     than a few faces.
     """
-    scatter = _to_vertices(faces, len(points))
-    up = _unit(scatter @ np.repeat(normals, 3, 0)).astype(np.float32)  # [V, 3]
+    rise = _heights(faces, normals, len(points))
+    lower = rise.T.tocsr()
+    up = _unit((lower @ np.ones(faces.size, np.float32)).reshape(-1, 3))  # [V, 3]
 
     def pull(place: np.ndarray) -> np.ndarray:
         """Half the derivative of the first sum."""
-        height = (place[faces] @ normals[:, :, None])[..., 0]  # [F, 3] of the corners
+        height = (rise @ place.ravel()).reshape(-1, 3)  # [F, 3] of the corners
         height -= height.mean(1, keepdims=True)
-        return scatter @ (height[:, :, None] * normals[:, None]).reshape(-1, 3)  # type: ignore[no-any-return]
+        return (lower @ height.ravel()).reshape(-1, 3)  # type: ignore[no-any-return]
 
     moved = np.zeros_like(points)
     rest = -pull(points)
@@ -124,11 +125,12 @@ def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.nd
     return points + moved
 
 
-def _to_vertices(faces: np.ndarray, count: int) -> Any:
-    """The sparse matrix [V, 3 F] that adds up what the corners of the faces have for their vertices."""
-    corners = faces.ravel()
-    ones = np.ones(len(corners), np.float32)
-    return require("scipy.sparse").csr_matrix((ones, (corners, np.arange(len(corners)))), (count, len(corners)))
+def _heights(faces: np.ndarray, normals: np.ndarray, count: int) -> Any:
+    """The sparse matrix [3 F, 3 V] that gives each corner's height, along its face's normal, of vertices [V, 3]."""
+    columns = 3 * faces.reshape(-1, 1) + np.arange(3)
+    rows = np.arange(0, columns.size + 1, 3)
+    values = np.repeat(normals.astype(np.float32), 3, 0)
+    return require("scipy.sparse").csr_matrix((values.ravel(), columns.ravel(), rows), (faces.size, 3 * count))
 
 
 def _crosses(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
