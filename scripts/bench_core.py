@@ -55,19 +55,19 @@ def iterate(model: Model, rng: torch.Generator, progress: float) -> None:
 def timed_operators() -> Iterator[dict[str, float]]:
     """Seconds spent in each operator of the library while the block runs."""
     seconds: dict[str, float] = defaultdict(float)
-    run = library().run
+    call = library().call
 
-    def timed(function: str, arguments: dict[str, Any], device: torch.device) -> Any:
+    def timed(function: str, /, **arguments: Any) -> Any:
         start = time.perf_counter()
-        out = run(function, arguments, device)
+        out = call(function, **arguments)
         seconds[function] += time.perf_counter() - start
         return out
 
-    library().run = timed  # type: ignore[method-assign]
+    library().call = timed  # type: ignore[method-assign]
     try:
         yield seconds
     finally:
-        library().run = run  # type: ignore[method-assign]
+        library().call = call  # type: ignore[method-assign]
 
 
 def measure_stages(model: Model, repeats: int) -> tuple[dict[str, float], float]:
@@ -89,15 +89,15 @@ def pairs_per_pixel(model: Model) -> tuple[float, float]:
     """Evaluated (pixel, Gaussian) pairs per pixel, mean over the views: by rows of 8, and by whole tiles."""
     by_rows, by_tiles, pixels = 0.0, 0.0, 0
     bits = torch.tensor([bin(i).count("1") for i in range(256)])
-    run = library().run
+    call = library().call
     found: dict[str, Any] = {}
 
-    def watch(function: str, arguments: dict[str, Any], device: torch.device) -> Any:
+    def watch(function: str, /, **arguments: Any) -> Any:
         if function == "nk_rasterize_fwd":
             found.update(arguments)
-        return run(function, arguments, device)
+        return call(function, **arguments)
 
-    library().run = watch  # type: ignore[method-assign]
+    library().call = watch  # type: ignore[method-assign]
     tile = int(constants()["TILE"])
     try:
         for index in model.scene.train:
@@ -108,7 +108,7 @@ def pairs_per_pixel(model: Model) -> tuple[float, float]:
             by_tiles += tile * tile * len(rows)
             pixels += camera.width * camera.height
     finally:
-        library().run = run  # type: ignore[method-assign]
+        library().call = call  # type: ignore[method-assign]
     return by_rows / pixels, by_tiles / pixels
 
 

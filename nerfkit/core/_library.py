@@ -158,10 +158,6 @@ class Library:
             RuntimeError: the operator failed.
             NotImplementedError: this library has no such operator (a RuntimeError too).
         """
-        return self.run(function, arguments)
-
-    def run(self, function: str, arguments: dict[str, Any]) -> Any:
-        """:meth:`call`, with the arguments as one."""
         operator = self._operators[function]
         if operator.function is None:
             raise NotImplementedError(f"{self.path} has no {function}")

@@ -205,27 +205,26 @@ def floor(limits: Ceilings, operator: str, arguments: Arguments) -> tuple[float,
 def _watched(device: torch.device) -> Iterator[list[tuple[str, Arguments, Callable[[], float]]]]:
     """Every call of the library: the operator, its arguments, and milliseconds that can be asked for afterwards."""
     calls: list[tuple[str, Arguments, Callable[[], float]]] = []
-    run = _library.Library.run
+    call = _library.Library.call
 
-    def watched(own: Any, function: str, arguments: Arguments) -> Any:
-        given = dict(arguments)
+    def watched(own: Any, function: str, /, **arguments: Any) -> Any:
         if device.type == "cpu":
             results: list[Any] = []
-            taken = timing.milliseconds(lambda: results.append(run(own, function, arguments)), device)
-            calls.append((function, given, lambda: taken))
+            taken = timing.milliseconds(lambda: results.append(call(own, function, **arguments)), device)
+            calls.append((function, arguments, lambda: taken))
             return results[0]
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()
-        result = run(own, function, arguments)
+        result = call(own, function, **arguments)
         after.record()
-        calls.append((function, given, functools.partial(_between, before, after)))
+        calls.append((function, arguments, functools.partial(_between, before, after)))
         return result
 
-    _library.Library.run = watched  # type: ignore[method-assign]
+    _library.Library.call = watched  # type: ignore[method-assign]
     try:
         yield calls
     finally:
-        _library.Library.run = run  # type: ignore[method-assign]
+        _library.Library.call = call  # type: ignore[method-assign]
 
 
 def _between(before: Any, after: Any) -> float:

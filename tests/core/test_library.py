@@ -28,7 +28,7 @@ from nerfkit.core import (
     reference_resample,
     reference_tsdf,
 )  # fmt: skip
-from nerfkit.core._binding import _DTYPES, _fixed_size, bind, device_of, quick_binder
+from nerfkit.core._binding import DTYPES, bind, device_of, fixed_size, quick_binder
 from nerfkit.core._header import Field, constants, header_text, parse_header
 from nerfkit.core._library import library
 
@@ -107,9 +107,9 @@ def variants(function: str) -> Iterator[dict[str, Any]]:
 
     def array(field: Field) -> torch.Tensor:
         assert field.shape is not None
-        known = [_fixed_size(size) for size in field.shape]
+        known = [fixed_size(size) for size in field.shape]
         shape = [fixed[0] if fixed else sizes[size] for fixed, size in zip(known, field.shape)]
-        return torch.zeros(shape, dtype=_DTYPES[field.ctype])
+        return torch.zeros(shape, dtype=DTYPES[field.ctype])
 
     whole: dict[str, Any] = {name: 1 for name, field in fields.items() if field.shape is None and name not in sizes}
     whole |= {name: array(field) for name, field in fields.items() if field.shape is not None}
