@@ -2,11 +2,11 @@
 
     python3 scripts/gpu_all.py --out folder [--minutes 9] [--scene photos/lego] [--skip memcheck]
 
-First nerfkit is built; then all tests run beside each other, since none of them is timed; then comes the benchmark,
-with the GPU to itself. A stage that fails, or takes longer than it may, ends only itself. `--out` gets the log of every
-stage, bench.json, and summary.txt with the benchmark's tables, which is printed too. Needs nvcc, cmake, and a Python
-with torch, pytest, scipy, imageio, opencv-python-headless and safetensors; pytest-xdist and pytest-timeout make it
-faster and surer.
+First nerfkit is built, unless NERFKIT_LIBRARIES names a folder of libraries; then all tests run beside each other,
+since none of them is timed; then comes the benchmark, with the GPU to itself. A stage that fails, or takes longer than
+it may, ends only itself. `--out` gets the log of every stage, bench.json, and summary.txt with the benchmark's tables,
+which is printed too. Needs nvcc, cmake, and a Python with torch, pytest, scipy, imageio, opencv-python-headless and
+safetensors; pytest-xdist and pytest-timeout make it faster and surer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = ("operators", "runs", "memcheck", "racecheck")
 LEFT_TO_SUM_UP = 5  # seconds
-BUILD_SHARE, TESTS_SHARE = 0.35, 0.35  # of all the time, at most
+BUILD_SHARE, TESTS_SHARE = 0.35, 0.4  # of all the time, at most
 TAIL = 12  # lines of the log of the build, and of what failed, that the summary shows
 
 
@@ -67,17 +67,17 @@ class Stage:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """A command and its children, which share a process group of their own."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """A command and its children, which share a process group of their own. pytest, interrupted, tells what failed."""
+    for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 2), (signal.SIGKILL, 2)):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             break
         try:
-            process.wait(2)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             continue
-        if number == signal.SIGTERM:
+        if number != signal.SIGKILL:
             time.sleep(0.5)  # for the children, which no one here can wait for
 
 

@@ -1,7 +1,13 @@
 #!/bin/sh
 # Builds nerfkit's libraries, the CUDA one for the GPU that is here, into build/gpu, with cmake and nvcc alone: no
-# package is installed. Prints the folder that NERFKIT_LIBRARIES is to name; what took longest is told on stderr.
+# package is installed. Prints the folder that NERFKIT_LIBRARIES is to name; what took longest is told on stderr. Where
+# it names one already, with libraries brought along (by NERFKIT_GPU_ARCHITECTURES=90 sh scripts/gpu_build.sh elsewhere,
+# for a GPU of compute capability 9.0), nothing is built.
 set -eu
+if [ -n "${NERFKIT_LIBRARIES:-}" ]; then
+  echo "$NERFKIT_LIBRARIES"
+  exit
+fi
 cd "$(dirname "$0")/.."
 architectures=${NERFKIT_GPU_ARCHITECTURES:-native}
 command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin

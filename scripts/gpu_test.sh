@@ -37,7 +37,7 @@ if [ "$NERFKIT_TEST_DEVICE" = cuda ]; then
   "$python" -c 'import torch; print(torch.__version__, torch.cuda.get_device_name(0))' 2>/dev/null \
     || refuse "the torch of $python sees no GPU; these tests need one (make test runs all others)"
 fi
-if [ -z "${NERFKIT_LIBRARIES:-}" ]; then NERFKIT_LIBRARIES=$(sh scripts/gpu_build.sh); fi
+NERFKIT_LIBRARIES=$(sh scripts/gpu_build.sh)
 export NERFKIT_LIBRARIES PYTHONPATH NERFKIT_TEST_DEVICE
 
 pytest() { "$python" -m pytest -q -p no:cacheprovider "$@"; }

@@ -122,10 +122,8 @@ def _choose(mesh: Mesh, shading: Shading) -> Shading:
 def shade(mesh: Mesh, camera: Cameras, shading: Shading, face: np.ndarray, weights: Tensor) -> Tensor:
     """Colours [P, 3] float32, 0..255, of points on faces."""
     if shading == "texture":
-        assert mesh.texture is not None and mesh.uvs is not None
-        texels = texel_coordinates(mesh.uvs, mesh.texture.shape[1], mesh.texture.shape[0])
-        level = texture_level(mesh, texels, camera)[torch.from_numpy(face).long()]
-        return Pyramid(mesh.texture).sample(interpolate(mesh, texels, face, weights), level)
+        assert mesh.texture is not None
+        return textured(mesh, Pyramid(mesh.texture), camera, face, weights)
     if shading == "colors":
         assert mesh.colors is not None
         return interpolate(mesh, mesh.colors, face, weights)
@@ -137,6 +135,15 @@ def shade(mesh: Mesh, camera: Cameras, shading: Shading, face: np.ndarray, weigh
     towards = torch.nn.functional.normalize(camera.world_from_cam[0, :3, 3].float() - points, dim=1)
     facing = (normals * towards).sum(1, keepdim=True).abs()
     return (_CLAY * (0.25 + 0.75 * facing)).expand(-1, 3)
+
+
+def textured(mesh: Mesh, texture: Pyramid, camera: Cameras, face: np.ndarray, weights: Tensor) -> Tensor:
+    """Colours [P, 3] float32, 0..255, that points on faces have by a texture of the mesh."""
+    assert mesh.uvs is not None
+    height, width = texture.levels[0].shape[1:]
+    texels = texel_coordinates(mesh.uvs, width, height)
+    level = texture_level(mesh, texels, camera)[torch.from_numpy(face).long()]
+    return texture.sample(interpolate(mesh, texels, face, weights), level)
 
 
 def texture_level(mesh: Mesh, texels: np.ndarray, camera: Cameras) -> Tensor:

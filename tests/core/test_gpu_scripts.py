@@ -272,6 +272,14 @@ def test_without_a_gpu_one_line_says_so(command: list[str], words: str, tmp_path
     assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr
 
 
+def test_libraries_that_were_brought_along_are_not_built_again(tmp_path: Path) -> None:
+    env = {**os.environ, "NERFKIT_LIBRARIES": str(tmp_path)}
+    built = subprocess.run(
+        ["sh", "scripts/gpu_build.sh"], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert built.stdout.splitlines() == [str(tmp_path)]
+
+
 # --- what there may not be ----------------------------------------------------------------------------------
 
 BARE = """

@@ -20,10 +20,11 @@ import torch
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore
 from nerfkit.core import choose_core
-from nerfkit.mesh.draw import shade
+from nerfkit.mesh.draw import textured
 from nerfkit.mesh.geometry import vertex_normals, welded, welded_normals
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.requirements import require
+from nerfkit.mesh.sample import Pyramid
 from nerfkit.mesh.shape.smooth import smooth
 from nerfkit.mesh.shape.topology import edges
 from nerfkit.mesh.texture.bake import bake
@@ -75,8 +76,8 @@ def fit_shape(
     for number in range(passes):
         if number % _EVERY == 0:
             baked = bake(mesh, scene, TextureOptions(texture_size=size, refine=0), progress=report, core=core)
-            mesh.texture, finished = baked.texture, finished + 1
-        step = _Step(mesh)
+            texture, finished = Pyramid(baked.texture), finished + 1
+        step = _Step(mesh, texture)
         chosen = range(number % _EVERY, len(scene.train), _EVERY)
         for count, index in enumerate(chosen):
             report("fit", count, len(chosen))
@@ -112,8 +113,8 @@ def _thinned(scene: Scene) -> Scene:
 class _Step:
     """What the photos say about one movement along the normals, of all vertices; those at one place move together."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self.mesh = mesh
+    def __init__(self, mesh: Mesh, texture: Pyramid) -> None:
+        self.mesh, self.texture = mesh, texture
         whole, self.place_of = welded(mesh)
         self.places, self.faces = whole.vertices, whole.faces
         self.normals = vertex_normals(whole)
@@ -127,7 +128,7 @@ class _Step:
         row, column = np.nonzero(face >= 0)
         picture = target.copy()  # where the mesh isn't, so that there is no error
         weights = torch.from_numpy(shares[row, column])
-        picture[row, column] = shade(self.mesh, camera, "texture", face[row, column], weights).numpy()
+        picture[row, column] = textured(self.mesh, self.texture, camera, face[row, column], weights).numpy()
         across, down = _gradient(picture)
         y, x = _front(np.where(face >= 0, depth, np.inf))
         used = (face >= 0) & (photo.trust.numpy() > 0)

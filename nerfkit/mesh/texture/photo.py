@@ -72,14 +72,14 @@ class Photo:
         return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in Seen.__annotations__))
 
     def _look(self, positions: np.ndarray, normals: np.ndarray, first: int, smooth: bool) -> Seen:
-        x = projected(positions, self.camera)
         towards = self.camera.world_from_cam[0, :3, 3].float() - torch.from_numpy(positions)
         cosine = (towards * torch.from_numpy(normals)).sum(1) / towards.norm(dim=1).clamp_min(1e-12)
-        u, v, z = x.unbind(1)
+        number = (cosine > _MIN_COSINE).nonzero()[:, 0]  # before projecting, which takes longest
+        u, v, z = projected(positions[number.numpy()], self.camera).unbind(1)
         width, height = self.camera.width, self.camera.height
-        near = (z > 0) & (cosine > _MIN_COSINE) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
-        number = near.nonzero()[:, 0]
-        u, v, z, cosine = u[number], v[number], z[number], cosine[number]
+        near = ((z > 0) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)).nonzero()[:, 0]
+        number, u, v, z = number[near], u[near], v[near], z[near]
+        cosine = cosine[number]
         front = self.drawn.depth[v.long(), u.long()]
         focal = float(self.camera.intrinsics[0, :2].mean())
         behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
