@@ -8,7 +8,7 @@ along the optical axis, ``t`` is distance along a unit ray; images are uint8 sRG
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -192,6 +192,25 @@ class SceneModel(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FixedStep:
+    """A training step whose work is fixed before it begins: kernels, sizes of arrays, and where their memory lies."""
+
+    kind: Hashable
+    """Steps of one kind differ in the values of ``inputs`` and in their random numbers alone."""
+    inputs: tuple[Tensor, ...]  # on the device
+    rng: torch.Generator  # of the device, seeded for this step: all random numbers are drawn from it
+    losses: Callable[..., Mapping[str, Tensor]]  # of ``inputs``, as SceneModel.losses gives them
+
+
+@runtime_checkable
+class HasFixedSteps(Protocol):
+    def fixed_step(self, rng: torch.Generator) -> FixedStep | None:
+        """The next training step, in place of :meth:`SceneModel.losses`; None, and nothing is drawn from ``rng``, if
+        what it does depends on what it finds."""
+        ...
 
 
 @runtime_checkable

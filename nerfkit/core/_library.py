@@ -184,7 +184,7 @@ class Library:
         if gpu >= 0 and torch.cuda.current_device() != gpu:
             with torch.cuda.device(gpu):
                 return self._run_on_gpu(operator, params, gpu)
-        stream = torch.cuda.current_stream(gpu).cuda_stream if gpu >= 0 else 0
+        stream = _stream_of(gpu) if gpu >= 0 else 0
         with self._launching:  # threads share a stream's scratch memory, which is an operator's from kernel to kernel
             return self._launch(operator, params, gpu, stream)
 
@@ -203,6 +203,15 @@ class Library:
 
     def _use_scratch(self, scratch: Tensor | None) -> None:
         self._dll.nk_use_scratch(*((scratch.data_ptr(), scratch.numel()) if scratch is not None else (None, 0)))
+
+
+# What PyTorch's compiler asks by; it makes no object, for which steps on a GPU would wait.
+_raw_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+
+
+def _stream_of(gpu: int) -> int:
+    """The handle of this thread's stream on a GPU."""
+    return int(_raw_stream(gpu) if _raw_stream is not None else torch.cuda.current_stream(gpu).cuda_stream)
 
 
 def _dump(folder: str, function: str, arguments: Mapping[str, Any]) -> None:

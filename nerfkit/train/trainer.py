@@ -18,6 +18,7 @@ from nerfkit.train.clock import Clock, Every
 from nerfkit.train.interrupt import Interrupt
 from nerfkit.train.monitor import Status, TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
+from nerfkit.train.passes import Passes
 from nerfkit.train.run import Run
 from nerfkit.train.spot_check import allowance, spot_check
 
@@ -47,6 +48,10 @@ class Trainer:
     _logged: int = field(default=-1, init=False)  # the step of the last line
     _measured: float = field(default=0.0, init=False)  # seconds trained until the last measurement
     _speed: Speed = field(init=False)
+    _passes: Passes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._passes = Passes(self.model, self.device)
 
     def train(self) -> None:
         """Runs the loop and ends with a checkpoint.
@@ -89,9 +94,7 @@ class Trainer:
 
     def step(self) -> None:
         progress = self.clock.progress
-        self._losses = self.model.losses(progress, self.rng)
-        loss = torch.stack(list(self._losses.values())).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._losses, loss = self._passes.run(progress, self.rng)
         if self.is_good(loss):
             self.model.after_backward(progress)
             for optimizer in self.model.optimizers.values():
@@ -162,7 +165,7 @@ class Trainer:
     def status(self) -> Status:
         step, seconds = self.clock.step, self.clock.seconds
         speed = self._speed.at(step, seconds)
-        losses = {name: float(value.detach()) for name, value in self._losses.items()}
+        losses = {name: float(value) for name, value in self._losses.items()}
         return Status(step, self.clock.progress, seconds, self.clock.seconds_left(speed), speed,
                       math.fsum(losses.values()), losses, self.model.statistics())  # fmt: skip
 

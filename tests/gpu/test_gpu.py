@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixed_steps import assert_recorded_as_done
 
 from nerfkit import models
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import choose_core
 from nerfkit.core.backends import obstacle
+from nerfkit.data.scene import Scene
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.evaluate import evaluate
 from nerfkit.train.fit import fit
@@ -72,6 +74,14 @@ def test_a_run_goes_on_on_the_cpu(run: Run) -> None:
     longer = TrainConfig(run.config.scene, model=run.config.model, steps=STEPS + 2, device="cpu")
     resumed = fit(run.path, longer, resume=True)
     assert json.loads(resumed.metrics.read_text())["device"] == "cpu"
+
+
+@pytest.mark.parametrize("name", ["ngp", "nerf"])
+def test_recorded_steps_are_the_steps(name: str, still_life: Path) -> None:
+    """CUDA graphs of both passes, beside the same kernels launched one by one."""
+    scene, core = Scene.load(still_life / "truth", downscale=2), choose_core("nerfkit", "cuda")
+    model = models.model_class(name).create(models.config_class(name)(), scene, core, torch.device("cuda"))
+    assert_recorded_as_done(model, torch.device("cuda"), 1e-2)  # sums in any order, of half precision
 
 
 def test_a_full_memory_is_said_so_and_gone_again() -> None:

@@ -127,7 +127,7 @@ def test_batches_tell_what_is_shown(
 ) -> None:
     """From the photos themselves, and from their pixels side by side as on a GPU."""
     scene = passing[0]
-    monkeypatch.setattr(PixelBatches, "_fits", lambda self: resident)
+    monkeypatch.setattr(PixelBatches, "are_resident", lambda self: resident)
     every = PixelBatches(scene, choose_core()).draw(4000, torch.Generator().manual_seed(0))
     batch = PixelBatches(scene, choose_core(), ignores_masks=True).draw(4000, torch.Generator().manual_seed(0))
     assert every.shown is None and every.alphas is not None and batch.shown is not None and batch.alphas is None

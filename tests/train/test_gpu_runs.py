@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from pretend_gpu import OnGpu, WrongDevice, pretend_gpu
+from fixed_steps import assert_recorded_as_done
+from pretend_gpu import Graphs, OnGpu, WrongDevice, pretend_gpu
 from test_model_runs import SMALL
 from toy_scene import write_scene
 
@@ -16,6 +17,7 @@ from nerfkit import models
 from nerfkit.contracts import Cameras, Gaussians, SceneModel
 from nerfkit.core import choose_core
 from nerfkit.core.volume import Volume
+from nerfkit.data.scene import Scene
 from nerfkit.mesh.fusion import agreement, fuse
 from nerfkit.mesh.options import MeshOptions
 from nerfkit.splats import ply
@@ -106,6 +108,32 @@ def test_every_model_trains_there_and_its_run_goes_on_here(
     with pretend_gpu(monkeypatch):  # and back
         longer = TrainConfig(scene, model=name.split()[0], steps=STEPS + 4, device="cuda", threads=1)
         assert losses(fit(run.path, longer, resume=True))[-1] < 2
+
+
+@pytest.mark.parametrize("scene", [False], indirect=True)
+@pytest.mark.parametrize("name", ["ngp", "nerf"])
+def test_recorded_steps_are_the_steps(name: str, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretend_gpu(monkeypatch):
+        options = config(name, scene).model_options
+        model = models.model_class(name).create(
+            options, Scene.load(scene), choose_core("nerfkit", "cuda"), torch.device("cuda")
+        )
+        assert_recorded_as_done(model, torch.device("cuda"), 1e-5)
+
+
+def test_steps_that_can_not_be_recorded_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    scene = write_scene(tmp_path / "scene", width=40, height=28)
+    with pretend_gpu(monkeypatch):
+        monkeypatch.setattr(Graphs, "record", fail)
+        run = fit(tmp_path / "run", config("ngp", scene))
+    assert sum(losses(run)[-5:]) < sum(losses(run)[:5])
+    words = [record.getMessage() for record in caplog.records if "recorded" in record.getMessage()]
+    assert len(words) == 1 and words[0].endswith("kernel by kernel: operation not permitted when stream is capturing")
 
 
 @pytest.mark.parametrize("scene", [True], indirect=True)

@@ -59,31 +59,43 @@ class PixelBatches:
 
     def draw(self, count: int, rng: torch.Generator) -> Batch:
         """About ``count`` pixels: as many of each photo of the batch."""
-        photos = min(_PHOTOS, len(self.views), count)
-        of_each = -(-count // photos)
-        places = [self._next_photo(rng) for _ in range(photos)]
-        tries = _TRIES if self.ignores_masks else 1
+        places, of_each = self.choose(count, rng)
         on_device = sent(torch.tensor(places), self.device)
-        if self._fits():
-            pixels, colors, alphas = self._pixels().draw(on_device, of_each, generator_on(self.device, rng), tries)
-        else:
-            pixels, colors, alphas = self._decoded(places, of_each, rng, tries)
-        index = on_device[:, None].expand(-1, of_each).reshape(-1)
+        if self.are_resident():
+            return self.draw_resident(on_device, of_each, generator_on(self.device, rng))
+        return self._batch(on_device, of_each, *self._decoded(places, of_each, rng))
+
+    def choose(self, count: int, rng: torch.Generator) -> tuple[list[int], int]:
+        """The photos of a batch of about ``count`` pixels, by their places in the scene's training photos, and how many
+        pixels are to be taken of each."""
+        photos = min(_PHOTOS, len(self.views), count)
+        return [self._next_photo(rng) for _ in range(photos)], -(-count // photos)
+
+    def draw_resident(self, places: Tensor, of_each: int, rng: torch.Generator) -> Batch:
+        """Pixels of photos [P], picked on the GPU, where ``rng`` is, too. Nothing waits for it."""
+        return self._batch(places, of_each, *self._pixels().draw(places, of_each, rng, self._tries))
+
+    @property
+    def _tries(self) -> int:
+        return _TRIES if self.ignores_masks else 1
+
+    def _batch(self, places: Tensor, of_each: int, pixels: Tensor, colors: Tensor, alphas: Tensor | None) -> Batch:
+        index = places[:, None].expand(-1, of_each).reshape(-1)
         rays = self.core.rays(self.cameras, index, pixels)
         color = colors.float().div_(255)
         if alphas is None:
-            return Batch(rays, color, None, on_device)
+            return Batch(rays, color, None, places)
         alpha = alphas.float().div_(255)
         if self.ignores_masks:
-            return Batch(rays, color, None, on_device, alpha)
-        return Batch(rays, color * alpha[:, None], alpha, on_device)
+            return Batch(rays, color, None, places, alpha)
+        return Batch(rays, color * alpha[:, None], alpha, places)
 
     def _next_photo(self, rng: torch.Generator) -> int:
         if not self.queue:
             self.queue = torch.randperm(len(self.views), generator=rng).tolist()
         return self.queue.pop()
 
-    def _fits(self) -> bool:
+    def are_resident(self) -> bool:
         """Whether the pixels are picked on the GPU: where it has room for all of them."""
         if self.device.type == "cpu":
             return False
@@ -94,16 +106,14 @@ class PixelBatches:
             self._resident = ResidentPixels(self.views, self.has_masks, self.device)
         return self._resident
 
-    def _decoded(
-        self, places: list[int], of_each: int, rng: torch.Generator, tries: int
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _decoded(self, places: list[int], of_each: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """As :meth:`ResidentPixels.draw`, from the scene's cache."""
         pixels, colors, alphas = [], [], []
         for place in places:
             view = self.views[place]
             height, width = view.camera.height, view.camera.width
             mask = view.mask() if self.has_masks else None
-            flat = torch.randint(height * width, (of_each, tries), generator=rng)
+            flat = torch.randint(height * width, (of_each, self._tries), generator=rng)
             flat = first_shown(flat, None if mask is None else mask.view(-1)[flat])
             pixels.append(torch.stack([flat % width, flat // width], 1) + 0.5)
             colors.append(view.image().view(-1, 3)[flat])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,6 +69,12 @@ class Sampler(Protocol):
     usual_samples: int  # of a ray, before anything is known
     usual_distortion: float  # weight of the loss on what is spread out along rays
     scale: Scale  # on which that is measured
+
+    @property
+    def kind_of_step(self) -> Hashable | None:
+        """What the next :meth:`draw` in training does: of the same kind and as many rays all have arrays of the same
+        sizes. None: sizes depend on what is found, for which a GPU is waited for."""
+        ...
 
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
         """Draws rays [R]; the last result is the picture, earlier ones are trained along with it.

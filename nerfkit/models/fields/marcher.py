@@ -29,6 +29,7 @@ class Marcher:
 
     looks_ahead = True
     usual_distortion = 0.0
+    kind_of_step = None
 
     def __init__(self, space: Space, possible: Tensor, core: RenderCore, samples: int, near: float):
         """Args: possible: [K, G, G, G] bool, cells that may hold something. samples: along the cube's diagonal."""

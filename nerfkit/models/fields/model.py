@@ -13,11 +13,11 @@ from torch import Tensor
 
 from nerfkit import cameras
 from nerfkit.cameras import moved
-from nerfkit.contracts import Cameras, Channel, Rays, RenderCore, Rendering
+from nerfkit.contracts import Cameras, Channel, FixedStep, Rays, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import available_memory
-from nerfkit.models.devices import generator_on
+from nerfkit.models.devices import generator_on, sent
 from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
@@ -69,6 +69,8 @@ class FieldModel:
         self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
+        self._numbers: torch.Generator | None = None  # of the GPU, for fixed steps
+        self._shaded = 0  # samples in the last step
         self._for_surfaces: Sampler | None = None
 
     def _fitting_batch(self) -> int:
@@ -101,7 +103,26 @@ class FieldModel:
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
         """The difference of random pixels of the training photos, drawn and photographed."""
         self._rng = rng
-        batch = self.batches.draw(self.ray_count, rng)
+        return self._losses(self.batches.draw(self.ray_count, rng), rng)
+
+    def fixed_step(self, rng: torch.Generator) -> FixedStep | None:
+        """A step on a GPU that holds the photos, with samples at places whose number is known."""
+        kind = self.sampler.kind_of_step
+        if kind is None or not self.batches.are_resident():
+            return None
+        self._rng = rng
+        places, of_each = self.batches.choose(self.ray_count, rng)
+        if self._numbers is None:
+            self._numbers = torch.Generator(self.device)
+        numbers = self._numbers
+        numbers.manual_seed(int(torch.randint(1 << 62, (), generator=rng)))
+
+        def losses(places: Tensor) -> Mapping[str, Tensor]:
+            return self._losses(self.batches.draw_resident(places, of_each, numbers), numbers)
+
+        return FixedStep((kind, len(places), of_each), (sent(torch.tensor(places), self.device),), numbers, losses)
+
+    def _losses(self, batch: Batch, rng: torch.Generator) -> Mapping[str, Tensor]:
         background = self.background
         if self._background_kind() == "random":
             background = torch.rand(len(batch.colors), 3, generator=generator_on(self.device, rng), device=self.device)
@@ -143,10 +164,11 @@ class FieldModel:
         return 2 * torch.nn.functional.huber_loss(rgb, target, delta=_HUBER)
 
     def _adapt(self, passes: list[Drawn], rays: int) -> None:
-        """Takes so many rays next time that the samples fill the batch."""
+        """Takes so many rays next time that the samples fill the batch. A fixed step that is done again leaves what it
+        has found here: it would find the same."""
         shaded = max(1, sum(drawn.shaded for drawn in passes))
         looked_at = max(1, sum(drawn.looked_at for drawn in passes))
-        self.sample_count += shaded
+        self._shaded = shaded
         share = min(self.batch / shaded, _MARCHED_PER_SAMPLE * self.batch / looked_at, 2.0)
         self.ray_count = max(1, min(int(rays * share), _MOST_RAYS))
 
@@ -155,6 +177,7 @@ class FieldModel:
 
     def after_step(self, progress: float) -> None:
         """Lets the sampler look where there is anything, and sets the learning rate."""
+        self.sample_count += self._shaded
         self.sampler.after_step(self.field, self._rng)
         self._for_surfaces = None
         config = self.config

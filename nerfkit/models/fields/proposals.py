@@ -43,8 +43,17 @@ class Proposals:
         self.grid = Occupancy.pack(possible, space.half)
         self.count = 0  # training steps
 
+    @property
+    def kind_of_step(self) -> str | None:
+        if not self.space.contracted:
+            return None
+        return "learning" if self._is_learning() else "led"
+
+    def _is_learning(self) -> bool:
+        return self.count < _FIRST_STEPS or self.count % _LEARN_EVERY == 0
+
     def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
-        learning = rng is not None and (self.count < _FIRST_STEPS or self.count % _LEARN_EVERY == 0)
+        learning = rng is not None and self._is_learning()
         ranges = self.space.ranges(rays_local, self.near, self.core)
         device, rays = ranges.device, len(ranges)
         rng = None if rng is None else generator_on(device, rng)

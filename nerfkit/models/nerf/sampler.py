@@ -21,6 +21,7 @@ class CoarseToFine:
 
     looks_ahead = False
     usual_distortion = 0.0
+    kind_of_step = None
 
     def __init__(
         self, space: Space, field: Field, core: RenderCore, near: float, coarse: int, fine: int, disparity: bool

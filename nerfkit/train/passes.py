@@ -1,0 +1,122 @@
+"""The forward and the backward pass of a training step.
+
+A step of a neural field is a hundred small kernels, which a GPU does faster than Python can launch them: an H200 had
+nothing to do for 72 % of a step of NGP. Where a model's steps are fixed (:class:`nerfkit.contracts.HasFixedSteps`),
+both passes are recorded as a CUDA graph, which is launched as one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nerfkit.contracts import FixedStep, HasFixedSteps, SceneModel
+from nerfkit.train.graphs import Graphs, Outputs
+
+_REHEARSALS = 3  # of a kind of step before it is recorded
+_MOST = 4  # recordings that are kept: each holds a step's memory
+
+log = logging.getLogger("nerfkit")
+
+
+@dataclass(frozen=True)
+class _Recording:
+    inputs: Sequence[Tensor]
+    names: Sequence[str]  # of the losses
+    outputs: Outputs  # the losses, their sum, and the parameters' gradients
+    replay: Callable[[], None]
+
+
+class Passes:
+    """Finds losses and leaves gradients in a model's parameters."""
+
+    def __init__(self, model: SceneModel, device: torch.device):
+        self.model = model
+        self._graphs: Graphs | None = None
+        if device.type == "cuda" and isinstance(model, HasFixedSteps) and os.environ.get("NERFKIT_GRAPHS") != "off":
+            self._graphs = Graphs(device)
+        self._seen: Counter[Hashable] = Counter()
+        self._recordings: dict[Hashable, _Recording] = {}
+
+    def run(self, progress: float, rng: torch.Generator) -> tuple[Mapping[str, Tensor], Tensor]:
+        """The losses and their sum, detached."""
+        step = None
+        if self._graphs is not None:
+            assert isinstance(self.model, HasFixedSteps)
+            step = self.model.fixed_step(rng)
+        if step is None:
+            losses = self.model.losses(progress, rng)
+            total = _backward(losses)
+            return {name: value.detach() for name, value in losses.items()}, total
+        return self._fixed(step)
+
+    def _fixed(self, step: FixedStep) -> tuple[Mapping[str, Tensor], Tensor]:
+        assert self._graphs is not None
+        recording = self._recordings.get(step.kind)
+        if recording is None and self._seen[step.kind] >= _REHEARSALS:
+            recording = self._record(step)
+        if recording is not None:
+            for own, given in zip(recording.inputs, step.inputs, strict=True):
+                own.copy_(given, non_blocking=True)
+            recording.replay()
+            return self._taken(recording.names, recording.outputs)
+        self._seen[step.kind] += 1
+        names: list[str] = []
+        return self._taken(names, self._graphs.rehearse(lambda: self._work(step, step.inputs, names)))
+
+    def _record(self, step: FixedStep) -> _Recording | None:
+        """A recording of such a step; None, and none of any other, where a GPU doesn't record it."""
+        assert self._graphs is not None
+        inputs = [tensor.clone() for tensor in step.inputs]
+        names: list[str] = []
+        try:
+            outputs, replay = self._graphs.record(lambda: self._work(step, inputs, names), step.rng)
+        except RuntimeError as error:
+            log.warning("steps can't be recorded, and are launched kernel by kernel: %s", str(error).partition("\n")[0])
+            self._seen = _Never()
+            return None
+        while len(self._recordings) >= _MOST:
+            del self._recordings[next(iter(self._recordings))]
+        self._recordings[step.kind] = _Recording(inputs, names, outputs, replay)
+        return self._recordings[step.kind]
+
+    def _work(self, step: FixedStep, inputs: Sequence[Tensor], names: list[str]) -> Outputs:
+        for parameter in self._parameters():
+            parameter.grad = None
+        losses = step.losses(*inputs)
+        names[:] = losses
+        total = _backward(losses)
+        return [*(value.detach() for value in losses.values()), total, *(p.grad for p in self._parameters())]
+
+    def _taken(self, names: Sequence[str], outputs: Outputs) -> tuple[Mapping[str, Tensor], Tensor]:
+        """The losses and their sum, of the outputs, whose gradients the parameters get."""
+        for parameter, gradient in zip(self._parameters(), outputs[len(names) + 1 :], strict=True):
+            parameter.grad = gradient
+        losses = {name: value for name, value in zip(names, outputs) if value is not None}
+        total = outputs[len(names)]
+        assert total is not None
+        return losses, total
+
+    def _parameters(self) -> list[Tensor]:
+        groups = [group for optimizer in self.model.optimizers.values() for group in optimizer.param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
+
+
+class _Never(Counter[Hashable]):
+    """Counts nothing."""
+
+    def __getitem__(self, kind: Hashable) -> int:
+        return 0
+
+
+def _backward(losses: Mapping[str, Tensor]) -> Tensor:
+    """Gradients of the losses' sum, which is given, detached: what it was computed from must not outlive the step."""
+    total = torch.stack(list(losses.values())).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    return total.detach()
