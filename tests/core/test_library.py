@@ -109,7 +109,7 @@ def variants(function: str) -> Iterator[dict[str, Any]]:
         assert field.shape is not None
         known = [fixed_size(size) for size in field.shape]
         shape = [fixed[0] if fixed else sizes[size] for fixed, size in zip(known, field.shape)]
-        return torch.zeros(shape, dtype=DTYPES[field.ctype])
+        return torch.zeros(shape, dtype=DTYPES[field.ctype], device="cpu")
 
     whole: dict[str, Any] = {name: 1 for name, field in fields.items() if field.shape is None and name not in sizes}
     whole |= {name: array(field) for name, field in fields.items() if field.shape is not None}

@@ -35,6 +35,7 @@ _FIRST_RAYS = 256
 _FEWEST_SAMPLES = 1024
 _SAMPLE_BYTES = 400  # for a sample's place, colour and gradients, whatever the field
 _MOST_RAYS = 1 << 15
+_DRAWN_PER_TRAINED = 4
 _MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded…
 _LOOKED_AT_SHARE = 3  # …and leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
@@ -65,7 +66,7 @@ class FieldModel:
         self.background = torch.full((3,), light, device=device)
         self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
         self.batches = PixelBatches(scene, core, device, self.ignores_masks)
-        self.batch = self._fitting_batch()
+        self.batch, self.drawn_batch = self._fitting_batches()
         self.ray_count = self._first_rays()
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
@@ -73,8 +74,9 @@ class FieldModel:
         self._shaded = 0  # samples in the last step
         self._for_surfaces: Sampler | None = None
 
-    def _fitting_batch(self) -> int:
-        """Samples of a training step: as many as are asked for, or fit into the memory."""
+    def _fitting_batches(self) -> tuple[int, int]:
+        """Samples of a training step, as many as are asked for, or fit into the memory; and those of a picture's part,
+        which keep nothing for gradients: more on a GPU, which would else wait for Python."""
         assert self.config.memory is not None and self.config.batch is not None
         ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
         of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
@@ -90,7 +92,8 @@ class FieldModel:
         if most < self.config.batch:
             log.info("a training step takes %d samples instead of %d, to fit into %.2f GiB", most, self.config.batch,
                      memory)  # fmt: skip
-        return min(self.config.batch, most)
+        batch = min(self.config.batch, most)
+        return batch, min(_DRAWN_PER_TRAINED * batch, most) if self.device.type == "cuda" else batch
 
     def _first_rays(self) -> int:
         """Rays to begin with; as many as surely fit where memory is short."""
@@ -261,7 +264,7 @@ class FieldModel:
             drawn = sampler.draw(field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
             done += len(rays.origins)
-            share = self.batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
+            share = self.drawn_batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
             at_once = max(1, min(int(len(rays.origins) * min(share, 2.0)), _MOST_RAYS))
             progress("pixels", done, count)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
