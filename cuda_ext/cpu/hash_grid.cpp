@@ -56,8 +56,9 @@ struct Reads {
   Reads(const GridLevel &level, const float *positions, int64_t first, int64_t end)
       : count(static_cast<int>(std::min<int64_t>(kLanes, end - first))) {
     for (int axis = 0; axis < 3; ++axis) point[axis] = load_strided(positions + 3 * first + axis, 3, count);
-    IntLanes vertices[kVertices];
-    grid_entries(level, point, vertices, along);
+    IntLanes cell[3], vertices[kVertices];
+    grid_cell(point, level.resolution, cell, along);
+    grid_entries(level, cell, vertices);
     std::memcpy(entries, vertices, sizeof(entries));
   }
 

@@ -37,15 +37,4 @@ NK_DEVICE void load_row(const float *from, float *values, bool by_fours) {
   for (int k = 0; k < kCount; ++k) values[k] = from[k];
 }
 
-template <int kCount>
-NK_DEVICE void store_row(float *to, const float *values, bool by_fours) {
-  if constexpr (kCount % 4 == 0) {
-    if (by_fours) {
-      store_fours<kCount>(to, values);
-      return;
-    }
-  }
-  for (int k = 0; k < kCount; ++k) to[k] = values[k];
-}
-
 }  // namespace nk

@@ -4,7 +4,9 @@
 // The table may be of halfs: a level of twice the entries stays in the cache. Sums and gradients are floats.
 //
 // Gradients of the table are added atomically: the order of the additions, and with it the last bits, is not always the
-// same. Those of the positions are sums over the levels in one thread.
+// same. The L2 cache, which does these additions, is what their kernel waits for. Samples come along rays, so that on
+// coarse levels many in a row lie in one cell: a warp first adds up such runs and leaves one addition of each to the
+// cache. Gradients of the positions are sums over the levels in one thread.
 #include "../checks.h"
 #include "../math/hash_grid.h"
 #include "launch.h"
@@ -15,6 +17,7 @@ namespace {
 constexpr int kBlock = 256;
 constexpr int kPositionsBlock = 128;  // whose threads need more registers
 constexpr int kVertices = 8;
+constexpr unsigned kAllLanes = 0xffffffffu;
 
 // Numbers that lie together: read and written by as few instructions as there are for them.
 template <class T, int kCount>
@@ -73,13 +76,14 @@ GridLevels levels_of(const Params *p, const float *features) {
 // What a sample reads on a level.
 struct Reads {
   float point[3], along[3];
-  int entries[kVertices];
+  int cell[3], entries[kVertices];
 };
 
 NK_DEVICE Reads reads_of(const GridLevel &level, const float *positions, int64_t sample) {
   Reads out;
   for (int axis = 0; axis < 3; ++axis) out.point[axis] = positions[3 * sample + axis];
-  grid_entries(level, out.point, out.entries, out.along);
+  grid_cell(out.point, level.resolution, out.cell, out.along);
+  grid_entries(level, out.cell, out.entries);
   return out;
 }
 
@@ -98,18 +102,44 @@ __global__ void __launch_bounds__(kBlock) hash_encode(nk_hash_encode_params p, G
   *reinterpret_cast<Vector<float, kFeatures> *>(p.features + sample * p.LF + l * kFeatures) = feature;
 }
 
+// Which lanes of a warp lie in the same cell as the lane before, as bits; those without a sample don't. For all lanes.
+NK_DEVICE unsigned joined_lanes(const int *cell, bool has_sample) {
+  bool joined = has_sample && threadIdx.x % 32 > 0;
+  for (int axis = 0; axis < 3; ++axis) joined &= __shfl_up_sync(kAllLanes, cell[axis], 1) == cell[axis];
+  return __ballot_sync(kAllLanes, joined);
+}
+
+// Leaves the sum over each run of joined lanes with the first of them: a segmented reduction, in as many steps as the
+// longest run takes, none where there are no runs. For all lanes.
+template <int kFeatures>
+NK_DEVICE void add_up_runs(unsigned joined, Vector<float, kFeatures> *v) {
+  const unsigned lane = threadIdx.x % 32;
+  // A lane holds the sum over `step` lanes of its run. Bit i of `joined` tells whether lanes i to i + step - 1 all
+  // continue the run of lane i - 1, that is, whether lane i - 1 has something to add.
+  for (int step = 1; joined; joined &= joined >> step, step *= 2) {
+    const bool adds = joined >> lane >> 1 & 1;
+    for (int f = 0; f < kFeatures; ++f) {
+      const float further = __shfl_down_sync(kAllLanes, v->x[f], step);
+      if (adds) v->x[f] += further;
+    }
+  }
+}
+
+// All threads of a warp take part in its sums, also those past the last sample, which read it once more.
 template <int kFeatures>
 __global__ void __launch_bounds__(kBlock) hash_table_vjp(nk_hash_encode_grad_params p, GridLevels levels) {
-  const int64_t sample = thread_number();
+  const int64_t number = thread_number(), sample = min(number, int64_t(p.S) - 1);
   const int l = blockIdx.y;
-  if (sample >= p.S) return;
   const Reads reads = reads_of(levels.level[l], p.positions, sample);
   const Vector<float, kFeatures> v = load_entry<kFeatures>(p.grad_features + sample * p.LF + l * kFeatures);
+  const unsigned joined = joined_lanes(reads.cell, number < p.S);
+  const bool adds = number < p.S && !(joined >> threadIdx.x % 32 & 1);
   for (int k = 0; k < kVertices; ++k) {
     const float weight = grid_weight(k, reads.along);
     Vector<float, kFeatures> v_entry;
     for (int f = 0; f < kFeatures; ++f) v_entry.x[f] = weight * v.x[f];
-    add_entry(p.grad_table + int64_t(reads.entries[k]) * kFeatures, v_entry);
+    add_up_runs(joined, &v_entry);
+    if (adds) add_entry(p.grad_table + int64_t(reads.entries[k]) * kFeatures, v_entry);
   }
 }
 

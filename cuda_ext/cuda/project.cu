@@ -1,7 +1,9 @@
 // Projection of Gaussians to splats and back; a thread is a Gaussian.
 //
 // What memory holds of a Gaussian is most of the work: 236 bytes with SH of degree 3, of which a culled one reads 40.
-// SH coefficients are read and written 16 bytes at a time where their rows allow it.
+// SH coefficients are read 16 bytes at a time where their rows allow it. Their gradients then are written by warps, so
+// that neighbouring lanes write neighbouring bytes: what a lane writes of its own row alone fills half a sector of the
+// L2 cache at a time, which takes each sector twice.
 #include "../checks.h"
 #include "../math/splat.h"
 #include "fours.h"
@@ -76,11 +78,40 @@ __global__ void __launch_bounds__(kBlock) project_gaussians(nk_project_params p,
   }
 }
 
-// Writes a row of SH gradients; what lies beyond the degree is zero.
+// Of rows that a warp writes together: as many columns at a time, and the numbers from one row to the next one's in
+// shared memory, so that eight lanes that write 16 bytes each to their rows do so to different banks.
+constexpr int kColumns = 16, kPitch = kColumns + 4, kTile = 32 * kPitch;
+
+// Writes the rows of SH gradients of a warp's Gaussians, of which each lane brings its own; what lies beyond the degree
+// is zero. For all lanes; `tile`, of kTile floats, is the warp's.
 template <int kCount>
-NK_DEVICE void store_sh(float *row, const float *values, int width, bool by_fours) {
-  store_row<kCount>(row, values, by_fours);
-  for (int k = kCount; k < width; ++k) row[k] = 0.0f;
+NK_DEVICE void store_sh(const nk_project_grad_params &p, int64_t i, const float (&values)[kCount], float *tile) {
+  constexpr int kLanes = kColumns / 4;  // that write to one row
+  const int width = 3 * p.K, lane = threadIdx.x % 32, column = lane % kLanes * 4;
+  if (!by_fours(p)) {
+    if (i >= p.N) return;
+    float *row = p.grad_sh + i * width;
+    for (int k = 0; k < kCount; ++k) row[k] = values[k];
+    for (int k = kCount; k < width; ++k) row[k] = 0.0f;
+    return;
+  }
+  float *const rows = p.grad_sh + (i - lane) * width;
+  const int count = static_cast<int>(min(p.N - (i - lane), int64_t(32)));
+  const auto write = [&](int first, auto four_of) {
+    if (first + column >= width) return;
+    for (int row = lane / kLanes; row < 32; row += 32 / kLanes)
+      if (row < count) *reinterpret_cast<float4 *>(rows + row * width + first + column) = four_of(row);
+  };
+  int first = 0;
+  for (; first < kCount; first += kColumns) {
+    float own[kColumns];
+    for (int k = 0; k < kColumns; ++k) own[k] = first + k < kCount ? values[first + k] : 0.0f;
+    store_fours<kColumns>(tile + lane * kPitch, own);
+    __syncwarp();
+    write(first, [&](int row) { return *reinterpret_cast<const float4 *>(tile + row * kPitch + column); });
+    __syncwarp();
+  }
+  for (; first < width; first += kColumns) write(first, [](int) { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); });
 }
 
 NK_DEVICE void store_gradients(const nk_project_grad_params &p, int64_t i, const Vec3<float> &v_mean,
@@ -99,28 +130,29 @@ NK_DEVICE void store_gradients(const nk_project_grad_params &p, int64_t i, const
 template <int kDegree>
 __global__ void __launch_bounds__(kBlock) project_gaussians_vjp(nk_project_grad_params p, Camera cam) {
   const int64_t i = thread_number();
-  if (i >= p.N) return;
   constexpr int kNumbers = 3 * coefficients_of(kDegree);
-  const int width = 3 * p.K;
-  float *grad_sh = p.grad_sh + i * width;
-  if (p.splats[i * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] == 0.0f) {
-    const float zeros[kNumbers] = {};
-    store_sh<kNumbers>(grad_sh, zeros, width, by_fours(p));
+  NK_SHARED(float, tiles, kBlock / 32 * kTile);
+  const bool visible = i < p.N && p.splats[i * NK_SPLAT_SIZE + NK_SPLAT_DEPTH] != 0.0f;
+  float grad[NK_SPLAT_SIZE] = {}, out_sh[kNumbers] = {};
+  Gaussian<float> g = {};
+  Vec3<float> v_by_color = {};
+  if (visible) {
+    float splat[NK_SPLAT_SIZE];
+    load_fours<NK_SPLAT_SIZE>(p.splats + i * NK_SPLAT_SIZE, splat);
+    load_fours<NK_SPLAT_SIZE>(p.grad_splats + i * NK_SPLAT_SIZE, grad);
+    g = load_gaussian(p, i);
+    // Clamped channels pass nothing on.
+    const auto color_grad = [&](int c) { return splat[NK_SPLAT_COLOR + c] > 0.0f ? grad[NK_SPLAT_COLOR + c] : 0.0f; };
+    const ShRow<kNumbers> sh(p.sh + i * p.K * 3, by_fours(p));
+    v_by_color = sh_color_vjp<float>(cam, g.mean, kDegree, {color_grad(0), color_grad(1), color_grad(2)}, sh,
+                                     [&](int k, float value) { out_sh[k] = value; });
+  }
+  store_sh(p, i, out_sh, tiles + threadIdx.x / 32 * kTile);
+  if (i >= p.N) return;
+  if (!visible) {
     store_gradients(p, i, {}, {}, {}, 0.0f);
     return;
   }
-  float splat[NK_SPLAT_SIZE], grad[NK_SPLAT_SIZE];
-  load_fours<NK_SPLAT_SIZE>(p.splats + i * NK_SPLAT_SIZE, splat);
-  load_fours<NK_SPLAT_SIZE>(p.grad_splats + i * NK_SPLAT_SIZE, grad);
-  const Gaussian<float> g = load_gaussian(p, i);
-  // Clamped channels pass nothing on.
-  const auto color_grad = [&](int c) { return splat[NK_SPLAT_COLOR + c] > 0.0f ? grad[NK_SPLAT_COLOR + c] : 0.0f; };
-  float out_sh[kNumbers];
-  const ShRow<kNumbers> sh(p.sh + i * width, by_fours(p));
-  const Vec3<float> v_by_color =
-      sh_color_vjp<float>(cam, g.mean, kDegree, {color_grad(0), color_grad(1), color_grad(2)}, sh,
-                          [&](int k, float value) { out_sh[k] = value; });
-  store_sh<kNumbers>(grad_sh, out_sh, width, by_fours(p));
 
   ProjectionState<float> state;
   const Projected<float> s = project(cam, g, p.antialiased, &state);

@@ -27,13 +27,15 @@ NK_HD bool grid_level(int resolution, int first, int end, int entries, GridLevel
   return level->mask == 0 || (size > 1 && (size & (size - 1)) == 0);
 }
 
-// The cell of [0, 1] in which x lies, and how far along the cell, in [0, 1]. What lies outside is moved to the border.
-template <class F>
-NK_HD auto grid_cell(F x, int resolution, F *along) {
-  const F p = min(max(x, 0.0f), 1.0f) * static_cast<float>(resolution);
-  const auto cell = to_int(min(p, static_cast<float>(resolution) - 0.5f));
-  *along = p - to_float(cell);
-  return cell;
+// The cell of [0, 1]^3 in which a point lies, and how far along the cell, in [0, 1]. What lies outside is moved to the
+// border.
+template <class F, class I>
+NK_HD void grid_cell(const F *point, int resolution, I *cell, F *along) {
+  for (int axis = 0; axis < 3; ++axis) {
+    const F p = min(max(point[axis], 0.0f), 1.0f) * static_cast<float>(resolution);
+    cell[axis] = to_int(min(p, static_cast<float>(resolution) - 0.5f));
+    along[axis] = p - to_float(cell[axis]);
+  }
 }
 
 template <class I>
@@ -44,11 +46,9 @@ NK_HD I grid_entry(const GridLevel &level, I x, I y, I z) {
   return level.first + x + n * (y + n * z);
 }
 
-// The entries of the eight vertices around a point; vertex k has the offsets k & 1, k >> 1 & 1, k >> 2 along x, y, z.
-template <class F, class I>
-NK_HD void grid_entries(const GridLevel &level, const F *point, I *entries, F *along) {
-  I cell[3];
-  for (int axis = 0; axis < 3; ++axis) cell[axis] = grid_cell(point[axis], level.resolution, along + axis);
+// The entries of a cell's eight vertices; vertex k has the offsets k & 1, k >> 1 & 1, k >> 2 along x, y, z.
+template <class I>
+NK_HD void grid_entries(const GridLevel &level, const I *cell, I *entries) {
   for (int k = 0; k < 8; ++k)
     entries[k] = grid_entry(level, cell[0] + (k & 1), cell[1] + (k >> 1 & 1), cell[2] + (k >> 2));
 }

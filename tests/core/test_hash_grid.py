@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -26,6 +27,17 @@ def inputs(grid: HashGrid, samples: int) -> tuple[Tensor, Tensor]:
     return positions.float().double(), torch.randn(grid.entries, grid.features, generator=rng, dtype=torch.float64)
 
 
+def inputs_along_rays(grid: HashGrid, samples: int) -> tuple[Tensor, Tensor]:
+    """Positions one after another on rays of 150 each, with a table.
+
+    They lie ever closer to each other, so that neighbours share a cell on no level at first, on all of them in the end.
+    """
+    positions, table = inputs(grid, samples)
+    ray, along = torch.arange(samples) // 150, torch.arange(samples) % 150
+    near, far = positions.clamp(0.05, 0.95)[3 + ray], positions.flip(0).clamp(0.05, 0.95)[ray]
+    return (near + (far - near) * 0.97 ** along[:, None].double()).float().double(), table
+
+
 @cores("nerfkit", "tcnn", "tcnn stand-in")
 @pytest.mark.parametrize("samples", [0, 1, 7, 8, 9, 1500])
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
@@ -40,11 +52,13 @@ def test_values_equal_reference(core: RenderCore, samples: int, features: int) -
 
 
 @cores("nerfkit", "tcnn", "tcnn stand-in")
-@pytest.mark.parametrize("samples", [1, 9, 700])
+@pytest.mark.parametrize(("make", "samples"), [(inputs, 1), (inputs, 9), (inputs, 700), (inputs_along_rays, 700)])
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
-def test_gradients_equal_reference(core: RenderCore, samples: int, features: int) -> None:
+def test_gradients_equal_reference(
+    core: RenderCore, make: Callable[[HashGrid, int], tuple[Tensor, Tensor]], samples: int, features: int
+) -> None:
     grid = HashGrid(levels=4, features=features, log2_size=8, coarsest=2, finest=33)
-    exact = [tensor.clone().requires_grad_() for tensor in inputs(grid, samples)]
+    exact = [tensor.clone().requires_grad_() for tensor in make(grid, samples)]
     fast = [tensor.detach().float().requires_grad_() for tensor in exact]
     expected = reference_hash_grid.hash_encode(*exact, grid)
     got = core.hash_encode(*fast, grid)

@@ -147,12 +147,20 @@ def test_antialiased_ones_seen_edge_on(thickness: float) -> None:
 
 
 @cores("nerfkit", "gsplat", "gsplat stand-in")
-@pytest.mark.parametrize("degree", [0, 1, 2, 3])
-def test_sh_degree(core: RenderCore, degree: int) -> None:
-    g, view = fit_for(core, gaussians(60, degree=3)), camera(24, 24)
-    expected, _ = draw_reference(g, view, "rgb", degree)
-    drawn = core.rasterize(leaves(g, torch.float32), view, BACKGROUND, degree=degree)
+@pytest.mark.parametrize(("degree", "stored"), [(0, 3), (1, 3), (2, 3), (3, 3), (0, 0), (1, 1), (2, 2), (0, 2)])
+def test_sh_degree(core: RenderCore, degree: int, stored: int) -> None:
+    g, view = fit_for(core, gaussians(60, degree=stored)), camera(24, 24)
+    exact, fast = leaves(g, torch.float64), leaves(g, torch.float32)
+    expected, _ = draw_reference(exact, view, "rgb", degree)
+    drawn = core.rasterize(fast, view, BACKGROUND, degree=degree)
     assert_images_close(core, drawn.image, expected)
+    v = torch.randn(expected.shape, generator=torch.Generator().manual_seed(degree), dtype=torch.float64)
+    (expected * v).sum().backward()
+    (drawn.image * v.float()).sum().backward()
+    want, got = exact.sh.grad, fast.sh.grad
+    assert want is not None and got is not None
+    assert (got.double() - want).norm() <= GRADIENT * want.norm()
+    assert not got[:, (degree + 1) ** 2 :].any()
 
 
 @pytest.mark.cpu_only
