@@ -11,7 +11,13 @@
 namespace nk {
 namespace {
 
-constexpr int kBlocksBeside = 3;    // of a processor, for which there must be registers: 168 a thread
+// Blocks of a processor for which there must be registers: 128 a thread, or 168 where that is too few for the compiler.
+constexpr int kBlocksBeside = 4;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int kBlocksBesideBackward = 3;
+#else
+constexpr int kBlocksBesideBackward = 4;
+#endif
 constexpr int kScaledExponent = 4;  // the largest gradient of a batch behind the last layer is 16 to 32 when scaled
 constexpr int kSumThreads = 256, kSummed = 32;  // weights of a block that adds the blocks' gradients
 
@@ -32,16 +38,15 @@ __global__ void __launch_bounds__(kMlpBlock, kBlocksBeside)
   NK_DYNAMIC_SHARED(unsigned char, memory);
   const MlpBlock block(memory, net, rows);
   const half *matrices = stage_matrices<kStaged>(net, padded, block.matrices);
+  const FloatRows<float> output(p.output, p.O);
   for (int64_t first = int64_t(rows) * blockIdx.x; first < p.S; first += int64_t(rows) * gridDim.x) {
     load_input(p, net, first, rows, block.activations, note);
     __syncthreads();
     run_hidden_layers(net, rows, block, matrices);
-    multiply_layer(net, net.layers - 1, rows, block, matrices, [&](int row, int column, const EightFloats &values) {
-      const int64_t sample = first + row;
-      if (sample >= p.S) return;
-#pragma unroll
-      for (int i = 0; i < 8; ++i)
-        if (column + i < p.O) p.output[sample * p.O + column + i] = activation(p.activation, values.f[i]);
+    multiply_layer(net, net.layers - 1, rows, block, matrices, [&](int row, int column, EightFloats values) {
+      if (first + row >= p.S) return;
+      for (float &value : values.f) value = activation(p.activation, value);
+      output.store(first + row, column, values);
     });
     __syncthreads();
   }
@@ -51,13 +56,15 @@ __global__ void __launch_bounds__(kMlpBlock, kBlocksBeside)
 template <class Use>
 NK_DEVICE void output_gradients(const nk_mlp_grad_params &p, const MlpLayout &net, int64_t first, int rows,
                                 const MlpBlock &block, const half *matrices, Use use) {
+  const FloatRows<const float> grad_output(p.grad_output, p.O);
   const auto of = [&](int row, int column, EightFloats values) {
-    const int64_t sample = first + row;
+    const bool there = first + row < p.S;
+    EightFloats v_y = {};
+    if (there) v_y = grad_output.load(first + row, column);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const bool there = sample < p.S && column + i < p.O;
       const float y = activation(p.activation, values.f[i]);
-      values.f[i] = there ? activation_vjp(p.activation, y, p.grad_output[sample * p.O + column + i]) : 0.0f;
+      values.f[i] = there && column + i < p.O ? activation_vjp(p.activation, y, v_y.f[i]) : 0.0f;
     }
     use(row, column, values);
   };
@@ -150,23 +157,24 @@ NK_DEVICE void pass_back(const MlpLayout &net, int l, int rows, const MlpBlock &
 NK_DEVICE void write_input_gradients(const nk_mlp_grad_params &p, const MlpLayout &net, int64_t first, int rows,
                                      const MlpBlock &block, Rows v_y, const half *matrix, float inverse) {
   const int wanted = p.grad_shared ? p.I + p.J : p.grad_input ? p.I : 0;
+  const FloatRows<float> own(p.grad_input, p.I);
   multiply<kRows>(v_y, {matrix, net.leading(0)}, rows, net.padded[1], kTile * tiles_of(wanted), block.staging,
-                  [&](int row, int column, const EightFloats &values) {
+                  [&](int row, int column, EightFloats values) {
                     const int64_t sample = first + row;
+                    if (sample >= p.S) return;
+                    for (float &value : values.f) value *= inverse;
+                    if (p.grad_input) own.store(sample, column, values);
+                    if (!p.grad_shared || column + 8 <= p.I) return;
 #pragma unroll
                     for (int i = 0; i < 8; ++i) {
-                      const int at = column + i;
-                      if (sample >= p.S || at >= wanted) continue;
-                      if (at >= p.I)
-                        p.grad_shared[sample * p.J + at - p.I] = values.f[i] * inverse;
-                      else if (p.grad_input)
-                        p.grad_input[sample * p.I + at] = values.f[i] * inverse;
+                      const int at = column + i - p.I;
+                      if (at >= 0 && at < p.J) p.grad_shared[sample * p.J + at] = values.f[i];
                     }
                   });
 }
 
 template <bool kStaged>
-__global__ void __launch_bounds__(kMlpBlock, kBlocksBeside)
+__global__ void __launch_bounds__(kMlpBlock, kBlocksBesideBackward)
     mlp_vjp(nk_mlp_grad_params p, MlpLayout net, int rows, const half *padded, float *sums_of_blocks, Fault *note) {
   NK_DYNAMIC_SHARED(unsigned char, memory);
   const MlpBlock block(memory, net, rows);
