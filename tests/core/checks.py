@@ -10,6 +10,13 @@ import torch
 from tolerances import GRADIENT
 from torch import Tensor
 
+from nerfkit.core._library import library
+
+
+def on_gpu() -> bool:
+    """Whether kernels of a GPU run here, or their emulation."""
+    return library().lanes == 1 or os.environ.get("NERFKIT_TEST_DEVICE") == "cuda"
+
 
 def same_bytes_with_any_number_of_threads(work: Callable[[], Sequence[Tensor]]) -> None:
     if os.environ.get("NERFKIT_TEST_DEVICE") == "cuda":

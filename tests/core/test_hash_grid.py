@@ -10,6 +10,7 @@ import torch
 from tolerances import GRADIENT, HALF, VALUE
 from torch import Tensor
 
+from core.checks import on_gpu
 from core.cores import cores
 from nerfkit.contracts import RenderCore
 from nerfkit.core import reference_hash_grid
@@ -74,10 +75,7 @@ def test_gradients_equal_reference(
         assert difference.norm() <= GRADIENT * want.grad[rows].norm()
 
 
-ON_GPU = library().lanes == 1  # kernels of a GPU, or their emulation
-
-
-@pytest.mark.skipif(not ON_GPU, reason="a float16 table is for a GPU")
+@pytest.mark.skipif(not on_gpu(), reason="a float16 table is for a GPU")
 @pytest.mark.parametrize("samples", [0, 1, 400])
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
 def test_tables_of_halfs_equal_reference(samples: int, features: int) -> None:
@@ -98,7 +96,7 @@ def test_tables_of_halfs_equal_reference(samples: int, features: int) -> None:
         assert (have.grad.double() - want.grad).norm() <= HALF * want.grad.norm()
 
 
-@pytest.mark.skipif(ON_GPU, reason="a GPU takes it")
+@pytest.mark.skipif(on_gpu(), reason="a GPU takes it")
 def test_tables_of_halfs_are_refused_on_the_cpu() -> None:
     grid = HashGrid(levels=2, log2_size=6, coarsest=2, finest=9)
     with pytest.raises(TypeError, match="a float16 table is for a GPU"):
@@ -124,7 +122,7 @@ def test_levels_that_do_not_fit_the_table_are_refused() -> None:
         library().call("nk_hash_encode_fwd", **arrays, **both, **numbers)
 
 
-@pytest.mark.skipif(not ON_GPU, reason="the CPU's library takes any number of levels")
+@pytest.mark.skipif(not on_gpu(), reason="the CPU's library takes any number of levels")
 def test_kernels_refuse_more_levels_than_they_take() -> None:
     grid = HashGrid(levels=33, features=1, log2_size=6, coarsest=2, finest=3)
     with pytest.raises(RuntimeError, match="at most 32 levels"):

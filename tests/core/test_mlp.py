@@ -10,6 +10,7 @@ import torch
 from tolerances import GRADIENT, HALF, VALUE
 from torch import Tensor
 
+from core.checks import on_gpu
 from nerfkit.core import reference
 from nerfkit.core._header import constants
 from nerfkit.core._library import library
@@ -41,13 +42,8 @@ def is_decided(x: Tensor, weights: Tensor, widths: tuple[int, ...]) -> Tensor:
     return decided
 
 
-def on_gpu() -> bool:
-    """Whether kernels of a GPU run here, or their emulation: what they multiply is in half precision."""
-    return library().lanes == 1
-
-
 def values_are_equal(got: Tensor, expected: Tensor, rtol: float = VALUE) -> None:
-    if on_gpu():
+    if on_gpu():  # what is multiplied is in half precision
         assert (got.double() - expected).norm() <= HALF * expected.norm()
     else:
         assert torch.allclose(got.double(), expected, atol=10 * VALUE, rtol=rtol)
