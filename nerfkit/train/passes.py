@@ -117,6 +117,9 @@ class _Never(Counter[Hashable]):
 
 def _backward(losses: Mapping[str, Tensor]) -> Tensor:
     """Gradients of the losses' sum, which is given, detached: what it was computed from must not outlive the step."""
-    total = torch.stack(list(losses.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    values = list(losses.values())
+    total = values[0] if len(values) == 1 else torch.stack(values).sum()
+    # In this thread: that of PyTorch's own for a GPU would have to be woken, and waited for, in every step.
+    with torch.autograd.set_multithreading_enabled(False):
+        total.backward()  # type: ignore[no-untyped-call]
     return total.detach()

@@ -19,6 +19,7 @@ from gpu.context import Context, Rows, Sizes, module
 from gpu.timing import Sides, Work, compared
 from nerfkit.contracts import Cameras, Gaussians, Rays
 from nerfkit.core import choose_core
+from nerfkit.core._library import library_of
 from nerfkit.core.arguments import checked_degree
 from nerfkit.core.backends import obstacle
 from nerfkit.core.delegate import Delegating
@@ -149,9 +150,9 @@ def encoding(context: Context) -> Rows:
     table = (torch.rand(grid.entries, grid.features, generator=rng) * 1e-4).to(device).requires_grad_()
     weights = (torch.randn(32 * 64 + 64 * 16, generator=rng) * 0.2).to(device).requires_grad_()
 
-    def side(core: Any) -> Work:
+    def side(core: Any, table_dtype: torch.dtype = torch.float32) -> Work:
         def work() -> None:
-            out = core.mlp(core.hash_encode(positions, table, grid), weights, widths)
+            out = core.mlp(core.hash_encode(positions, table.to(table_dtype), grid), weights, widths)
             torch.autograd.grad(out.square().sum(), [table, weights])
 
         return work
@@ -159,6 +160,8 @@ def encoding(context: Context) -> Rows:
     sides = {
         "nerfkit": side(choose_core("nerfkit", device)), "PyTorch": side(choose_core("reference", device)),
     }  # fmt: skip
+    if library_of(positions).lanes == 1:
+        sides["nerfkit, the table rounded to halfs each time"] = side(choose_core("nerfkit", device), torch.float16)
     if obstacle("tcnn", device) is None:
         sides["tiny-cuda-nn"] = tiny_cuda_nn(grid, positions)
     title = f"hash encoding {grid.levels}x{grid.features}, MLP {widths}, forward and backward: {sizes.samples:,}"

@@ -136,11 +136,12 @@ class Model:
 
     def _exposed(self, drawn: Rasterized, photo: int, background: Tensor) -> Tensor:
         """The drawn colours [3, H, W] as the training photo has them."""
+        rgb = drawn.image if len(drawn.image) == 3 else drawn.image[:3]  # a part's gradient is copied into the whole's
         if self.exposures is None:
-            return drawn.image[:3]
+            return rgb
         is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].has_mask
         behind = (sent(background, self.device), 1 - drawn.alpha) if is_cut_out else None
-        return self.exposures.expose(drawn.image[:3], photo, behind)
+        return self.exposures.expose(rgb, photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
         """Whether this step is also for the surface: a share of them are, from some progress on."""
