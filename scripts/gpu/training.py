@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nerfkit.contracts import Cameras, SceneModel
 from nerfkit.train.clock import Clock
 from nerfkit.train.config import TrainConfig
 from nerfkit.train.fit import fit
+from nerfkit.train.monitor import Status
 from nerfkit.train.run import Run
 from nerfkit.train.trainer import Trainer
 
@@ -84,7 +86,25 @@ def trained(context: Context, scene: Path, model: str, seconds: float) -> Run:
         scene, model=model, device=context.device_name, downscale=context.sizes.downscale,
         eval_every=1 / EVALUATIONS if not context.small else 0.5, checkpoint_every=0.5, model_options=options, **length,
     )  # fmt: skip
-    return fit(out, config, overwrite=True)
+    return fit(out, config, overwrite=True, monitor=Told(Run(out, config)))
+
+
+class Told:
+    """Says each measurement as soon as it is made: a training that takes too long leaves these at least."""
+
+    def __init__(self, run: Run):
+        self.run, self.count = run, 0
+
+    def __call__(self, status: Status) -> None:
+        found = [line for line in self.run.log_lines() if "eval" in line]
+        for line in found[self.count :]:
+            psnr, views = line["eval"]["psnr"], line["eval"]["views"]
+            print(
+                f"  {line['seconds']:.1f} s, step {line['step']}: {psnr:.2f} dB of {views} views",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.count = len(found)
 
 
 # --- trained models -----------------------------------------------------------------------------------------
