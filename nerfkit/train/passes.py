@@ -41,7 +41,8 @@ class Passes:
         self._graphs: Graphs | None = None
         if device.type == "cuda" and isinstance(model, HasFixedSteps) and os.environ.get("NERFKIT_GRAPHS") != "off":
             self._graphs = Graphs(device)
-        self._seen: Counter[Hashable] = Counter()
+        self._can_record = True
+        self._seen: Counter[Hashable] = Counter()  # rehearsals of each kind
         self._recordings: dict[Hashable, _Recording] = {}
 
     def run(self, progress: float, rng: torch.Generator) -> tuple[Mapping[str, Tensor], Tensor]:
@@ -59,7 +60,7 @@ class Passes:
     def _fixed(self, step: FixedStep) -> tuple[Mapping[str, Tensor], Tensor]:
         assert self._graphs is not None
         recording = self._recordings.get(step.kind)
-        if recording is None and self._seen[step.kind] >= _REHEARSALS:
+        if recording is None and self._can_record and self._seen[step.kind] >= _REHEARSALS:
             recording = self._record(step)
         if recording is not None:
             for own, given in zip(recording.inputs, step.inputs, strict=True):
@@ -79,7 +80,7 @@ class Passes:
             outputs, replay = self._graphs.record(lambda: self._work(step, inputs, names), step.rng)
         except RuntimeError as error:
             log.warning("steps can't be recorded, and are launched kernel by kernel: %s", str(error).partition("\n")[0])
-            self._seen = _Never()
+            self._can_record = False
             return None
         while len(self._recordings) >= _MOST:
             del self._recordings[next(iter(self._recordings))]
@@ -106,13 +107,6 @@ class Passes:
     def _parameters(self) -> list[Tensor]:
         groups = [group for optimizer in self.model.optimizers.values() for group in optimizer.param_groups]
         return [parameter for group in groups for parameter in group["params"]]
-
-
-class _Never(Counter[Hashable]):
-    """Counts nothing."""
-
-    def __getitem__(self, kind: Hashable) -> int:
-        return 0
 
 
 def _backward(losses: Mapping[str, Tensor]) -> Tensor:
