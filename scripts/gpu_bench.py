@@ -37,7 +37,9 @@ CASES: dict[str, tuple[isolate.Case, float]] = {
     **{f"kernels of {name}": (functools.partial(training.steps, model_name=name), 90) for name in MODELS},
     "trained scene": (training.trained_scene, 90),
 }
-OWN = {f"training {name} on --scene": (functools.partial(training.own, model=name), 90) for name in ("ngp", "gaussians")}
+OWN = {
+    f"training {name} on --scene": (functools.partial(training.own, model=name), 90) for name in ("ngp", "gaussians")
+}
 
 
 def main() -> int:
