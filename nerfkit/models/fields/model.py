@@ -111,7 +111,8 @@ class FieldModel:
     def fixed_step(self, rng: torch.Generator) -> FixedStep | None:
         """A step on a GPU that holds the photos, with samples at places whose number is known."""
         kind = self.sampler.kind_of_step
-        if kind is None or not self.batches.are_resident():
+        # Other cores than nerfkit's may ask what a GPU has found.
+        if kind is None or self.core.name != "nerfkit" or not self.batches.are_resident():
             return None
         self._rng = rng
         places, of_each = self.batches.choose(self.ray_count, rng)
