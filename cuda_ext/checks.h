@@ -16,7 +16,7 @@ inline void require(bool good, const char *message) {
   if (!good) throw std::invalid_argument(message);
 }
 
-inline bool is_aligned(const void *array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; }
+NK_HD bool is_aligned(const void *array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; }
 
 template <class Params>
 void check_adam(const Params *p) {

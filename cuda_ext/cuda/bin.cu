@@ -14,7 +14,6 @@ namespace nk {
 namespace {
 
 constexpr int kBlock = 128;
-constexpr unsigned kWarp = 0xffffffffu;
 constexpr float kSlack = 0.01f;            // pixels: rounding must not lose one that the rasterizer would draw
 constexpr int kAlone = 12;                 // tiles that a thread looks at by itself; of larger boxes its warp does
 constexpr unsigned kCulled = 0x7fffffffu;  // behind every depth: positive floats sort like their bit patterns
@@ -134,17 +133,17 @@ NK_DEVICE int list_tiles(const Image &image, int splat, int64_t first, Put put) 
     const Columns tiles = tiles_of_row(own, tile_y, image.width, image.height);
     for (int tile_x = tiles.first; tile_x <= tiles.last; ++tile_x) put(first + found++, splat, own, tile_x, tile_y);
   }
-  for (unsigned large = __ballot_sync(kWarp, !alone); large; large &= large - 1) {
+  for (unsigned large = __ballot_sync(kAllLanes, !alone); large; large &= large - 1) {
     const int owner = __ffs(static_cast<int>(large)) - 1;
-    const int other = __shfl_sync(kWarp, splat, owner);
-    const int64_t other_first = __shfl_sync(kWarp, first, owner);
+    const int other = __shfl_sync(kAllLanes, splat, owner);
+    const int64_t other_first = __shfl_sync(kAllLanes, first, owner);
     const Ellipse e = ellipse_of(image.splats + int64_t(other) * NK_SPLAT_SIZE, image.width, image.height);
     int of_other = 0;
     for (int t = lane; t - lane < e.tiles(); t += 32) {
       const int tile_x = e.x0 + t % e.across, tile_y = e.y0 + t / e.across;
       const Columns tiles = tiles_of_row(e, tile_y, image.width, image.height);
       const bool hit = t < e.tiles() && tile_x >= tiles.first && tile_x <= tiles.last;
-      const unsigned hits = __ballot_sync(kWarp, hit);
+      const unsigned hits = __ballot_sync(kAllLanes, hit);
       if (hit) put(other_first + of_other + __popc(hits & ((1u << lane) - 1)), other, e, tile_x, tile_y);
       of_other += __popc(hits);
     }

@@ -8,7 +8,6 @@ namespace nk {
 namespace {
 
 constexpr int kBlock = 128;
-constexpr unsigned kWarp = 0xffffffffu;
 constexpr int kAlone = 128;  // pixels of a box that a thread looks at by itself
 
 // Smaller for nearer pixels, and for the first of the faces at one depth; complemented, since memory begins as zeros.
@@ -47,7 +46,7 @@ __global__ void __launch_bounds__(kBlock) draw_faces(nk_draw_mesh_params p, unsi
   const bool alone = drawn && int64_t(t.right - t.left + 1) * (t.bottom - t.top + 1) <= kAlone;
   if (alone) draw(p, t, face, 0, 1, keys);
   const int lane = threadIdx.x % 32;
-  for (unsigned large = __ballot_sync(kWarp, drawn && !alone); large; large &= large - 1) {
+  for (unsigned large = __ballot_sync(kAllLanes, drawn && !alone); large; large &= large - 1) {
     const int64_t other = face - lane + __ffs(static_cast<int>(large)) - 1;
     triangle_of(p, other, note, &t);
     draw(p, t, other, lane, 32, keys);

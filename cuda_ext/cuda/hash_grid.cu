@@ -17,7 +17,6 @@ namespace {
 constexpr int kBlock = 256;
 constexpr int kPositionsBlock = 128;  // whose threads need more registers
 constexpr int kVertices = 8;
-constexpr unsigned kAllLanes = 0xffffffffu;
 
 // Numbers that lie together: read and written by as few instructions as there are for them.
 template <class T, int kCount>

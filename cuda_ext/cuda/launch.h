@@ -38,6 +38,9 @@ NK_HD unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
 NK_HD int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 NK_HD int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// All lanes of a warp take part: the mask of its votes and shuffles.
+constexpr unsigned kAllLanes = 0xffffffffu;
+
 // Blocks of `block` threads for n threads in all.
 inline unsigned blocks(int64_t n, int block) {
   const int64_t count = (n + block - 1) / block;

@@ -11,8 +11,8 @@ constexpr int kThreads = 128;
 __global__ void __launch_bounds__(kThreads) look_at_voxels(nk_cubes_count_params p) {
   const int64_t voxel = thread_number();
   const bool real = voxel < int64_t(p.B) * kBlockVoxels;
-  const unsigned inside = __ballot_sync(0xffffffffu, real && p.tsdf[voxel] < 0.0f);
-  const unsigned known = __ballot_sync(0xffffffffu, real && p.weight[voxel] >= p.min_weight);
+  const unsigned inside = __ballot_sync(kAllLanes, real && p.tsdf[voxel] < 0.0f);
+  const unsigned known = __ballot_sync(kAllLanes, real && p.weight[voxel] >= p.min_weight);
   if (!real || voxel % 32 != 0) return;
   reinterpret_cast<uint32_t *>(p.inside)[voxel / 32] = inside;
   reinterpret_cast<uint32_t *>(p.known)[voxel / 32] = known;

@@ -81,8 +81,7 @@ struct Scale {
 
 // The scale of a batch by its threads' largest gradients; `largest` holds 0 and is shared.
 NK_DEVICE Scale scale_of_batch(float of_thread, int *largest) {
-  for (int lanes = 16; lanes > 0; lanes /= 2)
-    of_thread = max(of_thread, __shfl_xor_sync(0xffffffffu, of_thread, lanes));
+  for (int lanes = 16; lanes > 0; lanes /= 2) of_thread = max(of_thread, __shfl_xor_sync(kAllLanes, of_thread, lanes));
   if (threadIdx.x % 32 == 0) atomicMax(largest, __float_as_int(of_thread));  // floats above 0 are ordered as their bits
   __syncthreads();
   const int exponent = (*largest >> 23) - 127, shift = min(kScaledExponent - exponent, 126);

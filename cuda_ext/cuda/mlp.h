@@ -116,7 +116,7 @@ struct FloatRows {
   bool aligned;
 
   NK_DEVICE FloatRows(Float *rows, int columns)
-      : at(rows), width(columns), aligned(columns % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0) {}
+      : at(rows), width(columns), aligned(columns % 4 == 0 && is_aligned(rows)) {}
 
   NK_DEVICE bool holds_eight(int column) const { return aligned && column + 8 <= width; }
 

@@ -13,7 +13,6 @@
 namespace nk {
 namespace {
 
-constexpr unsigned kWarp = 0xffffffffu;
 constexpr int kBlocksAtLeast = 4;  // on a multiprocessor: for more the compiler would spill registers
 
 // Calls visit(slot) for those of a batch's instances that reach a part, in their order, and then goes on only if
@@ -24,13 +23,13 @@ NK_DEVICE int for_reached(const uint8_t *reach, int count, int part, Visit visit
   const int behind = 31 - threadIdx.x % 32;
   for (int first = 0; first < count; first += 32) {
     const int slot = first + behind;
-    unsigned hits = __ballot_sync(kWarp, slot < count && (reach[slot] >> part & 1));
+    unsigned hits = __ballot_sync(kAllLanes, slot < count && (reach[slot] >> part & 1));
     while (hits) {
       const int next = __clz(static_cast<int>(hits));
       hits &= 0x7fffffffu >> next;
       visit(first + next);
     }
-    if (!__any_sync(kWarp, keep_on())) return min(first + 32, count);
+    if (!__any_sync(kAllLanes, keep_on())) return min(first + 32, count);
   }
   return count;
 }
@@ -59,7 +58,7 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksAtLeast)
     const int count = min(kBatch, end - batch);
     stage(p, batch, count, staged, reach, nullptr);
     __syncthreads();
-    if (!__any_sync(kWarp, is_open())) continue;
+    if (!__any_sync(kAllLanes, is_open())) continue;
     const auto draw = [&](int slot) {
       const TileSplat<C> s = staged.get(slot);
       const float dx = center_x - s.x, dy = center_y - s.y, raw = raw_alpha(s, dx, dy), before = transmittance;
@@ -111,13 +110,13 @@ __global__ void __launch_bounds__(kTileThreads, C < 7 ? kBlocksAtLeast : 3) draw
     __syncthreads();
     stage(p, batch, count, staged, reach, indices);
     __syncthreads();
-    if (!__any_sync(kWarp, is_open())) continue;
+    if (!__any_sync(kAllLanes, is_open())) continue;
     const auto pass_back = [&](int slot) {
       const TileSplat<C> s = staged.get(slot);
       const float dx = center_x - s.x, dy = center_y - s.y, raw = raw_alpha(s, dx, dy);
       float alpha = min(raw, NK_ALPHA_MAX);
       const float weight = composite(raw >= NK_ALPHA_MIN, &alpha, &transmittance);
-      if (!__any_sync(kWarp, weight > 0.0f)) return;
+      if (!__any_sync(kAllLanes, weight > 0.0f)) return;
       float g_dot_c = 0.0f;
       for (int c = 0; c < C; ++c) g_dot_c += gradient[c] * s.channel(c, dx, dy);
       const float v_power = composite_vjp_log(alpha, weight, g_dot_c, &behind);

@@ -11,7 +11,6 @@ namespace nk {
 namespace {
 
 constexpr int kBlock = 128;
-constexpr unsigned kAllLanes = 0xffffffffu;
 
 struct RayCamera {
   Mat3<float> rotation;  // world from camera

@@ -75,7 +75,7 @@ class SplatSums {
 #pragma unroll
     for (int first = 0; first < kGroup; first += 32 / kLanes) {
       const int splat = first + lane_ / kLanes;
-      const unsigned at = __shfl_sync(0xffffffffu, index, splat * kPartHeight);
+      const unsigned at = __shfl_sync(kAllLanes, index, splat * kPartHeight);
       const float *of_splat = rows + splat * kPartHeight * kRowPitch + number;
       float sum = of_splat[0];
       for (int row = 1; row < kPartHeight; ++row) sum += of_splat[row * kRowPitch];

@@ -41,7 +41,6 @@ constexpr int kMap = kColumns + kTaps + 1;           // a row of derivatives, an
 constexpr int kEnoughBlocks = 640;                   // an A100 holds 648 at a time, an H100 792
 constexpr int kLeastRows = 32, kMostRows = 256;      // of a tile
 constexpr int kSumBlock = 256;
-constexpr unsigned kAllLanes = 0xffffffffu;
 
 template <int kTap>
 constexpr float kWeight = kSsimWindow[kTap < kSsimRadius ? kSsimRadius - kTap : kTap - kSsimRadius];

@@ -15,7 +15,12 @@ def generator_on(device: torch.device, rng: torch.Generator) -> torch.Generator:
     """
     if rng.device.type == device.type:
         return rng
-    return torch.Generator(device).manual_seed(int(torch.randint(1 << 62, (), generator=rng)))
+    return torch.Generator(device).manual_seed(seed_of(rng))
+
+
+def seed_of(rng: torch.Generator) -> int:
+    """A number for another generator to begin with, drawn from one on the CPU."""
+    return int(torch.randint(1 << 62, (), generator=rng))
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -88,25 +88,27 @@ class Passes:
         return self._recordings[step.kind]
 
     def _work(self, step: FixedStep, inputs: Sequence[Tensor], names: list[str]) -> Outputs:
-        for parameter in self._parameters():
+        for parameter in parameters_of(self.model):
             parameter.grad = None
         losses = step.losses(*inputs)
         names[:] = losses
         total = _backward(losses)
-        return [*(value.detach() for value in losses.values()), total, *(p.grad for p in self._parameters())]
+        return [*(value.detach() for value in losses.values()), total, *(p.grad for p in parameters_of(self.model))]
 
     def _taken(self, names: Sequence[str], outputs: Outputs) -> tuple[Mapping[str, Tensor], Tensor]:
         """The losses and their sum, of the outputs, whose gradients the parameters get."""
-        for parameter, gradient in zip(self._parameters(), outputs[len(names) + 1 :], strict=True):
+        for parameter, gradient in zip(parameters_of(self.model), outputs[len(names) + 1 :], strict=True):
             parameter.grad = gradient
         losses = {name: value for name, value in zip(names, outputs) if value is not None}
         total = outputs[len(names)]
         assert total is not None
         return losses, total
 
-    def _parameters(self) -> list[Tensor]:
-        groups = [group for optimizer in self.model.optimizers.values() for group in optimizer.param_groups]
-        return [parameter for group in groups for parameter in group["params"]]
+
+def parameters_of(model: SceneModel) -> list[Tensor]:
+    """All that a model's optimizers change."""
+    groups = [group for optimizer in model.optimizers.values() for group in optimizer.param_groups]
+    return [parameter for group in groups for parameter in group["params"]]
 
 
 def _backward(losses: Mapping[str, Tensor]) -> Tensor:

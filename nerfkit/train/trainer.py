@@ -18,7 +18,7 @@ from nerfkit.train.clock import Clock, Every
 from nerfkit.train.interrupt import Interrupt
 from nerfkit.train.monitor import Status, TrainMonitor, silent
 from nerfkit.train.observer import TrainObserver, absent
-from nerfkit.train.passes import Passes
+from nerfkit.train.passes import Passes, parameters_of
 from nerfkit.train.run import Run
 from nerfkit.train.spot_check import allowance, spot_check
 
@@ -150,7 +150,7 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint, and a log line from which a resumed run takes its seconds. Never saves a broken model."""
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters()):
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters_of(self.model)):
             self.recover()
         with self.clock.paused():
             if self._losses and self._logged != self.clock.step:
@@ -168,10 +168,6 @@ class Trainer:
         losses = {name: float(value) for name, value in self._losses.items()}
         return Status(step, self.clock.progress, seconds, self.clock.seconds_left(speed), speed,
                       math.fsum(losses.values()), losses, self.model.statistics())  # fmt: skip
-
-    def _parameters(self) -> list[Tensor]:
-        groups = [group for optimizer in self.model.optimizers.values() for group in optimizer.param_groups]
-        return [parameter for group in groups for parameter in group["params"]]
 
 
 @dataclass

@@ -348,8 +348,10 @@ def test_an_empty_model_says_so(ball: Scene) -> None:
 def test_rays_follow_the_batch_of_samples(ball: Scene, trained: Model) -> None:
     rng = torch.Generator().manual_seed(1)
     trained.losses(0.5, rng)
+    before = trained.sample_count
     trained.losses(0.5, rng)
-    assert 0.5 * SMALL.batch < trained._shaded < 1.5 * SMALL.batch
+    trained.after_step(1.0)
+    assert 0.5 * SMALL.batch < trained.sample_count - before < 1.5 * SMALL.batch
 
 
 def test_the_batch_shrinks_to_fit_into_the_memory(ball: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from nerfkit.contracts import Cameras, Channel, FixedStep, Rays, RenderCore, Ren
 from nerfkit.core.optim import FusedAdam
 from nerfkit.errors import NerfkitError
 from nerfkit.machine import available_memory
-from nerfkit.models.devices import generator_on, sent
+from nerfkit.models.devices import generator_on, seed_of, sent
 from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
@@ -119,7 +119,7 @@ class FieldModel:
         if self._numbers is None:
             self._numbers = torch.Generator(self.device)
         numbers = self._numbers
-        numbers.manual_seed(int(torch.randint(1 << 62, (), generator=rng)))
+        numbers.manual_seed(seed_of(rng))
 
         def losses(places: Tensor) -> Mapping[str, Tensor]:
             return self._losses(self.batches.draw_resident(places, of_each, numbers), numbers)
