@@ -6,10 +6,8 @@ another 0.13.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,5 +123,10 @@ def _resize(database: str, sizes: Mapping[str, Size]) -> None:
 
 
 def _rename(database: str, names: Mapping[str, str]) -> None:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.executemany("UPDATE images SET name = ? WHERE name = ?", [(new, old) for old, new in names.items()])
+    import pycolmap
+
+    with pycolmap.Database.open(database) as filled:
+        for image in filled.read_all_images():
+            if image.name in names:
+                image.name = names[image.name]
+                filled.update_image(image)

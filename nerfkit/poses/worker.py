@@ -65,25 +65,32 @@ while os.getppid() == parent:
 
 @contextmanager
 def counting(database: Path, query: str, total: int, tell: Tell) -> Iterator[None]:
-    """Tells meanwhile what ``query`` counts in a database that pycolmap is filling."""
+    """Tells meanwhile what ``query`` counts in a database that pycolmap is filling, by pycolmap alone.
+
+    A database that no one has open is locked as a whole while the first opens it and while the last closes it, and
+    pycolmap fails where it meets the counter there. So it stays open.
+    """
+    import pycolmap
+
     command = [sys.executable, "-c", _COUNTER, f"{database.resolve().as_uri()}?mode=ro", query, str(os.getpid())]
-    counter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    assert counter.stdout is not None
-    counts = counter.stdout
+    with pycolmap.Database.open(database):
+        counter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert counter.stdout is not None
+        counts = counter.stdout
 
-    def relay() -> None:
-        for line in counts:
-            tell(min(int(line), total), total)
+        def relay() -> None:
+            for line in counts:
+                tell(min(int(line), total), total)
 
-    thread = threading.Thread(target=relay, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        counter.kill()
-        counter.wait()
-        thread.join()
-        counts.close()
+        thread = threading.Thread(target=relay, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            counter.kill()
+            counter.wait()
+            thread.join()
+            counts.close()
     tell(total, total)
 
 
