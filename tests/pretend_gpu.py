@@ -220,6 +220,16 @@ class Graphs:
         return outputs, replay
 
 
+class Event:
+    """A GPU that is none has always done what it was given."""
+
+    def record(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
 class Library(_library.Library):
     """The CPU's library as that of the GPU: takes arrays from there, and from the host where the header says so."""
 
@@ -243,6 +253,7 @@ def pretend_gpu(monkeypatch: Any) -> Iterator[Counter[str]]:
         patched.setattr(passes, "Graphs", Graphs)
         patched.setattr(Tensor, "pin_memory", lambda tensor: tensor)
         patched.setattr(torch.cuda, "is_available", lambda: True)
+        patched.setattr(torch.cuda, "Event", Event)
         patched.setattr(torch.cuda, "device_count", lambda: 1)
         patched.setattr(torch.cuda, "get_device_name", lambda device=None: "a GPU that is none")
         patched.setattr(torch.cuda, "mem_get_info", lambda device=None: (8 << 30, 16 << 30))

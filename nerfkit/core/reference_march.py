@@ -11,15 +11,22 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
 from nerfkit.core.occupancy import Occupancy, Steps
+from nerfkit.core.packing import SPARE, fitted
 
 
-def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps) -> Samples:
+def march(
+    rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: Steps, room: int | None = None
+) -> Samples:
     """The samples of rays [R] in occupied cells, between the distances ``ranges`` [R, 2].
 
     A ray goes from ``ranges[:, 0]``, moved by ``jitter`` [R] of a step. At distance t a step is ``clamp(cone t, least,
     most)``. If the cell that holds the step's middle is occupied, the step is a sample; if not, the ray goes on by as
     many steps as it takes to leave the cell. The cell is one of the finest level that holds the point and whose cells
     are not smaller than the step. Outside of all levels there is nothing.
+
+    With ``room`` there are so many samples, whatever is found: the first that there are, then some without length, at
+    distance 0, of the spare rays (:data:`nerfkit.core.packing.SPARE`), which must be among ``rays``, the last of them,
+    with empty ranges.
     """
     occupied = grid.unpack().to(ranges.device)
     t = ranges[:, 0] + jitter * (ranges[:, 0] * steps.cone).clamp(steps.least, steps.most)
@@ -38,7 +45,8 @@ def march(rays: Rays, ranges: Tensor, jitter: Tensor, grid: Occupancy, steps: St
         counts[sampled] += 1
         skip = torch.where(inside, step, step * ((exits / step).floor() + 1))
         t[left] = t[left] + skip
-    return _packed(found, counts, t)
+    samples = _packed(found, counts, t)
+    return samples if room is None else _in_room(samples, room)
 
 
 def _look_up(
@@ -67,3 +75,14 @@ def _packed(found: list[tuple[Tensor, Tensor, Tensor]], counts: Tensor, t: Tenso
     order = torch.argsort(rays, stable=True)  # each round went once over the rays, near to far
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
     return Samples(starts[order], ends[order], offsets, rays[order].int())
+
+
+def _in_room(samples: Samples, room: int) -> Samples:
+    pad = (0, max(room - len(samples.t_start), 0))
+
+    def fill(values: Tensor, value: int = 0) -> Tensor:
+        return torch.nn.functional.pad(values[:room], pad, value=value)
+
+    first_spare = len(samples.offsets) - 1 - SPARE
+    ray_index = fill(samples.ray_index, first_spare)
+    return Samples(fill(samples.t_start), fill(samples.t_end), fitted(samples.offsets, room), ray_index)

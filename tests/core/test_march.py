@@ -11,6 +11,7 @@ from nerfkit.core import reference_march
 from nerfkit.core._library import library
 from nerfkit.core.native import NativeCore
 from nerfkit.core.occupancy import Occupancy, Steps
+from nerfkit.core.packing import SPARE, are_whole, used_of, with_spares
 
 
 def rays_from(origins: Tensor, towards: Tensor) -> Rays:
@@ -141,3 +142,41 @@ def test_no_more_samples_of_a_ray_than_asked_for_and_the_first_ones(most: int) -
     rank = torch.arange(len(all_of_them.t_start)) - all_of_them.offsets[all_of_them.ray_index]
     for name in ("t_start", "t_end", "ray_index"):
         assert torch.equal(getattr(few, name), getattr(all_of_them, name)[rank < most]), name
+
+
+@pytest.mark.parametrize("share_of_need", [0.0, 0.3, 1.0, 1.7])
+@pytest.mark.parametrize("most", [8, 1024])
+def test_in_a_room_are_the_samples_that_fit_and_spare_rays_share_the_rest(share_of_need: float, most: int) -> None:
+    rays, ranges, jitter = some_rays(300, 0.8)
+    grid, steps = some_grid(2, 16, 0.3), Steps(least=0.01, most=0.3, most_samples=most)
+    every = NativeCore().march(rays, ranges, jitter, grid, steps)
+    need = len(every.t_start)
+    assert need > 1000
+    room = int(share_of_need * need)
+    ranges, jitter = torch.cat([ranges, torch.zeros(SPARE, 2)]), torch.cat([jitter, torch.rand(SPARE)])
+    some = NativeCore().march(with_spares(rays), ranges, jitter, grid, steps, room)
+    used = min(need, room)
+    assert len(some.t_start) == len(some.t_end) == len(some.ray_index) == room == int(some.offsets[-1])
+    assert int(used_of(some.offsets)) == used
+    assert torch.equal(some.offsets[:301], every.offsets.clamp_max(room)) and some.offsets.dtype == torch.int32
+    for name in ("t_start", "t_end", "ray_index"):
+        assert torch.equal(getattr(some, name)[:used], getattr(every, name)[:used]), name
+    assert not some.t_start[used:].any() and not some.t_end[used:].any() and (some.ray_index[used:] >= 300).all()
+    of_spares = some.offsets[300:].diff()
+    assert int(of_spares.min()) >= 0 and int(of_spares.max()) <= -(-(room - used) // SPARE)
+    whole = are_whole(some.offsets, room)
+    assert len(whole) == 300
+    assert not whole[every.offsets[1:] > room].any() and whole[every.offsets[1:] < room].all()
+
+
+def test_a_room_is_filled_as_the_reference_fills_it() -> None:
+    rays, ranges, jitter = some_rays(100, 0.8)
+    rays, ranges = with_spares(rays), torch.cat([ranges, torch.zeros(SPARE, 2)])
+    jitter = torch.cat([jitter, torch.zeros(SPARE)])
+    grid, steps = some_grid(1, 16, 1.0), Steps(least=0.02, most=0.3)  # a full grid: no cell's edge matters
+    for room in (1000, 30000):
+        got = NativeCore().march(rays, ranges, jitter, grid, steps, room)
+        expected = reference_march.march(rays, ranges, jitter, grid, steps, room)
+        assert torch.equal(got.offsets, expected.offsets) and torch.equal(got.ray_index, expected.ray_index)
+        torch.testing.assert_close(got.t_start, expected.t_start, atol=2e-5, rtol=0)
+        torch.testing.assert_close(got.t_end, expected.t_end, atol=2e-5, rtol=0)

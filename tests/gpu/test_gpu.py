@@ -76,11 +76,13 @@ def test_a_run_goes_on_on_the_cpu(run: Run) -> None:
     assert json.loads(resumed.metrics.read_text())["device"] == "cpu"
 
 
+@pytest.mark.parametrize("sampler", ["proposals", "grid"])
 @pytest.mark.parametrize("name", ["ngp", "nerf"])
-def test_recorded_steps_are_the_steps(name: str, still_life: Path) -> None:
+def test_recorded_steps_are_the_steps(name: str, sampler: str, still_life: Path) -> None:
     """CUDA graphs of both passes, beside the same kernels launched one by one."""
     scene, core = Scene.load(still_life / "truth", downscale=2), choose_core("nerfkit", "cuda")
-    model = models.model_class(name).create(models.config_class(name)(), scene, core, torch.device("cuda"))
+    options = models.config_class(name)(sampler=sampler)
+    model = models.model_class(name).create(options, scene, core, torch.device("cuda"))
     assert_recorded_as_done(model, torch.device("cuda"), 1e-2)  # sums in any order, of half precision
 
 

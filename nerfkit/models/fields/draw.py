@@ -36,6 +36,23 @@ class Field(Protocol):
 
 
 @dataclass(frozen=True)
+class Room:
+    """Samples for which there is room in a training step of fixed sizes."""
+
+    looked_at: int
+    shaded: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a step of fixed sizes has found, which only the device knows."""
+
+    looked_at: Tensor  # [] samples
+    shaded: Tensor  # []
+    whole: Tensor  # [R] bool, rays all of whose samples had room
+
+
+@dataclass(frozen=True)
 class Drawn:
     """Rays' colours over nothing, and what is left of the light behind them."""
 
@@ -46,6 +63,7 @@ class Drawn:
     looked_at: int = 0  # samples whose density alone was computed
     losses: dict[str, Tensor] = field(default_factory=dict)  # what the sampler learns by, beside the photo
     edges: Tensor | None = None  # [H, N + 1] between all of the samples, on the sampler's scale, where it has them
+    found: Found | None = None  # where samples' number depends on what is there, and arrays' sizes don't
 
     @property
     def shaded(self) -> int:
@@ -72,14 +90,17 @@ class Sampler(Protocol):
 
     @property
     def kind_of_step(self) -> Hashable | None:
-        """What the next :meth:`draw` in training does: of the same kind and as many rays all have arrays of the same
-        sizes. None: sizes depend on what is found, for which a GPU is waited for."""
+        """What the next :meth:`draw` in training does: of the same kind, in the same room and with as many rays, all
+        have arrays of the same sizes. None: sizes depend on what is found, for which a GPU is waited for."""
         ...
 
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+    def draw(
+        self, field: Field, rays_local: Rays, rng: torch.Generator | None = None, room: Room | None = None
+    ) -> list[Drawn]:
         """Draws rays [R]; the last result is the picture, earlier ones are trained along with it.
 
-        With ``rng`` for training: samples lie at random places. Differentiable in what the field learns.
+        With ``rng`` for training: samples lie at random places. Differentiable in what the field learns. With ``room``
+        the sizes of arrays depend on that alone, if there is a :attr:`kind_of_step`.
         """
         ...
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
+from nerfkit.core.packing import SPARE, are_whole, fitted, used_of, with_spares
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.draw import Drawn, Field, composite, opacities
+from nerfkit.models.fields.draw import Drawn, Field, Found, Room, composite, opacities
 from nerfkit.models.fields.intervals import Scale
 from nerfkit.models.fields.occupied import OccupiedSpace
 from nerfkit.models.fields.rounds import in_rounds
@@ -29,7 +30,7 @@ class Marcher:
 
     looks_ahead = True
     usual_distortion = 0.0
-    kind_of_step = None
+    kind_of_step = "marched"
 
     def __init__(self, space: Space, possible: Tensor, core: RenderCore, samples: int, near: float):
         """Args: possible: [K, G, G, G] bool, cells that may hold something. samples: along the cube's diagonal."""
@@ -41,13 +42,17 @@ class Marcher:
         self.first_look = _FIRST_LOOK if space.contracted else _LOOK_EVERY
         self.count = 0  # training steps
 
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+    def draw(
+        self, field: Field, rays_local: Rays, rng: torch.Generator | None = None, room: Room | None = None
+    ) -> list[Drawn]:
         if rng is None:
             samples, alphas = in_rounds(self, field, rays_local, _DARK)
             return [composite(field, rays_local, self._seen(samples, alphas), self.core, len(alphas))]
         device = rays_local.origins.device
         jitter = torch.rand(len(rays_local.origins), generator=generator_on(device, rng), device=device)
         ranges = self.space.ranges(rays_local, self.near, self.core)
+        if room is not None:
+            return [self._draw_in(room, field, rays_local, ranges, jitter)]
         samples = self.core.march(rays_local, ranges, jitter, self.occupied.grid, self.steps)
         looked_at = len(samples.t_start)
         with torch.no_grad():
@@ -55,15 +60,36 @@ class Marcher:
             samples = self._seen(samples, alphas)
         return [composite(field, rays_local, samples, self.core, looked_at)]
 
-    def _seen(self, samples: Samples, alphas: Tensor) -> Samples:
+    def _draw_in(self, room: Room, field: Field, rays: Rays, ranges: Tensor, jitter: Tensor) -> Drawn:
+        """The same in arrays of fixed sizes, and without a wait: what is left of them is samples of spare rays."""
+        count, pad = len(jitter), torch.nn.functional.pad
+        rays, ranges, jitter = with_spares(rays), pad(ranges, (0, 0, 0, SPARE)), pad(jitter, (0, SPARE))
+        marched = self.core.march(rays, ranges, jitter, self.occupied.grid, self.steps, room.looked_at)
+        with torch.no_grad():
+            samples = self._seen(marched, opacities(field, rays, marched, self.core), room.shaded)
+        whole = are_whole(marched.offsets, room.looked_at) & are_whole(samples.offsets, room.shaded)
+        drawn = composite(field, rays, samples, self.core)
+        found = Found(used_of(marched.offsets), used_of(samples.offsets), whole)
+        return Drawn(drawn.rgb[:count], drawn.transmittance[:count], drawn.weights, samples, found=found)
+
+    def _seen(self, samples: Samples, alphas: Tensor, room: int | None = None) -> Samples:
         """The samples that have a weight: those behind the point where a ray is full have none."""
         _, _, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)
         has_weight = weights > 0
-        places = has_weight.nonzero()[:, 0]
         running = torch.nn.functional.pad(has_weight.cumsum(0, dtype=torch.int32), (1, 0))
         offsets = running[samples.offsets.long()]
-        start, end, ray = (of.index_select(0, places) for of in (samples.t_start, samples.t_end, samples.ray_index))
-        return Samples(start, end, offsets, ray)
+        arrays = samples.t_start, samples.t_end, samples.ray_index
+        if room is None:
+            places = has_weight.nonzero()[:, 0]
+            start, end, ray = (of.index_select(0, places) for of in arrays)
+            return Samples(start, end, offsets, ray)
+        places = running[:-1].long().masked_fill(~has_weight, room).clamp_max(room)  # the last is for what has none
+        first_spare = len(offsets) - 1 - SPARE
+        start, end, ray = (
+            of.new_full((room + 1,), value).scatter_(0, places, of)[:room]
+            for of, value in zip(arrays, (0, 0, first_spare), strict=True)
+        )
+        return Samples(start, end, fitted(offsets, room), ray)
 
     @torch.no_grad()
     def after_step(self, field: Field, rng: torch.Generator) -> None:

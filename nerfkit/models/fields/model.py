@@ -22,8 +22,10 @@ from nerfkit.models.fields.batches import Batch, PixelBatches
 from nerfkit.models.fields.config import FieldConfig
 from nerfkit.models.fields.crop import Cropped
 from nerfkit.models.fields.depth import Colorless, normals, surface
-from nerfkit.models.fields.draw import Drawn, Field, Sampler, middles
+from nerfkit.models.fields.draw import Drawn, Field, Room, Sampler, middles
 from nerfkit.models.fields.exposure import RATE, RayExposures
+from nerfkit.models.fields.pace import LOOKED_AT_PER_SAMPLE, MOST_RAYS, Count, Pace
+from nerfkit.models.fields.tally import Tally
 from nerfkit.progress import ProgressSink, quiet
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ log = logging.getLogger("nerfkit")
 _FIRST_RAYS = 256
 _FEWEST_SAMPLES = 1024
 _SAMPLE_BYTES = 400  # for a sample's place, colour and gradients, whatever the field
-_MOST_RAYS = 1 << 15
 _DRAWN_PER_TRAINED = 4
-_MARCHED_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded…
-_LOOKED_AT_SHARE = 3  # …and leave a third as much behind
+_LOOKED_AT_SHARE = 3  # samples that are only looked at leave a third as much behind
 _HUBER = 0.1  # differences above it count linearly
 _EMPTY = 1e-3  # opacity of a pixel that shows nothing
 
@@ -67,18 +67,19 @@ class FieldModel:
         self.ignores_masks = config.masks == "ignore" and not scene.has_alpha
         self.batches = PixelBatches(scene, core, device, self.ignores_masks)
         self.batch, self.drawn_batch = self._fitting_batches()
-        self.ray_count = self._first_rays()
+        self.pace = Pace(self.batch, self._first_rays())
         self.sample_count = 0  # shaded in training so far
         self._rng = torch.Generator().manual_seed(0)
         self._numbers: torch.Generator | None = None  # of the GPU, for fixed steps
         self._shaded = 0  # samples in the last step
+        self._tally: Tally | None = None  # of steps whose samples nothing waits for
         self._for_surfaces: Sampler | None = None
 
     def _fitting_batches(self) -> tuple[int, int]:
         """Samples of a training step, as many as are asked for, or fit into the memory; and those of a picture's part,
         which keep nothing for gradients: more on a GPU, which would else wait for Python."""
         assert self.config.memory is not None and self.config.batch is not None
-        ahead = _MARCHED_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
+        ahead = LOOKED_AT_PER_SAMPLE / _LOOKED_AT_SHARE if self.sampler.looks_ahead else 0
         of_sample = (_SAMPLE_BYTES + self.field.sample_bytes) * (1 + ahead)
         memory = self.config.memory
         if self.device.type == "cuda":  # a run that began elsewhere knows that device's memory only
@@ -106,38 +107,41 @@ class FieldModel:
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
         """The difference of random pixels of the training photos, drawn and photographed."""
         self._rng = rng
-        return self._losses(self.batches.draw(self.ray_count, rng), rng)
+        return self._losses(self.batches.draw(self.pace.rays, rng), rng)
 
     def fixed_step(self, rng: torch.Generator) -> FixedStep | None:
-        """A step on a GPU that holds the photos, with samples at places whose number is known."""
+        """A step on a GPU that holds the photos, with arrays of samples whose sizes are known."""
         kind = self.sampler.kind_of_step
         # Other cores than nerfkit's may ask what a GPU has found.
         if kind is None or self.core.name != "nerfkit" or not self.batches.are_resident():
             return None
         self._rng = rng
-        places, of_each = self.batches.choose(self.ray_count, rng)
+        self._hear()
+        places, of_each = self.batches.choose(self.pace.rays, rng)
+        room = self.pace.room
         if self._numbers is None:
             self._numbers = torch.Generator(self.device)
         numbers = self._numbers
         numbers.manual_seed(seed_of(rng))
 
         def losses(places: Tensor) -> Mapping[str, Tensor]:
-            return self._losses(self.batches.draw_resident(places, of_each, numbers), numbers)
+            return self._losses(self.batches.draw_resident(places, of_each, numbers), numbers, room)
 
-        return FixedStep((kind, len(places), of_each), (sent(torch.tensor(places), self.device),), numbers, losses)
+        inputs = (sent(torch.tensor(places), self.device),)
+        return FixedStep((kind, len(places), of_each, room), inputs, numbers, losses)
 
-    def _losses(self, batch: Batch, rng: torch.Generator) -> Mapping[str, Tensor]:
+    def _losses(self, batch: Batch, rng: torch.Generator, room: Room | None = None) -> Mapping[str, Tensor]:
         background = self.background
         if self._background_kind() == "random":
             background = torch.rand(len(batch.colors), 3, generator=generator_on(self.device, rng), device=self.device)
         target = batch.over(background)
-        passes = self.sampler.draw(self.field, self.space.local_rays(batch.rays), rng)
-        self._adapt(passes, len(target))
+        passes = self.sampler.draw(self.field, self.space.local_rays(batch.rays), rng, room)
+        self._count(passes, len(target))
         losses = {}
         for index, drawn in enumerate(passes):
             of_pass = "photo" if index == len(passes) - 1 else f"photo_{index}"
-            seen = self._seen(drawn, batch, background)
-            losses[of_pass] = self._difference(batch.where_shown(seen, target), target)
+            seen = batch.where_shown(self._seen(drawn, batch, background), target)
+            losses[of_pass] = self._difference(seen, target, None if drawn.found is None else drawn.found.whole)
         losses |= passes[-1].losses
         weight = self.sampler.usual_distortion if self.config.distortion is None else self.config.distortion
         if weight > 0:
@@ -159,29 +163,47 @@ class FieldModel:
             start, end = drawn.edges[:, :-1].reshape(-1), drawn.edges[:, 1:].reshape(-1)
         else:
             start, end = (self.sampler.scale.of(t) for t in (drawn.samples.t_start, drawn.samples.t_end))
-        return self.core.distortion(drawn.weights, start, end, drawn.samples.offsets).mean()
+        return self.core.distortion(drawn.weights, start, end, drawn.samples.offsets)[: len(drawn.rgb)].mean()
 
-    def _difference(self, rgb: Tensor, target: Tensor) -> Tensor:
+    def _difference(self, rgb: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+        """The mean over all rays, or over those that are ``counted`` [R] bool."""
+        if counted is not None:
+            rgb = torch.where(counted[:, None], rgb, target)
         if self.config.loss == "l2":
-            return torch.nn.functional.mse_loss(rgb, target)
-        # As steep as the square is near zero.
-        return 2 * torch.nn.functional.huber_loss(rgb, target, delta=_HUBER)
+            mean = torch.nn.functional.mse_loss(rgb, target)
+        else:  # as steep as the square is near zero
+            mean = 2 * torch.nn.functional.huber_loss(rgb, target, delta=_HUBER)
+        return mean if counted is None else mean * len(rgb) / counted.sum().clamp_min(1)
 
-    def _adapt(self, passes: list[Drawn], rays: int) -> None:
-        """Takes so many rays next time that the samples fill the batch. A fixed step that is done again leaves what it
-        has found here: it would find the same."""
-        shaded = max(1, sum(drawn.shaded for drawn in passes))
-        looked_at = max(1, sum(drawn.looked_at for drawn in passes))
-        self._shaded = shaded
-        share = min(self.batch / shaded, _MARCHED_PER_SAMPLE * self.batch / looked_at, 2.0)
-        self.ray_count = max(1, min(int(rays * share), _MOST_RAYS))
+    def _count(self, passes: list[Drawn], rays: int) -> None:
+        """Lets the next step follow what this one has found. A fixed step that is done again finds the same, or tells
+        later."""
+        found = passes[-1].found
+        if found is None:
+            count = Count(rays, sum(drawn.looked_at for drawn in passes), sum(drawn.shaded for drawn in passes))
+            self._shaded = count.shaded
+            self.pace.follow(count)
+            return
+        if self._tally is None:
+            self._tally = Tally(self.device)
+        self._tally.note(found)
+
+    def _hear(self) -> None:
+        """Follows what the step before the last has found, if it tells only now."""
+        count = None if self._tally is None else self._tally.heard()
+        if count is not None:
+            self.sample_count += count.shaded
+            self.pace.follow_seldom(count)
 
     def after_backward(self, progress: float) -> None:
         """Nothing."""
 
     def after_step(self, progress: float) -> None:
         """Lets the sampler look where there is anything, and sets the learning rate."""
-        self.sample_count += self._shaded
+        if self._tally is None:
+            self.sample_count += self._shaded
+        else:
+            self._tally.send(self.pace.rays)
         self.sampler.after_step(self.field, self._rng)
         self._for_surfaces = None
         config = self.config
@@ -265,8 +287,8 @@ class FieldModel:
             drawn = sampler.draw(field, self.space.local_rays(rays))[-1]
             parts.append(self._pixels(drawn, rays, forward, channels))
             done += len(rays.origins)
-            share = self.drawn_batch / max(1, drawn.shaded + drawn.looked_at / _MARCHED_PER_SAMPLE)
-            at_once = max(1, min(int(len(rays.origins) * min(share, 2.0)), _MOST_RAYS))
+            share = self.drawn_batch / max(1, drawn.shaded + drawn.looked_at / LOOKED_AT_PER_SAMPLE)
+            at_once = max(1, min(int(len(rays.origins) * min(share, 2.0)), MOST_RAYS))
             progress("pixels", done, count)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -323,7 +345,7 @@ class FieldModel:
         return self.field.shade(self.space.local(xyz), rays, index)[1]
 
     def statistics(self) -> Mapping[str, float]:
-        return {"samples": self.sample_count, "rays": self.ray_count}
+        return {"samples": self.sample_count, "rays": self.pace.rays}
 
     # --- checkpoints --------------------------------------------------------------------------------------
 
@@ -334,7 +356,7 @@ class FieldModel:
             "lr": self.optimizer.param_groups[0]["lr"],
             "sampler": self.sampler.state_dict(),
             "queue": self.batches.queue,
-            "ray_count": self.ray_count,
+            "ray_count": self.pace.rays,
             "sample_count": self.sample_count,
         }
 
@@ -357,4 +379,6 @@ class FieldModel:
         self.sampler.load_state_dict(state["sampler"])
         self._for_surfaces = None
         self.batches.queue = [int(place) for place in state["queue"]]
-        self.ray_count, self.sample_count = int(state["ray_count"]), int(state["sample_count"])
+        self.pace.rays, self.sample_count = int(state["ray_count"]), int(state["sample_count"])
+        if self._tally is not None:
+            self._tally.forget()

@@ -87,7 +87,8 @@ class OccupiedSpace:
         if not bool(occupied.any()):
             log.warning("the field is empty everywhere; looking at all of space again")
             occupied[self.cells] = True
-        self.grid = Occupancy.pack(occupied.view(self.possible.shape), self.space.half)
+        # In its place: recorded steps look there.
+        self.grid.bits.copy_(Occupancy.pack(occupied.view(self.possible.shape), self.space.half).bits)
 
     def solid(self, density: Callable[[Tensor], Tensor], rng: torch.Generator) -> Occupancy:
         """The occupied cells in which there is more than mist, by a look at each: what depth is drawn by.
@@ -119,5 +120,4 @@ class OccupiedSpace:
         device = self.possible.device
         self.cells, self.opacities = (state[name].to(device, copy=True) for name in ("cells", "opacities"))
         self.looks = int(state["looks"])
-        grid = self.grid
-        self.grid = Occupancy(state["bits"].to(device, copy=True), grid.levels, grid.cells, grid.half)
+        self.grid.bits.copy_(state["bits"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.core.occupancy import Occupancy
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.draw import Drawn, Field, composite, opacities
+from nerfkit.models.fields.draw import Drawn, Field, Room, composite, opacities
 from nerfkit.models.fields.intervals import Scale, ascending, between, even_edges
 from nerfkit.models.fields.space import Space
 
@@ -52,7 +52,9 @@ class Proposals:
     def _is_learning(self) -> bool:
         return self.count < _FIRST_STEPS or self.count % _LEARN_EVERY == 0
 
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+    def draw(
+        self, field: Field, rays_local: Rays, rng: torch.Generator | None = None, room: Room | None = None
+    ) -> list[Drawn]:
         learning = rng is not None and self._is_learning()
         ranges = self.space.ranges(rays_local, self.near, self.core)
         device, rays = ranges.device, len(ranges)

@@ -8,7 +8,7 @@ import torch
 
 from nerfkit.contracts import Rays
 from nerfkit.core.occupancy import Occupancy
-from nerfkit.models.fields.draw import Drawn, Field
+from nerfkit.models.fields.draw import Drawn, Field, Room
 from nerfkit.models.fields.marcher import Marcher
 from nerfkit.models.fields.rounds import in_rounds
 
@@ -24,7 +24,9 @@ class SurfaceMarcher(Marcher):
         self.occupied.grid = solid
 
     @torch.no_grad()
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+    def draw(
+        self, field: Field, rays_local: Rays, rng: torch.Generator | None = None, room: Room | None = None
+    ) -> list[Drawn]:
         """Black rays."""
         samples, alphas = in_rounds(self, field, rays_local, _DARK)
         _, transmittance, weights = self.core.composite(alphas, alphas[:, None], samples.offsets)

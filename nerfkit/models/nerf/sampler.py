@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore
 from nerfkit.models.devices import generator_on
-from nerfkit.models.fields.draw import Drawn, Field, composite
+from nerfkit.models.fields.draw import Drawn, Field, Room, composite
 from nerfkit.models.fields.intervals import Scale, ascending, between, even_edges
 from nerfkit.models.fields.space import Space
 
@@ -31,7 +31,9 @@ class CoarseToFine:
         self.coarse, self.fine, self.scale = coarse, fine, Scale(space.half, disparity)
         self.usual_samples = 2 * coarse + fine
 
-    def draw(self, field: Field, rays_local: Rays, rng: torch.Generator | None = None) -> list[Drawn]:
+    def draw(
+        self, field: Field, rays_local: Rays, rng: torch.Generator | None = None, room: Room | None = None
+    ) -> list[Drawn]:
         ranges = self.space.ranges(rays_local, self.near, self.core)
         rng = None if rng is None else generator_on(ranges.device, rng)
         hits = (ranges[:, 1] > ranges[:, 0]).nonzero()[:, 0]
