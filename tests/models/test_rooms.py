@@ -62,6 +62,7 @@ def test_rays_that_do_not_fit_are_known(short: str) -> None:
     assert drawn.found is not None and drawn.shaded == room.shaded
     assert RAYS // 4 < int(whole.sum()) < 3 * RAYS // 4
     assert torch.equal(drawn.rgb[whole], free.rgb[whole])
-    cut = ~whole[: int(whole.nonzero()[-1]) + 2]
-    assert int(cut.sum()) == 1 and not torch.equal(drawn.rgb[: len(cut)][cut], free.rgb[: len(cut)][cut])
+    first_cut = int(whole.long().argmin())
+    assert bool(whole[:first_cut].all()) and not whole[first_cut:].any()
+    assert bool(free.rgb[first_cut + 1 :].any()) and not drawn.rgb[first_cut + 1 :].any()
     assert len(drawn.samples.offsets) == RAYS + SPARE + 1 and int(drawn.samples.offsets[-1]) == room.shaded

@@ -379,6 +379,7 @@ class FieldModel:
         self.sampler.load_state_dict(state["sampler"])
         self._for_surfaces = None
         self.batches.queue = [int(place) for place in state["queue"]]
-        self.pace.rays, self.sample_count = int(state["ray_count"]), int(state["sample_count"])
+        self.pace = Pace(self.batch, int(state["ray_count"]))
+        self.sample_count = int(state["sample_count"])
         if self._tally is not None:
             self._tally.forget()

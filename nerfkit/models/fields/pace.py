@@ -10,9 +10,12 @@ from nerfkit.models.fields.draw import Room
 MOST_RAYS = 1 << 15
 LOOKED_AT_PER_SAMPLE = 4  # samples that are only looked at cost a fraction of those that are shaded
 _FASTEST = 2.0  # growth from step to step
-_FILLED = 0.85  # of a room, where what doesn't fit is lost…
-_KEEPS_RAYS = 0.9, 1.25  # …by how much the number of rays may be off until it changes…
+_FILLED = 0.9  # of a room, where what doesn't fit is lost…
+_OVERFULL = 0.7  # of the rays are left where the room was full: how many would fit isn't known then
+_KEEPS_RAYS = 0.92, 1.2  # by how much the number of rays may be off until it changes…
 _KEEPS_ROOM = 0.5, 1.0  # …and how full the room for what is looked at may be, less that margin
+_HEARD = 8  # steps whose mean is asked: photos differ…
+_FAR_OFF = 1.5  # …or one, if there could be so many times as many rays
 _PARTS = 4  # of a batch, by which that room changes
 
 
@@ -32,6 +35,7 @@ class Pace:
         """Args: batch: samples to shade in a step. rays: to begin with."""
         self.batch, self.rays = batch, rays
         self.room = Room(LOOKED_AT_PER_SAMPLE * batch, batch)
+        self._heard: list[Count] = []  # of steps with as many rays
 
     def follow(self, count: Count) -> None:
         """Takes as many rays as would have filled the batch."""
@@ -41,10 +45,15 @@ class Pace:
         """Nearly fills a room, and changes only what is off by far: steps are recorded anew for it."""
         if count.rays != self.rays:  # which has changed since
             return
-        share = self._share(count) * _FILLED
+        self._heard.append(count)
+        if len(self._heard) < _HEARD and self._share(count) * _FILLED < _FAR_OFF:
+            return
+        looked_at, shaded = (sum(numbers) / len(self._heard) for numbers in zip(*map(_samples, self._heard)))
+        count, self._heard = Count(self.rays, round(looked_at), round(shaded)), []
+        share = self._share(count) * (_FILLED if shaded < self.batch else _OVERFULL)
         if not _KEEPS_RAYS[0] <= share <= _KEEPS_RAYS[1]:
             self.rays = _times(self.rays, share)
-        wanted = count.looked_at * self.rays / count.rays / _FILLED
+        wanted = looked_at * self.rays / count.rays / _FILLED
         if not _KEEPS_ROOM[0] <= wanted / self.room.looked_at <= _KEEPS_ROOM[1]:
             parts = min(math.ceil(wanted / self.batch * _PARTS) + 1, LOOKED_AT_PER_SAMPLE * _PARTS)
             self.room = Room(parts * self.batch // _PARTS, self.batch)
@@ -53,6 +62,10 @@ class Pace:
         """By how much there could have been more rays."""
         of_looked_at = LOOKED_AT_PER_SAMPLE * self.batch / max(1, count.looked_at)
         return min(self.batch / max(1, count.shaded), of_looked_at, _FASTEST)
+
+
+def _samples(count: Count) -> tuple[int, int]:
+    return count.looked_at, count.shaded
 
 
 def _times(rays: int, share: float) -> int:
