@@ -31,27 +31,10 @@ from gpu.context import Context, Rows  # noqa: E402
 pytestmark = pytest.mark.cpu_only
 
 
-class Event:
-    """Of a GPU that is none, whose work is done when the call returns."""
-
-    def __init__(self, enable_timing: bool = False):
-        self.time = 0.0
-
-    def record(self) -> None:
-        self.time = time.perf_counter()
-
-    def synchronize(self) -> None:
-        pass
-
-    def elapsed_time(self, later: Event) -> float:
-        return 1e3 * (later.time - self.time)
-
-
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for peer in ("gsplat", "tinycudann", "nerfacc", "fused_ssim"):  # which want a real one, if they are installed
         monkeypatch.setitem(sys.modules, peer, None)
-    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     monkeypatch.setattr(kernels, "traced", lambda work, rounds, device: [_event("some_kernel", 0, 1)])
     roofline.ceilings.cache_clear()
