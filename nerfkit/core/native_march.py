@@ -10,7 +10,7 @@ from torch import Tensor
 from nerfkit.contracts import Rays, Samples
 from nerfkit.core._library import call
 from nerfkit.core.occupancy import Occupancy, Steps
-from nerfkit.core.packing import SPARE, fitted
+from nerfkit.core.packing import first_spare, fitted
 
 _FEW = 64  # samples of a ray, for as many of which there is room without counting them before
 
@@ -49,7 +49,7 @@ def march(
     else:
         offsets = fitted(offsets, room)
         t_start, t_end = ranges.new_zeros(room), ranges.new_zeros(room)
-        ray_index = offsets.new_full((room,), len(ranges) - SPARE)
+        ray_index = offsets.new_full((room,), first_spare(offsets))
     call(
         "nk_march_fill", **common, offsets=offsets, t_start=t_start, t_end=t_end, ray_index=ray_index
     )  # fmt: skip

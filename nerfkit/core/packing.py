@@ -21,13 +21,18 @@ def fitted(offsets: Tensor, room: int) -> Tensor:
     offsets = offsets.clamp_max(room)
     used = offsets[-1]
     share = torch.arange(SPARE + 1, device=offsets.device)
-    offsets[-SPARE - 1 :] = used + (room - used) * share // SPARE
+    offsets[first_spare(offsets) :] = used + (room - used) * share // SPARE
     return offsets
+
+
+def first_spare(offsets: Tensor) -> int:
+    """The first of the spare rays among those with ``offsets``."""
+    return len(offsets) - 1 - SPARE
 
 
 def used_of(offsets: Tensor) -> Tensor:
     """The number [] of samples in ``offsets`` (:func:`fitted`) that are not those of spare rays."""
-    return offsets[-SPARE - 1]
+    return offsets[first_spare(offsets)]
 
 
 def are_whole(offsets: Tensor, room: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, Samples
 from nerfkit.core.occupancy import Occupancy, Steps
-from nerfkit.core.packing import SPARE, fitted
+from nerfkit.core.packing import first_spare, fitted
 
 
 def march(
@@ -83,6 +83,5 @@ def _in_room(samples: Samples, room: int) -> Samples:
     def fill(values: Tensor, value: int = 0) -> Tensor:
         return torch.nn.functional.pad(values[:room], pad, value=value)
 
-    first_spare = len(samples.offsets) - 1 - SPARE
-    ray_index = fill(samples.ray_index, first_spare)
+    ray_index = fill(samples.ray_index, first_spare(samples.offsets))
     return Samples(fill(samples.t_start), fill(samples.t_end), fitted(samples.offsets, room), ray_index)

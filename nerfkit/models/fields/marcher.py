@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Rays, RenderCore, Samples
 from nerfkit.core.occupancy import Steps
-from nerfkit.core.packing import SPARE, are_whole, fitted, used_of, with_spares
+from nerfkit.core.packing import SPARE, are_whole, first_spare, fitted, used_of, with_spares
 from nerfkit.models.devices import generator_on
 from nerfkit.models.fields.draw import Drawn, Field, Found, Room, composite, opacities
 from nerfkit.models.fields.intervals import Scale
@@ -84,10 +84,9 @@ class Marcher:
             start, end, ray = (of.index_select(0, places) for of in arrays)
             return Samples(start, end, offsets, ray)
         places = running[:-1].long().masked_fill(~has_weight, room).clamp_max(room)  # the last is for what has none
-        first_spare = len(offsets) - 1 - SPARE
         start, end, ray = (
             of.new_full((room + 1,), value).scatter_(0, places, of)[:room]
-            for of, value in zip(arrays, (0, 0, first_spare), strict=True)
+            for of, value in zip(arrays, (0, 0, first_spare(offsets)), strict=True)
         )
         return Samples(start, end, fitted(offsets, room), ray)
 

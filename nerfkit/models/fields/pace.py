@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nerfkit.models.fields.draw import Room
@@ -48,12 +49,11 @@ class Pace:
         self._heard.append(count)
         if len(self._heard) < _HEARD and self._share(count) * _FILLED < _FAR_OFF:
             return
-        looked_at, shaded = (sum(numbers) / len(self._heard) for numbers in zip(*map(_samples, self._heard)))
-        count, self._heard = Count(self.rays, round(looked_at), round(shaded)), []
-        share = self._share(count) * (_FILLED if shaded < self.batch else _OVERFULL)
+        count, self._heard = _mean(self._heard), []
+        share = self._share(count) * (_FILLED if count.shaded < self.batch else _OVERFULL)
         if not _KEEPS_RAYS[0] <= share <= _KEEPS_RAYS[1]:
             self.rays = _times(self.rays, share)
-        wanted = looked_at * self.rays / count.rays / _FILLED
+        wanted = count.looked_at * self.rays / count.rays / _FILLED
         if not _KEEPS_ROOM[0] <= wanted / self.room.looked_at <= _KEEPS_ROOM[1]:
             parts = min(math.ceil(wanted / self.batch * _PARTS) + 1, LOOKED_AT_PER_SAMPLE * _PARTS)
             self.room = Room(parts * self.batch // _PARTS, self.batch)
@@ -64,8 +64,10 @@ class Pace:
         return min(self.batch / max(1, count.shaded), of_looked_at, _FASTEST)
 
 
-def _samples(count: Count) -> tuple[int, int]:
-    return count.looked_at, count.shaded
+def _mean(counts: Sequence[Count]) -> Count:
+    """Of steps with as many rays."""
+    looked_at, shaded = sum(count.looked_at for count in counts), sum(count.shaded for count in counts)
+    return Count(counts[0].rays, looked_at // len(counts), shaded // len(counts))
 
 
 def _times(rays: int, share: float) -> int:
