@@ -29,6 +29,7 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_ssim_target_params)
   NK_SIZE(nk_photometric_params)
   NK_SIZE(nk_adam_params)
+  NK_SIZE(nk_photo_step_params)
   NK_SIZE(nk_tsdf_mark_params)
   NK_SIZE(nk_tsdf_integrate_params)
   NK_SIZE(nk_cubes_count_params)

@@ -21,6 +21,7 @@
 #include "operators/fields.h"
 #include "operators/gaussians.h"
 #include "operators/rays.h"
+#include "operators/steps.h"
 #include "operators/surfaces.h"
 #include "operators/training.h"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # arrays of meshes and photos are numpy's, but the contracts 
 
     from nerfkit.core.hash_grid import HashGrid
     from nerfkit.core.occupancy import Occupancy, Steps
-    from nerfkit.core.types import FacePixels, Layers, Output, Rasterized, SplatStats, Target
+    from nerfkit.core.types import FacePixels, Layers, Output, PhotoStep, Rasterized, SplatStats, Target
     from nerfkit.core.volume import BlockMap, Volume
     from nerfkit.data.scene import Scene
 
@@ -167,7 +167,10 @@ class SceneModel(Protocol):
     def create(cls, config: Any, scene: Scene, core: RenderCore, device: torch.device) -> Self: ...
 
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
-        """Draws a batch (rays or whole views) from the scene's training views; the trainer sums the losses."""
+        """Draws a batch (rays or whole views) from the scene's training views; the trainer sums the losses.
+
+        The gradient of one that needs none (``requires_grad``) is already added to those of the parameters.
+        """
         ...
 
     def after_backward(self, progress: float) -> None:
@@ -263,6 +266,10 @@ class RenderCore(Protocol):
     ) -> Rasterized: ...  # fmt: skip
     def target(self, planes: Tensor) -> Target: ...
     def photometric_loss(self, image: Tensor, target: Target, ssim_weight: float) -> Tensor: ...
+    def photo_step(
+        self, gaussians: Gaussians, camera: Cameras, background: Tensor, target: Target, ssim_weight: float,
+        *, near: float = 0.01, stats: SplatStats | None = None,
+    ) -> PhotoStep: ...  # fmt: skip
     def adam(
         self, param: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int, lr: Tensor,
         betas: tuple[float, float], epsilon: float, drawn: Tensor | None = None,

@@ -21,12 +21,22 @@ def opacity_from_logit(logit: Tensor) -> Tensor:
     return torch.sigmoid(logit)
 
 
+def opacity_from_logit_vjp(opacity: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of the logit, from the opacity and its gradient."""
+    return torch.ops.aten.sigmoid_backward(grad, opacity)
+
+
 def log_from_scale(scale: Tensor) -> Tensor:
     return scale.double().clamp_min(1e-30).log().float()
 
 
 def scale_from_log(log: Tensor) -> Tensor:
     return log.exp()
+
+
+def scale_from_log_vjp(scale: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of the logarithm, from the scale and its gradient."""
+    return grad * scale
 
 
 def rgb_from_dc(dc: Tensor) -> Tensor:

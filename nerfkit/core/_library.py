@@ -190,16 +190,15 @@ class Library:
 
     def _launch(self, operator: _Operator, params: Any, gpu: int, stream: int) -> int:
         self._dll.nk_use_stream(stream)
-        self._use_scratch(self._scratch.get((gpu, stream)))
-        status = int(operator.function(ctypes.byref(params)))
-        if status != _NEEDS_SCRATCH:
-            return status
-        needed = self._dll.nk_scratch_needed()
-        self._scratch.pop((gpu, stream), None)  # may be given back before the larger one is taken
-        device = f"cuda:{gpu}" if gpu >= 0 else "cpu"
-        self._scratch[gpu, stream] = torch.empty(needed + needed // 2, dtype=torch.uint8, device=device)
-        self._use_scratch(self._scratch[gpu, stream])
-        return int(operator.function(ctypes.byref(params)))
+        while True:  # an operator that calls others finds what each of them wants one after the other
+            self._use_scratch(self._scratch.get((gpu, stream)))
+            status = int(operator.function(ctypes.byref(params)))
+            if status != _NEEDS_SCRATCH:
+                return status
+            needed = self._dll.nk_scratch_needed()
+            self._scratch.pop((gpu, stream), None)  # may be given back before the larger one is taken
+            device = f"cuda:{gpu}" if gpu >= 0 else "cpu"
+            self._scratch[gpu, stream] = torch.empty(needed + needed // 2, dtype=torch.uint8, device=device)
 
     def _use_scratch(self, scratch: Tensor | None) -> None:
         self._dll.nk_use_scratch(*((scratch.data_ptr(), scratch.numel()) if scratch is not None else (None, 0)))

@@ -11,6 +11,7 @@ from nerfkit.contracts import Cameras, Gaussians, RenderCore
 from nerfkit.core._header import constants
 from nerfkit.core.arguments import checked_degree
 from nerfkit.core.delegate import Delegating
+from nerfkit.core.photo_step import composed_photo_step
 from nerfkit.core.types import Layers, Rasterized, SplatStats
 
 
@@ -30,6 +31,7 @@ class GsplatCore(Delegating):
     """
 
     name = "gsplat"
+    photo_step = composed_photo_step
 
     def __init__(self, rest: RenderCore):
         super().__init__(rest)

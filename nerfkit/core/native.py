@@ -18,6 +18,7 @@ from nerfkit.core.native_marching_cubes import marching_cubes
 from nerfkit.core.native_missed import missed
 from nerfkit.core.native_mlp import mlp
 from nerfkit.core.native_opacity import exp_density, opacity
+from nerfkit.core.native_photo_step import PhotoSteps
 from nerfkit.core.native_photometric import photometric_loss, target
 from nerfkit.core.native_rasterize import rasterize
 from nerfkit.core.native_ray_samples import intervals, ray_ranges, sample_points, to_cube
@@ -58,6 +59,7 @@ class NativeCore:
     def __init__(self, kind: str = "cpu") -> None:
         """Args: kind: of device that will be worked on, cpu or cuda."""
         _library.library(kind)  # fail here, where the message can still be of use
+        self.photo_step = PhotoSteps()
 
     def adam(
         self,

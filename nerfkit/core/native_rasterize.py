@@ -11,6 +11,7 @@ from torch import Tensor
 from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core._header import constants
 from nerfkit.core._library import call, library_of
+from nerfkit.core.arguments import checked_degree
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats
 
 
@@ -42,29 +43,22 @@ def rasterize(
     Raises:
         TypeError, ValueError: an array of another type, shape or layout; a camera that is no pinhole.
     """
-    if camera.model != "pinhole" or len(camera) != 1:
-        raise ValueError(f"rasterize: expected one pinhole camera, got {len(camera)} of model {camera.model}")
-    if degree is None:
-        degree = int(gaussians.sh.shape[1] ** 0.5) - 1
-    elif (degree + 1) ** 2 > gaussians.sh.shape[1]:
-        raise ValueError(
-            f"rasterize: SH degree {degree} needs {(degree + 1) ** 2} coefficients, got {gaussians.sh.shape[1]}"
-        )
     g = gaussians
-    view = _View(camera, _on_host(background), degree, CHANNELS[layers], near, g.antialiased, median_depth, stats)
+    view = View(camera, on_host(background), checked_degree(g, camera, degree), CHANNELS[layers], near, g.antialiased,
+                median_depth, stats)  # fmt: skip
     image, alpha, median = _Rasterize.apply(g.means, g.quats, g.scales, g.opacities, g.sh, view)
     return Rasterized(image, alpha, median if median_depth else None, view.visible, view.instances, view.depths)
 
 
-class _View:
-    """What one call of rasterize knows beside the Gaussians, and what its backward pass needs again."""
+class View:
+    """What a drawing of Gaussians knows beside them, and what its backward pass needs again."""
 
     def __init__(
         self, camera: Cameras, background: Tensor, degree: int, channels: int, near: float, antialiased: bool,
         median: bool, stats: SplatStats | None,
     ):  # fmt: skip
-        self.cam_from_world = _on_host(camera.cam_from_world[0])
-        self.intrinsics = _on_host(camera.intrinsics[0])
+        self.cam_from_world = on_host(camera.cam_from_world[0])
+        self.intrinsics = on_host(camera.intrinsics[0])
         self.width, self.height = camera.width, camera.height
         self.background, self.degree, self.channels, self.near = background, degree, channels, near
         self.antialiased, self.median, self.stats = antialiased, median, stats
@@ -109,7 +103,7 @@ def list_by_tile(splats: Tensor, width: int, height: int) -> TileLists:
     return TileLists(arrays, out.M, filled.instances)
 
 
-def _on_host(values: Tensor) -> Tensor:
+def on_host(values: Tensor) -> Tensor:
     """Small numbers that a kernel gets by value; waits for the device if they lie on one."""
     return values.to("cpu", torch.float32).contiguous()
 
@@ -121,13 +115,13 @@ def _new(like: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tenso
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: _View
+        ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor, view: View
     ) -> Any:
         splats = _new(means, len(means), int(constants()["SPLAT_SIZE"]))
         slopes = _new(means, len(means), 2) if view.channels > 3 else None
         inputs = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "sh": sh}
         inputs = {name: tensor.detach().contiguous() for name, tensor in inputs.items()}
-        call("nk_project_fwd", **inputs, splats=splats, slopes=slopes, **_camera_arguments(view))
+        call("nk_project_fwd", **inputs, splats=splats, slopes=slopes, **camera_arguments(view))
         lists = list_by_tile(splats, view.width, view.height)
         view.visible, view.instances = lists.visible, lists.instances
         view.depths = splats[:, int(constants()["SPLAT_DEPTH"])]
@@ -169,12 +163,12 @@ class _Rasterize(torch.autograd.Function):
         out = {f"grad_{name}": torch.empty_like(tensor) for name, tensor in inputs.items()}
         call(
             "nk_project_bwd", **inputs, splats=splats, grad_splats=grad_splats, grad_slopes=grad_slopes, **out,
-            **_camera_arguments(view),
+            **camera_arguments(view),
         )  # fmt: skip
         return *out.values(), None
 
 
-def _camera_arguments(view: _View) -> dict[str, Any]:
+def camera_arguments(view: View) -> dict[str, Any]:
     return {
         "degree": view.degree, "width": view.width, "height": view.height, "near": view.near,
         "cam_from_world": view.cam_from_world, "intrinsics": view.intrinsics, "antialiased": int(view.antialiased),

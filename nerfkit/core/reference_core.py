@@ -22,6 +22,7 @@ from nerfkit.core import (
     reference_tsdf,
 )
 from nerfkit.core.arguments import checked_degree
+from nerfkit.core.photo_step import composed_photo_step
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
 
@@ -45,6 +46,7 @@ class ReferenceCore:
     missed = staticmethod(reference_ray_samples.missed)
     mlp = staticmethod(reference.mlp)
     opacity = staticmethod(reference_ray_samples.opacity)
+    photo_step = composed_photo_step
     ray_ranges = staticmethod(reference_ray_samples.ray_ranges)
     sample_points = staticmethod(reference_ray_samples.sample_points)
     sh_encode = staticmethod(reference.sh_basis)

@@ -44,6 +44,15 @@ class SplatStats:
 
 
 @dataclass(frozen=True)
+class PhotoStep:
+    """What a photo asks of Gaussians."""
+
+    loss: Tensor  # []
+    gradients: dict[str, Tensor]  # of the loss, by the names of the Gaussians' arrays, in their shapes
+    in_view: Tensor  # [N] not zero for the Gaussians that were drawn
+
+
+@dataclass(frozen=True)
 class Target:
     """A photo to compare with: planes, and the blurred moments that SSIM needs of it."""
 

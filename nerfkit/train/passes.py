@@ -53,7 +53,7 @@ class Passes:
             step = self.model.fixed_step(rng)
         if step is None:
             losses = self.model.losses(progress, rng)
-            total = _backward(losses)
+            total = backward(losses)
             return {name: value.detach() for name, value in losses.items()}, total
         return self._fixed(step)
 
@@ -92,7 +92,7 @@ class Passes:
             parameter.grad = None
         losses = step.losses(*inputs)
         names[:] = losses
-        total = _backward(losses)
+        total = backward(losses)
         return [*(value.detach() for value in losses.values()), total, *(p.grad for p in parameters_of(self.model))]
 
     def _taken(self, names: Sequence[str], outputs: Outputs) -> tuple[Mapping[str, Tensor], Tensor]:
@@ -111,10 +111,12 @@ def parameters_of(model: SceneModel) -> list[Tensor]:
     return [parameter for group in groups for parameter in group["params"]]
 
 
-def _backward(losses: Mapping[str, Tensor]) -> Tensor:
+def backward(losses: Mapping[str, Tensor]) -> Tensor:
     """Gradients of the losses' sum, which is given, detached: what it was computed from must not outlive the step."""
     values = list(losses.values())
     total = values[0] if len(values) == 1 else torch.stack(values).sum()
+    if not total.requires_grad:
+        return total
     # In this thread: that of PyTorch's own for a GPU would have to be woken, and waited for, in every step.
     with torch.autograd.set_multithreading_enabled(False):
         total.backward()  # type: ignore[no-untyped-call]

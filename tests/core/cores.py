@@ -69,9 +69,15 @@ class OnDevice:
         def call(*args: Any, **options: Any) -> Any:
             given = inspect.signature(work).bind(*args, **options).arguments
             moved = {name: value if name in _ON_HOST else _moved(value, self.device) for name, value in given.items()}
-            if isinstance(given.get("stats"), SplatStats):
-                moved["stats"] = self._gathering(given["stats"], moved["gaussians"].means)
-            return _moved(work(**moved), "cpu")
+            stats = given.get("stats")
+            if stats is not None and operator == "rasterize":
+                moved["stats"] = self._gathering(stats, moved["gaussians"].means)
+            elif stats is not None:
+                moved["stats"] = self._there(stats)
+            result = _moved(work(**moved), "cpu")
+            if stats is not None and operator != "rasterize":
+                _copy_back(stats, moved["stats"])
+            return result
 
         return call
 
@@ -88,15 +94,13 @@ class OnDevice:
 
     def _gathering(self, stats: SplatStats, means: Tensor) -> SplatStats:
         """Statistics on the device, which come back once the backward pass has reached the means."""
-        there = SplatStats(*(tensor.to(self.device) for tensor in vars(stats).values()))
-
-        def fetch(grad: Tensor) -> None:
-            for own, theirs in zip(vars(stats).values(), vars(there).values(), strict=True):
-                own.copy_(theirs)
-
+        there = self._there(stats)
         if means.requires_grad:
-            means.register_hook(fetch)
+            means.register_hook(lambda grad: _copy_back(stats, there))
         return there
+
+    def _there(self, stats: SplatStats) -> SplatStats:
+        return SplatStats(*(tensor.to(self.device) for tensor in vars(stats).values()))
 
 
 _ON_HOST = ("lr", "background", "camera", "cameras", "cameras_")
@@ -109,6 +113,11 @@ def _tensors(value: Any) -> list[Tensor]:
     return [part for name, part in parts.items() if isinstance(part, Tensor) and name != "origin"]
 
 
+def _copy_back(stats: SplatStats, there: SplatStats) -> None:
+    for own, theirs in zip(vars(stats).values(), vars(there).values(), strict=True):
+        own.copy_(theirs)
+
+
 def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
@@ -116,6 +125,8 @@ def _detached(value: Any) -> Any:
 def _moved(value: Any, device: str) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
+    if isinstance(value, dict):
+        return {name: _moved(part, device) for name, part in value.items()}
     if isinstance(value, tuple):
         return tuple(_moved(part, device) for part in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, SplatStats | HashGrid | type):

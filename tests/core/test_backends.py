@@ -63,6 +63,15 @@ def _photometric_loss(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     return [loss, image.grad, target.mean, target.mean_square]
 
 
+def _photo_step(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    g, stats = leaves(leaves(gaussians(60), torch.float32), dtype), SplatStats(*torch.zeros(2, 60, dtype=dtype))
+    target = core.target(rand(3, 20, 24, dtype=dtype))
+    step = core.photo_step(g, camera(24, 20), rand(3, seed=2), target, 0.3, near=0.3, stats=stats)
+    assert not step.loss.requires_grad and all(getattr(g, name).grad is None for name in FIELDS)
+    seen = (step.in_view != 0).to(dtype)
+    return [step.loss, seen, stats.grad_sum, stats.count, *step.gradients.values()]
+
+
 def _adam(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     param = rand(8, 3, dtype=dtype).requires_grad_()
     m, v = torch.zeros(8, 3, dtype=dtype), torch.zeros(8, 3, dtype=dtype)
@@ -186,7 +195,8 @@ def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
 
 
 OPERATORS: dict[str, Work] = {
-    "rasterize": _rasterize, "photometric_loss": _photometric_loss, "adam": _adam, "rays": _rays, "march": _march,
+    "rasterize": _rasterize, "photometric_loss": _photometric_loss, "photo_step": _photo_step, "adam": _adam,
+    "rays": _rays, "march": _march,
     "composite": _composite, "resample": _resample, "distortion": _distortion, "hash_encode": _hash_encode,
     "mlp": _mlp, "encodings": _encodings, "tsdf": _tsdf, "ray_samples": _ray_samples, "opacity": _opacity,
     "missed": _missed,

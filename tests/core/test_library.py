@@ -17,6 +17,7 @@ import torch
 from nerfkit import cameras
 from nerfkit.core import (
     _library,
+    photo_step,
     reference,
     reference_distortion,
     reference_draw,
@@ -34,11 +35,13 @@ from nerfkit.core._library import library
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "cuda_ext"
+SOURCES_OF_A_CPU = [path for folder in ("cpu", "steps") for path in (SOURCES / folder).glob("*.cpp")]
 REFERENCES = {  # operator -> the function that defines it
     "nk_project_fwd": reference.project, "nk_project_bwd": reference.project, "nk_bin": reference.rasterize,
     "nk_fill": reference.rasterize, "nk_rasterize_fwd": reference.rasterize, "nk_rasterize_bwd": reference.rasterize,
     "nk_splat_stats": reference.rasterize, "nk_ssim_target": reference.ssim_map,
-    "nk_photometric": reference.photometric_loss, "nk_adam": reference.adam,
+    "nk_photometric": reference.photometric_loss, "nk_photo_step": photo_step.composed_photo_step,
+    "nk_adam": reference.adam,
     "nk_rays_fwd": cameras.rays, "nk_rays_bwd": cameras.rays,
     "nk_march_count": reference_march.march, "nk_march_fill": reference_march.march,
     "nk_composite_fwd": reference.composite, "nk_composite_bwd": reference.composite,
@@ -62,9 +65,9 @@ REFERENCES = {  # operator -> the function that defines it
 
 
 def test_every_operator_has_a_reference_and_a_kernel() -> None:
-    sources = "\n".join(path.read_text() for path in (SOURCES / "cpu").glob("*.cpp"))
+    sources = "\n".join(path.read_text() for path in SOURCES_OF_A_CPU)
     for name in library().operators:
-        assert re.search(rf"\bint {name}\(", sources), f"{name}: no kernel in cuda_ext/cpu"
+        assert re.search(rf"\bint {name}\(", sources), f"{name}: no kernel in cuda_ext/cpu, and no step"
         assert name in REFERENCES, f"{name}: no reference"
 
 
@@ -237,7 +240,7 @@ def test_every_build_passes_the_operator_tests(build: str, tmp_path: Path) -> No
         environment = {"NERFKIT_LIBRARY": str(compiled(16, tmp_path))}
     files = (
         "rasterize", "losses_and_adam", "hash_grid", "mlp", "sh_encode", "frequency_encode", "resample", "distortion",
-        "rays", "ray_samples", "opacity", "missed",
+        "rays", "ray_samples", "opacity", "missed", "photo_step",
     )  # fmt: skip
     tests = [str(Path(__file__).with_name(f"test_{name}.py")) for name in files]
     chosen = ["-m", "not (cpu_only or gpu)", "-k", "equal or loss", *tests]
@@ -256,6 +259,6 @@ def compiled(lanes: int, folder: Path) -> Path:
         pytest.skip("needs g++: apt-get install g++")
     built = folder / f"libnerfkit_lanes{lanes}.so"
     flags = ["-std=c++17", "-O0", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi"]
-    sources = [str(path) for path in (SOURCES / "cpu").glob("*.cpp")]
+    sources = [str(path) for path in SOURCES_OF_A_CPU]
     subprocess.run([compiler, *flags, f"-DNK_LANES={lanes}", *sources, "-o", str(built)], check=True)
     return built

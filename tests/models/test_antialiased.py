@@ -18,6 +18,7 @@ from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
 from nerfkit.splats.coverage import plain
 from nerfkit.train.metrics import psnr
+from nerfkit.train.passes import backward
 
 SIDE, FINE = 48, 4  # pixels of a photo's side, and of each of these when it is taken
 
@@ -70,7 +71,7 @@ def trained(scene: Any, antialiased: bool, steps: int = 160) -> Model:
     config = Config(antialiased=antialiased, background="black", exposure="off", cap=2000)
     model = Model.create(config, scene, choose_core(), torch.device("cpu"))
     for step in range(steps):
-        torch.stack(list(model.losses(step / steps, rng).values())).sum().backward()
+        backward(model.losses(step / steps, rng))
         for optimizer in model.optimizers.values():
             optimizer.step()
             optimizer.zero_grad()

@@ -24,6 +24,7 @@ from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import activate, initial
 from nerfkit.models.photos import default_exposure
 from nerfkit.train.metrics import psnr
+from nerfkit.train.passes import backward
 
 SIDE = 48
 CPU = torch.device("cpu")
@@ -124,7 +125,7 @@ def trained(scenes: dict[str, Any], choice: Any, steps: int = 160) -> tuple[Mode
     model = Model.create(config, scenes["different"], choose_core(), CPU)
     rng = torch.Generator().manual_seed(0)
     for step in range(steps):
-        sum(model.losses(step / steps, rng).values()).backward()  # type: ignore[union-attr]
+        backward(model.losses(step / steps, rng))
         for optimizer in model.optimizers.values():
             optimizer.step()
             optimizer.zero_grad()
@@ -224,7 +225,7 @@ def test_dark_things_are_no_holes(scenes: dict[str, Any]) -> None:
         model = Model.create(config, scene, choose_core(), CPU)
         rng = torch.Generator().manual_seed(0)
         for step in range(150):
-            sum(model.losses(step / 150, rng).values()).backward()  # type: ignore[union-attr]
+            backward(model.losses(step / 150, rng))
             model.optimizer.step()
             model.optimizer.zero_grad()
         found = model.render(scene.views[0].camera, frozenset({"rgb", "alpha"}))
@@ -240,13 +241,13 @@ def test_last_steps_are_before_the_colour_of_renders(scenes: dict[str, Any], mon
 
     def colors(model: Model) -> list[bool]:
         behind.clear()
-        own = type(model.core).rasterize
+        own: Any = model.core.photo_step
 
-        def rasterize(gaussians: Any, camera: Cameras, background: Tensor, **options: Any) -> Any:
+        def photo_step(gaussians: Any, camera: Cameras, background: Tensor, *rest: Any, **options: Any) -> Any:
             behind.append(background)
-            return own(gaussians, camera, background, **options)
+            return own(gaussians, camera, background, *rest, **options)
 
-        monkeypatch.setattr(type(model.core), "rasterize", staticmethod(rasterize))
+        monkeypatch.setattr(model.core, "photo_step", photo_step)
         rng = torch.Generator().manual_seed(0)
         for progress in (0.0, 0.5, 0.75, 0.85, 1.0):
             model.losses(progress, rng)

@@ -28,6 +28,7 @@ from nerfkit.models.ngp.config import Config
 from nerfkit.models.ngp.model import Model
 from nerfkit.train.evaluate import measure
 from nerfkit.train.metrics import psnr
+from nerfkit.train.passes import backward
 
 CPU = torch.device("cpu")
 RADIUS, SIDE, COUNT = 0.4, 40, 16
@@ -99,7 +100,7 @@ def trained(scene: Scene, steps: int, **options: Any) -> Model:
     model = Model.create(dataclasses.replace(SMALL, **options), scene, choose_core(), CPU)
     rng = torch.Generator().manual_seed(0)
     for step in range(steps):
-        torch.stack(list(model.losses(step / steps, rng).values())).sum().backward()  # type: ignore[no-untyped-call]
+        backward(model.losses(step / steps, rng))
         model.optimizer.step()
         model.optimizer.zero_grad()
         model.after_step(step / steps)

@@ -23,6 +23,7 @@ from nerfkit.models.gaussians.parameters import activate, initial
 from nerfkit.models.photos import default_masks
 from nerfkit.train.evaluate import evaluate, ground_truth, measure
 from nerfkit.train.metrics import psnr
+from nerfkit.train.passes import backward
 from nerfkit.train.report import images
 
 SIDE, COUNT = 48, 8
@@ -92,7 +93,7 @@ def trained(scene: Any, masks: Any, **options: Any) -> Model:
     model = Model.create(config, scene, choose_core(), CPU)
     rng = torch.Generator().manual_seed(0)
     for step in range(100):
-        sum(model.losses(step / 100, rng).values()).backward()  # type: ignore[union-attr]
+        backward(model.losses(step / 100, rng))
         for optimizer in model.optimizers.values():
             optimizer.step()
             optimizer.zero_grad()
@@ -119,7 +120,7 @@ def test_nothing_is_learned_of_hidden_pixels(scenes: dict[str, Any]) -> None:
     for one in (view, other):
         scene = scenes["scene"]([one], train=[0])
         model = Model.create(Config(cap=600, masks="ignore", ssim_weight=0.0), scene, choose_core(), CPU)
-        model.losses(0.9, torch.Generator().manual_seed(0))["photo"].backward()  # type: ignore[no-untyped-call]
+        backward(model.losses(0.9, torch.Generator().manual_seed(0)))
         gradients.append(model.params["sh"].grad)
     assert gradients[0].abs().sum() > 0
     assert torch.allclose(gradients[0], gradients[1], atol=1e-7)

@@ -27,6 +27,7 @@ from nerfkit.models.nerf.model import Model
 from nerfkit.models.nerf.networks import WideNetwork
 from nerfkit.models.nerf.sampler import CoarseToFine
 from nerfkit.train.metrics import psnr
+from nerfkit.train.passes import backward
 
 FAST = Config(batch=4096, grid_cells=32, samples=64, depth=2, width=32, frequencies=5)
 PAPER = Config(preset="paper", batch=8192, depth=3, width=64, frequencies=5, coarse=24, fine=24, skip=2, lr=3e-3)
@@ -44,7 +45,7 @@ def trained(config: Config, scene: Scene, steps: int) -> Model:
     for step in range(steps):
         for optimizer in model.optimizers.values():
             optimizer.zero_grad()
-        sum(model.losses(step / steps, rng).values()).backward()  # type: ignore[union-attr]
+        backward(model.losses(step / steps, rng))
         for optimizer in model.optimizers.values():
             optimizer.step()
         model.after_step((step + 1) / steps)

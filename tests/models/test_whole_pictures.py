@@ -22,6 +22,7 @@ from nerfkit.core import (
 )
 from nerfkit.data.scene import Scene
 from nerfkit.models.fields.model import FieldModel
+from nerfkit.train.passes import backward
 
 REFERENCE = SimpleNamespace(
     rays=cameras.rays, march=reference_march.march, composite=reference.composite, mlp=reference.mlp,
@@ -56,7 +57,7 @@ def test_kernels_and_references_draw_the_same(name: str, ball: Scene) -> None:
     assert isinstance(model, FieldModel)
     rng = torch.Generator().manual_seed(0)
     for step in range(150):
-        torch.stack(list(model.losses(step / 150, rng).values())).sum().backward()
+        backward(model.losses(step / 150, rng))
         model.optimizer.step()
         model.optimizer.zero_grad()
         model.after_step(step / 150)

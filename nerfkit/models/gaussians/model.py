@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
 from nerfkit.core.optim import FusedAdam
-from nerfkit.core.types import Layers, Rasterized, SplatStats
+from nerfkit.core.types import Layers, PhotoStep, Rasterized, SplatStats, Target
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import consistency, density, geometry
@@ -21,6 +21,7 @@ from nerfkit.models.gaussians.parameters import (
     NAMES,
     Parameters,
     activate,
+    add_gradients,
     initial,
     raise_sh_degree,
     select_rows,
@@ -96,7 +97,10 @@ class Model:
     # --- training -----------------------------------------------------------------------------------------
 
     def losses(self, progress: float, rng: torch.Generator) -> Mapping[str, Tensor]:
-        """L1 + SSIM on one photo, and what makes surfaces; every photo is used once before any is used again."""
+        """L1 + SSIM on one photo, and what makes surfaces; every photo is used once before any is used again.
+
+        Where the photo's loss is that of the drawn colours as they are, its gradients are found at once.
+        """
         self._rng = rng
         if not self.queue:
             self.queue = torch.randperm(len(self.scene.train), generator=rng).tolist()
@@ -107,22 +111,19 @@ class Model:
         densifying = self.config.density == "split" and progress < self.config.densify_until
         camera = halved(self.scene.views[index].camera, level)
         shaping = self._is_shaping(progress)
-        splats = activate(self.params, self.config.antialiased)
-        drawn = self.core.rasterize(
-            splats,
-            camera,
-            background,
-            layers="rgb+depth+normal" if shaping else "rgb",
-            median_depth=shaping,
-            stats=self.stats if densifying else None,
-        )
-        if self.config.sparse_adam and drawn.in_view is not None:
-            self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
+        stats = self.stats if densifying else None
         target, shown = self.targets.of(index, background, level)
-        image = self._exposed(drawn, photo, background)
-        if shown is not None:  # what is hidden is as it should be: nothing is learned of it
-            image = torch.lerp(target.planes, image, shown)
-        losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
+        if not shaping and shown is None and self.exposures is None:
+            losses = {"photo": self._learned(camera, background, target, stats)}
+        else:
+            splats = activate(self.params, self.config.antialiased)
+            layers: Layers = "rgb+depth+normal" if shaping else "rgb"
+            drawn = self.core.rasterize(splats, camera, background, layers=layers, median_depth=shaping, stats=stats)
+            self._note_drawn(drawn)
+            image = self._exposed(drawn, photo, background)
+            if shown is not None:  # what is hidden is as it should be: nothing is learned of it
+                image = torch.lerp(target.planes, image, shown)
+            losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
         if shaping:
             losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
             losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
@@ -133,6 +134,18 @@ class Model:
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
         return losses
+
+    def _learned(self, camera: Cameras, background: Tensor, target: Target, stats: SplatStats | None) -> Tensor:
+        """The loss of a photo, whose gradients the parameters get."""
+        splats = self.gaussians()
+        step = self.core.photo_step(splats, camera, background, target, self.config.ssim_weight, stats=stats)
+        self._note_drawn(step)
+        add_gradients(self.params, splats, step.gradients)
+        return step.loss
+
+    def _note_drawn(self, drawn: Rasterized | PhotoStep) -> None:
+        if self.config.sparse_adam and drawn.in_view is not None:
+            self.optimizer.drawn = (drawn.in_view != 0).to(torch.uint8)
 
     def _exposed(self, drawn: Rasterized, photo: int, background: Tensor) -> Tensor:
         """The drawn colours [3, H, W] as the training photo has them."""

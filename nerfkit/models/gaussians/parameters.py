@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,14 @@ from nerfkit.contracts import Gaussians
 from nerfkit.core.curve import morton_order
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.reference import rotation_of
-from nerfkit.value_transforms import dc_from_rgb, logit_from_opacity, opacity_from_logit, scale_from_log
+from nerfkit.value_transforms import (
+    dc_from_rgb,
+    logit_from_opacity,
+    opacity_from_logit,
+    opacity_from_logit_vjp,
+    scale_from_log,
+    scale_from_log_vjp,
+)
 
 NAMES = ("means", "quats", "log_scales", "logit_opacities", "sh")
 _HIGHER_SH_RATE = 1 / 20  # Kerbl et al. 2023, section 7.1
@@ -60,6 +69,18 @@ def activate(params: Parameters, antialiased: bool = False) -> Gaussians:
         params["sh"],
         antialiased,
     )
+
+
+def add_gradients(params: Parameters, gaussians: Gaussians, gradients: Mapping[str, Tensor]) -> None:
+    """Adds to the gradients of the tensors those of a loss of the Gaussians that they stand for."""
+    own = {
+        **gradients,
+        "log_scales": scale_from_log_vjp(gaussians.scales, gradients["scales"]),
+        "logit_opacities": opacity_from_logit_vjp(gaussians.opacities, gradients["opacities"]),
+    }
+    for name in NAMES:
+        param = params[name]
+        param.grad = own[name] if param.grad is None else param.grad + own[name]
 
 
 def sh_columns(coefficients: int) -> Tensor:
