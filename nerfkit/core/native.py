@@ -80,9 +80,13 @@ class NativeCore:
             drawn: [R] uint8, of the parameter's R rows those that change; all without it.
         """
         call(
-            "nk_adam", param=param.detach().view(-1), grad=grad.reshape(-1), m=m.view(-1),
-            v=v.view(-1), step=step, lr=lr, beta1=betas[0], beta2=betas[1], epsilon=epsilon, drawn=drawn,
+            "nk_adam", param=_flat(param), grad=_flat(grad.contiguous()), m=_flat(m), v=_flat(v), step=step, lr=lr,
+            beta1=betas[0], beta2=betas[1], epsilon=epsilon, drawn=drawn,
         )  # fmt: skip
+
+
+def _flat(array: Tensor) -> Tensor:
+    return array if array.ndim == 1 else array.detach().view(-1)
 
 
 def operator_names() -> Sequence[str]:

@@ -17,7 +17,7 @@ class FusedAdam:
 
     A group's ``lr`` is a float; ``columns`` [L], when given, multiplies it and repeats over the parameter's
     entries (L divides its size, and is 64 at most): SH coefficients use it to let the higher ones learn more slowly.
-    It lies on the CPU, wherever the parameters do.
+    It lies on the CPU, wherever the parameters do: the core hands the rates to its kernel by value.
 
     ``drawn`` [R], set before a step, leaves those rows of the parameters as they are whose entry is 0 (Mallick et al.
     2024, "Taming 3DGS"): Gaussians that no pixel saw would else go on by what is left of their momentum. It holds for
@@ -34,7 +34,7 @@ class FusedAdam:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-15,
     ):
-        usual = {"betas": betas, "eps": eps, "columns": None}
+        usual = {"betas": betas, "eps": eps, "columns": torch.ones(1)}
         self.param_groups = [{**usual, **group, "params": list(group["params"])} for group in groups]
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.core = core
@@ -49,26 +49,19 @@ class FusedAdam:
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            # On the CPU wherever the parameters are: the core hands them to its kernel by value.
-            lr = torch.tensor([group["lr"]]) if group["columns"] is None else group["columns"] * group["lr"]
+            lr = group["columns"] * group["lr"]
             for param in group["params"]:
                 if param.grad is None:
                     continue
                 state = self.state[param]
                 if not state:
                     state.update(step=0, m=torch.zeros_like(param), v=torch.zeros_like(param))
+                if "flat" not in state:  # views, made once: a GPU waits for each
+                    state["flat"] = [array.view(-1) for array in (param.detach(), state["m"], state["v"])]
                 state["step"] += 1
-                self.core.adam(
-                    param,
-                    param.grad,
-                    state["m"],
-                    state["v"],
-                    state["step"],
-                    lr,
-                    group["betas"],
-                    group["eps"],
-                    self.drawn,
-                )
+                flat, m, v = state["flat"]
+                grad = param.grad.reshape(-1)
+                self.core.adam(flat, grad, m, v, state["step"], lr, group["betas"], group["eps"], self.drawn)
         self.drawn = None
 
     def moments(self, params: Mapping[Any, Tensor]) -> dict[Any, dict[str, Any]]:
