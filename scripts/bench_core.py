@@ -9,7 +9,6 @@ Times are medians; both sides run in turns in the same process.
 from __future__ import annotations
 
 import argparse
-import functools
 import platform
 import statistics
 import time
@@ -20,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from one_by_one import operators_one_by_one
 
 from nerfkit.contracts import Gaussians
 from nerfkit.core import choose_core, reference
 from nerfkit.core._header import constants
 from nerfkit.core._library import describe, library
-from nerfkit.core.photo_step import composed_photo_step
 from nerfkit.data.scene import Scene
 from nerfkit.machine import keep_freed_memory
 from nerfkit.models.gaussians.config import Config
@@ -72,17 +71,6 @@ def timed_operators() -> Iterator[dict[str, float]]:
         library().call = call  # type: ignore[method-assign]
 
 
-@contextmanager
-def operators_one_by_one(core: Any) -> Iterator[None]:
-    """A photo's gradients by calls from Python, not in one call of the library."""
-    at_once = core.photo_step
-    core.photo_step = functools.partial(composed_photo_step, core)
-    try:
-        yield
-    finally:
-        core.photo_step = at_once
-
-
 def measure_stages(model: Model, repeats: int) -> tuple[dict[str, float], float, float]:
     """Median milliseconds of every operator, of the iteration made of them, and of it as it is, with a photo's in one
     call."""
@@ -90,7 +78,7 @@ def measure_stages(model: Model, repeats: int) -> tuple[dict[str, float], float,
     stages: dict[str, list[float]] = defaultdict(list)
     by_operators, whole = [], []
     for _ in range(repeats):
-        with timed_operators() as seconds, operators_one_by_one(model.core):
+        with timed_operators() as seconds, operators_one_by_one("cpu"):
             by_operators.append(timed_iteration(model, rng))
         for name, value in seconds.items():
             stages[name].append(value)

@@ -127,14 +127,19 @@ def both(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Wo
 
 def step(core: Any, gaussians: Gaussians, camera: Cameras, target: Tensor) -> Work:
     """Drawn, compared with a photo, and moved by Adam: its learning rates are as good as none, so that steps stay
-    alike."""
+    alike. nerfkit's own as its training does it, in one call; gsplat's picture through nerfkit's loss."""
     copies = {name: getattr(gaussians, name).detach().clone().requires_grad_() for name in Gaussians.ARRAYS}
     own = dataclasses.replace(gaussians, **copies)
     optimizer = FusedAdam([{"params": [leaf], "lr": 1e-12} for leaf in leaves(own)], core)
     photo = core.target(target)
 
     def work() -> None:
-        core.photometric_loss(core.rasterize(own, camera, torch.zeros(3)).image, photo, 0.2).backward()
+        if core.name == "nerfkit":
+            found = core.photo_step(own, camera, torch.zeros(3), photo, 0.2)
+            for name, gradient in found.gradients.items():
+                getattr(own, name).grad = gradient
+        else:
+            core.photometric_loss(core.rasterize(own, camera, torch.zeros(3)).image, photo, 0.2).backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from one_by_one import operators_one_by_one
 from torch import Tensor
 
 from gpu import timing
@@ -170,7 +171,15 @@ class Part:
 
 
 def operators(context: Context, work: timing.Work) -> list[Part]:
-    """The operators that a piece of work calls, in the order of their first calls, with times and floors."""
+    """The operators that a piece of work calls, in the order of their first calls, with times and floors.
+
+    Those of steps that call several at once are called one by one.
+    """
+    with operators_one_by_one(context.device.type):
+        return _operators(context, work)
+
+
+def _operators(context: Context, work: timing.Work) -> list[Part]:
     limits, floors = measured(context), {}
     with _watched(context.device) as calls:
         work()
