@@ -70,10 +70,9 @@ def halved(camera: Cameras, level: int) -> Cameras:
 
 def planes_over(photo: Tensor, mask: Tensor | None, full: Cameras, background: Tensor, level: int) -> Tensor:
     """A photo as planes [3, H, W] in [0, 1], over the background where it is transparent, averaged over blocks."""
-    planes = photo.permute(2, 0, 1).float().div_(255)
+    planes = photo.permute(2, 0, 1).contiguous().float().div_(255)  # as bytes: what follows goes along rows then
     if mask is not None:
-        alpha = mask.float() / 255
-        planes = planes * alpha + background[:, None, None] * (1 - alpha)
+        planes = torch.lerp(background[:, None, None], planes, mask.float().div_(255))
     return _shrunk(planes, full, level).contiguous()
 
 
