@@ -10,6 +10,7 @@ from nerfkit.core.types import Rasterized
 from nerfkit.models.devices import sent
 
 _LEAST_ALPHA = 1e-2  # below, nothing is seen that would have a depth
+_LEAST_SQUARE = 1e-24  # of a vector that has a direction
 
 
 def normal_loss(drawn: Rasterized, camera: Cameras) -> Tensor:
@@ -52,7 +53,15 @@ def depth_normals(depth: Tensor, camera: Cameras) -> Tensor:
     x = torch.arange(1, width - 1, device=depth.device) + (0.5 - cx)
     y = torch.arange(1, height - 1, device=depth.device)[:, None] + (0.5 - cy)
     normal = torch.stack([fx * along_x, fy * along_y, -(depth[1:-1, 1:-1] + x * along_x + y * along_y)])
-    return torch.nn.functional.normalize(normal, dim=0, eps=1e-12)
+    return unit(normal)
+
+
+def unit(planes: Tensor) -> Tensor:
+    """Directions of vectors [3, H, W]; zero where they are.
+
+    On a CPU ``torch.nn.functional.normalize`` takes 60 times as long for vectors whose parts lie in planes.
+    """
+    return planes / (planes * planes).sum(0).clamp_min(_LEAST_SQUARE).sqrt()
 
 
 def flatness_loss(log_scales: Tensor) -> Tensor:

@@ -275,7 +275,7 @@ class Model:
             if drawn.median_depth is not None:
                 out.extras["median_depth"] = drawn.median_depth
         if "normal" in channels:
-            out.normal = torch.nn.functional.normalize(drawn.image[4:], dim=0).permute(1, 2, 0)
+            out.normal = geometry.unit(drawn.image[4:]).permute(1, 2, 0)
         return out
 
     @torch.no_grad()
