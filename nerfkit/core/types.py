@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 Layers = Literal["rgb", "rgb+depth", "rgb+depth+normal"]
 Output = Literal["linear", "relu", "exp", "sigmoid"]  # what follows a small network's last layer
+_SEEN = 1e-3  # alpha of a pixel that shows something
 CHANNELS: dict[Layers, int] = {"rgb": 3, "rgb+depth": 4, "rgb+depth+normal": 7}
 
 
@@ -23,6 +26,30 @@ class Rasterized:
     visible: int = 0  # splats in view
     instances: int = 0  # (splat, tile) pairs
     in_view: Tensor | None = None  # [N] not zero for the Gaussians that were drawn
+
+    @functools.cached_property
+    def _layers(self) -> Sequence[Tensor]:
+        """Taken apart once, so that their gradients are put together once, not each added to an image of zeros."""
+        return [self.image] if len(self.image) == 3 else self.image.split([3, 1, 3][: len(self.image) // 3 + 1])
+
+    @property
+    def rgb(self) -> Tensor:
+        """[3, H, W]"""
+        return self._layers[0]
+
+    @property
+    def depth(self) -> Tensor:
+        """[H, W]"""
+        return self._layers[1][0]
+
+    @property
+    def normal(self) -> Tensor:
+        """[3, H, W] in the scene frame."""
+        return self._layers[2]
+
+    def mean_depth(self) -> Tensor:
+        """[H, W] of what is seen; 0 where nothing is."""
+        return torch.where(self.alpha > _SEEN, self.depth / self.alpha.clamp_min(_SEEN), 0)
 
 
 @dataclass

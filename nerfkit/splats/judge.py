@@ -85,7 +85,7 @@ class Judge:
 def draw(core: RenderCore, gaussians: Gaussians, camera: Cameras, background: Tensor, near: float = NEAR) -> Tensor:
     """A picture [H, W, 3] in steps of 1/255. Gaussians nearer than ``near``, in their units, are left out."""
     with torch.no_grad():
-        image = core.rasterize(gaussians, camera, background, near=near).image[:3]
+        image = core.rasterize(gaussians, camera, background, near=near).rgb
     return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().cpu() / 255
 
 

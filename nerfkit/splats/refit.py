@@ -64,7 +64,7 @@ def refit(
         drawn = core.rasterize(_activated(pruned, rows, sizes), cameras[index], background, near=near)
         target = core.target((pictures[index].float() / 255).permute(2, 0, 1).contiguous())
         optimizer.zero_grad()
-        core.photometric_loss(drawn.image[:3], target, _SSIM_WEIGHT).backward()
+        core.photometric_loss(drawn.rgb, target, _SSIM_WEIGHT).backward()
         optimizer.step()
         schedule.step()
         progress("fitting what is left", step + 1, steps)

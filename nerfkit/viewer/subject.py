@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Channel, Gaussians, HasGaussians, RenderCore, Rendering
+from nerfkit.core.directions import unit
 from nerfkit.data.scene import Scene
 from nerfkit.errors import NerfkitError
 from nerfkit.files import is_page
@@ -67,11 +68,11 @@ class Splats:
         """Draws one pinhole camera over black."""
         layers: Any = "rgb+depth+normal" if "normal" in channels else "rgb+depth" if "depth" in channels else "rgb"
         drawn = self.core.rasterize(self._gaussians, camera, self.background, layers=layers)
-        out = Rendering(drawn.image[:3].permute(1, 2, 0).clamp(0, 1), drawn.alpha, background=self.background)
+        out = Rendering(drawn.rgb.permute(1, 2, 0).clamp(0, 1), drawn.alpha, background=self.background)
         if layers != "rgb":
-            out.depth = torch.where(drawn.alpha > 1e-3, drawn.image[3] / drawn.alpha.clamp_min(1e-3), 0)
+            out.depth = drawn.mean_depth()
         if layers == "rgb+depth+normal":
-            out.normal = torch.nn.functional.normalize(drawn.image[4:], dim=0).permute(1, 2, 0)
+            out.normal = unit(drawn.normal).permute(1, 2, 0)
         return out
 
     def cropped(self, inside: Callable[[Tensor], Tensor]) -> Self:

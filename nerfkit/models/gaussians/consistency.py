@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.core.directions import unit
 from nerfkit.core.types import Rasterized
 from nerfkit.data.images import Photo
 from nerfkit.models.devices import constant, sent
@@ -87,9 +88,9 @@ def draw_planes(drawn: Rasterized, camera: Cameras, rng: torch.Generator) -> Pla
     flat = pixels[:, 1] * camera.width + pixels[:, 0]
     flat = flat[(drawn.median_depth.view(-1)[flat] > 0).nonzero()[:, 0]]
     pixels = torch.stack([flat % camera.width, flat // camera.width], 1)
-    depths, *normals = drawn.image[3:].view(4, -1)[:, flat]
+    depths, normals = drawn.depth.view(-1)[flat], drawn.normal.view(3, -1)[:, flat]
     world_from_cam = sent(camera.world_from_cam[0, :3, :3].float(), depths.device)
-    normal = torch.nn.functional.normalize(torch.stack(normals, 1), dim=1) @ world_from_cam
+    normal = unit(normals).T @ world_from_cam
     depth = depths / drawn.alpha.view(-1)[flat].clamp_min(_LEAST_ALPHA)
     return Planes(pixels, _rays(pixels, camera), depth, normal)
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras
+from nerfkit.core.directions import unit
 from nerfkit.core.types import Rasterized
 from nerfkit.models.devices import sent
 
 _LEAST_ALPHA = 1e-2  # below, nothing is seen that would have a depth
-_LEAST_SQUARE = 1e-24  # of a vector that has a direction
 
 
 def normal_loss(drawn: Rasterized, camera: Cameras) -> Tensor:
@@ -23,9 +23,9 @@ def normal_loss(drawn: Rasterized, camera: Cameras) -> Tensor:
         camera: C = 1, pinhole.
     """
     alpha = drawn.alpha.clamp_min(_LEAST_ALPHA)
-    normals = depth_normals(drawn.image[3] / alpha, camera)  # [3, H - 2, W - 2]
+    normals = depth_normals(drawn.depth / alpha, camera)  # [3, H - 2, W - 2]
     world_from_cam = sent(camera.world_from_cam[0, :3, :3].to(normals.dtype), normals.device)
-    splats = torch.tensordot(world_from_cam.T, drawn.image[4:, 1:-1, 1:-1], 1)  # in the camera's frame
+    splats = torch.tensordot(world_from_cam.T, drawn.normal[:, 1:-1, 1:-1], 1)  # in the camera's frame
     return (drawn.alpha[1:-1, 1:-1] - (splats * normals).sum(0)).mean()
 
 
@@ -36,7 +36,7 @@ def median_loss(drawn: Rasterized) -> Tensor:
     """
     median = drawn.median_depth
     assert median is not None
-    expected = drawn.image[3] / drawn.alpha.clamp_min(_LEAST_ALPHA)
+    expected = drawn.depth / drawn.alpha.clamp_min(_LEAST_ALPHA)
     return torch.where(median > 0, (expected - median).abs() / median.clamp_min(1e-6), 0).mean()
 
 
@@ -54,14 +54,6 @@ def depth_normals(depth: Tensor, camera: Cameras) -> Tensor:
     y = torch.arange(1, height - 1, device=depth.device)[:, None] + (0.5 - cy)
     normal = torch.stack([fx * along_x, fy * along_y, -(depth[1:-1, 1:-1] + x * along_x + y * along_y)])
     return unit(normal)
-
-
-def unit(planes: Tensor) -> Tensor:
-    """Directions of vectors [3, H, W]; zero where they are.
-
-    On a CPU ``torch.nn.functional.normalize`` takes 60 times as long for vectors whose parts lie in planes.
-    """
-    return planes / (planes * planes).sum(0).clamp_min(_LEAST_SQUARE).sqrt()
 
 
 def flatness_loss(log_scales: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Channel, Gaussians, RenderCore, Rendering
+from nerfkit.core.directions import unit
 from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import Layers, PhotoStep, Rasterized, SplatStats, Target
 from nerfkit.errors import NerfkitError
@@ -149,12 +150,11 @@ class Model:
 
     def _exposed(self, drawn: Rasterized, photo: int, background: Tensor) -> Tensor:
         """The drawn colours [3, H, W] as the training photo has them."""
-        rgb = drawn.image if len(drawn.image) == 3 else drawn.image[:3]  # a part's gradient is copied into the whole's
         if self.exposures is None:
-            return rgb
+            return drawn.rgb
         is_cut_out = not self.ignores_masks and self.scene.views[self.scene.train[photo]].has_mask
         behind = (sent(background, self.device), 1 - drawn.alpha) if is_cut_out else None
-        return self.exposures.expose(rgb, photo, behind)
+        return self.exposures.expose(drawn.rgb, photo, behind)
 
     def _is_shaping(self, progress: float) -> bool:
         """Whether this step is also for the surface: a share of them are, from some progress on."""
@@ -267,15 +267,15 @@ class Model:
         )
         out = Rendering(background=self.background)
         if "rgb" in channels:
-            out.rgb = drawn.image[:3].permute(1, 2, 0).clamp(0, 1)
+            out.rgb = drawn.rgb.permute(1, 2, 0).clamp(0, 1)
         if "alpha" in channels:
             out.alpha = drawn.alpha
         if "depth" in channels:
-            out.depth = torch.where(drawn.alpha > 1e-3, drawn.image[3] / drawn.alpha.clamp_min(1e-3), 0)
+            out.depth = drawn.mean_depth()
             if drawn.median_depth is not None:
                 out.extras["median_depth"] = drawn.median_depth
         if "normal" in channels:
-            out.normal = geometry.unit(drawn.image[4:]).permute(1, 2, 0)
+            out.normal = unit(drawn.normal).permute(1, 2, 0)
         return out
 
     @torch.no_grad()
