@@ -16,6 +16,7 @@ from nerfkit.contracts import Cameras, Mesh
 from nerfkit.data.scene import Scene
 from nerfkit.files import atomic
 from nerfkit.mesh import draw
+from nerfkit.mesh.sample import Pyramid
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.views import video
 from nerfkit.views.encoder import Image
@@ -96,6 +97,7 @@ def write_strip(path: Path, scene: Scene, mesh: Mesh, side: int = 480) -> None:
 
 
 def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[Image]:
+    texture = None if mesh.texture is None else Pyramid(mesh.texture)
     for index in range(len(cameras)):
-        yield draw.draw(mesh, cameras[index]).rgb
+        yield draw.draw(mesh, cameras[index], texture=texture).rgb
         progress("preview", index + 1, len(cameras))

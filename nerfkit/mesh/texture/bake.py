@@ -26,7 +26,7 @@ from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.texture import exposure
 from nerfkit.mesh.texture.fill import fill_unseen, pad
-from nerfkit.mesh.texture.photo import Photo, load_photo
+from nerfkit.mesh.texture.photo import Photo, Points, load_photo
 from nerfkit.mesh.texture.refine import Fit
 from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.texture.texels import Texels, texels_of
@@ -162,7 +162,7 @@ class _Job:
         self.model = model if options.texture == "model" else None
         if options.texture == "model" and model is None:
             raise NerfkitError("a texture of the model's renders needs the model")
-        self.positions, self.normals = texels.positions(mesh), texels.normals(mesh)
+        self.points = Points.of(texels.positions(mesh), texels.normals(mesh))
         self.steps, self.done = (2 + self.passes) * len(scene.train), 0
         self.tables: list[np.ndarray] = []  # once the survey is done
         self.sharpness = np.ones(len(scene.train))
@@ -179,12 +179,13 @@ class _Job:
     def survey(self) -> np.ndarray:
         """Asks all photos for points spread over the surface. Gives the photos' gains [V, 3]."""
         chosen, self.point_of = _spread(self.mesh, self.texels)
+        points = self.points[torch.from_numpy(chosen)]
         views, count = len(self.scene.train), len(chosen)
         color = np.zeros((views, count, 3), np.uint8)
         weight, detail = np.zeros((2, views, count), np.float32)
 
         def visit(number: int, photo: Photo) -> None:
-            seen = photo.look(self.positions[chosen], self.normals[chosen], smooth=True)
+            seen = photo.look(points, smooth=True)
             color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
             weight[number, seen.point] = seen.weight.numpy()
             detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
@@ -207,7 +208,7 @@ class _Job:
         total, steep_total = np.zeros((2, count), np.float32)
 
         def visit(number: int, photo: Photo) -> None:
-            seen = photo.look(self.positions, self.normals)
+            seen = photo.look(self.points)
             at = seen.point.numpy()
             belief = self.belief[number, self.point_of[at]].astype(np.float32) / 255
             weight = seen.weight.numpy() * belief * np.float32(self.sharpness[number])
@@ -224,7 +225,7 @@ class _Job:
 
     def forget_points(self) -> None:
         """Gives back what only the survey and blending look at; of the largest textures that is gigabytes."""
-        self.positions, self.normals = np.zeros((2, 0, 3), np.float32)
+        self.points = Points.of(*np.zeros((2, 0, 3), np.float32))
         self.point_of = np.zeros(0, np.int32)
 
     def _usual_weight(self) -> np.float32:

@@ -55,32 +55,68 @@ def solve_gains(survey: Survey) -> np.ndarray:
     survey = survey.part(slice(None, None, math.ceil(max(1, survey.weight.size) / _AT_ONCE)))
     usable = (survey.weight > 0) & ((survey.color > _DARK) & (survey.color < _BRIGHT)).all(2)
     usable &= usable.sum(0) >= 2
-    light = np.log(np.maximum(linear(np.arange(256)), 1e-6)).astype(np.float32)[survey.color]  # [V, M, 3]
-    weight = np.where(usable, np.sqrt(survey.weight / max(float(survey.weight.max()), 1e-30)), 0).astype(np.float32)
-    gains = np.zeros((len(light), 3), np.float32)
+    views = len(usable)
+    if not usable.any():
+        return np.zeros((views, 3), np.float32)
+    point, view = np.nonzero(usable.T)  # most photos don't see most points
+    weight = np.sqrt(survey.weight[view, point] / survey.weight.max())
+    sightings = _Sightings(view, weight, np.flatnonzero(np.diff(point, prepend=-1)), views)
+    light = np.log(np.maximum(linear(np.arange(256)), 1e-6)).astype(np.float32)
+    found = [_solve_gain(light[survey.color[view, point, channel]], sightings) for channel in range(3)]
+    gains, errors = (np.stack(parts, -1) for parts in zip(*found, strict=True))
+    return gains * _evidence(errors, view, gains)[:, None]
+
+
+@dataclass(frozen=True)
+class _Sightings:
+    """S sightings of points by photos, those of a point side by side."""
+
+    view: np.ndarray  # [S]
+    weight: np.ndarray  # [S] float32
+    first: np.ndarray  # [P], of each point
+    views: int
+
+    def of_points(self, values: np.ndarray) -> np.ndarray:
+        """Sums [P] of values [S]."""
+        total: np.ndarray = np.add.reduceat(values, self.first)
+        return total
+
+    def of_views(self, values: np.ndarray) -> np.ndarray:
+        """Sums [V]."""
+        return np.bincount(self.view, values, self.views)
+
+
+def _solve_gain(light: np.ndarray, sightings: _Sightings) -> tuple[np.ndarray, np.ndarray]:
+    """Of one channel's log light [S]: gains [V] float32, and how much brighter than the points' own all are [S]."""
+    count = np.diff(sightings.first, append=len(light))
+    gains: np.ndarray = np.zeros(sightings.views, np.float32)
     robust = np.ones_like(light)
     for _ in range(_ROUNDS):
-        w = weight[..., None] * robust
-        own = ((light - gains[:, None]) * w).sum(0) / np.maximum(w.sum(0), 1e-12)  # [M, 3]
-        error = light - own
-        gains = (error * w).sum(1) / np.maximum((1 + _PRIOR) * w.sum(1), 1e-12)
-        gains -= gains.mean(0)
-        robust = np.minimum(1, _HUBER / np.maximum(np.abs(error - gains[:, None]), 1e-6))
-    return gains * _evidence(error, weight, gains)[:, None]
+        w = sightings.weight * robust
+        own = sightings.of_points((light - gains[sightings.view]) * w) / np.maximum(sightings.of_points(w), 1e-12)
+        error = light - np.repeat(own, count)
+        gains = sightings.of_views(error * w) / np.maximum((1 + _PRIOR) * sightings.of_views(w), 1e-12)
+        gains = (gains - gains.mean()).astype(np.float32)
+        robust = np.minimum(1, _HUBER / np.maximum(np.abs(error - gains[sightings.view]), 1e-6))
+    return gains, error
 
 
-def _evidence(error: np.ndarray, weight: np.ndarray, gains: np.ndarray) -> np.ndarray:
+def _evidence(error: np.ndarray, view: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Of each photo [V], 0..1: how far its gain is believed, ``1 - (spread / gain)^2`` where that is positive.
 
     An exposure changes all that a photo shows alike. Where its points differ by more than the gain, it is the surface
     that looks another way from there (gloss, or a shape that is wrong), and the gain is what these happen to sum up to.
+
+    Args:
+        error: [S, 3] of sightings, by photos ``view`` [S].
     """
     out = np.zeros(len(gains))
-    for view in range(len(gains)):
-        off = np.abs(error[view] - gains[view])[weight[view] > 0]  # [points, 3]
-        if len(off):
-            spread = 1.4826 * np.median(off, axis=0)
-            out[view] = max(0.0, 1 - float((spread**2).sum()) / max(float((gains[view] ** 2).sum()), 1e-12))
+    off = np.abs(error - gains[view])[np.argsort(view, kind="stable")]
+    ends = np.cumsum(np.bincount(view, minlength=len(gains)))
+    for number, own in enumerate(np.split(off, ends[:-1])):
+        if len(own):
+            spread = 1.4826 * np.median(own, axis=0)
+            out[number] = max(0.0, 1 - float((spread**2).sum()) / max(float((gains[number] ** 2).sum()), 1e-12))
     return out
 
 

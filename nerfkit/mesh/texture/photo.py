@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore, SceneModel
+from nerfkit.core.directions import unit
 from nerfkit.core.types import FacePixels
-from nerfkit.mesh.draw import face_pixels, projected
+from nerfkit.mesh.draw import face_pixels
 from nerfkit.mesh.sample import bilinear, planes_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,25 @@ _LEAST = 0.003  # trust in the rim itself: better than no colour
 _MIN_COSINE = 0.12  # surfaces at a flatter angle are not looked at
 _PIXELS_BEHIND = 2.0  # how far behind the drawn surface a point may lie, by the depth that so many pixels span
 _CHUNK = 1 << 20  # points at once
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of a surface, their parts in planes: so every photo's look at them takes half as long."""
+
+    positions: Tensor  # [3, P] float32, in the scene's frame
+    normals: Tensor  # [3, P] float32, unit
+
+    @classmethod
+    def of(cls, positions: np.ndarray, normals: np.ndarray) -> Points:
+        """From arrays [P, 3]."""
+        return cls(*(torch.from_numpy(array).float().T.contiguous() for array in (positions, normals)))
+
+    def __len__(self) -> int:
+        return self.positions.shape[1]
+
+    def __getitem__(self, chosen: slice | Tensor) -> Points:
+        return Points(self.positions[:, chosen], self.normals[:, chosen])
 
 
 @dataclass(frozen=True)
@@ -59,28 +79,27 @@ class Photo:
         smooth = _blurred(image, self.trust.numpy(), max(1.5, _SMOOTH * max(image.shape[:2])))
         return torch.cat([self.planes, planes_of(smooth)])
 
-    def look(self, positions: np.ndarray, normals: np.ndarray, *, smooth: bool = False) -> Seen:
-        """The colours of those points [P, 3] of the surface, with unit normals [P, 3], that the photo sees.
+    def look(self, points: Points, *, smooth: bool = False) -> Seen:
+        """The colours of those points of the surface that the photo sees.
 
         The weight is the squared cosine of the angle, times the pixels per area of the surface, times the trust in the
         pixel. Points are seen if the mesh drawn into the photo isn't in front of them by more than a pixel's slope.
         """
         parts = [
-            self._look(positions[start : start + _CHUNK], normals[start : start + _CHUNK], start, smooth)
-            for start in range(0, max(1, len(positions)), _CHUNK)
+            self._look(points[start : start + _CHUNK], start, smooth) for start in range(0, max(1, len(points)), _CHUNK)
         ]
         return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in Seen.__annotations__))
 
-    def _look(self, positions: np.ndarray, normals: np.ndarray, first: int, smooth: bool) -> Seen:
-        towards = self.camera.world_from_cam[0, :3, 3].float() - torch.from_numpy(positions)
-        cosine = (towards * torch.from_numpy(normals)).sum(1) / towards.norm(dim=1).clamp_min(1e-12)
-        number = (cosine > _MIN_COSINE).nonzero()[:, 0]  # before projecting, which takes longest
-        u, v, z = projected(positions[number.numpy()], self.camera).unbind(1)
+    def _look(self, points: Points, first: int, smooth: bool) -> Seen:
+        towards = self.camera.world_from_cam[0, :3, 3].float()[:, None] - points.positions
+        cosine = (unit(towards) * points.normals).sum(0)
+        number = (cosine > _MIN_COSINE).nonzero()[:, 0]
+        u, v, z = self._projected(points.positions.index_select(1, number))
         width, height = self.camera.width, self.camera.height
         near = ((z > 0) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)).nonzero()[:, 0]
         number, u, v, z = number[near], u[near], v[near], z[near]
         cosine = cosine[number]
-        front = self.drawn.depth[v.long(), u.long()]
+        front = self.drawn.depth.view(-1)[v.long() * width + u.long()]
         focal = float(self.camera.intrinsics[0, :2].mean())
         behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
         kept = ((z <= front + behind) & (front > 0)).nonzero()[:, 0]
@@ -89,6 +108,13 @@ class Photo:
         weight = found[:, 3] * (cosine[kept] * focal / z[kept]) ** 2
         used = (weight > 0).nonzero()[:, 0]
         return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 4:])
+
+    def _projected(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels u and v, and depths [P], of points [3, P]."""
+        cam_from_world = self.camera.cam_from_world[0].float()
+        x, y, z = torch.addmm(cam_from_world[:3, 3:], cam_from_world[:3, :3], positions)
+        fx, fy, cx, cy = self.camera.intrinsics[0].tolist()
+        return x / z * fx + cx, y / z * fy + cy, z
 
 
 def load_photo(
