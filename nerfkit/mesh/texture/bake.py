@@ -204,36 +204,34 @@ class _Job:
     def blend(self) -> tuple[np.ndarray, np.ndarray]:
         """Colours [T, 3] and the weights they rest on [T]."""
         count = len(self.texels)
-        mixed = np.zeros((count, 3), np.float32)
-        total, steep_total = np.zeros((2, count), np.float32)
+        mixed = torch.zeros(count, 3)
+        total, steep_total = torch.zeros(2, count)
+        point_of, scale = torch.from_numpy(self.point_of), self._usual_weight()
 
         def visit(number: int, photo: Photo) -> None:
             seen = photo.look(self.points)
-            at = seen.point.numpy()
-            belief = self.belief[number, self.point_of[at]].astype(np.float32) / 255
-            weight = seen.weight.numpy() * belief * np.float32(self.sharpness[number])
-            weight /= scale
+            belief = torch.from_numpy(self.belief[number])[point_of[seen.point]].float() / 255
+            weight = seen.weight * belief * (float(self.sharpness[number]) / scale)
             steep = weight**_BEST
-            total[at] += weight
-            steep_total[at] += steep
-            mixed[at] += steep[:, None] * seen.sharp.numpy()
+            total.index_add_(0, seen.point, weight)
+            steep_total.index_add_(0, seen.point, steep)
+            mixed.index_add_(0, seen.point, steep[:, None] * seen.sharp)
 
-        scale = self._usual_weight()
         self.walk(visit)
-        mixed /= np.maximum(steep_total, 1e-30)[:, None]
-        return mixed, total
+        mixed /= steep_total.clamp_min(1e-30)[:, None]
+        return mixed.numpy(), total.numpy()
 
     def forget_points(self) -> None:
         """Gives back what only the survey and blending look at; of the largest textures that is gigabytes."""
         self.points = Points.of(*np.zeros((2, 0, 3), np.float32))
         self.point_of = np.zeros(0, np.int32)
 
-    def _usual_weight(self) -> np.float32:
+    def _usual_weight(self) -> float:
         """Of a photo that looks straight at the focus, so that powers of weights stay within the numbers there are."""
         cameras = [self.scene.views[index].camera for index in self.scene.train]
         focal = max(float(camera.intrinsics[0, :2].mean()) for camera in cameras)
         nearest = min(float(camera.world_from_cam[0, :3, 3].norm()) for camera in cameras)
-        return np.float32((focal / max(nearest, 1e-3)) ** 2)
+        return float((focal / max(nearest, 1e-3)) ** 2)
 
     def refine(self, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Colours [T, 3], changed in place, fitted to the photos; unseen texels keep theirs."""

@@ -137,14 +137,19 @@ class _Step:
         y, x = y[row, column], x[row, column]  # of the pixel whose surface would move into this one
         error = target[row, column] - picture[row, column]
         trust = np.minimum(1, _HUBER / np.maximum(np.abs(error).max(1), 1e-3))
-        corners = self.faces[face[y, x]]  # [P, 3]
-        for k in range(3):
-            shift = _shift(self.normals[corners[:, k]], camera, x, y, depth[y, x])
-            change = -(across[row, column] * shift[:, :1] + down[row, column] * shift[:, 1:])  # [P, 3] r g b
-            share = trust * shares[y, x, k]
+        gradient = across[row, column], down[row, column]
+        # Of a shift by (u, v) pixels, colours change by -(across u + down v): squares and products, summed over r g b.
+        (uu, uv), (_, vv) = (([_dot(one, other) for other in gradient]) for one in gradient)
+        ue, ve = (_dot(one, error) for one in gradient)
+        corners = self.faces[face[y, x]].T  # [3, P]
+        normals = self.normals @ camera.cam_from_world[0, :3, :3].double().numpy().T
+        for corner, share in zip(corners, shares[y, x].T):
+            u, v = _shift(normals, corner, camera, x, y, depth[y, x])
             # rows of the normal equations are added up: a pixel's three corners go together, and shares sum to 1
-            self.weight += np.bincount(corners[:, k], share * (change * change).sum(1), len(self.places))
-            self.pull += np.bincount(corners[:, k], share * (change * error).sum(1), len(self.places))
+            believed = trust * share
+            changed = uu * (u * u) + 2 * uv * (u * v) + vv * (v * v)
+            self.weight += np.bincount(corner, believed * changed, len(self.places))
+            self.pull -= np.bincount(corner, believed * (ue * u + ve * v), len(self.places))
 
     def moved(self, smoothing: float) -> np.ndarray:
         """The vertices after the step [V, 3]."""
@@ -195,10 +200,20 @@ def _front(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place[0], place[1]
 
 
-def _shift(normals: np.ndarray, camera: Cameras, x: np.ndarray, y: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Pixels that a point at a pixel and depth [P] moves by, per unit along its normal [P, 3]: [P, 2]."""
+def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of vectors [P, 3]: [P]."""
+    return np.einsum("pc,pc->p", one, other)
+
+
+def _shift(
+    normals: np.ndarray, corner: np.ndarray, camera: Cameras, x: np.ndarray, y: np.ndarray, depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that points at pixels and depths [P] move by, to the right and down, per unit along a vertex's normal.
+
+    Args:
+        normals: [V, 3] in the camera's frame.
+        corner: [P] which vertex's.
+    """
     fx, fy, cx, cy = camera.intrinsics[0].tolist()
-    along = normals @ camera.cam_from_world[0, :3, :3].double().numpy().T
-    right, below = (x + 0.5 - cx) / fx, (y + 0.5 - cy) / fy
-    u, v = fx * (along[:, 0] - right * along[:, 2]), fy * (along[:, 1] - below * along[:, 2])
-    return np.stack([u, v], 1) / depth[:, None]
+    right, down, away = (part[corner] for part in normals.T)
+    return (fx * right - (x + 0.5 - cx) * away) / depth, (fy * down - (y + 0.5 - cy) * away) / depth
