@@ -54,7 +54,7 @@ typedef struct nk_project_grad_params {
 NK_API int nk_project_bwd(const nk_project_grad_params *p);
 
 /* Sorts the visible splats by depth and says how many (splat, tile) pairs they need room for. The one call that waits
- * for a GPU, since memory has to be found for the pairs. */
+ * for a GPU, since memory has to be found for the pairs; nk_photo_step calls it, too. */
 typedef struct nk_bin_params {
   int32_t threads;
   int32_t N;

@@ -1,5 +1,5 @@
-/* Operators that are others one after the other: a GPU waits neither for Python nor for memory between them. The rules
- * are in nerfkit.h. */
+/* Operators that are others one after the other, between which a GPU waits for no Python. The rules are in nerfkit.h.
+ */
 #pragma once
 
 #include "api.h"

@@ -1,5 +1,6 @@
 // What a photo asks of Gaussians, by the operators of whichever library this is compiled into.
 #include <cstdint>
+#include <stdexcept>
 
 #include "../error.h"
 #include "../nerfkit.h"
@@ -36,9 +37,9 @@ class PhotoStep {
       : p_(p),
         on_gpu_(nk_lanes() == 1),
         tiles_(along(p->W) * along(p->H)),
-        parts_(on_gpu_           ? p->N
-               : p->threads == 1 ? 1
-                                 : kPartsOfAThread * p->threads) {}
+        parts_(on_gpu_ ? p->N : parts_of(p->threads)) {
+    if (!p->grad_sum != !p->count) throw std::invalid_argument("grad_sum and count go together");
+  }
 
   // An operator's code: 0, or of the first that failed.
   int run() {
@@ -60,6 +61,7 @@ class PhotoStep {
   }
 
  private:
+  static int parts_of(int threads) { return threads == 1 ? 1 : kPartsOfAThread * threads; }
   static int along(int size) { return (size + nk_tile() - 1) / nk_tile(); }
 
   int64_t bytes_of_pairs(int64_t pairs) const { return pairs * (on_gpu_ ? 5 : 9); }
@@ -139,7 +141,7 @@ class PhotoStep {
   int list() const {
     auto q = of_lists<nk_fill_params>();
     q.M = visible_, q.T = tiles_, q.T1 = tiles_ + 1, q.I = static_cast<int32_t>(pairs_);
-    q.TP = static_cast<int32_t>(parts_ * tiles_);
+    q.TP = on_gpu_ ? 0 : static_cast<int32_t>(parts_ * tiles_);
     q.notes = notes_, q.tiles_of_splat = tiles_of_splat_, q.part_counts = part_counts_;
     q.tile_offsets = tile_offsets_, q.indices = indices_, q.reach = reach_;
     return nk_fill(&q);

@@ -109,6 +109,9 @@ def test_what_does_not_fit_is_refused() -> None:
     several = dataclasses.replace(camera(30, 20), model="fisheye")
     with pytest.raises(ValueError, match="expected one pinhole camera, got 1 of model fisheye"):
         core.photo_step(g, several, BACKGROUND, prepared, WEIGHT)
+    alone = SplatStats(torch.zeros(5), None)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="nk_photo_step: grad_sum and count go together"):
+        core.photo_step(g, camera(30, 20), BACKGROUND, prepared, WEIGHT, stats=alone)
     short = Target(prepared.planes, prepared.mean[:2], prepared.mean_square)
     with pytest.raises(ValueError, match="nk_photo_step: mean must be"):
         core.photo_step(g, camera(30, 20), BACKGROUND, short, WEIGHT)
