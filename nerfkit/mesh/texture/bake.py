@@ -235,13 +235,12 @@ class _Job:
 
     def refine(self, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Colours [T, 3], changed in place, fitted to the photos; unseen texels keep theirs."""
-        image = torch.from_numpy(self.texels.image(colors)).permute(2, 0, 1).contiguous()
-        fit = Fit(self.mesh, image)
+        fit = Fit(self.mesh, torch.from_numpy(self.texels.image(colors)))
         for _ in range(self.passes):
             self.walk(lambda number, photo: fit.add(photo))
             fit.step()
-        for channel, plane in enumerate(fit.texture.numpy().reshape(3, -1)):
-            colors[seen, channel] = plane[self.texels.index[seen]]
+        for channel in range(3):
+            colors[seen, channel] = fit.texture.numpy()[self.texels.index[seen], channel]
         return colors
 
 

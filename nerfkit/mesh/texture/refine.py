@@ -23,15 +23,15 @@ _BELIEF = 0.5  # weights' worth of belief in the texture as it is: texels that h
 
 
 class Fit:
-    """Sums over photos of one pass; the texture [3, S, S] float32, contiguous, changes in place when the pass ends."""
+    """Sums over photos of one pass; the texture [S, S, 3] float32, contiguous, changes in place when the pass ends."""
 
     def __init__(self, mesh: Mesh, texture: Tensor) -> None:
         assert mesh.uvs is not None
-        self.mesh, self.texture = mesh, texture
-        self.size = texture.shape[1]
+        self.mesh, self.size = mesh, len(texture)
+        self.texture = texture.view(-1, 3)
         self.places = texel_coordinates(np.asarray(mesh.uvs, np.float64), self.size, self.size)
-        self.pull = torch.zeros(self.size * self.size, 3)
-        self.weight = torch.zeros(self.size * self.size)
+        # Of weights, and of errors times these: side by side, since a pixel adds to all four of a texel.
+        self.sums = torch.zeros(self.size * self.size, 4)
 
     def add(self, photo: Photo) -> None:
         """Compares a photo, into which the mesh is drawn, with the texture, and lays the errors back on the texels."""
@@ -43,31 +43,29 @@ class Fit:
         level = texture_level(self.mesh, self.places, photo.camera)[face.long()]
         trust = photo.trust[row, column] * torch.exp2(-2 * level).clamp_max(1)
         index, share = _corners(xy, self.size)
-        flat = self.texture.reshape(3, -1)
-        error = photo.planes[:3, row, column].T - sum(share[:, k, None] * flat[:, index[:, k]].T for k in range(4))
+        error = photo.planes[:3, row, column].T.contiguous()
+        for texels, part in zip(index, share, strict=True):
+            error -= part[:, None] * self.texture.index_select(0, texels)
         trust = trust * (_HUBER / error.abs().amax(1).clamp_min(_HUBER))
-        for k in range(4):
-            w = share[:, k] * trust
-            self.weight.index_add_(0, index[:, k], w)
-            self.pull.index_add_(0, index[:, k], w[:, None] * error)
+        pull = torch.cat([torch.ones(len(error), 1), error], 1)
+        for texels, part in zip(index, share, strict=True):
+            self.sums.index_add_(0, texels, (part * trust)[:, None] * pull)
 
-    def step(self) -> Tensor:
-        """The texture after this pass [3, S, S]."""
-        belief = self.weight + _BELIEF
-        for channel, plane in enumerate(self.texture.view(3, -1)):  # in place: a large texture takes gigabytes
-            plane.addcdiv_(self.pull[:, channel], belief, value=_STEP).clamp_(0, 255)
-        self.pull.zero_()
-        self.weight.zero_()
-        return self.texture
+    def step(self) -> None:
+        """Ends this pass: the texture moves."""
+        belief = self.sums[:, 0] + _BELIEF
+        for channel in range(3):  # in place: a large texture takes gigabytes
+            self.texture[:, channel].addcdiv_(self.sums[:, 1 + channel], belief, value=_STEP).clamp_(0, 255)
+        self.sums.zero_()
 
 
 def _corners(xy: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The four texels around points [P, 2] and their shares in a bilinear lookup: [P, 4] int64 and float32."""
+    """The four texels around points [P, 2] and their shares in a bilinear lookup: [4, P] int64 and float32."""
     low = (xy - 0.5).floor()
     a, b = (xy - 0.5 - low).unbind(1)
     x0, y0 = low.long().unbind(1)
     x = [part.clamp(0, size - 1) for part in (x0, x0 + 1)]
     y = [part.clamp(0, size - 1) for part in (y0, y0 + 1)]
-    index = torch.stack([y[j] * size + x[i] for j in (0, 1) for i in (0, 1)], 1)
-    share = torch.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b], 1)
+    index = torch.stack([y[j] * size + x[i] for j in (0, 1) for i in (0, 1)])
+    share = torch.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     return index, share
