@@ -30,7 +30,7 @@ class Rasterized:
     @functools.cached_property
     def _layers(self) -> Sequence[Tensor]:
         """Taken apart once, so that their gradients are put together once, not each added to an image of zeros."""
-        return [self.image] if len(self.image) == 3 else self.image.split([3, 1, 3][: len(self.image) // 3 + 1])
+        return [self.image] if len(self.image) == 3 else self.image.split({4: [3, 1], 7: [3, 1, 3]}[len(self.image)])
 
     @property
     def rgb(self) -> Tensor:

@@ -16,7 +16,6 @@ from nerfkit.contracts import Cameras, Mesh
 from nerfkit.data.scene import Scene
 from nerfkit.files import atomic
 from nerfkit.mesh import draw
-from nerfkit.mesh.sample import Pyramid
 from nerfkit.progress import ProgressSink, quiet
 from nerfkit.views import video
 from nerfkit.views.encoder import Image
@@ -87,17 +86,18 @@ def write_video(path: Path, scene: Scene, mesh: Mesh, progress: ProgressSink = q
 
 def write_strip(path: Path, scene: Scene, mesh: Mesh, side: int = 480) -> None:
     """A PNG: stills of the turn, and below the bare shape without any colour."""
-    cameras = turntable(scene, mesh, STILLS, side)
-    rows = [
-        np.concatenate([draw.draw(mesh, cameras[index], shading=shading).rgb for index in range(STILLS)], axis=1)
-        for shading in _ROWS
-    ]
+    cameras, texture = turntable(scene, mesh, STILLS, side), draw.sizes_of(mesh)
+
+    def still(index: int, shading: draw.Shading) -> Image:
+        return draw.draw(mesh, cameras[index], shading=shading, texture=texture).rgb
+
+    rows = [np.concatenate([still(index, shading) for index in range(STILLS)], axis=1) for shading in _ROWS]
     with atomic(path) as partial:
         iio.imwrite(partial, np.concatenate(rows))
 
 
 def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[Image]:
-    texture = None if mesh.texture is None else Pyramid(mesh.texture)
+    texture = draw.sizes_of(mesh)
     for index in range(len(cameras)):
         yield draw.draw(mesh, cameras[index], texture=texture).rgb
         progress("preview", index + 1, len(cameras))

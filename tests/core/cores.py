@@ -70,12 +70,10 @@ class OnDevice:
             given = inspect.signature(work).bind(*args, **options).arguments
             moved = {name: value if name in _ON_HOST else _moved(value, self.device) for name, value in given.items()}
             stats = given.get("stats")
-            if stats is not None and operator == "rasterize":
+            if stats is not None:
                 moved["stats"] = self._gathering(stats, moved["gaussians"].means)
-            elif stats is not None:
-                moved["stats"] = self._there(stats)
             result = _moved(work(**moved), "cpu")
-            if stats is not None and operator != "rasterize":
+            if stats is not None:  # what was added without a backward pass
                 _copy_back(stats, moved["stats"])
             return result
 
@@ -93,14 +91,11 @@ class OnDevice:
                 own.detach().copy_(theirs)
 
     def _gathering(self, stats: SplatStats, means: Tensor) -> SplatStats:
-        """Statistics on the device, which come back once the backward pass has reached the means."""
-        there = self._there(stats)
+        """Statistics on the device, which come back once a backward pass has reached the means."""
+        there = SplatStats(*(tensor.to(self.device) for tensor in vars(stats).values()))
         if means.requires_grad:
             means.register_hook(lambda grad: _copy_back(stats, there))
         return there
-
-    def _there(self, stats: SplatStats) -> SplatStats:
-        return SplatStats(*(tensor.to(self.device) for tensor in vars(stats).values()))
 
 
 _ON_HOST = ("lr", "background", "camera", "cameras", "cameras_")

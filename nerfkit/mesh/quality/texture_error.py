@@ -10,7 +10,7 @@ import numpy as np
 
 from nerfkit.contracts import Mesh, RenderCore, SceneModel
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.draw import Shading, draw
+from nerfkit.mesh.draw import Shading, draw, sizes_of
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -51,11 +51,12 @@ def held_out_error(
         NerfkitError: no photo was held out, or the mesh is in none of them.
     """
     pixels = covered = 0
+    texture = sizes_of(mesh)
     errors, ours, theirs = [], [], []
     for index in scene.held_out:
         view = scene.views[index]
         photo, mask = view.image().numpy().astype(np.float32), view.mask()
-        drawing = draw(mesh, view.camera, shading=shading, core=core)
+        drawing = draw(mesh, view.camera, shading=shading, core=core, texture=texture)
         used = drawing.mask if mask is None else drawing.mask & (mask.numpy() == 255)
         pixels += used.size
         if not used.any():

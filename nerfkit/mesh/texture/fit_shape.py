@@ -137,10 +137,10 @@ class _Step:
         y, x = y[row, column], x[row, column]  # of the pixel whose surface would move into this one
         error = target[row, column] - picture[row, column]
         trust = np.minimum(1, _HUBER / np.maximum(np.abs(error).max(1), 1e-3))
-        gradient = across[row, column], down[row, column]
+        across, down = across[row, column], down[row, column]
         # Of a shift by (u, v) pixels, colours change by -(across u + down v): squares and products, summed over r g b.
-        (uu, uv), (_, vv) = (([_dot(one, other) for other in gradient]) for one in gradient)
-        ue, ve = (_dot(one, error) for one in gradient)
+        uu, uv, vv = _dot(across, across), _dot(across, down), _dot(down, down)
+        ue, ve = _dot(across, error), _dot(down, error)
         corners = self.faces[face[y, x]].T  # [3, P]
         normals = self.normals @ camera.cam_from_world[0, :3, :3].double().numpy().T
         for corner, share in zip(corners, shares[y, x].T):

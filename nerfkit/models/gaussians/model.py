@@ -125,16 +125,22 @@ class Model:
             if shown is not None:  # what is hidden is as it should be: nothing is learned of it
                 image = torch.lerp(target.planes, image, shown)
             losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
-        if shaping:
-            losses["normal"] = self.config.normal_weight * geometry.normal_loss(drawn, camera)
-            losses["median"] = self.config.median_weight * geometry.median_loss(drawn)
-            losses["flatness"] = self.config.flat_weight * geometry.flatness_loss(self.params["log_scales"])
-            if self.config.patch_weight and progress >= self.config.patch_from and level == 0:
+            if shaping:
+                losses |= self._surface_losses(drawn, camera)
+            if shaping and self.config.patch_weight and progress >= self.config.patch_from and level == 0:
                 losses["patches"] = self.config.patch_weight * self._patch_loss(photo, drawn, splats, rng)
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
         return losses
+
+    def _surface_losses(self, drawn: Rasterized, camera: Cameras) -> dict[str, Tensor]:
+        """What brings Gaussians onto the surface that one view shows."""
+        return {
+            "normal": self.config.normal_weight * geometry.normal_loss(drawn, camera),
+            "median": self.config.median_weight * geometry.median_loss(drawn),
+            "flatness": self.config.flat_weight * geometry.flatness_loss(self.params["log_scales"]),
+        }
 
     def _learned(self, camera: Cameras, background: Tensor, target: Target, stats: SplatStats | None) -> Tensor:
         """The loss of a photo, whose gradients the parameters get."""
