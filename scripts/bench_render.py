@@ -37,6 +37,7 @@ import torch
 from nerfkit.cli.render import parse_size
 from nerfkit.contracts import Cameras, HasRays, SceneModel
 from nerfkit.core import native_rasterize
+from nerfkit.threads import in_order
 from nerfkit.train.run import Run
 from nerfkit.views import draw, frames, outputs, panorama, paths, video, writing
 from nerfkit.views.lenses import Equirect
@@ -68,7 +69,7 @@ def whole(model: SceneModel, cameras: Cameras, out: Path) -> None:
 
 def at_once(model: SceneModel, cameras: Cameras) -> None:
     """As many frames at once as the command draws."""
-    drawings = writing.in_order(
+    drawings = in_order(
         lambda index: model.render(cameras[index], RGB),
         range(len(cameras)),
         writing.frames_at_once([model], cameras.width * cameras.height),

@@ -7,6 +7,7 @@ before a verb is known, so that ``nerfkit --help`` answers at once.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         status = _command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C: it is ending
+        atexit.register(gc.freeze)  # else half a second of looking through all of PyTorch for what nobody needs
     except BrokenPipeError:  # whoever reads has seen enough, as in `nerfkit train --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
         return 141  # as a shell tells SIGPIPE

@@ -17,6 +17,7 @@ from nerfkit.mesh.geometry import vertex_normals
 from nerfkit.mesh.sample import Pyramid, texel_coordinates
 
 Shading = Literal["auto", "texture", "colors", "normals", "clay"]
+SAMPLES = 2  # along a pixel's side, unless asked for otherwise
 _CLAY = 205.0  # grey of a lit surface, sRGB
 
 
@@ -34,7 +35,7 @@ def draw(
     camera: Cameras,
     *,
     shading: Shading = "auto",
-    samples: int = 2,
+    samples: int = SAMPLES,
     background: tuple[int, int, int] = (255, 255, 255),
     core: RenderCore | None = None,
     texture: Pyramid | None = None,

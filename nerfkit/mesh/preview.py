@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -17,6 +18,7 @@ from nerfkit.data.scene import Scene
 from nerfkit.files import atomic
 from nerfkit.mesh import draw
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.threads import in_order, pictures_at_once
 from nerfkit.views import video
 from nerfkit.views.encoder import Image
 from nerfkit.views.paths import covered_arc
@@ -97,7 +99,13 @@ def write_strip(path: Path, scene: Scene, mesh: Mesh, side: int = 480) -> None:
 
 
 def _drawn(mesh: Mesh, cameras: Cameras, progress: ProgressSink) -> Iterator[Image]:
-    texture = draw.sizes_of(mesh)
-    for index in range(len(cameras)):
-        yield draw.draw(mesh, cameras[index], texture=texture).rgb
-        progress("preview", index + 1, len(cameras))
+    texture, finer = draw.sizes_of(mesh), draw.SAMPLES**2
+
+    def one(index: int) -> Image:
+        return draw.draw(mesh, cameras[index], texture=texture).rgb
+
+    at_once = pictures_at_once(finer * cameras.width * cameras.height)
+    with closing(in_order(one, range(len(cameras)), at_once)) as frames:
+        for done, frame in enumerate(frames, 1):
+            yield frame
+            progress("preview", done, len(cameras))

@@ -5,21 +5,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence, Set
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from nerfkit.contracts import Cameras, HasGaussians, Rendering, SceneModel
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.threads import in_order, pictures_at_once
 from nerfkit.views.draw import Channels, Draw
 
-MOST_AT_ONCE = 4  # frames drawn at the same time…
-MOST_PIXELS = 1 << 24  # …and the pixels in them: about a gigabyte
 AHEAD = 3  # drawings that wait to be written: memory holds so many, however long the path
 
 
@@ -89,7 +84,7 @@ def write(
 
 
 def frames_at_once(models: Sequence[SceneModel], pixels: int) -> int:
-    """How many frames to draw at the same time: threads that share a frame wait for each other at every step of it.
+    """How many frames to draw at the same time (:func:`nerfkit.threads.pictures_at_once`).
 
     On a GPU one frame fills the device, and models that are drawn along rays take batches that fill the memory.
 
@@ -97,28 +92,8 @@ def frames_at_once(models: Sequence[SceneModel], pixels: int) -> int:
         pixels: of a frame, as it is drawn.
     """
     if all(isinstance(model, HasGaussians) and model.gaussians().means.device.type == "cpu" for model in models):
-        return max(1, min(MOST_AT_ONCE, torch.get_num_threads(), MOST_PIXELS // pixels))
+        return pictures_at_once(pixels)
     return 1
-
-
-def in_order(one: Callable[[int], Rendering], indices: Sequence[int], at_once: int) -> Generator[Rendering]:
-    """The drawings of ``indices``, some of them drawn ahead by threads, which share the cores."""
-    if at_once == 1:
-        yield from map(one, indices)
-        return
-    cores = max(1, torch.get_num_threads() // at_once)
-    with ThreadPoolExecutor(at_once, "draw", lambda: torch.set_num_threads(cores)) as pool:
-        ahead: deque[Future[Rendering]] = deque()
-        try:
-            for index in indices:
-                ahead.append(pool.submit(one, index))
-                if len(ahead) > at_once:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
 
 
 class _Put(Protocol):

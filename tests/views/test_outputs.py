@@ -308,24 +308,3 @@ def test_progress_is_of_what_is_left(tmp_path: Path) -> None:
     writing.write(ramp, cameras, made, lambda stage, done, total: said.append((stage, done, total)))
     assert said == [("frames", 4, 5), ("frames", 5, 5)]
     assert json.loads((tmp_path / ".f_d.png.json").read_text())["frames"] == 5
-
-
-def test_frames_drawn_at_once_come_in_order_and_not_too_early() -> None:
-    started: list[int] = []
-
-    def one(index: int) -> Rendering:
-        started.append(index)
-        time.sleep(0.02 if index % 3 == 0 else 0.001)  # later ones are done before
-        return Rendering(extras={"index": torch.tensor(index)})
-
-    drawings = writing.in_order(one, range(5, 25), 3)
-    for number, drawn in enumerate(drawings):
-        assert int(drawn.extras["index"]) == 5 + number
-        assert len(started) <= number + 1 + 4
-    assert sorted(started) == list(range(5, 25))
-    before = torch.get_num_threads()
-    broken = writing.in_order(lambda index: one(index) if index < 3 else 1 / 0, range(1000), 2)  # type: ignore[arg-type,return-value]
-    started.clear()
-    with pytest.raises(ZeroDivisionError):
-        list(broken)
-    assert len(started) <= 3 and torch.get_num_threads() == before

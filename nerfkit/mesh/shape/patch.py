@@ -11,6 +11,7 @@ from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import edges, face_pairs, half_edges
 from nerfkit.mesh.solver import solve
+from nerfkit.mesh.vectors import dot, length
 
 _PASSES = 24
 _FLIPS = 3  # after each pass of splits
@@ -137,10 +138,10 @@ def _flip(points: np.ndarray, faces: np.ndarray, fixed: np.ndarray) -> np.ndarra
     c, d = (faces.ravel()[half // 3 * 3 + (half % 3 + 2) % 3] for half in pairs.T)
     angles = _angle_at(points, c, a, b) + _angle_at(points, d, a, b)
     before = _normal(points, a, b, c) + _normal(points, b, a, d)
-    unfolded = ((before * _normal(points, a, d, c)).sum(1) > 0) & ((before * _normal(points, d, b, c)).sum(1) > 0)
+    unfolded = (dot(before, _normal(points, a, d, c)) > 0) & (dot(before, _normal(points, d, b, c)) > 0)
     size = len(points)
     present = np.concatenate([half_edges(faces), fixed])
-    present = np.unique(present.min(1) * size + present.max(1))
+    present = np.unique(np.minimum(*present.T) * size + np.maximum(*present.T))
     made = np.minimum(c, d) * size + np.maximum(c, d)
     exists = present[np.searchsorted(present, made).clip(max=len(present) - 1)] == made
     chosen = _independent(pairs, np.where(unfolded & ~exists & (c != d), angles - np.pi - 1e-6, 0))
@@ -154,7 +155,7 @@ def _flip(points: np.ndarray, faces: np.ndarray, fixed: np.ndarray) -> np.ndarra
 
 def _angle_at(points: np.ndarray, apex: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     u, v = points[a] - points[apex], points[b] - points[apex]
-    angle: np.ndarray = np.arctan2(np.linalg.norm(np.cross(u, v), axis=1), (u * v).sum(1))
+    angle: np.ndarray = np.arctan2(length(np.cross(u, v)), dot(u, v))
     return angle
 
 
@@ -172,8 +173,8 @@ def _laplacian(points: np.ndarray, faces: np.ndarray, even: bool) -> tuple[Any, 
             weight = np.full(len(faces), 0.5)
         else:
             u, v = points[a] - points[c], points[b] - points[c]
-            cross = np.linalg.norm(np.cross(u, v), axis=1)
-            weight = np.maximum((u * v).sum(1) / np.maximum(cross, 1e-30), _LOWEST_COTANGENT) / 2
+            cross = length(np.cross(u, v))
+            weight = np.maximum(dot(u, v) / np.maximum(cross, 1e-30), _LOWEST_COTANGENT) / 2
         rows += [a, b]
         columns += [b, a]
         weights += [weight, weight]

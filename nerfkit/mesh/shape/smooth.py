@@ -10,6 +10,7 @@ import numpy as np
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.shape.topology import neighbors
+from nerfkit.mesh.vectors import dot, length, unit
 
 _NORMAL_STEPS = 160  # at full strength: normals are averaged over about twice its root, in faces
 _VERTEX_STEPS = 100  # at most…
@@ -62,7 +63,7 @@ def _filtered_normals(points: np.ndarray, faces: np.ndarray, steps: int) -> np.n
     sparse = require("scipy.sparse")
     across = neighbors(faces)
     crosses = _crosses(points, faces)
-    area = np.linalg.norm(crosses, axis=1)
+    area = length(crosses)
     normals = crosses / np.maximum(area, 1e-30)[:, None]
     rows = np.repeat(np.arange(len(faces)), 4)
     columns = np.concatenate([across, np.arange(len(faces))[:, None]], 1).ravel()
@@ -75,13 +76,13 @@ def _filtered_normals(points: np.ndarray, faces: np.ndarray, steps: int) -> np.n
     plain = np.concatenate([area[across], area[:, None]], 1)
     guide, blend = normals, average(plain)
     for _ in range(_GUIDE_STEPS):
-        guide = _unit(blend @ guide)
+        guide = unit(blend @ guide)
     for number in range(_ROUNDS):
-        difference = np.linalg.norm(guide[across] - guide[:, None], axis=2)  # [F, 3]
+        difference = length(guide[across] - guide[:, None])  # [F, 3]
         similar = np.exp(-0.5 * (difference / _edge_size(difference)) ** 2)
         blend = average(plain * np.concatenate([similar, np.ones((len(faces), 1), np.float32)], 1))
         for _ in range(steps * (number + 1) // _ROUNDS - steps * number // _ROUNDS):
-            normals = _unit(blend @ normals)
+            normals = unit(blend @ normals)
         guide = normals
     return normals
 
@@ -100,12 +101,12 @@ def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.nd
     """
     rise = _heights(faces, normals, len(points))
     lower = rise.T.tocsr()
-    up = _unit((lower @ np.ones(faces.size, np.float32)).reshape(-1, 3))  # [V, 3]
+    up = unit((lower @ np.ones(faces.size, np.float32)).reshape(-1, 3))  # [V, 3]
 
     def pull(place: np.ndarray) -> np.ndarray:
         """Half the derivative of the first sum."""
         height = (rise @ place.ravel()).reshape(-1, 3)  # [F, 3] of the corners
-        height -= height.mean(1, keepdims=True)
+        height -= ((height[:, 0] + height[:, 1] + height[:, 2]) / 3)[:, None]  # `mean` takes ten times as long
         return (lower @ height.ravel()).reshape(-1, 3)  # type: ignore[no-any-return]
 
     moved = np.zeros_like(points)
@@ -115,7 +116,7 @@ def _follow(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.nd
     for _ in range(_VERTEX_STEPS):
         if size <= _ENOUGH**2 * first:
             break
-        above = (along * up).sum(1, keepdims=True)
+        above = dot(along, up)[:, None]
         image = pull(along) + _STAY_BESIDE * along + (_STAY - _STAY_BESIDE) * above * up
         share = size / float(np.vdot(along, image))
         moved += share * along
@@ -136,7 +137,3 @@ def _heights(faces: np.ndarray, normals: np.ndarray, count: int) -> Any:
 def _crosses(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]
     return np.cross(b - a, c - a)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)

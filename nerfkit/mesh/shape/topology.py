@@ -33,8 +33,8 @@ def half_edges(faces: np.ndarray) -> np.ndarray:
 def edges(faces: np.ndarray) -> Edges:
     """The edges of faces [F, 3]."""
     half = half_edges(faces).astype(np.int64)
-    low, high = half.min(1), half.max(1)
-    size = np.int64(half.max(initial=0) + 1)
+    low, high = np.minimum(*half.T), np.maximum(*half.T)
+    size = np.int64(high.max(initial=0) + 1)
     keys, of_half_edge, count = np.unique(low * size + high, return_inverse=True, return_counts=True)
     of_half_edge = of_half_edge.reshape(-1)
     direction = np.where(half[:, 0] == low, 1, -1)

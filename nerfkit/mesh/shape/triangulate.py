@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nerfkit.mesh.vectors import dot, length
+
 LONGEST = 160  # vertices that one table takes: its work grows with the cube of them
 _ANGLE = 0.1  # radians that count as a difference between two dihedral angles
 _FORBIDDEN = 1e6
@@ -68,7 +70,7 @@ def _table(points: np.ndarray, outward: np.ndarray, joined: np.ndarray) -> np.nd
         m = i + np.arange(1, gap)
         # the border runs as the surface's faces do: the fill turns the other way
         cross = np.cross(points[k] - points[i], points[m] - points[i])  # [n - gap, gap - 1, 3]
-        size = np.linalg.norm(cross, axis=2)
+        size = length(cross)
         unit = cross / np.maximum(size, 1e-300)[..., None]
         sharpest = np.maximum(fold[i, m], fold[m, k])
         sharpest = np.maximum(sharpest, _angle(unit, normal[i, m]))
@@ -96,5 +98,5 @@ def _table(points: np.ndarray, outward: np.ndarray, joined: np.ndarray) -> np.nd
 
 def _angle(unit: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Between unit normals [..., 3], where the other isn't 0."""
-    angle: np.ndarray = np.arccos(np.clip((unit * other).sum(-1), -1, 1))
-    return np.where((other != 0).any(-1), angle, 0)
+    angle: np.ndarray = np.arccos(np.clip(dot(unit, other), -1, 1))
+    return np.where(dot(other, other) > 0, angle, 0)

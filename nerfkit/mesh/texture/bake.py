@@ -1,6 +1,6 @@
 """Mesh with texture coordinates + photos → texture.
 
-Two walks over the training photos, one in memory at a time. The first asks every photo for the colours of points
+Two walks over the training photos, a few in memory at a time. The first asks every photo for the colours of points
 spread over the surface, from which follow the photos' exposures, their sharpness, and where each of them disagrees
 with the others. The second blends with weights (by angle, pixels per area, distance from edges of depth, sharpness,
 agreement) whose power favours the few best photos of each texel, and which change smoothly over the surface, so that
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nerfkit import limits
 from nerfkit.contracts import Mesh, RenderCore, SceneModel
@@ -26,12 +28,13 @@ from nerfkit.mesh.geometry import face_crosses
 from nerfkit.mesh.options import TextureOptions
 from nerfkit.mesh.texture import exposure
 from nerfkit.mesh.texture.fill import fill_unseen, pad
-from nerfkit.mesh.texture.photo import Photo, Points, load_photo
+from nerfkit.mesh.texture.photo import Photo, Points, Seen, load_photo, photos_at_once
 from nerfkit.mesh.texture.refine import Fit
 from nerfkit.mesh.texture.seams import level_seams, seam_differences, seam_edges
 from nerfkit.mesh.texture.texels import Texels, texels_of
 from nerfkit.mesh.texture.unwrap import charts_of
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.threads import in_order
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -40,6 +43,7 @@ SIZES = (1024, 2048, 4096)  # those that are chosen from
 _USED = 0.6  # share of a texture that charts fill
 _POINTS = 60_000  # of the survey
 _BEST = 2  # power of the weights: the higher, the fewer photos a texel is made of
+_Found = TypeVar("_Found")
 _FAINT = 2e-5  # of the best weight on the surface: texels seen worse than this fade to made-up colours
 
 
@@ -169,12 +173,19 @@ class _Job:
         self.point_of, self.belief = np.zeros(len(texels), np.int32), np.ones((len(scene.train), 1), np.uint8)
         self.outliers = 0.0
 
-    def walk(self, visit: Callable[[int, Photo], None]) -> None:
-        for number, index in enumerate(self.scene.train):
-            self.progress("texture", self.done, self.steps)
-            view, table = self.scene.views[index], self.tables[number] if self.tables else None
-            visit(number, load_photo(view, self.mesh, self.core, table, self.model))
-            self.done += 1
+    def walk(self, look: Callable[[int, Photo], _Found], add: Callable[[int, _Found], None]) -> None:
+        """Looks at all photos, some at the same time, and adds up what it finds, one after the other, in order."""
+
+        def one(number: int) -> _Found:
+            view, table = self.scene.views[self.scene.train[number]], self.tables[number] if self.tables else None
+            return look(number, load_photo(view, self.mesh, self.core, table, self.model))
+
+        at_once = photos_at_once(self.scene) if self.model is None else 1  # a model may fill the memory with each
+        with closing(in_order(one, range(len(self.scene.train)), at_once)) as looks:
+            for number, found in enumerate(looks):
+                self.progress("texture", self.done, self.steps)
+                add(number, found)
+                self.done += 1
 
     def survey(self) -> np.ndarray:
         """Asks all photos for points spread over the surface. Gives the photos' gains [V, 3]."""
@@ -184,13 +195,12 @@ class _Job:
         color = np.zeros((views, count, 3), np.uint8)
         weight, detail = np.zeros((2, views, count), np.float32)
 
-        def visit(number: int, photo: Photo) -> None:
-            seen = photo.look(points, smooth=True)
+        def add(number: int, seen: Seen) -> None:
             color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
             weight[number, seen.point] = seen.weight.numpy()
             detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
 
-        self.walk(visit)
+        self.walk(lambda number, photo: photo.look(points, smooth=True), add)
         found = exposure.Survey(color, weight, detail)
         gains = exposure.solve_gains(found)
         tables = np.stack([exposure.table_of(gain) for gain in gains])
@@ -208,16 +218,19 @@ class _Job:
         total, steep_total = torch.zeros(2, count)
         point_of, scale = torch.from_numpy(self.point_of), self._usual_weight()
 
-        def visit(number: int, photo: Photo) -> None:
+        def look(number: int, photo: Photo) -> tuple[Tensor, ...]:
             seen = photo.look(self.points)
             belief = torch.from_numpy(self.belief[number])[point_of[seen.point]].float() / 255
             weight = seen.weight * belief * (float(self.sharpness[number]) / scale)
             steep = weight**_BEST
-            total.index_add_(0, seen.point, weight)
-            steep_total.index_add_(0, seen.point, steep)
-            mixed.index_add_(0, seen.point, steep[:, None] * seen.sharp)
+            return seen.point, weight, steep, steep[:, None] * seen.sharp
 
-        self.walk(visit)
+        def add(number: int, found: tuple[Tensor, ...]) -> None:
+            point, *parts = found
+            for sums, part in zip((total, steep_total, mixed), parts, strict=True):
+                sums.index_add_(0, point, part)
+
+        self.walk(look, add)
         mixed /= steep_total.clamp_min(1e-30)[:, None]
         return mixed.numpy(), total.numpy()
 
@@ -237,7 +250,7 @@ class _Job:
         """Colours [T, 3], changed in place, fitted to the photos; unseen texels keep theirs."""
         fit = Fit(self.mesh, torch.from_numpy(self.texels.image(colors)))
         for _ in range(self.passes):
-            self.walk(lambda number, photo: fit.add(photo))
+            self.walk(lambda number, photo: fit.compare(photo), lambda number, errors: fit.add(errors))
             fit.step()
         for channel in range(3):
             colors[seen, channel] = fit.texture.numpy()[self.texels.index[seen], channel]

@@ -11,7 +11,9 @@ it, neighbours alike, as if held together by a membrane. Noise of the surface go
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -28,8 +30,10 @@ from nerfkit.mesh.sample import Pyramid
 from nerfkit.mesh.shape.smooth import smooth
 from nerfkit.mesh.shape.topology import edges
 from nerfkit.mesh.texture.bake import bake
-from nerfkit.mesh.texture.photo import Photo, load_photo
+from nerfkit.mesh.texture.photo import Photo, load_photo, photos_at_once
+from nerfkit.mesh.vectors import dot
 from nerfkit.progress import ProgressSink, quiet
+from nerfkit.threads import in_order
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -79,9 +83,10 @@ def fit_shape(
             texture, finished = Pyramid(baked.texture), finished + 1
         step = _Step(mesh, texture)
         chosen = range(number % _EVERY, len(scene.train), _EVERY)
-        for count, index in enumerate(chosen):
-            report("fit", count, len(chosen))
-            step.add(load_photo(scene.views[scene.train[index]], mesh, core, baked.tables[index]))
+        with closing(_compared(step, scene, chosen, baked.tables, core)) as compared:
+            for count, rows in enumerate(compared):
+                report("fit", count, len(chosen))
+                step.add(rows)
         mesh.vertices = step.moved(smoothing)
         mesh.normals = welded_normals(mesh)
         finished += 1
@@ -110,6 +115,14 @@ def _thinned(scene: Scene) -> Scene:
     return some
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """What photos say about each of P vertices, moved along its normal."""
+
+    weight: np.ndarray  # [P]
+    pull: np.ndarray  # [P]
+
+
 class _Step:
     """What the photos say about one movement along the normals, of all vertices; those at one place move together."""
 
@@ -120,8 +133,12 @@ class _Step:
         self.normals = vertex_normals(whole)
         self.weight, self.pull = np.zeros((2, len(self.places)))
 
-    def add(self, photo: Photo) -> None:
-        """Compares the mesh with a photo that it is drawn into."""
+    def add(self, rows: _Rows) -> None:
+        self.weight += rows.weight
+        self.pull += rows.pull
+
+    def compare(self, photo: Photo) -> _Rows:
+        """The mesh with a photo that it is drawn into. The same for several at once."""
         camera, drawn = photo.camera, photo.drawn
         target = photo.planes[:3].permute(1, 2, 0).numpy()
         face, depth, shares = drawn.face.numpy(), drawn.depth.numpy(), drawn.barycentrics.numpy()
@@ -139,17 +156,19 @@ class _Step:
         trust = np.minimum(1, _HUBER / np.maximum(np.abs(error).max(1), 1e-3))
         across, down = across[row, column], down[row, column]
         # Of a shift by (u, v) pixels, colours change by -(across u + down v): squares and products, summed over r g b.
-        uu, uv, vv = _dot(across, across), _dot(across, down), _dot(down, down)
-        ue, ve = _dot(across, error), _dot(down, error)
+        uu, uv, vv = dot(across, across), dot(across, down), dot(down, down)
+        ue, ve = dot(across, error), dot(down, error)
         corners = self.faces[face[y, x]].T  # [3, P]
         normals = self.normals @ camera.cam_from_world[0, :3, :3].double().numpy().T
+        weight, pull = np.zeros((2, len(self.places)))
         for corner, share in zip(corners, shares[y, x].T):
             u, v = _shift(normals, corner, camera, x, y, depth[y, x])
             # rows of the normal equations are added up: a pixel's three corners go together, and shares sum to 1
             believed = trust * share
             changed = uu * (u * u) + 2 * uv * (u * v) + vv * (v * v)
-            self.weight += np.bincount(corner, believed * changed, len(self.places))
-            self.pull -= np.bincount(corner, believed * (ue * u + ve * v), len(self.places))
+            weight += np.bincount(corner, believed * changed, len(self.places))
+            pull -= np.bincount(corner, believed * (ue * u + ve * v), len(self.places))
+        return _Rows(weight, pull)
 
     def moved(self, smoothing: float) -> np.ndarray:
         """The vertices after the step [V, 3]."""
@@ -168,6 +187,18 @@ class _Step:
         height = np.clip(height, -_LONGEST * usual, _LONGEST * usual)
         places = self.places + height[:, None] * self.normals
         return places[self.place_of].astype(self.mesh.vertices.dtype)
+
+
+def _compared(
+    step: _Step, scene: Scene, chosen: Iterable[int], tables: Sequence[np.ndarray], core: RenderCore
+) -> Generator[_Rows]:
+    """What some of the training photos say, one after the other."""
+
+    def compare(index: int) -> _Rows:
+        view = scene.views[scene.train[index]]
+        return step.compare(load_photo(view, step.mesh, core, tables[index]))
+
+    return in_order(compare, chosen, photos_at_once(scene))
 
 
 def _membrane(ends: np.ndarray, places: int, sparse: Any) -> Any:
@@ -198,11 +229,6 @@ def _front(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there[axis] -= step
         place = np.where(hides, there, place)
     return place[0], place[1]
-
-
-def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of vectors [P, 3]: [P]."""
-    return np.einsum("pc,pc->p", one, other)
 
 
 def _shift(

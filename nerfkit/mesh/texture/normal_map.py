@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nerfkit.contracts import Mesh, RenderCore
+from nerfkit.machine import cores
 from nerfkit.mesh.geometry import face_crosses, vertex_normals
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.texture.tangents import tangents
 from nerfkit.mesh.texture.texels import Texels, texels_of
+from nerfkit.mesh.vectors import dot, unit
+from nerfkit.threads import MOST_AT_ONCE, in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,16 +49,18 @@ def bake_normals(
     own = light.normals if light.normals is not None else vertex_normals(light)
     frames = np.concatenate([own, tangent], 1)
     lookup = _Dense(dense, _REACH * float(np.linalg.norm(np.ptp(light.vertices, axis=0))))
-    encoded = np.empty((len(texels), 3), np.uint8)
-    for start in range(0, len(texels), _CHUNK):
+
+    def of_part(start: int) -> np.ndarray:
         part = texels.part(slice(start, start + _CHUNK))
         frame = part.interpolate(light, frames)
         normal = frame[:, :3]
         found = lookup.normals(part.positions(light), normal)
         local = _in_frame(found, normal, frame[:, 3:6], np.where(frame[:, 6:] < 0, -1, 1))
         local[:, 2] = np.maximum(local[:, 2], _STEEPEST)
-        local /= np.linalg.norm(local, axis=1, keepdims=True)
-        encoded[start : start + _CHUNK] = np.round(local * 127 + 128)
+        return np.round(unit(local) * 127 + 128).astype(np.uint8)
+
+    with closing(in_order(of_part, range(0, len(texels), _CHUNK), min(cores(), MOST_AT_ONCE))) as parts:
+        encoded = np.concatenate([np.zeros((0, 3), np.uint8), *parts])
     return _padded(texels, encoded)
 
 
@@ -66,7 +72,7 @@ class _Dense:
         normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh)
         self.normals_at_corners = normals.astype(np.float32)[mesh.faces]
         crosses = face_crosses(mesh)
-        self.face_normals = (crosses / np.maximum(np.linalg.norm(crosses, axis=1, keepdims=True), 1e-300)).astype("f4")
+        self.face_normals = unit(crosses, 1e-300).astype(np.float32)
         self.tree = require("scipy.spatial").cKDTree(self.corners.mean(1), balanced_tree=False)
         self.reach = reach
 
@@ -80,12 +86,11 @@ class _Dense:
         for column in face.T:
             a, b, c = self.corners[column].transpose(1, 0, 2)
             w = _nearest_in_face(points, a, b, c)
-            distance = ((w[:, :1] * a + w[:, 1:2] * b + w[:, 2:] * c - points) ** 2).sum(1)
-            closer = (distance < best) & ((self.face_normals[column] * like).sum(1) > _AGREE)
+            distance = _squares(w[:, :1] * a + w[:, 1:2] * b + w[:, 2:] * c - points)
+            closer = (distance < best) & (dot(self.face_normals[column], like) > _AGREE)
             best[closer] = distance[closer]
             found[closer] = np.einsum("pk,pkd->pd", w[closer], self.normals_at_corners[column[closer]])
-        unit: np.ndarray = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit(found, 1e-12)
 
 
 def _nearest_in_face(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -93,13 +98,9 @@ def _nearest_in_face(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray)
     ab, ac, bc = b - a, c - a, c - b
     ap, bp = p - a, p - b
 
-    def dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        product: np.ndarray = np.einsum("pd,pd->p", x, y)
-        return product
-
     def on_edge(offset: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         s = np.clip(dot(offset, edge) / np.maximum(dot(edge, edge), 1e-30), 0, 1)
-        return s, ((offset - s[:, None] * edge) ** 2).sum(1)
+        return s, _squares(offset - s[:, None] * edge)
 
     d11, d12, d22 = dot(ab, ab), dot(ab, ac), dot(ac, ac)
     e1, e2 = dot(ap, ab), dot(ap, ac)
@@ -115,6 +116,10 @@ def _nearest_in_face(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray)
     return np.stack([1 - v - w, v, w], 1)
 
 
+def _squares(vectors: np.ndarray) -> np.ndarray:
+    return dot(vectors, vectors)
+
+
 def _in_frame(vector: np.ndarray, normal: np.ndarray, tangent: np.ndarray, sign: np.ndarray) -> np.ndarray:
     """x, y, z [P, 3] with vector ~ x tangent + y sign cross(normal, tangent) + z normal, for axes not quite square."""
     bitangent = sign * np.cross(normal, tangent)
@@ -122,12 +127,11 @@ def _in_frame(vector: np.ndarray, normal: np.ndarray, tangent: np.ndarray, sign:
     x = np.cross(bitangent, normal)
     y = np.cross(normal, tangent)
     z = np.cross(tangent, bitangent)
-    local = np.stack([(row * vector).sum(1) for row in (x, y, z)], 1)
-    determinant = (x * tangent).sum(1, keepdims=True)
+    local = np.stack([dot(row, vector) for row in (x, y, z)], 1)
+    determinant = dot(x, tangent)[:, None]
     flat = np.abs(determinant) < 1e-12
     local = np.where(flat, [0.0, 0.0, 1.0], local * np.where(determinant < 0, -1, 1))
-    unit: np.ndarray = local / np.maximum(np.linalg.norm(local, axis=1, keepdims=True), 1e-12)
-    return unit
+    return unit(local, 1e-12)
 
 
 def _padded(texels: Texels, encoded: np.ndarray) -> np.ndarray:

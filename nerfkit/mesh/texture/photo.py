@@ -16,8 +16,10 @@ from nerfkit.core.directions import unit
 from nerfkit.core.types import FacePixels
 from nerfkit.mesh.draw import face_pixels
 from nerfkit.mesh.sample import bilinear, planes_of
+from nerfkit.threads import pictures_at_once
 
 if TYPE_CHECKING:
+    from nerfkit.data.scene import Scene
     from nerfkit.data.view import PhotoView
 
 _SMOOTH = 0.006  # deviation of the blur of the copy that photos are compared by, as a share of the longer side
@@ -143,6 +145,11 @@ def load_photo(
     else:
         values = np.stack([table[channel][image[..., channel]] for channel in range(3)], -1).astype(np.float32)
     return Photo(values, alpha, view.camera, drawn)
+
+
+def photos_at_once(scene: Scene) -> int:
+    """How many of a scene's photos to look at at the same time."""
+    return pictures_at_once(max(view.camera.width * view.camera.height for view in scene.views))
 
 
 def _blurred(image: np.ndarray, trust: np.ndarray, deviation: float) -> np.ndarray:

@@ -7,6 +7,8 @@ those of simultaneous algebraic reconstruction (Andersen and Kak 1984, eq. 23): 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,14 @@ _TRUSTED = 0.25  # pixels less trusted, near edges of depth, don't count
 _BELIEF = 0.5  # weights' worth of belief in the texture as it is: texels that hardly any pixel shows keep their colour
 
 
+@dataclass(frozen=True)
+class Errors:
+    """What P pixels say about the four texels that each of them is a mean of."""
+
+    texel: Tensor  # [4, P] int64
+    pull: Tensor  # [4, P, 4]: a weight, and errors in r, g and b times it
+
+
 class Fit:
     """Sums over photos of one pass; the texture [S, S, 3] float32, contiguous, changes in place when the pass ends."""
 
@@ -33,8 +43,8 @@ class Fit:
         # Of weights, and of errors times these: side by side, since a pixel adds to all four of a texel.
         self.sums = torch.zeros(self.size * self.size, 4)
 
-    def add(self, photo: Photo) -> None:
-        """Compares a photo, into which the mesh is drawn, with the texture, and lays the errors back on the texels."""
+    def compare(self, photo: Photo) -> Errors:
+        """A photo, into which the mesh is drawn, with the texture. The same for several at once."""
         drawn = photo.drawn
         row, column = ((drawn.face >= 0) & (photo.trust >= _TRUSTED)).nonzero(as_tuple=True)
         face = drawn.face[row, column]
@@ -48,8 +58,12 @@ class Fit:
             error -= part[:, None] * self.texture.index_select(0, texels)
         trust = trust * (_HUBER / error.abs().amax(1).clamp_min(_HUBER))
         pull = torch.cat([torch.ones(len(error), 1), error], 1)
-        for texels, part in zip(index, share, strict=True):
-            self.sums.index_add_(0, texels, (part * trust)[:, None] * pull)
+        return Errors(index, (share * trust)[:, :, None] * pull)
+
+    def add(self, errors: Errors) -> None:
+        """Lays a photo's errors back on the texels."""
+        for texels, pull in zip(errors.texel, errors.pull, strict=True):
+            self.sums.index_add_(0, texels, pull)
 
     def step(self) -> None:
         """Ends this pass: the texture moves."""
