@@ -15,6 +15,7 @@ from nerfkit.contracts import Cameras, Mesh, RenderCore, SceneModel
 from nerfkit.core.directions import unit
 from nerfkit.core.types import FacePixels
 from nerfkit.mesh.draw import face_pixels
+from nerfkit.mesh.rows import rows
 from nerfkit.mesh.sample import bilinear, planes_of
 from nerfkit.threads import pictures_at_once
 
@@ -95,21 +96,21 @@ class Photo:
     def _look(self, points: Points, first: int, smooth: bool) -> Seen:
         towards = self.camera.world_from_cam[0, :3, 3].float()[:, None] - points.positions
         cosine = (unit(towards) * points.normals).sum(0)
-        number = (cosine > _MIN_COSINE).nonzero()[:, 0]
-        u, v, z = self._projected(points.positions.index_select(1, number))
+        number = torch.arange(first, first + len(points))
+        number, cosine, *xyz = rows(cosine > _MIN_COSINE, number, cosine, *points.positions)
+        u, v, z = self._projected(torch.stack(xyz))
         width, height = self.camera.width, self.camera.height
-        near = ((z > 0) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)).nonzero()[:, 0]
-        number, u, v, z = number[near], u[near], v[near], z[near]
-        cosine = cosine[number]
+        inside = (z > 0) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
+        number, cosine, u, v, z = rows(inside, number, cosine, u, v, z)
         front = self.drawn.depth.view(-1)[v.long() * width + u.long()]
         focal = float(self.camera.intrinsics[0, :2].mean())
         behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
-        kept = ((z <= front + behind) & (front > 0)).nonzero()[:, 0]
+        number, cosine, u, v, z = rows((z <= front + behind) & (front > 0), number, cosine, u, v, z)
         planes = self._with_blurred if smooth else self.planes
-        found = bilinear(planes, torch.stack([u[kept], v[kept]], 1))  # [K, 4 or 7]
-        weight = found[:, 3] * (cosine[kept] * focal / z[kept]) ** 2
-        used = (weight > 0).nonzero()[:, 0]
-        return Seen(number[kept][used] + first, weight[used], found[used, :3], found[used, 4:])
+        found = bilinear(planes, torch.stack([u, v], 1))  # [K, 4 or 7]
+        weight = found[:, 3] * (cosine * focal / z) ** 2
+        number, weight, found = rows(weight > 0, number, weight, found)
+        return Seen(number, weight, found[:, :3], found[:, 4:])
 
     def _projected(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels u and v, and depths [P], of points [3, P]."""
