@@ -259,8 +259,10 @@ def test_two_commands_do_not_make_the_same_video(tmp_path: Path) -> None:
     )
     one.begin()
     one.add(0, ramp(cameras_of(90)[0], frozenset({"rgb"})))
-    begun = sorted((tmp_path / ".out.mp4.parts").iterdir())
-    assert begun
+    end = time.monotonic() + 20
+    while len(begun := sorted((tmp_path / ".out.mp4.parts").iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.01)  # until the encoder has made its file
+    assert len(begun) == 2
     again = outputs.of_path(tmp_path / "out.mp4", Look(["rgb"]), Request.of(cameras_of(3), {"facts": "other"}), 30)
     with pytest.raises(NerfkitError, match=r"out\.mp4: another nerfkit is at work there; .* or choose another -o"):
         writing.write(ramp, cameras_of(3), [other, *again])
