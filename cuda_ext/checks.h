@@ -32,6 +32,12 @@ void check_draw_mesh(const Params *p) {
 }
 
 template <class Params>
+void check_photo_colors(const Params *p) {
+  require(p->H >= 3 && p->W >= 3 && int64_t(p->H) * p->W < 1ll << 31,
+          "a photo must have 3 pixels a side, and less than 2^31");
+}
+
+template <class Params>
 void check_frequency(const Params *p) {
   require(p->L >= 0 && p->L <= kMostFrequencies, "frequencies must be 0 to 24");
   require(p->W == 3 + 6 * p->L, "features must have 3 + 6 * frequencies columns");

@@ -35,6 +35,7 @@ int64_t nk_params_size(const char *name) {
   NK_SIZE(nk_cubes_count_params)
   NK_SIZE(nk_cubes_fill_params)
   NK_SIZE(nk_draw_mesh_params)
+  NK_SIZE(nk_photo_colors_params)
   NK_SIZE(nk_rays_params)
   NK_SIZE(nk_rays_grad_params)
   NK_SIZE(nk_march_count_params)

@@ -299,6 +299,10 @@ class RenderCore(Protocol):
     def tsdf_integrate(self, volume: Volume, depth: Tensor, pixels: Tensor, cameras: Cameras) -> None: ...
     def marching_cubes(self, volume: Volume, min_weight: float) -> tuple[Tensor, Tensor, Tensor]: ...
     def draw_mesh(self, vertices: Tensor, faces: Tensor, width: int, height: int) -> FacePixels: ...
+    def photo_colors(
+        self, positions: Tensor, normals: Tensor, camera: Cameras, depth: Tensor, trust: Tensor, planes: Tensor,
+        min_cosine: float, slack: float,
+    ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 
 
 class SceneReader(Protocol):

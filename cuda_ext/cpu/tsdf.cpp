@@ -21,7 +21,7 @@ IntLanes gather_pixels(const uint8_t *pixels, const IntLanes &index) {
 Lanes channel(const IntLanes &pixel, int number) { return to_float((pixel >> (8 * number)) & 0xff); }
 
 struct View {
-  DepthCamera camera;
+  Pinhole camera;
   DepthMap map;
   const uint8_t *pixels;
   const DepthRange *tiles;
@@ -99,7 +99,7 @@ Lanes depth_at(const DepthMap &map, const Lanes &u, const Lanes &v, const IntLan
 // Adds what a view says about the voxels of a block whose first one lies at `first` in the scene frame.
 void integrate(const View &view, const Sight &sight, const Vec3<float> &first, float voxel_size, float truncation,
                Sums *sums) {
-  const DepthCamera &camera = view.camera;
+  const Pinhole &camera = view.camera;
   const DepthMap &map = view.map;
   const Vec3<float> *row = camera.rotation.row;
   const Vec3<float> corner = multiply(camera.rotation, first) + camera.translation;
@@ -198,7 +198,7 @@ void integrate_all(const nk_tsdf_integrate_params &p) {
   const int64_t tiles = int64_t(depth_tiles_along(p.W)) * depth_tiles_along(p.H), image = int64_t(p.H) * p.W;
   std::vector<View> views(p.V);
   for (int64_t v = 0; v < p.V; ++v)
-    views[v] = {make_depth_camera(p.cam_from_world + 16 * v, p.intrinsics + 4 * v),
+    views[v] = {make_pinhole(p.cam_from_world + 16 * v, p.intrinsics + 4 * v),
                 {p.depth + v * image, p.H, p.W},
                 p.pixels + 4 * v * image,
                 ranges.data() + v * tiles};
@@ -281,7 +281,7 @@ void mark_all(const nk_tsdf_mark_params &p) {
 #pragma omp for schedule(dynamic, 16)
     for (int64_t row = 0; row < int64_t(p.V) * p.H; ++row) {
       const int64_t v = row / p.H;
-      const DepthCamera camera = make_depth_camera(p.cam_from_world + 16 * v, p.intrinsics + 4 * v);
+      const Pinhole camera = make_pinhole(p.cam_from_world + 16 * v, p.intrinsics + 4 * v);
       mark_row(p, make_mark_view(camera, grid, p.truncation), grid, row, &last);
     }
   }

@@ -14,8 +14,8 @@ struct Origin {
   Vec3<float> at;
 };
 
-NK_DEVICE DepthCamera camera_of(const float *cam_from_world, const float *intrinsics, int64_t view) {
-  return make_depth_camera(cam_from_world + 16 * view, intrinsics + 4 * view);
+NK_DEVICE Pinhole camera_of(const float *cam_from_world, const float *intrinsics, int64_t view) {
+  return make_pinhole(cam_from_world + 16 * view, intrinsics + 4 * view);
 }
 
 __global__ void __launch_bounds__(kPixels) depth_ranges(nk_tsdf_integrate_params p, DepthRange *ranges) {
@@ -31,7 +31,7 @@ struct Sum {
   float weight, distance, red, green, blue, color_weight;
 };
 
-NK_DEVICE void add_view(const nk_tsdf_integrate_params &p, const DepthCamera &camera, int64_t image, Reach reach,
+NK_DEVICE void add_view(const nk_tsdf_integrate_params &p, const Pinhole &camera, int64_t image, Reach reach,
                         const Vec3<float> &place, Sum *sum) {
   const Vec3<float> at = multiply(camera.rotation, place) + camera.translation;
   if (!(at.z > 0.0f)) return;

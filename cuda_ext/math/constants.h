@@ -2,7 +2,7 @@
 // the reference and the kernels cannot drift apart.
 #pragma once
 
-#define NK_ABI_VERSION 6
+#define NK_ABI_VERSION 7
 
 #define NK_NEEDS_SCRATCH 3  // the code of a call that was given too little scratch memory
 

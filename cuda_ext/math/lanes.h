@@ -29,6 +29,8 @@ NK_HD float select(bool mask, float a, float b) { return mask ? a : b; }
 NK_HD float min(float a, float b) { return a < b ? a : b; }
 NK_HD float max(float a, float b) { return a > b ? a : b; }
 NK_HD bool both(bool a, bool b) { return a && b; }
+NK_HD bool any(bool mask) { return mask; }
+NK_HD float gather(const float *p, int index) { return p[index]; }
 NK_HD float sqrt(float a) { return __builtin_sqrtf(a); }
 
 // a b + c, on a GPU always rounded once. Where two kernels must agree to the last bit (one counts what the other

@@ -7,23 +7,13 @@
 #include "constants.h"
 #include "lanes.h"
 #include "linalg.h"
+#include "pinhole.h"
 
 namespace nk {
 
 constexpr int kBlockVoxels = NK_BLOCK * NK_BLOCK * NK_BLOCK;
 
-// --- the camera of a depth map -----------------------------------------------------------------------------
-
-struct DepthCamera {
-  Mat3<float> rotation;  // cam_from_world
-  Vec3<float> translation;
-  float fx, fy, cx, cy;
-};
-
-NK_HD DepthCamera make_depth_camera(const float *cam_from_world, const float *intrinsics) {
-  const float *m = cam_from_world, *k = intrinsics;
-  return {{{{m[0], m[1], m[2]}, {m[4], m[5], m[6]}, {m[8], m[9], m[10]}}}, {m[3], m[7], m[11]}, k[0], k[1], k[2], k[3]};
-}
+// --- depth maps -----------------------------------------------------------------------------
 
 // A depth map [H, W] of z values; 0 or less where nothing is seen.
 struct DepthMap {
@@ -87,13 +77,13 @@ NK_HD void block_span(F low, F high, int size, F *first, F *last) {
 
 // What is alike for the pixels of a depth map when blocks are marked.
 struct MarkView {
-  DepthCamera camera;
+  Pinhole camera;
   Vec3<float> start;  // the camera's centre, in voxels
   float inverse;      // of the voxel size
   float truncation, step;
 };
 
-NK_HD MarkView make_mark_view(const DepthCamera &camera, const BlockGrid &grid, float truncation) {
+NK_HD MarkView make_mark_view(const Pinhole &camera, const BlockGrid &grid, float truncation) {
   const float inverse = 1.0f / grid.voxel_size;
   const Vec3<float> eye = multiply_transposed(camera.rotation, -1.0f * camera.translation) - grid.origin;
   return {camera, inverse * eye, inverse, truncation,
@@ -104,7 +94,7 @@ NK_HD MarkView make_mark_view(const DepthCamera &camera, const BlockGrid &grid, 
 // box around it, wider by a voxel, since a cube needs all its corners, and by half a pixel.
 template <class F>
 NK_HD BlockBox<F> mark_box(const MarkView &view, const BlockGrid &grid, F column, F row, F depth, int i) {
-  const DepthCamera &camera = view.camera;
+  const Pinhole &camera = view.camera;
   const F x = (column + 0.5f - camera.cx) * (1.0f / camera.fx), y = (row + 0.5f - camera.cy) * (1.0f / camera.fy);
   const F margin = 1.0f + (0.5f * view.inverse / min(camera.fx, camera.fy)) * depth;
   const F near = max(depth + (static_cast<float>(i) * view.step - view.truncation), F{});
@@ -174,8 +164,8 @@ struct Sight {
   float hidden_from, free_to;
 };
 
-NK_HD Sight sight_of(const DepthCamera &camera, const DepthRange *tiles, int width, int height,
-                     const Vec3<float> &first, float side, float truncation) {
+NK_HD Sight sight_of(const Pinhole &camera, const DepthRange *tiles, int width, int height, const Vec3<float> &first,
+                     float side, float truncation) {
   const Vec3<float> corner = multiply(camera.rotation, first) + camera.translation;
   float u0 = 1e30f, u1 = -1e30f, v0 = 1e30f, v1 = -1e30f, z0 = 1e30f, z1 = -1e30f;
   for (int i = 0; i < 8; ++i) {

@@ -108,3 +108,26 @@ typedef struct nk_draw_mesh_params {
   float *depth;          /* [H, W] 0 where there is none */
 } nk_draw_mesh_params;
 NK_API int nk_draw_mesh_fwd(const nk_draw_mesh_params *p);
+
+/* What a photo shows of P points of a surface that is drawn into it. A point is seen where it lies a pixel or more
+ * within the photo, where the cosine of the angle between its normal and the way to the camera is over min_cosine, and
+ * where the drawn surface isn't in front of it by more than it recedes by within `slack` pixels. */
+typedef struct nk_photo_colors_params {
+  int32_t threads;
+  int32_t P; /* points */
+  int32_t C; /* colours */
+  int32_t H;
+  int32_t W;
+  float min_cosine;
+  float slack;                 /* pixels */
+  const float *cam_from_world; /* [4, 4] */
+  const float *intrinsics;     /* [4] fx fy cx cy */
+  const float *positions;      /* [3, P] */
+  const float *normals;        /* [3, P] unit */
+  const float *depth;          /* [H, W] z of the drawn surface at the pixel's centre, 0 where there is none */
+  const float *trust;          /* [H, W] how far a pixel is trusted */
+  const float *planes;         /* [C, H, W] */
+  float *weight;               /* [P] trust * (cosine * focal length / z)^2; 0: isn't seen */
+  float *colors;               /* [C, P] bilinear; 0 where the weight is */
+} nk_photo_colors_params;
+NK_API int nk_photo_colors(const nk_photo_colors_params *p);

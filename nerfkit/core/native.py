@@ -18,6 +18,7 @@ from nerfkit.core.native_marching_cubes import marching_cubes
 from nerfkit.core.native_missed import missed
 from nerfkit.core.native_mlp import mlp
 from nerfkit.core.native_opacity import exp_density, opacity
+from nerfkit.core.native_photo_colors import photo_colors
 from nerfkit.core.native_photo_step import PhotoSteps
 from nerfkit.core.native_photometric import photometric_loss, target
 from nerfkit.core.native_rasterize import rasterize
@@ -44,6 +45,7 @@ class NativeCore:
     missed = staticmethod(missed)
     mlp = staticmethod(mlp)
     opacity = staticmethod(opacity)
+    photo_colors = staticmethod(photo_colors)
     photometric_loss = staticmethod(photometric_loss)
     rasterize = staticmethod(rasterize)
     ray_ranges = staticmethod(ray_ranges)

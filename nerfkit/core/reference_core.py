@@ -23,6 +23,7 @@ from nerfkit.core import (
 )
 from nerfkit.core.arguments import checked_degree
 from nerfkit.core.photo_step import composed_photo_step
+from nerfkit.core.reference_photo_colors import photo_colors
 from nerfkit.core.types import CHANNELS, Layers, Rasterized, SplatStats, Target
 
 
@@ -46,6 +47,7 @@ class ReferenceCore:
     missed = staticmethod(reference_ray_samples.missed)
     mlp = staticmethod(reference.mlp)
     opacity = staticmethod(reference_ray_samples.opacity)
+    photo_colors = staticmethod(photo_colors)
     photo_step = composed_photo_step
     ray_ranges = staticmethod(reference_ray_samples.ray_ranges)
     sample_points = staticmethod(reference_ray_samples.sample_points)

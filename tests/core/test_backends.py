@@ -194,13 +194,22 @@ def _draw_mesh(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
     return [drawn.face.to(dtype), drawn.barycentrics.to(dtype), drawn.depth.to(dtype)]
 
 
+def _photo_colors(core: RenderCore, dtype: torch.dtype) -> list[Tensor]:
+    from core.test_photo_colors import ball
+
+    positions, normals, view, depth, trust, planes = ball(500)
+    weight, colors = core.photo_colors(positions, normals, view, depth, trust, planes.to(dtype), 0.2, 2.0)
+    assert (weight > 0).sum() > 50
+    return [weight, colors]
+
+
 OPERATORS: dict[str, Work] = {
     "rasterize": _rasterize, "photometric_loss": _photometric_loss, "photo_step": _photo_step, "adam": _adam,
     "rays": _rays, "march": _march,
     "composite": _composite, "resample": _resample, "distortion": _distortion, "hash_encode": _hash_encode,
     "mlp": _mlp, "encodings": _encodings, "tsdf": _tsdf, "ray_samples": _ray_samples, "opacity": _opacity,
     "missed": _missed,
-    "draw_mesh": _draw_mesh,
+    "draw_mesh": _draw_mesh, "photo_colors": _photo_colors,
 }  # fmt: skip
 
 

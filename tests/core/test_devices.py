@@ -23,7 +23,7 @@ from nerfkit.core._library import Library, library
 ROOT = Path(__file__).parents[2]
 TESTS = ["tests/mesh/test_tsdf.py", "tests/mesh/test_marching_cubes.py", *(f"tests/core/test_{name}.py" for name in (
     "composite", "distortion", "draw_mesh", "frequency_encode", "losses_and_adam", "march", "missed", "opacity",
-    "photo_step", "rays", "ray_samples", "resample", "sh_encode",
+    "photo_colors", "photo_step", "rays", "ray_samples", "resample", "sh_encode",
 ))]  # fmt: skip
 pytestmark = [
     pytest.mark.cpu_only,

@@ -25,6 +25,7 @@ from nerfkit.core import (
     reference_hash_grid,
     reference_march,
     reference_marching_cubes,
+    reference_photo_colors,
     reference_ray_samples,
     reference_resample,
     reference_tsdf,
@@ -51,7 +52,7 @@ REFERENCES = {  # operator -> the function that defines it
     "nk_frequency_encode_bwd": reference_frequency.frequency_encode,
     "nk_resample": reference_resample.resample,
     "nk_distortion_fwd": reference_distortion.distortion, "nk_distortion_bwd": reference_distortion.distortion,
-    "nk_draw_mesh_fwd": reference_draw.draw_mesh,
+    "nk_draw_mesh_fwd": reference_draw.draw_mesh, "nk_photo_colors": reference_photo_colors.photo_colors,
     "nk_tsdf_mark": reference_tsdf.tsdf_mark, "nk_tsdf_integrate": reference_tsdf.tsdf_integrate,
     "nk_cubes_count": reference_marching_cubes.marching_cubes, "nk_cubes_fill": reference_marching_cubes.marching_cubes,
     "nk_ray_ranges": reference_ray_samples.ray_ranges, "nk_intervals": reference_ray_samples.intervals,
@@ -240,7 +241,7 @@ def test_every_build_passes_the_operator_tests(build: str, tmp_path: Path) -> No
         environment = {"NERFKIT_LIBRARY": str(compiled(16, tmp_path))}
     files = (
         "rasterize", "losses_and_adam", "hash_grid", "mlp", "sh_encode", "frequency_encode", "resample", "distortion",
-        "rays", "ray_samples", "opacity", "missed", "photo_step",
+        "rays", "ray_samples", "opacity", "missed", "photo_step", "photo_colors",
     )  # fmt: skip
     tests = [str(Path(__file__).with_name(f"test_{name}.py")) for name in files]
     chosen = ["-m", "not (cpu_only or gpu)", "-k", "equal or loss", *tests]

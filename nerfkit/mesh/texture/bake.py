@@ -43,8 +43,9 @@ SIZES = (1024, 2048, 4096)  # those that are chosen from
 _USED = 0.6  # share of a texture that charts fill
 _POINTS = 60_000  # of the survey
 _BEST = 2  # power of the weights: the higher, the fewer photos a texel is made of
-_Found = TypeVar("_Found")
 _FAINT = 2e-5  # of the best weight on the surface: texels seen worse than this fade to made-up colours
+
+_Found = TypeVar("_Found")  # what a look at a photo finds
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,9 @@ class _Job:
         weight, detail = np.zeros((2, views, count), np.float32)
 
         def add(number: int, seen: Seen) -> None:
-            color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).numpy()
+            color[number, seen.point] = seen.smooth.round().clamp(0, 255).to(torch.uint8).T.numpy()
             weight[number, seen.point] = seen.weight.numpy()
-            detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(1).numpy()
+            detail[number, seen.point] = (seen.sharp - seen.smooth).abs().mean(0).numpy()
 
         self.walk(lambda number, photo: photo.look(points, smooth=True), add)
         found = exposure.Survey(color, weight, detail)
@@ -214,8 +215,7 @@ class _Job:
     def blend(self) -> tuple[np.ndarray, np.ndarray]:
         """Colours [T, 3] and the weights they rest on [T]."""
         count = len(self.texels)
-        mixed = torch.zeros(count, 3)
-        total, steep_total = torch.zeros(2, count)
+        total, steep_total, *mixed = torch.zeros(5, count)
         point_of, scale = torch.from_numpy(self.point_of), self._usual_weight()
 
         def look(number: int, photo: Photo) -> tuple[Tensor, ...]:
@@ -223,16 +223,16 @@ class _Job:
             belief = torch.from_numpy(self.belief[number])[point_of[seen.point]].float() / 255
             weight = seen.weight * belief * (float(self.sharpness[number]) / scale)
             steep = weight**_BEST
-            return seen.point, weight, steep, steep[:, None] * seen.sharp
+            return seen.point, weight, steep, *(steep * seen.sharp)
 
         def add(number: int, found: tuple[Tensor, ...]) -> None:
             point, *parts = found
-            for sums, part in zip((total, steep_total, mixed), parts, strict=True):
+            for sums, part in zip((total, steep_total, *mixed), parts, strict=True):
                 sums.index_add_(0, point, part)
 
         self.walk(look, add)
-        mixed /= steep_total.clamp_min(1e-30)[:, None]
-        return mixed.numpy(), total.numpy()
+        colors = torch.stack(mixed, 1) / steep_total.clamp_min(1e-30)[:, None]
+        return colors.numpy(), total.numpy()
 
     def forget_points(self) -> None:
         """Gives back what only the survey and blending look at; of the largest textures that is gigabytes."""

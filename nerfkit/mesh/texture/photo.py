@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,11 +13,9 @@ import torch
 from torch import Tensor
 
 from nerfkit.contracts import Cameras, Mesh, RenderCore, SceneModel
-from nerfkit.core.directions import unit
 from nerfkit.core.types import FacePixels
 from nerfkit.mesh.draw import face_pixels
-from nerfkit.mesh.rows import rows
-from nerfkit.mesh.sample import bilinear, planes_of
+from nerfkit.mesh.sample import planes_of
 from nerfkit.threads import pictures_at_once
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ _EDGE = 6.0  # change of slope, in pixels of depth per pixel: more is a step, le
 _RIM = 0.008  # width of the rim along depth edges in which trust fades, as a share of the longer side
 _LEAST = 0.003  # trust in the rim itself: better than no colour
 _MIN_COSINE = 0.12  # surfaces at a flatter angle are not looked at
+_CHUNK = 1 << 22  # points at once
 _PIXELS_BEHIND = 2.0  # how far behind the drawn surface a point may lie, by the depth that so many pixels span
-_CHUNK = 1 << 20  # points at once
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,22 @@ class Seen:
 
     point: Tensor  # [K] int64, their numbers
     weight: Tensor  # [K] float32 > 0
-    sharp: Tensor  # [K, 3] float32, 0..255
-    smooth: Tensor  # [K, 3] of the blurred photo; [K, 0] where it was not asked for
+    sharp: Tensor  # [3, K] float32, 0..255
+    smooth: Tensor  # [3, K] of the blurred photo; [0, K] where it was not asked for
+
+    @classmethod
+    def joined(cls, parts: Sequence[Seen]) -> Seen:
+        return cls(*(torch.cat([getattr(part, name) for part in parts], -1) for name in cls.__annotations__))
 
 
 class Photo:
     """A photo, the mesh drawn into it, and the trust in its pixels."""
 
-    def __init__(self, image: np.ndarray, mask: np.ndarray | None, camera: Cameras, drawn: FacePixels) -> None:
+    def __init__(
+        self, image: np.ndarray, mask: np.ndarray | None, camera: Cameras, drawn: FacePixels, core: RenderCore
+    ) -> None:
         """Args: image [H, W, 3] float32, 0..255; mask [H, W] uint8 or None; drawn: the mesh, [H, W]."""
-        self.camera, self.drawn = camera, drawn
+        self.camera, self.drawn, self.core = camera, drawn, core
         side = max(image.shape[:2])
         trust = _trust(drawn.depth.numpy(), mask, max(2.0, _RIM * side), float(camera.intrinsics[0, :2].mean()))
         self.planes = torch.cat([planes_of(image), torch.from_numpy(trust)[None]])  # [4, H, W]: r, g, b and the trust
@@ -76,11 +81,10 @@ class Photo:
         return self.planes[3]
 
     @cached_property
-    def _with_blurred(self) -> Tensor:
-        """The planes and the blurred photo's [7, H, W], which takes as long as all else and is seldom asked for."""
+    def _calm_planes(self) -> Tensor:
+        """The blurred photo's planes [3, H, W], which take as long as all else and are seldom asked for."""
         image = self.planes[:3].permute(1, 2, 0).numpy()
-        smooth = _blurred(image, self.trust.numpy(), max(1.5, _SMOOTH * max(image.shape[:2])))
-        return torch.cat([self.planes, planes_of(smooth)])
+        return planes_of(_blurred(image, self.trust.numpy(), max(1.5, _SMOOTH * max(image.shape[:2])))).contiguous()
 
     def look(self, points: Points, *, smooth: bool = False) -> Seen:
         """The colours of those points of the surface that the photo sees.
@@ -88,36 +92,24 @@ class Photo:
         The weight is the squared cosine of the angle, times the pixels per area of the surface, times the trust in the
         pixel. Points are seen if the mesh drawn into the photo isn't in front of them by more than a pixel's slope.
         """
-        parts = [
-            self._look(points[start : start + _CHUNK], start, smooth) for start in range(0, max(1, len(points)), _CHUNK)
-        ]
-        return Seen(*(torch.cat([getattr(part, name) for part in parts]) for name in Seen.__annotations__))
+        parts = [self._look(points[start : start + _CHUNK], smooth) for start in range(0, max(1, len(points)), _CHUNK)]
+        for number, part in enumerate(parts):
+            part.point.add_(number * _CHUNK)
+        return Seen.joined(parts)
 
-    def _look(self, points: Points, first: int, smooth: bool) -> Seen:
-        towards = self.camera.world_from_cam[0, :3, 3].float()[:, None] - points.positions
-        cosine = (unit(towards) * points.normals).sum(0)
-        number = torch.arange(first, first + len(points))
-        number, cosine, *xyz = rows(cosine > _MIN_COSINE, number, cosine, *points.positions)
-        u, v, z = self._projected(torch.stack(xyz))
-        width, height = self.camera.width, self.camera.height
-        inside = (z > 0) & (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
-        number, cosine, u, v, z = rows(inside, number, cosine, u, v, z)
-        front = self.drawn.depth.view(-1)[v.long() * width + u.long()]
-        focal = float(self.camera.intrinsics[0, :2].mean())
-        behind = z * (_PIXELS_BEHIND / focal) / cosine  # what the surface recedes by within as many pixels
-        number, cosine, u, v, z = rows((z <= front + behind) & (front > 0), number, cosine, u, v, z)
-        planes = self._with_blurred if smooth else self.planes
-        found = bilinear(planes, torch.stack([u, v], 1))  # [K, 4 or 7]
-        weight = found[:, 3] * (cosine * focal / z) ** 2
-        number, weight, found = rows(weight > 0, number, weight, found)
-        return Seen(number, weight, found[:, :3], found[:, 4:])
+    def _look(self, points: Points, smooth: bool) -> Seen:
+        weight, sharp = self._colors(points, self.planes[:3])
+        point = np.flatnonzero(weight.numpy() > 0)  # NumPy finds and takes them in a quarter of PyTorch's time
+        blurred = self._colors(points, self._calm_planes)[1] if smooth else sharp[:0]
+        taken = (torch.from_numpy(part.numpy().take(point, -1)) for part in (weight, sharp, blurred))
+        return Seen(torch.from_numpy(point), *taken)
 
-    def _projected(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels u and v, and depths [P], of points [3, P]."""
-        cam_from_world = self.camera.cam_from_world[0].float()
-        x, y, z = torch.addmm(cam_from_world[:3, 3:], cam_from_world[:3, :3], positions)
-        fx, fy, cx, cy = self.camera.intrinsics[0].tolist()
-        return x / z * fx + cx, y / z * fy + cy, z
+    def _colors(self, points: Points, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Of all points: weights [P], 0 where the photo doesn't see them, and colours [3, P]."""
+        return self.core.photo_colors(
+            points.positions.contiguous(), points.normals.contiguous(), self.camera, self.drawn.depth, self.trust,
+            planes, _MIN_COSINE, _PIXELS_BEHIND,
+        )  # fmt: skip
 
 
 def load_photo(
@@ -128,7 +120,7 @@ def load_photo(
     Args:
         view: of the scene.
         mesh: in the scene's frame.
-        core: whose operator draws.
+        core: whose operators draw and look.
         table: [3, 256] what values of r, g and b are changed to: the photo's exposure made alike.
         model: whose renders are taken instead of photos.
     """
@@ -145,7 +137,7 @@ def load_photo(
         values = image.astype(np.float32)
     else:
         values = np.stack([table[channel][image[..., channel]] for channel in range(3)], -1).astype(np.float32)
-    return Photo(values, alpha, view.camera, drawn)
+    return Photo(values, alpha, view.camera, drawn, core)
 
 
 def photos_at_once(scene: Scene) -> int:
