@@ -32,8 +32,8 @@ log = logging.getLogger("nerfkit")
 
 VERSION = 4  # of the stages' results; another one makes them anew
 _OF_DEPTHS = ("depth", "image_scale", "min_alpha", "min_cosine")  # options that depth maps depend on
-_OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "bounds")
-_NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "faces")
+_OF_CLEANING = ("mode", "ground", "fill_holes", "smooth", "min_component", "min_views", "bounds")
+_NOT_OF_SURFACE = ("ground", "fill_holes", "smooth", "min_component", "min_views", "faces")
 _COLLISION_PARTS = 16
 _SMALLEST_TEXTURE = 256
 _FIT_SMOOTHING = 0.04  # of the surface's smoothing, each pass
@@ -147,12 +147,14 @@ class Pipeline:
         return self._after("surface", "clean", chosen, self._cleaned)
 
     def _cleaned(self, made: list[Mesh]) -> list[Mesh]:
-        from nerfkit.mesh.shape import clean, ground, holes, smooth, subject
+        from nerfkit.mesh.shape import clean, ground, holes, sightings, smooth, subject
 
         options, mesh = self.request.mesh, made[0]
         if options.bounds is not None:
             mesh = clean.crop(mesh, options.bounds, self.scene.scene_from_world.inverse())
         mesh = clean.clean(mesh, options.min_component)
+        fewest = sightings.usual_views(len(self.scene.train)) if options.min_views == "auto" else options.min_views
+        mesh = sightings.drop_unseen(mesh, self.scene, fewest)
         if options.mode == "object":
             mesh = subject.cut_out(mesh, self.scene)
         below = ground.find_ground(mesh) if options.ground == "remove" else None
