@@ -140,7 +140,8 @@ def test_metres_are_not_made_up(a_run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"texture_size": 100}, "--texture-size 100"), ({"levels": 5}, "--levels 5"), ({"smooth": 2}, "--smooth 2"),
-     ({"fill_holes": -1}, "--fill-holes -1"), ({"refine": -1}, "--refine -1"), ({"faces": -5}, "--faces -5"), ({"min_views": -1}, "--min-views -1")],
+     ({"fill_holes": -1}, "--fill-holes -1"), ({"refine": -1}, "--refine -1"), ({"faces": -5}, "--faces -5"),
+     ({"min_views": -1}, "--min-views -1")],
 )  # fmt: skip
 def test_senseless_options_are_told_before_the_work(a_run: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(NerfkitError, match=words):
