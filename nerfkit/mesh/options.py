@@ -45,8 +45,8 @@ class MeshOptions:
     min_component: Share = 0.0002
     """Pieces with less than this fraction of the largest one's area are dropped; 1 keeps only the largest."""
     min_views: Literal["auto"] | Natural = "auto"
-    """Small pieces that fewer of the photos see are dropped: what few photos show stands loose in the air. 0 keeps
-    them; auto: a quarter of the photos, 10 at most."""
+    """Pieces of less than 1 % of the largest one's area that fewer of the photos see are dropped: what few photos show
+    stands loose in the air. 0 keeps them; auto: a quarter of the photos, 10 at most."""
     mode: Literal["scene", "object"] = "scene"
     """scene: all that the bounds hold. object: what the cameras look at, cut free of what is around it."""
     ground: Literal["keep", "remove"] = "keep"

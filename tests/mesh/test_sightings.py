@@ -15,7 +15,7 @@ def room() -> tuple[Mesh, SimpleNamespace]:
     """A ball that 14 cameras look at from around it, a speck over it, one that hangs behind a camera, so that three
     others see it past the ball, and one within the ball."""
     scene = analytic.scene(analytic.ring(16))
-    above, behind, within = (shapes.sphere(2, 0.03) for _ in range(3))
+    above, behind, within = (shapes.sphere(2, 0.02) for _ in range(3))
     above.vertices += [0.0, 0.0, 0.4]
     behind.vertices += 1.2 * scene.views[0].camera.world_from_cam[0, :3, 3].numpy()
     return shapes.joined(shapes.sphere(4, analytic.RADIUS), above, behind, within), scene

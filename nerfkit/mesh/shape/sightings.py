@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
 
 _MOST_NEEDED, _SHARE_NEEDED = 10, 0.25  # photos, and of all photos, that must see a piece unless told otherwise
-_LARGE = 0.05  # of the largest piece's area: what is larger stays
+_LARGE = 0.01  # of the largest piece's area: what is larger stays
 _PIXELS = 4  # of a piece that is seen
 _SIDE = 800  # of the pictures that are drawn
 _MOST_PHOTOS = 120  # that are asked, evenly chosen
