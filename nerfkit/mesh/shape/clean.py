@@ -12,6 +12,7 @@ from nerfkit.mesh.geometry import face_crosses, with_vertices
 from nerfkit.mesh.options import Bounds
 from nerfkit.mesh.shape.manifold import make_manifold
 from nerfkit.mesh.shape.topology import components
+from nerfkit.mesh.vectors import length
 
 if TYPE_CHECKING:
     from nerfkit.data.similarity import Similarity
@@ -50,6 +51,12 @@ def drop_degenerate(mesh: Mesh) -> Mesh:
     return select_faces(merged, keep & only)
 
 
+def pieces(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """The connected piece to which each face belongs [F], and twice the area of each piece."""
+    piece = components(mesh.faces, len(mesh.vertices))
+    return piece, np.bincount(piece, length(face_crosses(mesh)))
+
+
 def largest_components(mesh: Mesh, min_component: float) -> Mesh:
     """Keeps the connected pieces that have at least ``min_component`` times the area of the largest one.
 
@@ -58,8 +65,7 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
     """
     if not len(mesh.faces):
         return mesh
-    piece = components(mesh.faces, len(mesh.vertices))
-    area = np.bincount(piece, np.linalg.norm(face_crosses(mesh), axis=1))
+    piece, area = pieces(mesh)
     if min_component >= 1:
         return select_faces(mesh, piece == area.argmax())
     low, high = np.full((len(area), 3), np.inf), np.full((len(area), 3), -np.inf)
@@ -67,8 +73,8 @@ def largest_components(mesh: Mesh, min_component: float) -> Mesh:
         np.minimum.at(low, piece, mesh.vertices[mesh.faces[:, corner]])
         np.maximum.at(high, piece, mesh.vertices[mesh.faces[:, corner]])
     extent = (high - low).max(1)
-    length = extent / max(float(extent[area.argmax()]), 1e-30)
-    keep = (area >= min_component * area.max()) | (length**2 >= _THIN * min_component)
+    reach = extent / max(float(extent[area.argmax()]), 1e-30)
+    keep = (area >= min_component * area.max()) | (reach**2 >= _THIN * min_component)
     return select_faces(mesh, keep[piece])
 
 

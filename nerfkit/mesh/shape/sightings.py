@@ -11,9 +11,7 @@ import numpy as np
 from nerfkit.cameras import resize
 from nerfkit.contracts import Mesh
 from nerfkit.mesh.draw import face_pixels
-from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.shape.clean import select_faces
-from nerfkit.mesh.shape.topology import components
+from nerfkit.mesh.shape.clean import pieces, select_faces
 from nerfkit.threads import in_order, pictures_at_once
 
 if TYPE_CHECKING:
@@ -44,8 +42,7 @@ def drop_unseen(mesh: Mesh, scene: Scene, fewest: int) -> Mesh:
     """
     if not fewest or not len(mesh.faces):
         return mesh
-    piece = components(mesh.faces, len(mesh.vertices))
-    area = np.bincount(piece, np.linalg.norm(face_crosses(mesh), axis=1))
+    piece, area = pieces(mesh)
     if len(area) == 1:
         return mesh
     asked = scene.train[:: math.ceil(len(scene.train) / _MOST_PHOTOS)]

@@ -11,9 +11,7 @@ from torch import Tensor
 from nerfkit.cameras import project
 from nerfkit.contracts import Mesh
 from nerfkit.errors import NerfkitError
-from nerfkit.mesh.geometry import face_crosses
-from nerfkit.mesh.shape.clean import select_faces
-from nerfkit.mesh.shape.topology import components
+from nerfkit.mesh.shape.clean import pieces, select_faces
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -60,8 +58,7 @@ def cut_out(mesh: Mesh, scene: Scene) -> Mesh:
     keep = _belongs(scene, torch.from_numpy(np.asarray(mesh.vertices, np.float32)), 0.0)
     part = select_faces(mesh, keep[mesh.faces].all(1))
     if len(part.faces):
-        piece = components(part.faces, len(part.vertices))
-        area = np.bincount(piece, np.linalg.norm(face_crosses(part), axis=1))
+        piece, area = pieces(part)
         nearest = np.full(len(area), np.inf)
         np.minimum.at(nearest, piece, np.linalg.norm(part.vertices[part.faces].mean(1), axis=1))
         central = nearest <= _MIDDLE * subject_radius(scene)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nerfkit.contracts import Mesh, RenderCore
-from nerfkit.machine import cores
 from nerfkit.mesh.geometry import face_crosses, vertex_normals
 from nerfkit.mesh.requirements import require
 from nerfkit.mesh.texture.tangents import tangents
 from nerfkit.mesh.texture.texels import Texels, texels_of
 from nerfkit.mesh.vectors import dot, unit
-from nerfkit.threads import MOST_AT_ONCE, in_order
+from nerfkit.threads import in_order, pictures_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +58,7 @@ def bake_normals(
         local[:, 2] = np.maximum(local[:, 2], _STEEPEST)
         return np.round(unit(local) * 127 + 128).astype(np.uint8)
 
-    with closing(in_order(of_part, range(0, len(texels), _CHUNK), min(cores(), MOST_AT_ONCE))) as parts:
+    with closing(in_order(of_part, range(0, len(texels), _CHUNK), pictures_at_once(_CHUNK))) as parts:
         encoded = np.concatenate([np.zeros((0, 3), np.uint8), *parts])
     return _padded(texels, encoded)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -59,10 +58,6 @@ class Seen:
     sharp: Tensor  # [3, K] float32, 0..255
     smooth: Tensor  # [3, K] of the blurred photo; [0, K] where it was not asked for
 
-    @classmethod
-    def joined(cls, parts: Sequence[Seen]) -> Seen:
-        return cls(*(torch.cat([getattr(part, name) for part in parts], -1) for name in cls.__annotations__))
-
 
 class Photo:
     """A photo, the mesh drawn into it, and the trust in its pixels."""
@@ -92,17 +87,16 @@ class Photo:
         The weight is the squared cosine of the angle, times the pixels per area of the surface, times the trust in the
         pixel. Points are seen if the mesh drawn into the photo isn't in front of them by more than a pixel's slope.
         """
-        parts = [self._look(points[start : start + _CHUNK], smooth) for start in range(0, max(1, len(points)), _CHUNK)]
-        for number, part in enumerate(parts):
-            part.point.add_(number * _CHUNK)
-        return Seen.joined(parts)
+        starts = range(0, max(1, len(points)), _CHUNK)
+        parts = [self._look(points[start : start + _CHUNK], start, smooth) for start in starts]
+        return Seen(*(torch.cat([getattr(part, name) for part in parts], -1) for name in Seen.__annotations__))
 
-    def _look(self, points: Points, smooth: bool) -> Seen:
+    def _look(self, points: Points, first: int, smooth: bool) -> Seen:
         weight, sharp = self._colors(points, self.planes[:3])
         point = np.flatnonzero(weight.numpy() > 0)  # NumPy finds and takes them in a quarter of PyTorch's time
         blurred = self._colors(points, self._calm_planes)[1] if smooth else sharp[:0]
         taken = (torch.from_numpy(part.numpy().take(point, -1)) for part in (weight, sharp, blurred))
-        return Seen(torch.from_numpy(point), *taken)
+        return Seen(torch.from_numpy(point + first), *taken)
 
     def _colors(self, points: Points, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Of all points: weights [P], 0 where the photo doesn't see them, and colours [3, P]."""
