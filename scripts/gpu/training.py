@@ -136,6 +136,8 @@ def steps(context: Context, model_name: str) -> Rows:
     trainer = Trainer(run, model, clock, torch.Generator().manual_seed(0), device=context.device)
     for group in (group for optimizer in model.optimizers.values() for group in optimizer.param_groups):
         group["base"] = group["lr"] = 0.0
+    for _ in run.scene().train if not context.small else ():
+        trainer.step()  # photos are decoded when they are first looked at
     yield from kernels.profiled(context, f"a step of training {model_name}", trainer.step)
 
 
