@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from nerfkit.core.optim import FusedAdam
 from nerfkit.core.types import SplatStats
 from nerfkit.errors import NerfkitError
 from nerfkit.models.gaussians import density
-from nerfkit.models.gaussians.config import Config, default_cap
+from nerfkit.models.gaussians.config import Config, default_cap, default_coarse_until
 from nerfkit.models.gaussians.model import Model
 from nerfkit.models.gaussians.parameters import NAMES, Parameters, activate, initial, raise_sh_degree
 from nerfkit.models.gaussians.targets import halved, planes_over
@@ -180,6 +181,24 @@ def test_coarse_photos_are_averages(size: tuple[int, int], level: int, expected:
     assert torch.allclose(camera.intrinsics[0, 0] / camera.width, photo.camera.intrinsics[0, 0] / size[0])
     assert planes.mean().item() == pytest.approx(0.75, abs=0.02)  # noise of mean a half, and white
     assert planes[:, :, -camera.width // 2 + 1 :].min() > 0.99
+
+
+@pytest.mark.parametrize(("kept", "until"), [(30.0, 0.4), (35.0, 0.4), (40.0, 0.65), (45.0, 0.9), (math.inf, 0.9)])
+def test_soft_photos_are_coarse_for_longer_on_a_cpu(
+    kept: float, until: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nerfkit.data.detail.kept_at_half", lambda scene: kept)
+    scene: Any = SimpleNamespace()
+    with caplog.at_level("INFO"):
+        assert default_coarse_until(scene, "cpu") == pytest.approx(until)
+    assert ("--gaussians.coarse-until 0.4" in caplog.text) == (until > 0.4)
+    assert default_coarse_until(scene, "cuda:1") == 0.4
+
+
+@pytest.mark.parametrize(("until", "levels"), [(None, [2, 2, 1, 1, 0, 0]), (0.9, [2, 2, 2, 2, 2, 1]), (0.0, [0] * 6)])
+def test_photos_grow_step_by_step(until: float | None, levels: list[int]) -> None:
+    model = SimpleNamespace(config=Config(coarse_until=until))
+    assert [Model._level(model, progress) for progress in (0, 0.19, 0.2, 0.39, 0.4, 0.5)] == levels  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ from nerfkit.contracts import Cameras, Gaussians
 from nerfkit.core import choose_core
 from nerfkit.core.types import Rasterized
 from nerfkit.models.gaussians import consistency
+from nerfkit.models.gaussians.config import Config
 from nerfkit.models.gaussians.consistency import Planes
+from nerfkit.models.gaussians.model import Model
 
 NORMAL = torch.nn.functional.normalize(torch.tensor([0.3, -0.2, 0.93], dtype=torch.float64), dim=0)  # of the wall
 
@@ -188,6 +192,7 @@ def test_two_photos_pull_a_surface_into_its_place() -> None:
              for view in doubles]  # fmt: skip
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     photos = [(255 * wall(view, up)[1][..., None].expand(-1, -1, 3)).round().byte() for view in doubles]
+    greys = [consistency.grey((photo, None)) for photo in photos]
     g, height = sheet(0.0), torch.tensor(0.04, requires_grad=True)
     optimizer = torch.optim.Adam([height], lr=2e-3)
     for step in range(60):
@@ -198,9 +203,47 @@ def test_two_photos_pull_a_surface_into_its_place() -> None:
         depth = layers[there].median_depth
         assert depth is not None and layers[there].alpha[20:].mean() > 0.9
         loss = consistency.patch_loss(
-            layers[here], views[here], (photos[here], None), views[there], (photos[there], None), depth.detach(), rng
+            layers[here], views[here], views[there], greys[here], greys[there], depth.detach(), rng
         )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
     assert abs(height.item()) < 0.01
+
+
+def test_patches_of_halved_photos_are_compared_at_their_size() -> None:
+    """The plane of the wall fits them as it does the whole ones; one that is too near does not."""
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    views = [Seen(camera((x, -0.8, 1.0), 256, 192, 290.0), up) for x in (0.3, -0.2)]
+    scene: Any = SimpleNamespace(train=[0, 1], views=views, has_alpha=False)
+
+    def loss(height: float, progress: float) -> float:
+        g = sheet(height)
+        params = {
+            "means": g.means, "quats": g.quats, "log_scales": g.scales.log(),
+            "logit_opacities": torch.logit(g.opacities), "sh": g.sh,
+        }  # fmt: skip
+        config = Config(cap=2000, geometry=True, geometry_share=1.0, patch_from=0.0, geometry_from=0.0, coarse_levels=1)
+        model = Model(config, scene, choose_core(), params)
+        found = [model.losses(progress, torch.Generator().manual_seed(seed))["patches"].item() for seed in range(4)]
+        assert model.targets.greys(views[0], 1).shape == (96, 128)
+        return sum(found) / len(found) / config.patch_weight
+
+    for progress in (0.1, 0.9):
+        assert 0 < 20 * loss(0.0, progress) < loss(0.04, progress)
+
+
+class Seen:
+    """A photo of the wall."""
+
+    name, has_alpha, has_mask = "photo", False, False
+
+    def __init__(self, view: Cameras, normal: Tensor):
+        self.camera = replace(view, world_from_cam=view.world_from_cam.float(), intrinsics=view.intrinsics.float())
+        self.pixels = (255 * wall(view, normal)[1][..., None].expand(-1, -1, 3)).round().byte()
+
+    def image(self) -> Tensor:
+        return self.pixels
+
+    def mask(self) -> Tensor | None:
+        return None

@@ -57,7 +57,7 @@ def neighbours(cameras: Sequence[Cameras]) -> list[list[int]]:
 
 
 def patch_loss(
-    drawn: Rasterized, camera: Cameras, photo: Photo, other: Cameras, other_photo: Photo, other_depth: Tensor,
+    drawn: Rasterized, camera: Cameras, other: Cameras, here: Tensor, there: Tensor, other_depth: Tensor,
     rng: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """How unlike patches of a photo are where a neighbour sees their planes: 1 - NCC, which exposure doesn't change.
@@ -66,13 +66,14 @@ def patch_loss(
 
     Args:
         drawn: layers "rgb+depth+normal", with the median depth, of ``camera``. Differentiable.
-        camera, other: C = 1, pinhole, of the whole photos.
+        camera, other: C = 1, pinhole.
+        here, there: [H, W] greys of the photos of the two cameras, NaN where they don't count.
         other_depth: [h, w] median depth at the neighbour, of any size.
     """
     planes = draw_planes(drawn, camera, rng)
     error = reprojection_error(planes, camera, other, other_depth)
     rows = (error < _LARGEST_ERROR).nonzero()[:, 0]
-    unlike, compared = patch_difference(planes.at(rows), camera, grey(photo), other, grey(other_photo))
+    unlike, compared = patch_difference(planes.at(rows), camera, here, other, there)
     like = unlike.detach() < _UNLIKE
     weights = (-error[rows[compared]]).exp()
     return torch.where(like, weights * unlike, 0).sum() / like.sum().clamp_min(1)

@@ -16,7 +16,7 @@ from nerfkit.core.types import Layers, PhotoStep, Rasterized, SplatStats, Target
 from nerfkit.errors import NerfkitError
 from nerfkit.models.devices import sent
 from nerfkit.models.gaussians import consistency, density, geometry
-from nerfkit.models.gaussians.config import Config, default_cap
+from nerfkit.models.gaussians.config import COARSE_UNTIL, Config, default_cap
 from nerfkit.models.gaussians.exposure import PictureExposures
 from nerfkit.models.gaussians.parameters import (
     NAMES,
@@ -127,8 +127,8 @@ class Model:
             losses = {"photo": self.core.photometric_loss(image, target, self.config.ssim_weight)}
             if shaping:
                 losses |= self._surface_losses(drawn, camera)
-            if shaping and self.config.patch_weight and progress >= self.config.patch_from and level == 0:
-                losses["patches"] = self.config.patch_weight * self._patch_loss(photo, drawn, splats, rng)
+            if shaping and self.config.patch_weight and progress >= self.config.patch_from:
+                losses["patches"] = self.config.patch_weight * self._patch_loss(photo, drawn, splats, level, rng)
         if self.config.density == "mcmc":  # Kheradmand et al. 2024, eq. 10
             losses["opacity"] = 0.01 * torch.sigmoid(self.params["logit_opacities"]).mean()
             losses["scale"] = 0.01 * self.params["log_scales"].exp().mean()
@@ -168,8 +168,9 @@ class Model:
             return False
         return float(torch.rand((), generator=self._rng)) < self.config.geometry_share
 
-    def _patch_loss(self, photo: int, drawn: Rasterized, splats: Gaussians, rng: torch.Generator) -> Tensor:
-        """How unlike the surface of this training photo looks in a neighbouring one, drawn at random."""
+    def _patch_loss(self, photo: int, drawn: Rasterized, splats: Gaussians, level: int, rng: torch.Generator) -> Tensor:
+        """How unlike the surface of this training photo looks in a neighbouring one, chosen at random; both halved as
+        ``drawn`` is."""
         if self.neighbours is None:
             self.neighbours = consistency.neighbours([self.scene.views[index].camera for index in self.scene.train])
         near = self.neighbours[photo]
@@ -177,14 +178,16 @@ class Model:
             return torch.zeros((), device=self.device)
         other = near[int(torch.randint(len(near), (), generator=rng))]
         here, there = (self.scene.views[self.scene.train[place]] for place in (photo, other))
-        with torch.no_grad():  # what is in front of what is told well enough by half of the size
+        half = halved(there.camera, max(level, 1))  # tells well enough what is in front of what
+        with torch.no_grad():
             depth = self.core.rasterize(
-                splats, halved(there.camera, 1), self.background, degree=0, layers="rgb+depth", median_depth=True
+                splats, half, self.background, degree=0, layers="rgb+depth", median_depth=True
             ).median_depth
         assert depth is not None
         return consistency.patch_loss(
-            drawn, here.camera, self.targets.photos.get(here), there.camera, self.targets.photos.get(there), depth, rng
-        )
+            drawn, halved(here.camera, level), halved(there.camera, level), self.targets.greys(here, level),
+            self.targets.greys(there, level), depth, rng,
+        )  # fmt: skip
 
     def after_backward(self, progress: float) -> None:
         """Nothing: the backward pass itself gathers the statistics."""
@@ -247,10 +250,9 @@ class Model:
         Coarse photos first: they cost a fraction, and what they teach holds for the fine ones (as in Chen et al.
         2025, DashGaussian).
         """
-        config = self.config
-        if progress >= config.coarse_until:
-            return 0
-        return config.coarse_levels - int(progress / config.coarse_until * config.coarse_levels)
+        levels, until = self.config.coarse_levels, self.config.coarse_until
+        until = COARSE_UNTIL if until is None else until
+        return 0 if progress >= until else levels - int(progress / until * levels)
 
     # --- use ----------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from nerfkit.contracts import Cameras, RenderCore
 from nerfkit.core.types import Target
 from nerfkit.data.resident import ResidentPhotos, room_for_photos
 from nerfkit.models.devices import sent
+from nerfkit.models.gaussians.consistency import grey
 
 if TYPE_CHECKING:
     from nerfkit.data.scene import Scene
@@ -52,6 +53,10 @@ class Targets:
         while len(self._kept) > 1 and len(self._kept) * size > self._room:
             self._kept.popitem(last=False)
         return made
+
+    def greys(self, view: PhotoView, level: int) -> Tensor:
+        """A view's photo as greys [H, W] in [0, 1], its sides :func:`halved`; NaN where its mask hides something."""
+        return _shrunk(grey(self.photos.get(view))[None], view.camera, level)[0]
 
     def _prepared(self, view: PhotoView, background: Tensor, level: int) -> tuple[Target, Tensor | None]:
         photo, mask = self.photos.get(view)
