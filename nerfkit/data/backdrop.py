@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nerfkit.data.scene import Scene
+from nerfkit.data.split import some_of
 
 _PLAIN = 3  # levels of 255 from black or white
 _SHARE = 0.6  # of the pixels along the photos' borders
@@ -17,7 +17,7 @@ _PHOTOS = 24
 
 def backdrop(scene: Scene) -> Literal["black", "white"] | None:
     """The one colour that most of the photos' borders have; None where it is neither black nor white."""
-    chosen = scene.train[:: max(1, math.ceil(len(scene.train) / _PHOTOS))]
+    chosen = some_of(scene.train, _PHOTOS)
     if not chosen:
         return None
     border = torch.cat([_border(scene.views[index].image()) for index in chosen])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from nerfkit.data.scene import Scene
+from nerfkit.data.split import some_of
 from nerfkit.data.view import PhotoView
 
 _PHOTOS = 8
@@ -19,7 +20,7 @@ def kept_at_half(scene: Scene) -> float:
 
     Of some of the photos, and only where masks show something.
     """
-    chosen = scene.train[:: max(1, math.ceil(len(scene.train) / _PHOTOS))]
+    chosen = some_of(scene.train, _PHOTOS)
     if not chosen:
         return math.inf
     squares, count = np.sum([_lost(scene.views[index]) for index in chosen], axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nerfkit.errors import NerfkitError
 
 
@@ -20,3 +22,8 @@ def split(count: int, hold_out_every: int) -> tuple[list[int], list[int]]:
         return list(range(count)), []
     held_out = list(range(0, count, hold_out_every))
     return [i for i in range(count) if i % hold_out_every], held_out
+
+
+def some_of(views: list[int], most: int) -> list[int]:
+    """Every n-th of the views, so that they are ``most`` at most."""
+    return views[:: max(1, math.ceil(len(views) / most))]

@@ -18,7 +18,7 @@ from nerfkit.cameras import project
 from nerfkit.contracts import Cameras
 from nerfkit.data.images import PhotoCache, load_photo, size_of
 from nerfkit.data.scene import Scene
-from nerfkit.data.split import split
+from nerfkit.data.split import some_of, split
 from nerfkit.errors import NerfkitError
 
 
@@ -67,6 +67,8 @@ def test_the_split_is_every_eighth_by_name(folder: Path) -> None:
     assert Scene.load(folder, hold_out_every=0).held_out == []
     assert split(2, 8) == ([0, 1], [])
     assert split(9, 4) == ([1, 2, 3, 5, 6, 7], [0, 4, 8])
+    assert some_of([1, 2, 3, 5, 6, 7], 4) == [1, 3, 6]
+    assert some_of([1, 2, 3], 3) == [1, 2, 3] and some_of([], 3) == []
     with pytest.raises(NerfkitError, match="hold_out_every 1: leaves no photo to train on; 0 holds out none"):
         Scene.load(folder, hold_out_every=1)
 

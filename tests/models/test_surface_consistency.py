@@ -203,7 +203,7 @@ def test_two_photos_pull_a_surface_into_its_place() -> None:
         depth = layers[there].median_depth
         assert depth is not None and layers[there].alpha[20:].mean() > 0.9
         loss = consistency.patch_loss(
-            layers[here], views[here], views[there], greys[here], greys[there], depth.detach(), rng
+            layers[here], views[here], greys[here], views[there], greys[there], depth.detach(), rng
         )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

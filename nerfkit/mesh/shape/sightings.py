@@ -10,6 +10,7 @@ import numpy as np
 
 from nerfkit.cameras import resize
 from nerfkit.contracts import Mesh
+from nerfkit.data.split import some_of
 from nerfkit.mesh.draw import face_pixels
 from nerfkit.mesh.shape.clean import pieces, select_faces
 from nerfkit.threads import in_order, pictures_at_once
@@ -45,7 +46,7 @@ def drop_unseen(mesh: Mesh, scene: Scene, fewest: int) -> Mesh:
     piece, area = pieces(mesh)
     if len(area) == 1:
         return mesh
-    asked = scene.train[:: math.ceil(len(scene.train) / _MOST_PHOTOS)]
+    asked = some_of(scene.train, _MOST_PHOTOS)
     needed = math.ceil(fewest * len(asked) / len(scene.train))
     keep = (area >= _LARGE * area.max()) | (_views(mesh, piece, scene, asked) >= needed)
     return select_faces(mesh, keep[piece])

@@ -57,7 +57,7 @@ def neighbours(cameras: Sequence[Cameras]) -> list[list[int]]:
 
 
 def patch_loss(
-    drawn: Rasterized, camera: Cameras, other: Cameras, here: Tensor, there: Tensor, other_depth: Tensor,
+    drawn: Rasterized, camera: Cameras, here: Tensor, other: Cameras, there: Tensor, other_depth: Tensor,
     rng: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """How unlike patches of a photo are where a neighbour sees their planes: 1 - NCC, which exposure doesn't change.

@@ -185,7 +185,7 @@ class Model:
             ).median_depth
         assert depth is not None
         return consistency.patch_loss(
-            drawn, halved(here.camera, level), halved(there.camera, level), self.targets.greys(here, level),
+            drawn, halved(here.camera, level), self.targets.greys(here, level), halved(there.camera, level),
             self.targets.greys(there, level), depth, rng,
         )  # fmt: skip
 
